@@ -1,0 +1,41 @@
+"""What can go wrong, as one family.
+
+AcekeeperError
+├── BadSetting          a value the operator wrote cannot be used; the service does not start
+├── StoreFailed         the database did not take a write
+├── RuntimeUnavailable  whoever runs the engines (systemd, the child-process runtime) cannot be reached
+├── EngineFailed        an engine could not be started, or one that was is gone
+└── EngineSilent        an engine did not answer, or answered what no engine answers
+"""
+
+
+class AcekeeperError(Exception):
+    """`message` says what is wrong, `hint` what to do about it (may be empty)."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.hint}" if self.hint else self.message
+
+
+class BadSetting(AcekeeperError):
+    pass
+
+
+class StoreFailed(AcekeeperError):
+    pass
+
+
+class RuntimeUnavailable(AcekeeperError):
+    pass
+
+
+class EngineFailed(AcekeeperError):
+    pass
+
+
+class EngineSilent(AcekeeperError):
+    pass
