@@ -1,0 +1,1 @@
+"""One file per outside world; they translate and decide nothing."""

@@ -1,0 +1,1 @@
+"""Acexy's dialect over HTTP; it decides nothing."""

@@ -1,0 +1,94 @@
+"""What must be done. `plan` names it, the loop does it and tells `apply` that it was taken."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from acekeeper.core.names import Slot
+
+
+class Code(StrEnum):
+    """Why a provisioning request is refused, in the client's words."""
+
+    CIRCUIT_BREAKER = "circuit_breaker"
+    MAX_CAPACITY = "max_capacity"
+    GENERAL_ERROR = "general_error"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """`eta` in whole seconds, None when nobody can tell. `conflict`: the port asked for is not
+    to be had, so that asking again the same way is pointless."""
+
+    code: Code
+    message: str
+    eta: int | None
+    should_wait: bool = False
+    conflict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Starts an engine, for a request or (None) to keep one ready."""
+
+    slot: Slot
+    request: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Promises a running or starting engine to a request."""
+
+    request: str
+    slot: Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    request: str
+    refusal: Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    slot: Slot
+    start: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    slot: Slot
+    start: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Asks an engine whether it is alive."""
+
+    slot: Slot
+    start: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Asks an engine about its streams."""
+
+    slot: Slot
+    start: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """An engine outlived its first seconds: its start was a success."""
+
+    slot: Slot
+    start: str
+
+
+Action = Start | Grant | Answer | Refuse | Drain | Stop | Ask | Look | Settle

@@ -1,0 +1,126 @@
+"""The one place where the state changes."""
+
+from dataclasses import replace
+from typing import assert_never
+
+from acekeeper.core import admission, health, lifecycle, scaling, streams
+from acekeeper.core.actions import (
+    Action,
+    Answer,
+    Ask,
+    Drain,
+    Grant,
+    Look,
+    Refuse,
+    Settle,
+    Start,
+    Stop,
+)
+from acekeeper.core.facts import (
+    ActionTaken,
+    AnswerDelivered,
+    AnswerLost,
+    EngineAnswered,
+    EngineDied,
+    EngineIdentified,
+    EngineSilent,
+    EnginesListed,
+    EnginesSurveyed,
+    EngineStarted,
+    EngineStartFailed,
+    EngineStopFailed,
+    Fact,
+    ProvisionRequested,
+    RuntimeConnected,
+    RuntimeLost,
+    StreamEnded,
+    StreamsAsked,
+    StreamStarted,
+    TimePassed,
+)
+from acekeeper.core.model import Changes, Now, Rules, State
+
+
+def apply(state: State, rules: Rules, fact: Fact, now: Now) -> Changes:
+    """Changes `state` by one fact and says what changed."""
+    _apply(state, rules, fact, now)
+    changes, state.changes = state.changes, Changes()
+    return changes
+
+
+def _apply(state: State, rules: Rules, fact: Fact, now: Now) -> None:
+    match fact:
+        case RuntimeConnected():
+            if not state.connected:
+                state.connected = True
+                state.tell("runtime_connected")
+        case RuntimeLost(why):
+            if state.connected:
+                state.connected = False
+                state.tell("runtime_lost", why=why)
+        case EnginesListed():
+            lifecycle.engines_listed(state, rules, fact, now)
+        case EngineStarted():
+            lifecycle.engine_started(state, fact, now)
+        case EngineIdentified():
+            lifecycle.engine_identified(state, fact)
+        case EngineStartFailed():
+            lifecycle.start_failed(state, rules, fact, now)
+        case EngineDied():
+            lifecycle.engine_died(state, rules, fact, now)
+        case EngineStopFailed():
+            lifecycle.stop_failed(state, rules, fact, now)
+        case EngineAnswered():
+            health.engine_answered(state, rules, fact, now)
+        case EngineSilent():
+            health.engine_silent(state, rules, fact, now)
+        case EnginesSurveyed():
+            health.engines_surveyed(state, fact, now)
+        case StreamsAsked():
+            scaling.looked(state, fact, now)
+            streams.streams_asked(state, fact, now)
+        case StreamStarted():
+            streams.stream_started(state, rules, fact, now)
+        case StreamEnded():
+            streams.stream_ended(state, fact, now)
+        case ProvisionRequested():
+            admission.provision_requested(state, fact, now)
+        case AnswerDelivered(request):
+            admission.answer_delivered(state, request)
+        case AnswerLost(request):
+            admission.answer_lost(state, request, now)
+        case ActionTaken(action):
+            _take(state, rules, action, now)
+        case TimePassed():
+            admission.lapse_claims(state, now)
+            streams.forget_old(state, rules, now)
+        case _:
+            assert_never(fact)
+
+
+def _take(state: State, rules: Rules, action: Action, now: Now) -> None:
+    match action:
+        case Start():
+            lifecycle.start(state, action, now)
+        case Grant(request, slot):
+            admission.grant(state, request, slot)
+        case Answer(request):
+            admission.answer(state, rules, request, now)
+        case Refuse(request, refusal):
+            admission.refuse(state, request, refusal, now)
+        case Drain():
+            scaling.drain(state, action, now)
+        case Stop():
+            lifecycle.stop(state, rules, action, now)
+        case Settle():
+            health.settle(state, action)
+        case Ask(slot, start):
+            engine = state.current(slot, start)
+            if engine is not None:
+                state.put(replace(engine, asking=True))
+        case Look(slot, start):
+            engine = state.current(slot, start)
+            if engine is not None:
+                state.put(replace(engine, looking=True))
+        case _:
+            assert_never(action)

@@ -1,0 +1,189 @@
+"""What can happen. Everything that reaches the state comes as one of these.
+
+A fact about an engine names its slot and its start, so that a late one about an earlier
+incarnation changes nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from acekeeper.core.actions import Action
+from acekeeper.core.model import KeyType, Now, Sample
+from acekeeper.core.names import Slot
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeConnected:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeLost:
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An engine the runtime says is running. `dying` when it is already on its way out."""
+
+    slot: Slot
+    start: str
+    container_id: str
+    dying: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EnginesListed:
+    """All that runs. Engines whose start was asked after `asked` may be missing from it."""
+
+    host: str
+    boot: str
+    asked: Now
+    found: tuple[Found, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStarted:
+    slot: Slot
+    start: str
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStartFailed:
+    """`port_taken`: somebody else holds one of the ports, which says nothing about engines."""
+
+    slot: Slot
+    why: str
+    port_taken: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EngineIdentified:
+    """The runtime learned the container id of a start only now."""
+
+    slot: Slot
+    start: str
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineDied:
+    """`cause` in one or two words, `detail` for the reader of a log."""
+
+    slot: Slot
+    start: str
+    cause: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStopFailed:
+    slot: Slot
+    start: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineAnswered:
+    slot: Slot
+    start: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSilent:
+    """`excused`: our own loop was late while it was asked, so the silence may be ours."""
+
+    slot: Slot
+    start: str
+    why: str
+    excused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EnginesSurveyed:
+    """A health pass is over; these answered. Those that did not were told one by one."""
+
+    answered: tuple[tuple[Slot, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamsAsked:
+    """What an engine said of its streams. A stream in neither was not answered for."""
+
+    slot: Slot
+    start: str
+    samples: Mapping[str, Sample] = field(default_factory=dict)
+    unknown: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionRequested:
+    request: str
+    port: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerDelivered:
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerLost:
+    """The caller went away before its answer was out."""
+
+    request: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamStarted:
+    id: str
+    key_type: KeyType
+    key: str
+    session: str
+    stat_url: str
+    command_url: str
+    is_live: bool
+    addresses: tuple[tuple[str, int], ...]  # where the engine may be, the most trusted first
+    container_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnded:
+    id: str
+    container_id: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionTaken:
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """A deadline of the plan came."""
+
+
+Fact = (
+    RuntimeConnected
+    | RuntimeLost
+    | EnginesListed
+    | EngineStarted
+    | EngineStartFailed
+    | EngineIdentified
+    | EngineDied
+    | EngineStopFailed
+    | EngineAnswered
+    | EngineSilent
+    | EnginesSurveyed
+    | StreamsAsked
+    | ProvisionRequested
+    | AnswerDelivered
+    | AnswerLost
+    | StreamStarted
+    | StreamEnded
+    | ActionTaken
+    | TimePassed
+)

@@ -1,0 +1,123 @@
+"""Whether an engine is alive, whom to ask next, and who has to be replaced."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from acekeeper.core import breaker
+from acekeeper.core.actions import Ask, Drain, Settle
+from acekeeper.core.facts import EngineAnswered, EngineSilent, EnginesSurveyed
+from acekeeper.core.model import Engine, Health, Now, Phase, Rules, State
+
+UNHEALTHY = "unhealthy"
+
+
+def engine_answered(state: State, rules: Rules, fact: EngineAnswered, now: Now) -> None:
+    engine = state.current(fact.slot, fact.start)
+    if engine is None:
+        return
+    engine = replace(engine, asking=False, ask_soon=False, answered=now, failures=0)
+    if engine.phase is Phase.STARTING:
+        seconds = now.mono - (engine.started or engine.asked).mono
+        state.typical_start += (min(seconds, rules.startup_grace) - state.typical_start) / 4
+        state.put_breaker(breaker.became_ready(state.breaker, rules, now))
+        engine = replace(
+            engine,
+            phase=Phase.RUNNING,
+            ready=now,
+            free_since=None if engine.claim else now,
+        )
+        state.tell("engine_ready", engine.slot, seconds=round(now.mono - engine.asked.mono, 3))
+    if engine.health is not Health.HEALTHY:
+        if engine.ready != now:
+            state.tell("engine_recovered", engine.slot, was=engine.health.value)
+        engine = replace(
+            engine,
+            health=Health.HEALTHY,
+            seen=now,
+            checked=now,
+            unhealthy=None,
+            unlisted=engine.drain.since if engine.drain else None,
+        )
+    state.put(engine)
+
+
+def engine_silent(state: State, rules: Rules, fact: EngineSilent, now: Now) -> None:
+    engine = state.current(fact.slot, fact.start)
+    if engine is None:
+        return
+    engine = replace(engine, asking=False, ask_soon=False, answered=now)
+    if fact.excused or engine.phase is not Phase.RUNNING:
+        state.put(engine)  # a starting engine is judged by its grace alone
+        return
+    failures = engine.failures + 1
+    engine = replace(engine, failures=failures, checked=now)
+    if engine.health is Health.HEALTHY:
+        engine = replace(engine, health=Health.UNKNOWN, unlisted=engine.unlisted or now)
+        state.tell("engine_suspected", engine.slot, why=fact.why)
+    if engine.health is Health.UNKNOWN and failures >= rules.health_failure_threshold:
+        engine = replace(engine, health=Health.UNHEALTHY, unhealthy=now)
+        state.tell("engine_unhealthy", engine.slot, why=fact.why, failures=failures)
+    state.put(engine)
+
+
+def engines_surveyed(state: State, fact: EnginesSurveyed, now: Now) -> None:
+    """Times that only say "still fine" move together, once a pass, so that a list nobody
+    touched keeps its ETag in between."""
+    for slot, start in fact.answered:
+        engine = state.current(slot, start)
+        if engine is not None and engine.health is Health.HEALTHY:
+            state.put(replace(engine, seen=now, checked=now, failures=0))
+    state.surveyed = True
+
+
+def asks(state: State, rules: Rules, now: Now) -> Iterator[Ask | Settle | float]:
+    """Starting engines and suspects are asked again and again; the others once a sweep."""
+    for engine in state.engines.values():
+        if engine.phase is Phase.STOPPING or not engine.start:
+            continue
+        if engine.ready and not engine.settled:
+            due = engine.ready.mono + rules.early_death
+            yield Settle(*engine.ref) if now.mono >= due else due
+        if engine.asking:
+            continue
+        if engine.phase is Phase.STARTING:
+            every = rules.ask_starting_every
+        elif engine.health is not Health.HEALTHY:
+            every = rules.ask_suspect_every
+        elif engine.ask_soon:
+            every = 0.0
+        else:
+            continue
+        due = engine.answered.mono + every if engine.answered else now.mono
+        yield Ask(*engine.ref) if now.mono >= due else due
+
+
+def replacements(state: State, rules: Rules, now: Now) -> Iterator[Drain | float]:
+    """Unhealthy engines, a quarter of all at the most per cooldown, the longest ill first."""
+    ill = sorted(
+        (e.unhealthy.mono, e.slot, e)
+        for e in state.engines.values()
+        if e.unhealthy and e.phase is Phase.RUNNING and e.drain is None
+    )
+    recent = [r for r in state.replaced if now.mono - r.mono < rules.replacement_cooldown]
+    allowed = max(1, len(state.engines) // 4) - len(recent)
+    for since, _, engine in ill:
+        due = since + rules.unhealthy_grace_period
+        if allowed <= 0:
+            due = max(due, min(r.mono for r in recent) + rules.replacement_cooldown)
+        if now.mono < due:
+            yield due
+            continue
+        yield drain_of(engine, UNHEALTHY)
+        return
+
+
+def drain_of(engine: Engine, reason: str) -> Drain:
+    return Drain(engine.slot, engine.start, reason)
+
+
+def settle(state: State, action: Settle) -> None:
+    engine = state.current(action.slot, action.start)
+    if engine is not None:
+        state.put(replace(engine, settled=True))
+        state.put_breaker(breaker.settled(state.breaker))

@@ -1,0 +1,145 @@
+"""Engines come and go: started, found, dead."""
+
+from dataclasses import replace
+
+from acekeeper.core import admission, breaker, streams
+from acekeeper.core.actions import Start, Stop
+from acekeeper.core.facts import (
+    EngineDied,
+    EngineIdentified,
+    EnginesListed,
+    EngineStarted,
+    EngineStartFailed,
+    EngineStopFailed,
+    Found,
+)
+from acekeeper.core.model import Claim, Engine, Health, Now, Phase, Rules, State
+from acekeeper.core.names import Slot
+
+
+def start(state: State, action: Start, now: Now) -> None:
+    request = state.requests[action.request] if action.request else None
+    if request is not None:
+        state.requests[request.id] = replace(request, slot=action.slot)
+    state.last_start = now
+    state.put(
+        Engine(
+            slot=action.slot,
+            asked=now,
+            labels=request.labels if request else {},
+            claim=Claim(request.id) if request else None,
+        )
+    )
+    state.tell("engine_starting", action.slot, request=action.request)
+
+
+def engine_started(state: State, fact: EngineStarted, now: Now) -> None:
+    engine = state.engines.get(fact.slot)
+    if engine is None or engine.start:
+        return
+    state.put(replace(engine, start=fact.start, container_id=fact.container_id, started=now))
+
+
+def engine_identified(state: State, fact: EngineIdentified) -> None:
+    engine = state.current(fact.slot, fact.start)
+    if engine is not None and not engine.container_id:
+        state.put(replace(engine, container_id=fact.container_id))
+
+
+def start_failed(state: State, rules: Rules, fact: EngineStartFailed, now: Now) -> None:
+    engine = state.engines.get(fact.slot)
+    if engine is None or engine.start:
+        return
+    if not fact.port_taken:
+        state.put_breaker(breaker.failed(state.breaker, rules, now))
+    state.tell("engine_start_failed", engine.slot, why=fact.why, port_taken=fact.port_taken)
+    _gone(state, engine, now)
+
+
+def engine_died(state: State, rules: Rules, fact: EngineDied, now: Now) -> None:
+    engine = state.current(fact.slot, fact.start)
+    if engine is None or not fact.start:
+        return
+    wanted = engine.phase is Phase.STOPPING
+    early = engine.ready is None or now.mono - engine.ready.mono < rules.early_death
+    if early and not wanted:
+        state.put_breaker(breaker.failed(state.breaker, rules, now))
+    reason = f"engine_stopped:{engine.stop_reason}" if wanted else f"engine_died:{fact.cause}"
+    streams.end_all(state, engine, reason, now)
+    state.tell(
+        "engine_stopped" if wanted else "engine_died",
+        engine.slot,
+        cause=engine.stop_reason if wanted else fact.cause,
+        detail=fact.detail,
+        early=early and not wanted,
+        seconds=round(now.mono - engine.asked.mono, 3),
+    )
+    _gone(state, state.engines[fact.slot], now)
+
+
+def _gone(state: State, engine: Engine, now: Now) -> None:
+    state.remove(engine, now)
+    admission.turn_away(state, engine.slot)
+
+
+def stop(state: State, rules: Rules, action: Stop, now: Now) -> None:
+    engine = state.current(action.slot, action.start)
+    if engine is None:
+        return
+    if engine.phase is Phase.STARTING and engine.ready is None:
+        state.put_breaker(breaker.failed(state.breaker, rules, now))
+        state.tell("engine_start_failed", engine.slot, why=action.reason, port_taken=False)
+    state.put(
+        replace(
+            engine, phase=Phase.STOPPING, stop_reason=action.reason, stop_retry=None, claim=None
+        )
+    )
+    admission.turn_away(state, engine.slot)
+    state.tell("engine_stopping", engine.slot, reason=action.reason)
+
+
+def stop_failed(state: State, rules: Rules, fact: EngineStopFailed, now: Now) -> None:
+    engine = state.current(fact.slot, fact.start)
+    if engine is not None and engine.phase is Phase.STOPPING:
+        state.put(replace(engine, stop_retry=now.after(rules.stop_retry)))
+        state.tell("engine_stop_failed", engine.slot, why=fact.why)
+
+
+def engines_listed(state: State, rules: Rules, fact: EnginesListed, now: Now) -> None:
+    """Makes the state say what the runtime says. An engine that is not in the list is gone,
+    unless it is younger than the list."""
+    rebooted = bool(state.boot) and state.boot != fact.boot
+    found = {f.slot: f for f in fact.found}
+    for engine in list(state.engines.values()):
+        if engine.slot.host != fact.host or not engine.start:
+            continue
+        there = found.get(engine.slot)
+        if there is not None and there.start == engine.start:
+            continue
+        if (engine.started or engine.asked).mono > fact.asked.mono:
+            continue
+        cause = "host_rebooted" if rebooted else "vanished"
+        engine_died(state, rules, EngineDied(*engine.ref, cause), now)
+    for slot, there in found.items():
+        if slot not in state.engines:
+            _adopt(state, slot, there, now)
+        streams.claim_unmapped(state, rules, state.engines[slot])
+    state.listed = True
+    if state.boot != fact.boot:
+        state.boot = state.changes.boot = fact.boot
+
+
+def _adopt(state: State, slot: Slot, found: Found, now: Now) -> None:
+    """Nothing is known of it: it counts as starting until it answers, and anyone may have it."""
+    state.put(
+        Engine(
+            slot=slot,
+            asked=now,
+            started=now,
+            start=found.start,
+            container_id=found.container_id,
+            phase=Phase.STOPPING if found.dying else Phase.STARTING,
+            health=Health.UNKNOWN,
+        )
+    )
+    state.tell("engine_adopted", slot, start=found.start)

@@ -1,0 +1,331 @@
+"""What is known: engines, streams, requests. Values never change; `State` holds the current ones.
+
+Only `apply` and the functions it calls touch a `State`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from acekeeper.core.names import PortPlan, Slot
+
+
+class Now(NamedTuple):
+    """An instant on both clocks, in seconds: durations use `mono`, what outlives us `wall`."""
+
+    wall: float
+    mono: float
+
+    def after(self, seconds: float) -> "Now":
+        return Now(self.wall + seconds, self.mono + seconds)
+
+    def of_wall(self, wall: float) -> "Now":
+        """An instant read from disk, placed on this run's monotonic clock (never in the future)."""
+        return Now(wall, self.mono - max(0.0, self.wall - wall))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """The numbers the rules work with; seconds unless the name says otherwise."""
+
+    host: str
+    local_names: frozenset[str]
+    ports: PortPlan
+    min_replicas: int = 1
+    max_replicas: int = 20
+    max_streams_per_engine: int = 1
+    auto_delete: bool = True
+    engine_grace_period: float = 30
+    max_concurrent_provisions: int = 5
+    min_provision_interval: float = 0.5
+    provision_timeout: float = 120
+    startup_grace: float = 30
+    breaker_threshold: int = 5
+    breaker_timeout: float = 300
+    health_failure_threshold: int = 3
+    unhealthy_grace_period: float = 60
+    replacement_cooldown: float = 60
+    unmanaged_stream_ttl: float = 3600
+
+    # Facts of the client and of the engine rather than choices (the wire contract tells why).
+    answer_within: float = 2.5
+    claim_lasts: float = 60
+    rest_after_hand_out: float = 60
+    drain_wait: float = 30
+    drain_look_again: float = 10
+    early_death: float = 10
+    ask_starting_every: float = 0.25
+    ask_suspect_every: float = 1
+    port_rest: float = 60
+    remember_ended: float = 3600
+    keep_ended: int = 10_000
+    stop_retry: float = 5
+
+
+class Phase(StrEnum):
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+
+
+class Health(StrEnum):
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An engine promised to a request; `until` is None while the answer is not yet given."""
+
+    request: str
+    until: Now | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    reason: str
+    since: Now
+    looked: Now | None = None  # when its streams were last asked whether they move
+    idle: bool = False  # what that look found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """One incarnation of an engine: a slot and one start of it."""
+
+    slot: Slot
+    asked: Now  # when its start was asked for, or when it was found
+    start: str = ""  # the runtime's name for this start; empty until it has one
+    container_id: str = ""
+    phase: Phase = Phase.STARTING
+    health: Health = Health.UNKNOWN
+    labels: Mapping[str, str] = field(default_factory=dict)
+    started: Now | None = None
+    ready: Now | None = None
+    settled: bool = False  # survived its first seconds of readiness
+    seen: Now | None = None
+    checked: Now | None = None
+    used: Now | None = None  # last start or end of a stream
+    free_since: Now | None = None
+    handed: Now | None = None
+    claim: Claim | None = None
+    drain: Drain | None = None
+    failures: int = 0
+    unlisted: Now | None = None  # since when it is off the list, if it ever was on it
+    unhealthy: Now | None = None
+    asking: bool = False  # a probe is on its way
+    answered: Now | None = None  # when the last probe ended, whatever it found
+    ask_soon: bool = False
+    looking: bool = False  # its streams are being asked
+    stop_reason: str = ""
+    stop_retry: Now | None = None
+
+    @property
+    def listed(self) -> bool:
+        return self.phase is Phase.RUNNING and self.health is Health.HEALTHY and self.drain is None
+
+    @property
+    def ref(self) -> tuple[Slot, str]:
+        return self.slot, self.start
+
+
+class KeyType(StrEnum):
+    CONTENT_ID = "content_id"
+    INFOHASH = "infohash"
+    URL = "url"
+    MAGNET = "magnet"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One answer of an engine about a stream; speeds in KB/s, totals in bytes."""
+
+    at: Now
+    status: str
+    peers: int
+    speed_down: int
+    speed_up: int
+    downloaded: int
+    uploaded: int
+
+    def moved_since(self, earlier: "Sample | None") -> bool:
+        return self.speed_down > 0 or (earlier is not None and self.downloaded > earlier.downloaded)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """`slot` is None for a stream on an engine that is not ours."""
+
+    id: str
+    key_type: KeyType
+    key: str
+    session: str
+    stat_url: str
+    command_url: str
+    is_live: bool
+    address: tuple[str, int]  # where the event said the engine is
+    started: Now
+    slot: Slot | None = None
+    start: str = ""
+    container_id: str = ""
+    ended: Now | None = None
+    reason: str = ""
+    sample: Sample | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A provisioning request between its arrival and the delivery of its answer."""
+
+    id: str
+    received: Now
+    port: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    slot: Slot | None = None
+    answered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    failures: int = 0
+    opened: Now | None = None
+    last_failure: Now | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyEnd:
+    """An end whose start has not come yet, or whose stream is no longer kept."""
+
+    at: Now
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """Something that happened, for the log, the metrics and the history; `kind` in snake case."""
+
+    kind: str
+    engine: Slot | None = None
+    stream: str = ""
+    data: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Changes:
+    """What one `apply` changed: the store's work list, and what to tell."""
+
+    happened: list[Happening] = field(default_factory=list)
+    engines: dict[Slot, Engine | None] = field(default_factory=dict)
+    streams: dict[str, Stream | None] = field(default_factory=dict)
+    early_ends: dict[str, EarlyEnd | None] = field(default_factory=dict)
+    breaker: Breaker | None = None
+    boot: str | None = None
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.engines
+            or self.streams
+            or self.early_ends
+            or self.breaker is not None
+            or self.boot is not None
+        )
+
+
+@dataclass(slots=True)
+class State:
+    engines: dict[Slot, Engine] = field(default_factory=dict)
+    streams: dict[str, Stream] = field(default_factory=dict)
+    early_ends: dict[str, EarlyEnd] = field(default_factory=dict)
+    requests: dict[str, Request] = field(default_factory=dict)
+    breaker: Breaker = field(default_factory=Breaker)
+    boot: str = ""  # the boot of the host its engines belong to
+    connected: bool = False  # the runtime can be asked
+    listed: bool = False  # the runtime has said once what runs
+    surveyed: bool = False  # every engine was asked once since we started
+    last_start: Now | None = None
+    typical_start: float = 6.0  # seconds from start to readiness, a moving average
+    replaced: tuple[Now, ...] = ()
+    vacated: dict[Slot, Now] = field(default_factory=dict)
+    revision: int = 0  # counts changes of engines and of what runs on them
+    playing: dict[Slot, dict[str, None]] = field(default_factory=dict)  # started streams, by slot
+    ended: dict[str, None] = field(default_factory=dict)  # ended streams, oldest first
+    changes: Changes = field(default_factory=Changes)
+
+    def put(self, engine: Engine) -> None:
+        if self.engines.get(engine.slot) != engine:
+            self.engines[engine.slot] = engine
+            self.changes.engines[engine.slot] = engine
+            self.revision += 1
+
+    def remove(self, engine: Engine, now: Now) -> None:
+        del self.engines[engine.slot]
+        self.vacated[engine.slot] = now
+        self.changes.engines[engine.slot] = None
+        self.revision += 1
+
+    def put_stream(self, stream: Stream) -> None:
+        """Keeps the two indexes true: `playing` for started streams, `ended` for the others."""
+        before = self.streams.get(stream.id)
+        if before == stream:
+            return
+        if before is not None:
+            self._unindex(before)
+        self.streams[stream.id] = stream
+        self.changes.streams[stream.id] = stream
+        if stream.ended is not None:
+            self.ended[stream.id] = None
+        elif stream.slot is not None:
+            self.playing.setdefault(stream.slot, {})[stream.id] = None
+        self.revision += 1
+
+    def remove_stream(self, stream: Stream) -> None:
+        self._unindex(stream)
+        del self.streams[stream.id]
+        self.changes.streams[stream.id] = None
+        self.revision += 1
+
+    def _unindex(self, stream: Stream) -> None:
+        self.ended.pop(stream.id, None)
+        if stream.slot is not None and stream.ended is None:
+            ids = self.playing[stream.slot]
+            del ids[stream.id]
+            if not ids:
+                del self.playing[stream.slot]
+
+    def put_early_end(self, stream_id: str, end: EarlyEnd | None) -> None:
+        if end is None:
+            self.early_ends.pop(stream_id, None)
+        else:
+            self.early_ends[stream_id] = end
+        self.changes.early_ends[stream_id] = end
+
+    def put_breaker(self, breaker: Breaker) -> None:
+        if breaker != self.breaker:
+            self.breaker = breaker
+            self.changes.breaker = breaker
+
+    def tell(self, kind: str, engine: Slot | None = None, stream: str = "", **data: object) -> None:
+        self.changes.happened.append(Happening(kind, engine, stream, data))
+
+    def started_on(self, slot: Slot) -> Iterator[Stream]:
+        return (self.streams[i] for i in self.playing.get(slot, ()))
+
+    def find(self, container_id: str) -> Engine | None:
+        if not container_id:
+            return None
+        return next((e for e in self.engines.values() if e.container_id == container_id), None)
+
+    def current(self, slot: Slot, start: str) -> Engine | None:
+        """The engine at this slot, if it is still that incarnation."""
+        engine = self.engines.get(slot)
+        return engine if engine is not None and engine.start == start else None
+
+    def is_free(self, engine: Engine, rules: Rules) -> bool:
+        """Fit for one more viewer: listed, unclaimed, with room for a stream."""
+        return (
+            engine.listed
+            and engine.claim is None
+            and len(self.playing.get(engine.slot, ())) < rules.max_streams_per_engine
+        )

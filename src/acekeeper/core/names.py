@@ -1,0 +1,54 @@
+"""An engine's identity, and every name and port that follows from it."""
+
+import re
+from typing import NamedTuple, Self
+
+_UNIT = re.compile(r"engine@(\d{1,5})\.service")
+
+
+class Ports(NamedTuple):
+    http: int
+    https: int
+    p2p: int
+    api: int
+
+
+class PortPlan(NamedTuple):
+    """Slot n of the HTTP range owns the n-th port of every other range."""
+
+    first: int
+    last: int
+    https_base: int
+    p2p_base: int
+    api_base: int
+
+    def ports(self, http: int) -> Ports:
+        n = http - self.first
+        return Ports(http, self.https_base + n, self.p2p_base + n, self.api_base + n)
+
+    def __contains__(self, http: object) -> bool:
+        return isinstance(http, int) and self.first <= http <= self.last
+
+
+class Slot(NamedTuple):
+    """Where an engine lives: the host, and its HTTP port there."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def from_unit(cls, host: str, unit: str) -> Self | None:
+        match = _UNIT.fullmatch(unit)
+        return cls(host, int(match[1])) if match else None
+
+    @property
+    def unit(self) -> str:
+        return f"engine@{self.port}.service"
+
+    @property
+    def container_name(self) -> str:
+        return f"engine-{self.port}"
+
+    @property
+    def environment_file(self) -> str:
+        return f"{self.port}.env"

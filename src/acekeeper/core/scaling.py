@@ -1,0 +1,123 @@
+"""How many engines are kept ready, and how one is taken away without hurting anybody."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from acekeeper.core import admission
+from acekeeper.core.actions import Drain, Look, Refusal, Start, Stop
+from acekeeper.core.allocation import next_slot
+from acekeeper.core.facts import StreamsAsked
+from acekeeper.core.health import drain_of
+from acekeeper.core.model import Drain as Draining
+from acekeeper.core.model import Engine, Health, Now, Phase, Rules, State
+
+SCALE_DOWN = "scale_down"
+
+
+def ready_or_coming(state: State, rules: Rules) -> int:
+    """Engines a next viewer can have: free ones, and starting ones nobody claims."""
+    return sum(
+        state.is_free(e, rules)
+        or (e.phase is Phase.STARTING and e.claim is None and e.drain is None)
+        for e in state.engines.values()
+    )
+
+
+def scale(state: State, rules: Rules, now: Now) -> Iterator[Start | Drain | float]:
+    """One step up or down. Nothing is scaled before every engine was asked once."""
+    if not (state.connected and state.surveyed):
+        return
+    spare = ready_or_coming(state, rules) - rules.min_replicas
+    if spare < 0:
+        verdict = admission.may_start(state, rules, now)
+        slot = next_slot(state, rules, now)
+        if isinstance(verdict, float):
+            yield verdict
+        elif not isinstance(verdict, Refusal) and slot is not None:
+            yield Start(slot)
+    elif spare > 0 and rules.auto_delete:
+        yield from _scale_down(state, rules, now)
+
+
+def _scale_down(state: State, rules: Rules, now: Now) -> Iterator[Drain | float]:
+    """The engine that has been idle longest goes first, after its grace."""
+    idle = [
+        (max(_idle_since(e).mono + rules.engine_grace_period, _rests_until(e, rules)), e.slot, e)
+        for e in state.engines.values()
+        if state.is_free(e, rules) and e.slot not in state.playing
+    ]
+    if idle:
+        due, _, engine = min(idle)
+        yield drain_of(engine, SCALE_DOWN) if now.mono >= due else due
+
+
+def _idle_since(engine: Engine) -> Now:
+    return engine.free_since or engine.asked
+
+
+def _rests_until(engine: Engine, rules: Rules) -> float:
+    return engine.handed.mono + rules.rest_after_hand_out if engine.handed else 0.0
+
+
+def drain(state: State, action: Drain, now: Now) -> None:
+    engine = state.current(action.slot, action.start)
+    if engine is None or engine.drain is not None:
+        return
+    if action.reason != SCALE_DOWN:
+        state.replaced = (*state.replaced[-99:], now)
+    state.put(
+        replace(
+            engine,
+            drain=Draining(action.reason, now),
+            unlisted=engine.unlisted or now,
+        )
+    )
+    state.tell("engine_draining", engine.slot, reason=action.reason)
+
+
+def drains(state: State, rules: Rules, now: Now) -> Iterator[Stop | Look | float]:
+    """Stops a drained engine once nobody can still choose it and nothing on it moves."""
+    for engine in state.engines.values():
+        if engine.phase is Phase.STOPPING or not engine.start:
+            continue
+        if engine.phase is Phase.STARTING:
+            yield from _overdue(engine, rules, now)
+        if engine.drain is None:
+            continue
+        due = (engine.unlisted or engine.drain.since).mono + rules.drain_wait
+        if now.mono < due:
+            yield due
+        elif engine.claim is not None:
+            continue  # its lapse is a deadline of its own
+        elif engine.slot not in state.playing or engine.drain.idle:
+            yield Stop(engine.slot, engine.start, engine.drain.reason)
+        elif not engine.looking:
+            again = engine.drain.looked.mono + rules.drain_look_again if engine.drain.looked else 0
+            yield Look(engine.slot, engine.start) if now.mono >= again else again
+
+
+def _overdue(engine: Engine, rules: Rules, now: Now) -> Iterator[Stop | float]:
+    begun = (engine.started or engine.asked).mono
+    due = min(begun + rules.startup_grace, engine.asked.mono + rules.provision_timeout)
+    yield Stop(engine.slot, engine.start, "start_timeout") if now.mono >= due else due
+
+
+def looked(state: State, fact: StreamsAsked, now: Now) -> None:
+    """A draining engine is idle when no stream moves, or when it is too ill to tell."""
+    engine = state.current(fact.slot, fact.start)
+    if engine is None or engine.drain is None:
+        return
+    ids = list(state.playing.get(engine.slot, ()))
+    told = {i: fact.samples[i] for i in ids if i in fact.samples}
+    moving = any(s.moved_since(state.streams[i].sample) for i, s in told.items())
+    hopeless = engine.health is Health.UNHEALTHY
+    idle = not moving and (hopeless or len(told) == len(ids))
+    state.put(replace(engine, looking=False, drain=replace(engine.drain, looked=now, idle=idle)))
+
+
+def stop_retries(state: State, now: Now) -> Iterator[Stop | float]:
+    for engine in state.engines.values():
+        if engine.phase is Phase.STOPPING and engine.stop_retry is not None:
+            due = engine.stop_retry.mono
+            again = Stop(engine.slot, engine.start, engine.stop_reason)
+            yield again if now.mono >= due else due

@@ -1,0 +1,155 @@
+"""Streams: started and ended by the client's events, confirmed by what their engines say."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from acekeeper.core.facts import StreamEnded, StreamsAsked, StreamStarted
+from acekeeper.core.model import EarlyEnd, Engine, Now, Rules, State, Stream
+from acekeeper.core.names import Slot
+
+_SMELLS_OF_THE_ENGINE = frozenset({"timeout", "empty_timeout"})
+
+
+def locate(
+    state: State, rules: Rules, addresses: Sequence[tuple[str, int]], container_id: str
+) -> Engine | None:
+    """The engine of ours an event speaks of: by address first, by container id last."""
+    for host, port in addresses:
+        if host in rules.local_names:
+            engine = state.engines.get(Slot(rules.host, port))
+            if engine is not None:
+                return engine
+    return state.find(container_id)
+
+
+def end_target(state: State, fact: StreamEnded) -> Stream | None:
+    """The stream an end speaks of. Without an id it must be the only one on its engine:
+    ending the wrong viewer's stream is worse than ending none."""
+    if fact.id:
+        return state.streams.get(fact.id)
+    engine = state.find(fact.container_id)
+    playing = list(state.started_on(engine.slot)) if engine else []
+    return playing[0] if len(playing) == 1 else None
+
+
+def stream_started(state: State, rules: Rules, fact: StreamStarted, now: Now) -> None:
+    before = state.streams.get(fact.id)
+    if before is not None and before.session == fact.session:
+        return  # told twice, or its end overtook it
+    if before is not None and before.ended is None:
+        end_stream(state, before, "superseded", now)
+    engine = locate(state, rules, fact.addresses, fact.container_id)
+    early = state.early_ends.get(fact.id)
+    stream = Stream(
+        id=fact.id,
+        key_type=fact.key_type,
+        key=fact.key,
+        session=fact.session,
+        stat_url=fact.stat_url,
+        command_url=fact.command_url,
+        is_live=fact.is_live,
+        address=fact.addresses[0],
+        started=now,
+        slot=engine.slot if engine else None,
+        start=engine.start if engine else "",
+        container_id=engine.container_id if engine else "",
+    )
+    state.tell("stream_started", stream.slot, stream.id, managed=engine is not None)
+    if early is not None:
+        state.put_early_end(fact.id, None)
+        state.put_stream(stream)
+        end_stream(state, stream, early.reason, now)
+        return
+    state.put_stream(stream)
+    if engine is not None:
+        state.put(replace(engine, used=now, claim=None, free_since=None))
+
+
+def stream_ended(state: State, fact: StreamEnded, now: Now) -> None:
+    stream = end_target(state, fact)
+    if stream is None:
+        if fact.id and fact.id not in state.early_ends:
+            state.put_early_end(fact.id, EarlyEnd(now, fact.reason))
+            state.tell("early_end_remembered", None, fact.id, reason=fact.reason)
+        return
+    if stream.ended is None:
+        end_stream(state, stream, fact.reason or "ended", now)
+        brief = now.mono - stream.started.mono < 1
+        if fact.reason in _SMELLS_OF_THE_ENGINE or (fact.reason == "completed" and brief):
+            engine = _engine_of(state, stream)
+            if engine is not None:
+                state.put(replace(engine, ask_soon=True))
+
+
+def end_stream(state: State, stream: Stream, reason: str, now: Now) -> None:
+    state.put_stream(replace(stream, ended=now, reason=reason))
+    state.tell(
+        "stream_ended",
+        stream.slot,
+        stream.id,
+        reason=reason,
+        seconds=round(now.mono - stream.started.mono, 3),
+    )
+    engine = _engine_of(state, stream)
+    if engine is not None:
+        free = now if engine.slot not in state.playing and engine.claim is None else None
+        state.put(replace(engine, used=now, free_since=free))
+
+
+def end_all(state: State, engine: Engine, reason: str, now: Now) -> None:
+    """Streams die with their incarnation."""
+    for stream in list(state.started_on(engine.slot)):
+        if stream.start == engine.start:
+            end_stream(state, stream, reason, now)
+
+
+def streams_asked(state: State, fact: StreamsAsked, now: Now) -> None:
+    for stream_id, sample in fact.samples.items():
+        stream = state.streams.get(stream_id)
+        if stream is not None and stream.ended is None and stream.start == fact.start:
+            state.put_stream(replace(stream, sample=sample))
+    for stream_id in sorted(fact.unknown):
+        stream = state.streams.get(stream_id)
+        if stream is not None and stream.ended is None and stream.start == fact.start:
+            end_stream(state, stream, "unknown_to_engine", now)
+
+
+def claim_unmapped(state: State, rules: Rules, engine: Engine) -> None:
+    """An adopted engine takes the streams that were announced before it was found."""
+    for stream in list(state.streams.values()):
+        if stream.ended is None and stream.slot is None:
+            found = locate(state, rules, (stream.address,), "")
+            if found is not None and found.slot == engine.slot:
+                state.put_stream(
+                    replace(
+                        stream,
+                        slot=engine.slot,
+                        start=engine.start,
+                        container_id=engine.container_id,
+                    )
+                )
+
+
+def forget_old(state: State, rules: Rules, now: Now) -> None:
+    """Drops what nobody needs any more, so that memory stays flat."""
+    for stream in [
+        s
+        for s in state.streams.values()
+        if s.slot is None
+        and s.ended is None
+        and now.mono - s.started.mono >= rules.unmanaged_stream_ttl
+    ]:
+        state.remove_stream(stream)
+    while len(state.ended) > rules.keep_ended:
+        stream = state.streams[next(iter(state.ended))]
+        state.remove_stream(stream)
+        if stream.ended is not None and now.mono - stream.ended.mono < rules.remember_ended:
+            state.put_early_end(stream.id, EarlyEnd(stream.ended, stream.reason))
+    for stream_id, end in list(state.early_ends.items()):
+        if now.mono - end.at.mono < rules.remember_ended:
+            break  # the order of insertion is the order of time
+        state.put_early_end(stream_id, None)
+
+
+def _engine_of(state: State, stream: Stream) -> Engine | None:
+    return state.current(stream.slot, stream.start) if stream.slot else None

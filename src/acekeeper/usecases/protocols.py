@@ -1,0 +1,52 @@
+"""What the usecases need from outside. Adapters fit these without knowing them."""
+
+from asyncio import Future
+from collections.abc import Callable
+from typing import Protocol
+
+from acekeeper.core.facts import EnginesListed, EngineStarted, Fact
+from acekeeper.core.model import Changes, Now, Sample
+from acekeeper.core.names import Ports, Slot
+
+
+class Clock(Protocol):
+    def __call__(self) -> Now: ...
+
+
+class Runtime(Protocol):
+    """Whoever runs the engines. Raises RuntimeUnavailable when it cannot be reached."""
+
+    async def open(self, tell: Callable[[Fact], None]) -> None:
+        """Connects; from here `tell` gets every death and every loss of the connection.
+
+        The death of a start is told only after `start` or `list` has named it.
+        """
+
+    async def list(self) -> EnginesListed: ...
+
+    async def start(self, slot: Slot, ports: Ports) -> EngineStarted:
+        """Raises PortTaken, or EngineFailed when it did not come up; then nothing runs."""
+
+    async def stop(self, slot: Slot, start: str) -> None:
+        """Asks for the end of this start, which is told as a death. Raises EngineFailed."""
+
+    async def close(self) -> None:
+        """Engines go on."""
+
+
+class EngineApi(Protocol):
+    """The HTTP API of an engine; both raise EngineSilent."""
+
+    async def status(self, slot: Slot) -> None: ...
+
+    async def stat(self, slot: Slot, stat_url: str) -> Sample | None:
+        """None: the engine does not know this session."""
+
+
+class Store(Protocol):
+    degraded: str
+    """What is wrong with it, empty when nothing is."""
+
+    def write(self, changes: Changes) -> Future[None]:
+        """Done when these changes and all before them are on disk; StoreFailed if they are not
+        (they are kept and tried again)."""
