@@ -3,7 +3,7 @@
 AcekeeperError
 ├── BadSetting          a value the operator wrote cannot be used; the service does not start
 ├── StoreFailed         the database did not take a write
-├── RuntimeUnavailable  whoever runs the engines (systemd, the child-process runtime) cannot be reached
+├── RuntimeUnavailable  whoever runs the engines (systemd, say) cannot be reached
 ├── EngineFailed        an engine could not be started or stopped
 │   └── PortTaken       because somebody else holds one of its ports
 └── EngineSilent        an engine did not answer, or answered what no engine answers

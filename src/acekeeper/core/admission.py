@@ -89,7 +89,7 @@ def _breaker_open(state: State, rules: Rules, now: Now) -> Refusal:
     left = max(1, breaker.seconds_left(state.breaker, rules, now))
     return Refusal(
         Code.CIRCUIT_BREAKER,
-        f"engine starts failed {state.breaker.failures} times in a row; the next try is in {left} s",
+        f"{state.breaker.failures} engine starts failed in a row; the next try is in {left} s",
         left,
         should_wait=left <= 4,
     )
@@ -226,6 +226,7 @@ def answer(state: State, rules: Rules, request_id: str, now: Now) -> None:
         state.tell(
             "engine_granted",
             engine.slot,
+            request=request_id,
             waited=round(now.mono - request.received.mono, 3),
             ready=engine.ready is not None,
         )
@@ -233,7 +234,13 @@ def answer(state: State, rules: Rules, request_id: str, now: Now) -> None:
 
 def refuse(state: State, request_id: str, refusal: Refusal, now: Now) -> None:
     release(state, request_id, now)
-    state.tell("provision_refused", None, code=refusal.code.value, eta=refusal.eta)
+    state.tell(
+        "provision_refused",
+        request=request_id,
+        code=refusal.code.value,
+        why=refusal.message,
+        eta=refusal.eta,
+    )
 
 
 def answer_delivered(state: State, request_id: str) -> None:
@@ -243,7 +250,7 @@ def answer_delivered(state: State, request_id: str) -> None:
 def answer_lost(state: State, request_id: str, now: Now) -> None:
     if request_id in state.requests:
         release(state, request_id, now)
-        state.tell("answer_lost", None, request=request_id)
+        state.tell("answer_lost", request=request_id)
 
 
 def release(state: State, request_id: str, now: Now) -> None:

@@ -51,11 +51,11 @@ class EngineStarted:
 
 @dataclass(frozen=True, slots=True)
 class EngineStartFailed:
-    """`port_taken`: somebody else holds one of the ports, which says nothing about engines."""
+    """`excused`: it says nothing about engines (somebody else holds a port, the bus went away)."""
 
     slot: Slot
     why: str
-    port_taken: bool = False
+    excused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,12 @@ def engine_answered(state: State, rules: Rules, fact: EngineAnswered, now: Now) 
             ready=now,
             free_since=None if engine.claim else now,
         )
-        state.tell("engine_ready", engine.slot, seconds=round(now.mono - engine.asked.mono, 3))
+        state.tell(
+            "engine_ready",
+            engine.slot,
+            request=engine.claim.request if engine.claim else None,
+            seconds=round(now.mono - engine.asked.mono, 3),
+        )
     if engine.health is not Health.HEALTHY:
         if engine.ready != now:
             state.tell("engine_recovered", engine.slot, was=engine.health.value)

@@ -50,9 +50,16 @@ def start_failed(state: State, rules: Rules, fact: EngineStartFailed, now: Now) 
     engine = state.engines.get(fact.slot)
     if engine is None or engine.start:
         return
-    if not fact.port_taken:
+    if not fact.excused:
         state.put_breaker(breaker.failed(state.breaker, rules, now))
-    state.tell("engine_start_failed", engine.slot, why=fact.why, port_taken=fact.port_taken)
+    state.tell(
+        "engine_start_failed",
+        engine.slot,
+        request=engine.claim.request if engine.claim else None,
+        why=fact.why,
+        excused=fact.excused,
+        seconds=round(now.mono - engine.asked.mono, 3),
+    )
     _gone(state, engine, now)
 
 
@@ -88,7 +95,14 @@ def stop(state: State, rules: Rules, action: Stop, now: Now) -> None:
         return
     if engine.phase is Phase.STARTING and engine.ready is None:
         state.put_breaker(breaker.failed(state.breaker, rules, now))
-        state.tell("engine_start_failed", engine.slot, why=action.reason, port_taken=False)
+        state.tell(
+            "engine_start_failed",
+            engine.slot,
+            request=engine.claim.request if engine.claim else None,
+            why=action.reason,
+            excused=False,
+            seconds=round(now.mono - engine.asked.mono, 3),
+        )
     state.put(
         replace(
             engine, phase=Phase.STOPPING, stop_reason=action.reason, stop_retry=None, claim=None
