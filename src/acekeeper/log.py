@@ -1,0 +1,134 @@
+"""One JSON object a line on stderr, whoever logs: we, a library, `warnings`, or a crash.
+
+Pass data as keywords (`logger.info("engine started", engine=port)`), never inside the message:
+loguru formats a message that comes with keywords, and a brace in it would raise.
+"""
+
+import logging
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from contextvars import ContextVar
+from datetime import UTC
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import msgspec
+from loguru import logger
+
+if TYPE_CHECKING:
+    from loguru import Message, Record
+
+# Tasks and `to_thread` calls copy the context, so all that a request causes carries its id.
+request_id_var: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+
+def setup(level: str, secrets: Sequence[str] = ()) -> "StderrSink":
+    sink = StderrSink(secrets)
+    logger.remove()
+    # loguru's own `catch` would print the record, unmasked, over several lines.
+    logger.add(sink, level=level, format=lambda _: "", catch=False, backtrace=False, diagnose=False)
+    logging.basicConfig(handlers=[_ToLoguru(sink)], level=logger.level(level).no, force=True)
+    logging.captureWarnings(True)
+    sys.excepthook = _uncaught
+    threading.excepthook = lambda args: _uncaught(
+        args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback
+    )
+    return sink
+
+
+class StderrSink:
+    """`dropped` counts records that could not be written."""
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        self.dropped = 0
+        # As written, and as inside a `repr`; the longest first, since one may contain another.
+        forms = {form for secret in secrets if secret for form in (secret, repr(secret)[1:-1])}
+        self._secrets = sorted(forms, key=len, reverse=True)
+        # Without a stderr its number may by now belong to another file, such as the database.
+        self._fd = 2 if sys.__stderr__ else -1
+        self._torn = False
+
+    def __call__(self, message: "Message") -> None:
+        self._write(msgspec.json.encode(self._fields(message.record)) + b"\n")
+
+    def _fields(self, record: "Record") -> dict[str, object]:
+        time = record["time"].astimezone(UTC).replace(tzinfo=None)
+        fields: dict[str, object] = {
+            "ts": f"{time.isoformat(timespec='milliseconds')}Z",
+            "level": record["level"].name,
+            "event": self._text(record["message"]),
+        }
+        if request_id := request_id_var.get():
+            fields["request_id"] = self._text(request_id)
+        for key, value in record["extra"].items():
+            try:
+                fields.setdefault(self._text(key), self._plain(value))
+            except Exception:  # whatever an object's own __str__ raises
+                fields[self._text(key)] = f"<{type(value).__name__}>"
+        if (exception := record["exception"]) and (error := exception.value):
+            only = "".join(traceback.format_exception_only(error))
+            fields["error"] = self._text(only.strip())
+            fields["traceback"] = self._text("".join(traceback.format_exception(error)))
+        return fields
+
+    def _plain(self, value: object) -> object:
+        match value:
+            case None | bool():
+                return value
+            case int() | float():
+                text = str(value)
+                return value if self._text(text) == text else self._text(text)
+            case str():
+                return self._text(value)
+            case dict():
+                return {self._text(str(k)): self._plain(v) for k, v in value.items()}
+            case list() | tuple() | set() | frozenset():
+                return [self._plain(item) for item in value]
+            case _:
+                # Also bytes, which msgspec would write as base64, where no secret is found.
+                return self._text(str(value))
+
+    def _text(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+    def _write(self, line: bytes) -> None:
+        rest = b"\n" + line if self._torn else line
+        whole = len(rest)
+        try:
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
+            self._torn = False
+        except OSError:
+            self.dropped += 1
+            self._torn = self._torn or len(rest) < whole
+
+
+class _ToLoguru(logging.Handler):
+    def __init__(self, sink: StderrSink) -> None:
+        super().__init__()
+        self._sink = sink
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            message = record.getMessage()
+        except Exception:  # the arguments do not fit the library's own format
+            message = f"{record.msg} {record.args}"
+        level: str | int = record.levelno
+        if record.levelname in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
+            level = record.levelname
+        try:
+            logger.bind(logger=record.name).opt(exception=record.exc_info).log(level, message)
+        except Exception:  # loguru refuses a record made while it writes one, as in a `__del__`
+            self._sink.dropped += 1
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, where)
+        return
+    logger.opt(exception=error).critical("uncaught exception")
