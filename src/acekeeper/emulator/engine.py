@@ -1,0 +1,62 @@
+"""Which call is answered by whom; faults hold a request up here, before anything happens."""
+
+import socket
+
+from .content import wanted_infohash
+from .counters import Count, Counters
+from .faults import Faults, Part
+from .playback import Playback
+from .reading import Reading
+from .service import Service
+from .sessions import Sessions
+from .wire import Answer, Request, text
+
+
+class Engine:
+    def __init__(self, sessions: Sessions, faults: Faults, counters: Counters, rate: int) -> None:
+        self._faults = faults
+        self._counters = counters
+        self._service = Service()
+        self._playback = Playback(sessions, faults, counters, rate)
+        self._reading = Reading(sessions, faults, counters, rate)
+
+    def serve(self, client: socket.socket, request: Request) -> None:
+        self._counters.add(Count.REQUESTS)
+        if not self._faults.wait_until_free(client, *_touched(request)):
+            return
+        match request.path.split("/")[1:]:
+            case ["content", infohash, file_name] if request.method == "GET":
+                self._reading.serve(client, infohash, file_name)
+            case path:
+                client.sendall(self._answer(request, path).encoded())
+
+    def _answer(self, request: Request, path: list[str]) -> Answer:
+        if request.method != "GET":
+            return text(501, "Unsupported method")
+        match path:
+            case ["webui", "api", "service"]:
+                return self._service.webui(request)
+            case ["server", "api"]:
+                return self._service.server_api(request)
+            case ["ace", "getstream"]:
+                return self._playback.getstream(request)
+            # HLS goes here: /ace/manifest.m3u8, then /ace/m/… (list) and /ace/c/… (segments).
+            case ["ace", "r", infohash, token]:
+                return self._playback.to_content(request, infohash, token)
+            case ["ace", "stat", infohash, token]:
+                return self._playback.stat(infohash, token)
+            case ["ace", "cmd", infohash, token]:
+                return self._playback.command(request, infohash, token)
+            case _:
+                return text(404, "Not Found")
+
+
+def _touched(request: Request) -> tuple[Part, str | None]:
+    """The part of the engine a request is for, and the content."""
+    match request.path.split("/")[1:]:
+        case ["ace", "getstream"]:
+            return Part.PLAYBACK, wanted_infohash(request.query)
+        case ["content", infohash, _] | ["ace", _, infohash, _]:
+            return Part.PLAYBACK, infohash
+        case _:
+            return Part.SERVICE, None

@@ -1,0 +1,58 @@
+"""The command line: the engine's options as far as they change what the emulator does, and ours."""
+
+from typing import NamedTuple
+
+
+class BadFlag(Exception):
+    pass
+
+
+class Flags(NamedTuple):
+    http_port: int = 6878
+    bind_all: bool = False
+    start_delay: float = 5.5  # seconds from the start to the first answer
+    admin_port: int | None = None
+    bitrate: int = 3800  # kbit/s
+    idle_expiry: float = 60.0  # seconds without a reader after which a session ends
+
+    @property
+    def host(self) -> str:
+        return "0.0.0.0" if self.bind_all else "127.0.0.1"
+
+
+def parse(argv: list[str]) -> Flags:
+    """Options the emulator has no use for are passed over, with or without a value."""
+    given = _options(argv)
+    return Flags(
+        http_port=int(_number(given, "http-port", Flags().http_port, 1, 65535)),
+        bind_all="bind-all" in given,
+        start_delay=_number(given, "start-delay", Flags().start_delay, 0, 3600),
+        admin_port=int(_number(given, "admin-port", 0, 1, 65535)) or None,
+        bitrate=int(_number(given, "bitrate", Flags().bitrate, 128, 100_000)),
+        idle_expiry=_number(given, "idle-expiry", Flags().idle_expiry, 0.1, 86_400),
+    )
+
+
+def _options(argv: list[str]) -> dict[str, str]:
+    given: dict[str, str] = {}
+    name = ""
+    for word in argv:
+        if word.startswith("--"):
+            name, _, value = word[2:].partition("=")
+            given[name] = value
+        elif name:
+            given[name] = word
+            name = ""
+    return given
+
+
+def _number(given: dict[str, str], name: str, default: float, low: float, high: float) -> float:
+    if name not in given:
+        return default
+    try:
+        value = float(given[name])
+    except ValueError:
+        raise BadFlag(f"--{name} needs a number, not {given[name]!r}") from None
+    if not low <= value <= high:
+        raise BadFlag(f"--{name} must be {low} to {high}, not {given[name]}")
+    return value

@@ -1,0 +1,131 @@
+"""Starting playback, asking about it and stopping it."""
+
+import time
+
+from .content import wanted_infohash
+from .counters import Count, Counters
+from .faults import Faults, Part
+from .sessions import PREBUFFER_BYTES, PREBUFFER_S, Session, Sessions
+from .wire import Answer, Request, as_json, redirect, text
+
+_WINDOW_S = 1800  # how far back the broadcast can be watched
+_BUFFER_S = 10  # how far behind its end the player is
+
+
+class Playback:
+    def __init__(self, sessions: Sessions, faults: Faults, counters: Counters, rate: int) -> None:
+        self._sessions = sessions
+        self._faults = faults
+        self._counters = counters
+        self._rate = rate  # kbit/s
+
+    def getstream(self, request: Request) -> Answer:
+        as_document = request.query.get("format") == "json"
+        infohash = wanted_infohash(request.query)
+        if infohash is None:
+            self._counters.add(Count.LOADS_FAILED)
+            if as_document:
+                return _failed("failed to load content")
+            return text(500, "Internal Server Error, couldn't find resource")
+        session = self._sessions.open(infohash)
+
+        def url(call: str) -> str:
+            return f"http://{request.host}/ace/{call}/{infohash}/{session.token}"
+
+        if not as_document:
+            return redirect(url("r"))
+        return _answered(
+            {
+                "playback_url": url("r"),
+                "stat_url": url("stat"),
+                "command_url": url("cmd"),
+                "infohash": infohash,
+                "playback_session_id": session.playback_session_id,
+                "is_live": 1,
+                "is_encrypted": 0,
+                "client_session_id": -1,
+            }
+        )
+
+    def to_content(self, request: Request, infohash: str, token: str) -> Answer:
+        """/ace/r: only the newest token plays."""
+        session = self._sessions.of_token(infohash, token)
+        if session is None:
+            return text(500, "download not found")
+        if session.token != token:
+            return text(403, "got newer download")
+        return redirect(f"http://{request.host}/content/{infohash}/{session.file_name}")
+
+    def stat(self, infohash: str, token: str) -> Answer:
+        session = self._sessions.of_token(infohash, token)
+        if session is None:
+            self._counters.add(Count.UNKNOWN_STATS)
+            return _failed("unknown playback session id")
+        stalled = self._faults.holding(Part.STREAM, infohash) is not None
+        session.fetch(stalled=stalled)
+        return _answered(_state(session, 0 if stalled else self._rate // 8, self._rate))
+
+    def command(self, request: Request, infohash: str, token: str) -> Answer:
+        session = self._sessions.of_token(infohash, token)
+        if session is None:
+            self._counters.add(Count.UNKNOWN_STOPS)
+            return _failed("unknown playback session id")
+        if request.query.get("method") != "stop":
+            return _failed("unknown method")
+        self._sessions.stop(session)
+        return as_json({"response": "ok", "error": None})
+
+
+def _state(session: Session, speed: int, rate: int) -> dict[str, object]:
+    """`speed` is in KB/s, `rate` in kbit/s."""
+    seconds = session.live_seconds
+    swing = 100 + int(seconds * 4) % 9  # percent: neither peers nor speeds stand still
+    prebuffered = min(1.0, seconds / PREBUFFER_S) * PREBUFFER_BYTES
+    downloaded = int(prebuffered + seconds * rate * 125)
+    last = int(session.opened_at + seconds)
+    first = int(session.opened_at) - _WINDOW_S
+    return {
+        "status": "dl" if time.monotonic() >= session.prebuffered else "prebuf",
+        "peers": swing // 10 + int(seconds) % 5,
+        "speed_down": speed * swing // 100,
+        "speed_up": speed * swing // 900,
+        "downloaded": downloaded,
+        "uploaded": downloaded // 7,
+        "total_progress": 0,
+        "infohash": session.infohash,
+        "playback_session_id": session.playback_session_id,
+        "is_live": 1,
+        "is_encrypted": 0,
+        "client_session_id": -1,
+        "selected_file_index": -1,
+        "selected_stream_index": 0,
+        "stream_status": -1,
+        "manifest_access_mode": -1,
+        "debug_level": 0,
+        "network_monitor_status": 0,
+        "network_monitor_started": False,
+        "disk_cache_stats": {
+            "avail": 3199156224,
+            "disk_cache_limit": 2266017044,
+            "inactive_inuse": 0,
+            "active_inuse": downloaded,
+        },
+        "livepos": {
+            "pos": str(last - _BUFFER_S),
+            "last": str(last),
+            "first_ts": str(first),
+            "last_ts": str(last),
+            "live_first": str(first),
+            "live_last": str(last),
+            "is_live": "1",
+            "buffer_pieces": "30",
+        },
+    }
+
+
+def _answered(response: dict[str, object]) -> Answer:
+    return as_json({"response": response, "error": None})
+
+
+def _failed(error: str) -> Answer:
+    return as_json({"response": None, "error": error})

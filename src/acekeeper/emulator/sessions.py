@@ -1,0 +1,120 @@
+"""Playback sessions: one per content. Opening another for the same content ends the one before."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+
+from .counters import Count, Counters
+from .waiting import Latch
+
+PREBUFFER_S = 0.6
+PREBUFFER_BYTES = 9 << 19  # 4.5 MiB; Acexy's own buffer holds 4 MiB
+_ALIASES_KEPT = 16
+
+
+class Session:
+    def __init__(self, infohash: str, earlier_tokens: list[str]) -> None:
+        self.infohash = infohash
+        self.playback_session_id = os.urandom(20).hex()
+        self.token = os.urandom(16).hex()
+        # What the engine does: a superseded session's URLs keep working for stat and stop, and
+        # then speak of the session that replaced it.
+        self.tokens = [*earlier_tokens[1 - _ALIASES_KEPT :], self.token]
+        self.file_name = f"0.{int.from_bytes(os.urandom(6), 'big'):015d}"
+        self.opened = time.monotonic()
+        self.opened_at = time.time()
+        self.ended = Latch()
+        self.has_reader = False
+        self.last_read = self.opened
+        self.live_seconds = 0.0  # how much of the broadcast has been fetched
+        self._fetched_until = self.opened
+
+    @property
+    def prebuffered(self) -> float:
+        """The monotonic time at which the prebuffer is full."""
+        return self.opened + PREBUFFER_S
+
+    def fetch(self, *, stalled: bool) -> None:
+        now = time.monotonic()
+        if not stalled:
+            self.live_seconds += now - self._fetched_until
+        self._fetched_until = now
+
+
+class Sessions:
+    def __init__(self, idle_expiry: float, counters: Counters) -> None:
+        self._idle_expiry = idle_expiry
+        self._counters = counters
+        self._lock = threading.Lock()
+        self._of_content: dict[str, Session] = {}
+
+    def open(self, infohash: str) -> Session:
+        with self._lock:
+            self._expire()
+            earlier = self._of_content.get(infohash)
+            session = Session(infohash, earlier.tokens if earlier else [])
+            if earlier:
+                self._end(earlier, Count.SESSIONS_SUPERSEDED)
+            self._of_content[infohash] = session
+        self._counters.add(Count.SESSIONS_OPENED)
+        return session
+
+    def of_token(self, infohash: str, token: str) -> Session | None:
+        """By the token of the session or of one that it superseded."""
+        session = self.of_content(infohash)
+        return session if session and token in session.tokens else None
+
+    def of_content(self, infohash: str) -> Session | None:
+        with self._lock:
+            self._expire()
+            return self._of_content.get(infohash)
+
+    def stop(self, session: Session) -> None:
+        with self._lock:
+            self._end(session, Count.SESSIONS_STOPPED)
+
+    def lose(self, chosen: Callable[[str], bool]) -> None:
+        """Forget sessions as a restart would, those of the contents chosen."""
+        with self._lock:
+            self._expire()
+            for session in [*self._of_content.values()]:
+                if chosen(session.infohash):
+                    self._end(session, Count.SESSIONS_LOST)
+
+    def take_reader(self, session: Session) -> bool:
+        """False when somebody reads it already."""
+        with self._lock:
+            if session.has_reader:
+                self._counters.add(Count.READERS_REFUSED)
+                return False
+            session.has_reader = True
+        self._counters.add(Count.READERS_STARTED)
+        return True
+
+    def release_reader(self, session: Session) -> None:
+        with self._lock:
+            session.has_reader = False
+            session.last_read = time.monotonic()
+
+    def gauges(self) -> dict[str, int]:
+        with self._lock:
+            self._expire()
+            sessions = self._of_content.values()
+            return {
+                "sessions": len(sessions),
+                "readers": sum(session.has_reader for session in sessions),
+            }
+
+    def _expire(self) -> None:
+        # Looked up rather than timed: nothing can tell the difference, and an idle engine sleeps.
+        oldest = time.monotonic() - self._idle_expiry
+        for session in [*self._of_content.values()]:
+            if not session.has_reader and session.last_read < oldest:
+                self._end(session, Count.SESSIONS_EXPIRED)
+
+    def _end(self, session: Session, why: Count) -> None:
+        if self._of_content.get(session.infohash) is session:
+            del self._of_content[session.infohash]
+            session.ended.set()
+            self._counters.add(why)
