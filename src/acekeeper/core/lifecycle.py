@@ -134,6 +134,9 @@ def engines_listed(state: State, rules: Rules, fact: EnginesListed, now: Now) ->
             continue
         cause = "host_rebooted" if rebooted else "vanished"
         engine_died(state, rules, EngineDied(*engine.ref, cause), now)
+    for stream in [state.streams[i] for ids in state.playing.values() for i in ids]:
+        if stream.slot and state.current(stream.slot, stream.start) is None:
+            streams.end_stream(state, stream, "engine_died:vanished", now)
     for slot, there in found.items():
         if slot not in state.engines:
             _adopt(state, slot, there, now)

@@ -1,0 +1,219 @@
+"""The loop: it applies facts, plans, and executes. Nothing else starts or stops anything."""
+
+import asyncio
+import math
+from asyncio import Future, Task
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+
+from loguru import logger
+
+from acekeeper.core.actions import Action, Answer, Ask, Look, Refusal, Refuse, Start, Stop
+from acekeeper.core.apply import apply
+from acekeeper.core.facts import (
+    ActionTaken,
+    EngineAnswered,
+    EngineSilent,
+    EngineStartFailed,
+    EngineStopFailed,
+    Fact,
+    StreamsAsked,
+    TimePassed,
+)
+from acekeeper.core.model import Changes, Engine, Happening, Now, Rules, Sample, State
+from acekeeper.core.names import Slot
+from acekeeper.core.plan import plan
+from acekeeper.errors import AcekeeperError, EngineFailed, PortTaken
+from acekeeper.errors import EngineSilent as Silence
+from acekeeper.usecases.lag import Lag
+from acekeeper.usecases.protocols import Clock, EngineApi, Runtime, Store
+
+# How long an answer waits for its claim to be on disk: a stalled disk must not cost the viewer
+# the engine.
+_CLAIM_ON_DISK_WITHIN = 0.3
+
+Outcome = Engine | Refusal
+
+
+class Loop:
+    """Lives on one event loop; every method is called from it."""
+
+    def __init__(
+        self,
+        state: State,
+        rules: Rules,
+        clock: Clock,
+        runtime: Runtime,
+        engines: EngineApi,
+        store: Store,
+        observe: Callable[[Happening], None],
+    ) -> None:
+        self.state = state
+        self.rules = rules
+        self.clock = clock
+        self.runtime = runtime
+        self.engines = engines
+        self.store = store
+        self.lag = Lag(clock)
+        self._observe = observe
+        self._outcomes: dict[str, Future[Outcome]] = {}
+        self._tasks: set[Task[None]] = set()
+        self._planned = False
+        self._alarm: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def tell(self, fact: Fact) -> Future[None]:
+        """Applies a fact now; the future is done when it is on disk."""
+        changes = apply(self.state, self.rules, fact, self.clock())
+        for happening in changes.happened:
+            self._observe(happening)
+        self._plan_soon()
+        return self._write(changes)
+
+    def wait_for_outcome(self, request: str) -> Future[Outcome]:
+        """Before the request is told, or its outcome may be missed."""
+        future: Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._outcomes[request] = future
+        future.add_done_callback(lambda _: self._outcomes.pop(request, None))
+        return future
+
+    async def close(self) -> None:
+        """Stops planning and what is under way; engines go on."""
+        self._closed = True
+        self.lag.close()
+        if self._alarm is not None:
+            self._alarm.cancel()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def spawn(self, work: Coroutine[object, object, None]) -> None:
+        """Runs `work` beside the loop; what it raises is logged, never lost."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.opt(exception=error).error("a task of the loop failed")
+
+    def _write(self, changes: Changes) -> Future[None]:
+        durable = self.store.write(changes)
+        # Not everybody waits for it, and a store that fails tells so itself.
+        durable.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return durable
+
+    def _plan_soon(self) -> None:
+        """Once per turn of the event loop, however many facts came in it. In a context of its
+        own: what is planned is not caused by whoever spoke last."""
+        if not self._planned and not self._closed:
+            self._planned = True
+            asyncio.get_running_loop().call_soon(self._plan, context=Context())
+
+    def _plan(self) -> None:
+        self._planned = False
+        if self._closed:
+            return
+        now = self.clock()
+        while (planned := plan(self.state, self.rules, now)).actions:
+            for action in planned.actions:
+                self._take(action, now)
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if planned.deadline < math.inf:
+            self._alarm = asyncio.get_running_loop().call_later(
+                max(0.0, planned.deadline - now.mono), self.tell, TimePassed()
+            )
+
+    def _take(self, action: Action, now: Now) -> None:
+        changes = apply(self.state, self.rules, ActionTaken(action), now)
+        for happening in changes.happened:
+            self._observe(happening)
+        durable = self._write(changes)
+        match action:
+            case Start(slot):
+                self.spawn(self._start(slot))
+            case Stop(slot, start):
+                self.spawn(self._stop(slot, start))
+            case Ask(slot, start):
+                self.spawn(self._ask(slot, start))
+            case Look(slot, start):
+                self.spawn(self._look(slot, start))
+            case Answer(request):
+                self._answer(request, durable)
+            case Refuse(request, refusal):
+                self._resolve(request, refusal)
+            case _:
+                pass  # Grant, Drain and Settle are wholly in the state
+
+    def _answer(self, request: str, durable: Future[None]) -> None:
+        """Two callers never get the same engine, also across a crash: the claim goes first."""
+        slot = self.state.requests[request].slot
+        if slot is None:
+            raise AssertionError("only a request with an engine is answered")
+        engine = self.state.engines[slot]
+
+        def go(_: object = None) -> None:
+            timer.cancel()
+            self._resolve(request, engine)
+
+        timer = asyncio.get_running_loop().call_later(_CLAIM_ON_DISK_WITHIN, go)
+        durable.add_done_callback(go)
+
+    def _resolve(self, request: str, outcome: Outcome) -> None:
+        future = self._outcomes.get(request)
+        if future is not None and not future.done():
+            future.set_result(outcome)
+
+    async def _start(self, slot: Slot) -> None:
+        try:
+            fact: Fact = await self.runtime.start(slot, self.rules.ports.ports(slot.port))
+        except PortTaken as error:
+            fact = EngineStartFailed(slot, str(error), excused=True)
+        except EngineFailed as error:
+            fact = EngineStartFailed(slot, str(error))
+        except AcekeeperError as error:
+            fact = EngineStartFailed(slot, str(error), excused=True)
+        self.tell(fact)
+
+    async def _stop(self, slot: Slot, start: str) -> None:
+        try:
+            await self.runtime.stop(slot, start)
+        except AcekeeperError as error:
+            self.tell(EngineStopFailed(slot, start, str(error)))
+
+    async def _ask(self, slot: Slot, start: str) -> None:
+        self.tell(await self.ask(slot, start))
+
+    async def ask(self, slot: Slot, start: str) -> EngineAnswered | EngineSilent:
+        """Whether an engine is alive; its silence is excused while we are late ourselves."""
+        began = self.clock()
+        try:
+            await self.engines.status(slot)
+        except Silence as error:
+            return EngineSilent(slot, start, str(error), excused=self.lag.since(began))
+        return EngineAnswered(slot, start)
+
+    async def _look(self, slot: Slot, start: str) -> None:
+        self.tell(await self.look(slot, start))
+
+    async def look(self, slot: Slot, start: str, before: float = math.inf) -> StreamsAsked:
+        """Asks an engine about the streams on it that started `before` (monotonic)."""
+        ids = [s.id for s in self.state.started_on(slot) if s.started.mono < before]
+        answers = await asyncio.gather(
+            *(self.engines.stat(slot, self.state.streams[i].stat_url) for i in ids),
+            return_exceptions=True,
+        )
+        samples: dict[str, Sample] = {}
+        unknown: set[str] = set()
+        for stream_id, answer in zip(ids, answers, strict=True):
+            if answer is None:
+                unknown.add(stream_id)
+            elif isinstance(answer, Sample):
+                samples[stream_id] = answer
+            elif not isinstance(answer, Silence):
+                raise answer
+        return StreamsAsked(slot, start, samples, frozenset(unknown))

@@ -1,0 +1,130 @@
+"""Sweeps find what no signal tells: hung engines, dead streams, drift."""
+
+import asyncio
+from asyncio import Task
+from collections.abc import Callable, Coroutine
+from enum import StrEnum
+from typing import Any
+
+from acekeeper.core.facts import (
+    EngineAnswered,
+    EnginesSurveyed,
+    RuntimeLost,
+    TimePassed,
+)
+from acekeeper.core.model import Engine, Health, Phase
+from acekeeper.errors import RuntimeUnavailable
+from acekeeper.usecases.loop import Loop
+
+_STREAM_SETTLES_AFTER = 2.0  # an engine may not know a session yet that was just announced
+
+
+class Kind(StrEnum):
+    HEALTH = "health"
+    STREAMS = "streams"
+    SCALE = "scale"
+
+
+Report = dict[str, int | float]
+"""What a sweep found and did: counts, and the `seconds` it took."""
+
+
+class Sweeps:
+    """One pass of a kind at a time: who asks while one runs gets that one's report."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._running: dict[Kind, Task[Report]] = {}
+
+    async def run(self, kind: Kind) -> Report:
+        task = self._running.get(kind)
+        if task is None:
+            task = asyncio.create_task(self._timed(_PASSES[kind]))
+            self._running[kind] = task
+            task.add_done_callback(lambda _: self._running.pop(kind, None))
+        return await asyncio.shield(task)
+
+    async def _timed(self, sweep: Callable[[Loop], Coroutine[Any, Any, Report]]) -> Report:
+        began = self._loop.clock()
+        self._loop.tell(TimePassed())
+        report = await sweep(self._loop)
+        report["seconds"] = round(self._loop.clock().mono - began.mono, 3)
+        return report
+
+    async def every(self, kind: Kind, seconds: float) -> None:
+        """The internal ticker, where no systemd timer asks."""
+        while True:
+            await asyncio.sleep(seconds)
+            await self.run(kind)
+
+
+async def _health(loop: Loop) -> Report:
+    """A silent engine is told at once; "still fine" is told for all together at the end."""
+    engines = [e for e in loop.state.engines.values() if e.start and e.phase is not Phase.STOPPING]
+    answered: list[EngineAnswered] = []
+
+    async def ask(engine: Engine) -> None:
+        fact = await loop.ask(*engine.ref)
+        if isinstance(fact, EngineAnswered):
+            answered.append(fact)
+        if engine.health is not Health.HEALTHY or not isinstance(fact, EngineAnswered):
+            loop.tell(fact)
+
+    await asyncio.gather(*(ask(e) for e in engines))
+    loop.tell(EnginesSurveyed(tuple((fact.slot, fact.start) for fact in answered)))
+    return {
+        "checked": len(engines),
+        "answered": len(answered),
+        "silent": len(engines) - len(answered),
+        "unhealthy": sum(e.health is Health.UNHEALTHY for e in loop.state.engines.values()),
+    }
+
+
+async def _streams(loop: Loop) -> Report:
+    before = loop.clock().mono - _STREAM_SETTLES_AFTER
+    engines = [loop.state.engines[slot] for slot in list(loop.state.playing)]
+    answers = await asyncio.gather(*(loop.look(*e.ref, before=before) for e in engines))
+    ended = 0
+    silent = 0
+    for answer in answers:
+        ended += len(answer.unknown)
+        silent += not answer.samples and not answer.unknown
+        loop.tell(answer)
+    return {
+        "checked": sum(len(a.samples) + len(a.unknown) for a in answers),
+        "ended": ended,
+        "silent_engines": silent,
+        "elsewhere": _elsewhere(loop),
+    }
+
+
+def _elsewhere(loop: Loop) -> int:
+    state = loop.state
+    return len(state.streams) - len(state.ended) - sum(map(len, state.playing.values()))
+
+
+async def _scale(loop: Loop) -> Report:
+    """Asks the runtime what really runs; the plan does the rest."""
+    before = set(loop.state.engines)
+    try:
+        listing = await loop.runtime.list()
+    except RuntimeUnavailable as error:
+        loop.tell(RuntimeLost(str(error)))
+        raise
+    loop.tell(listing)
+    state = loop.state
+    return {
+        "checked": len(listing.found),
+        "adopted": len(set(state.engines) - before),
+        "gone": len(before - set(state.engines)),
+        "free": sum(state.is_free(e, loop.rules) for e in state.engines.values()),
+        "starting": sum(e.phase is Phase.STARTING for e in state.engines.values()),
+        "draining": sum(e.drain is not None for e in state.engines.values()),
+    }
+
+
+_PASSES: dict[Kind, Callable[[Loop], Coroutine[Any, Any, Report]]] = {
+    Kind.HEALTH: _health,
+    Kind.STREAMS: _streams,
+    Kind.SCALE: _scale,
+}
