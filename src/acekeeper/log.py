@@ -4,6 +4,7 @@ Pass data as keywords (`logger.info("engine started", engine=port)`), never insi
 loguru formats a message that comes with keywords, and a brace in it would raise.
 """
 
+import json
 import logging
 import os
 import sys
@@ -33,9 +34,8 @@ def setup(level: str, secrets: Sequence[str] = ()) -> "StderrSink":
     logging.basicConfig(handlers=[_ToLoguru(sink)], level=logger.level(level).no, force=True)
     logging.captureWarnings(True)
     sys.excepthook = _uncaught
-    threading.excepthook = lambda args: _uncaught(
-        args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback
-    )
+    threading.excepthook = _uncaught_in_thread
+    sys.unraisablehook = _unraisable
     return sink
 
 
@@ -44,8 +44,12 @@ class StderrSink:
 
     def __init__(self, secrets: Sequence[str]) -> None:
         self.dropped = 0
-        # As written, and as inside a `repr`; the longest first, since one may contain another.
-        forms = {form for secret in secrets if secret for form in (secret, repr(secret)[1:-1])}
+        # As written, and as a `repr` or JSON quotes it. The longest first: one may contain another.
+        forms = {
+            form
+            for secret in filter(None, secrets)
+            for form in (secret, repr(secret)[1:-1], json.dumps(secret)[1:-1])
+        }
         self._secrets = sorted(forms, key=len, reverse=True)
         # Without a stderr its number may by now belong to another file, such as the database.
         self._fd = 2 if sys.__stderr__ else -1
@@ -130,5 +134,15 @@ class _ToLoguru(logging.Handler):
 def _uncaught(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, where)
-        return
-    logger.opt(exception=error).critical("uncaught exception")
+    else:
+        logger.opt(exception=error).critical("uncaught exception")
+
+
+def _uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
+    if args.exc_type is not SystemExit:
+        thread = args.thread.name if args.thread else None
+        logger.bind(thread=thread).opt(exception=args.exc_value).critical("uncaught exception")
+
+
+def _unraisable(args: "sys.UnraisableHookArgs") -> None:
+    logger.bind(object=args.object).opt(exception=args.exc_value).error("exception ignored")

@@ -1,0 +1,162 @@
+"""The kinds of settings: how a value is written, what is allowed, what it becomes."""
+
+import ipaddress
+import re
+import shlex
+import string
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class Secret:
+    """Shows its value only to who asks for it by `reveal`."""
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+
+@dataclass(frozen=True)
+class Kind:
+    parse: Callable[[str], object]  # raises ValueError with what is wrong: "is not …"
+    default: str  # as an operator would write it; empty is unset
+    allowed: str  # completes "Set it to …"
+    older_name: str = ""
+    secret: bool = False
+
+
+def whole(default: int, low: int, high: int, *, unit: str = "", older_name: str = "") -> Kind:
+    def parse(said: str) -> int:
+        if not re.fullmatch(r"-?[0-9]{1,18}", said):
+            raise ValueError("is not a whole number")
+        if not low <= int(said) <= high:
+            raise ValueError("is out of range")
+        return int(said)
+
+    allowed = f"a whole number{unit and f' of {unit}'} from {low} to {high}"
+    return Kind(parse, str(default), allowed, older_name)
+
+
+def seconds(default: float, low: float, high: float, *, older_name: str = "") -> Kind:
+    def parse(said: str) -> float:
+        if not re.fullmatch(r"-?([0-9]*\.)?[0-9]+", said):
+            raise ValueError("is not a number of seconds")
+        if not low <= float(said) <= high:
+            raise ValueError("is out of range")
+        return float(said)
+
+    allowed = f"a number of seconds from {low:g} to {high:g}"
+    return Kind(parse, f"{default:g}", allowed, older_name)
+
+
+def flag(default: str) -> Kind:
+    words = {"true": True, "1": True, "yes": True, "on": True}
+    words |= {"false": False, "0": False, "no": False, "off": False}
+
+    def parse(said: str) -> bool:
+        if said.lower() not in words:
+            raise ValueError("is neither true nor false")
+        return words[said.lower()]
+
+    return Kind(parse, default, "true or false")
+
+
+def choice(default: str, choices: tuple[str, ...]) -> Kind:
+    spellings = {choice.lower(): choice for choice in choices}
+
+    def parse(said: str) -> str:
+        if said.lower() not in spellings:
+            raise ValueError("is not one of the choices")
+        return spellings[said.lower()]
+
+    return Kind(parse, default, f"{', '.join(choices[:-1])} or {choices[-1]}")
+
+
+def path(default: str) -> Kind:
+    def parse(said: str) -> Path:
+        try:
+            path = Path(said).expanduser()
+        except RuntimeError:
+            raise ValueError("is in a home directory that is not known") from None
+        if not path.is_absolute():
+            raise ValueError("is not an absolute path")
+        return path
+
+    return Kind(parse, default, "an absolute path")
+
+
+def secret() -> Kind:
+    def parse(said: str) -> Secret:
+        if not re.fullmatch(r"[!-~]+", said):
+            raise ValueError("has characters no header can carry (its value is not shown)")
+        return Secret(said)
+
+    return Kind(parse, "", "visible ASCII characters without spaces", secret=True)
+
+
+def address(default: str) -> Kind:
+    def parse(said: str) -> str:
+        if said.lower() == "localhost":
+            return "localhost"
+        try:
+            return str(ipaddress.ip_address(said))
+        except ValueError:
+            raise ValueError("is not an IP address") from None
+
+    return Kind(parse, default, "an IP address or localhost")
+
+
+def port_range(default: str) -> Kind:
+    def parse(said: str) -> range:
+        ends = re.fullmatch(r"([0-9]{1,5}) *- *([0-9]{1,5})", said)
+        if not ends:
+            raise ValueError("is not a range of ports")
+        first, last = int(ends[1]), int(ends[2])
+        if not 1024 <= first <= last <= 65535:
+            raise ValueError("is out of range")
+        return range(first, last + 1)
+
+    return Kind(parse, default, f"first-last, as {default}, from 1024 to 65535")
+
+
+def image() -> Kind:
+    # A tag may mean another image tomorrow, and one pool would run two of them.
+    pinned = re.compile(r"[a-z0-9][a-z0-9._/:-]*@sha256:[0-9a-f]{64}|(sha256:)?[0-9a-f]{64}")
+
+    def parse(said: str) -> str:
+        if not pinned.fullmatch(said):
+            raise ValueError("names no image by its digest")
+        return said
+
+    return Kind(parse, "", "name@sha256:… or the full id of a loaded image")
+
+
+def command(default: str) -> Kind:
+    ports = ("http_port", "https_port", "p2p_port", "api_port")
+
+    def parse(said: str) -> tuple[str, ...]:
+        try:
+            words = shlex.split(said)
+            parsed = [
+                part for w in words if w != "{python}" for part in string.Formatter().parse(w)
+            ]
+        except ValueError as error:
+            raise ValueError(f"is not a command line ({error})") from None
+        placeholders = [part[1:] for part in parsed if part[1] is not None]
+        for name, *formatting in placeholders:
+            if name not in ports or any(formatting):
+                raise ValueError(f"has the unknown placeholder {{{name}}}")
+        if "http_port" not in [name for name, *_ in placeholders] or not words[0]:
+            raise ValueError("lacks {http_port} or a program")
+        python = sys.executable.replace("{", "{{").replace("}", "}}")
+        return tuple(python if word == "{python}" else word for word in words)
+
+    shown = ", ".join(f"{{{port}}}" for port in ports[1:])
+    return Kind(parse, default, f"a command line with {{http_port}} and, if used, {shown}")
