@@ -68,7 +68,7 @@ class Admin:
 def _fields(request: Request, known: set[str]) -> dict[str, object]:
     try:
         fields = json.loads(request.body or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Refused("the body is not JSON") from None
     if not isinstance(fields, dict):
         raise Refused("the body is not a JSON object")

@@ -11,13 +11,13 @@ _MASK = 0xACE5_0F1D_27C3_94B8_6E2A_58D1_039F_B7E4_7C60_1A35
 
 def wanted_infohash(query: dict[str, str]) -> str | None:
     """The first form present decides, even when a later one would be usable; None: unusable."""
-    if (name := query.get("content_id") or query.get("id")) is not None:
+    if name := query.get("content_id") or query.get("id"):
         return infohash_of_content_id(name) if is_id(name) else None
-    if (name := query.get("infohash")) is not None:
+    if name := query.get("infohash"):
         return name.lower() if is_id(name) else None
-    if (name := query.get("url")) is not None:
+    if name := query.get("url"):
         return _infohash_of_text(name) if "://" in name else None
-    if (name := query.get("magnet")) is not None:
+    if name := query.get("magnet"):
         found = _BTIH.search(name)
         return found[1].lower() if found else None
     return None

@@ -62,7 +62,7 @@ class Playback:
             self._counters.add(Count.UNKNOWN_STATS)
             return _failed("unknown playback session id")
         stalled = self._faults.holding(Part.STREAM, infohash) is not None
-        session.fetch(stalled=stalled)
+        self._sessions.fetch(session, stalled=stalled)
         return _answered(_state(session, 0 if stalled else self._rate // 8, self._rate))
 
     def command(self, request: Request, infohash: str, token: str) -> Answer:

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from contextlib import suppress
 
 from . import flags
 from .admin import Admin
@@ -10,7 +11,7 @@ from .counters import Counters
 from .engine import Engine
 from .faults import Faults
 from .sessions import Sessions
-from .wire import Server
+from .wire import CannotListen, Server
 
 _STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
@@ -27,28 +28,27 @@ def main(argv: list[str]) -> int:
     sessions = Sessions(given.idle_expiry, counters)
     faults = Faults()
     engine = Engine(sessions, faults, counters, given.bitrate)
-    port = given.http_port
     try:
-        http = Server(given.host, port, engine.serve)
+        http = Server(given.host, given.http_port, engine.serve)
         if given.admin_port is not None:
-            port = given.admin_port
-            Server("127.0.0.1", port, Admin(sessions, faults, counters).serve).listen()
+            admin = Admin(sessions, faults, counters)
+            Server("127.0.0.1", given.admin_port, admin.serve).listen()
         _say("MainThread|acestream|engine starting, version=3.2.3")
         if signal.sigtimedwait(_STOP_SIGNALS, given.start_delay) is None:
-            port = given.http_port
             http.listen()
             allow = int(given.bind_all)
             _say(
-                f"MainThread|httpserver|start: addr={given.host} port={port}"
+                f"MainThread|httpserver|start: addr={given.host} port={given.http_port}"
                 f" allow_remote={allow} allow_intranet=1"
             )
             signal.sigwait(_STOP_SIGNALS)
-    except OSError as error:
-        _say(f"cannot listen on port {port}: {error.strerror}")
+    except CannotListen as error:
+        _say(str(error))
         return 1
     _say("MainThread|acestream|engine stopped")
     return 0
 
 
 def _say(line: str) -> None:
-    os.write(1, f"{time.strftime('%Y-%m-%d %H:%M:%S')}|{line}\n".encode())
+    with suppress(OSError):  # whoever reads the log may leave before the engine does
+        os.write(1, f"{time.strftime('%Y-%m-%d %H:%M:%S')}|{line}\n".encode())

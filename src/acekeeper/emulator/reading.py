@@ -11,7 +11,7 @@ from .waiting import pause, remaining, send
 from .wire import head_lines, text
 
 _TICK_S = 4 * FRAME_S
-_MOST_FRAMES = 16  # sent in one go, so that a burst needs little memory
+_MOST_FRAMES = 16  # sent in one go: a burst needs little memory, and a stall stops it midway
 
 _VIDEO_HEAD = (head_lines(200, "video/mp2t") + "\r\n").encode()
 # What a second reader of one session gets: no HTTP parser takes it.
@@ -39,31 +39,27 @@ class Reading:
 
     def _play(self, client: socket.socket, session: Session) -> None:
         """Until the session ends or the reader leaves; headers wait for the prebuffer."""
-        going = pause(client, session.ended, remaining(session.prebuffered))
-        if not going or session.ended.is_set or not send(client, _VIDEO_HEAD, session.ended):
+        if not pause(client, session.ended, remaining(session.prebuffered)):
+            return
+        if not send(client, _VIDEO_HEAD, session.ended):
             return
         sent = 0
         played = PREBUFFER_BYTES / self._programme.frame_bytes * FRAME_S  # seconds
         earlier = time.monotonic()
-        while going and not session.ended.is_set:
+        while not session.ended.is_set:
             now = time.monotonic()
             stalled = self._faults.holding(Part.STREAM, session.infohash) is not None
-            session.fetch(stalled=stalled)
+            self._sessions.fetch(session, stalled=stalled)
             if not stalled:
                 played += now - earlier
-                going, sent = self._catch_up(client, session, sent, int(played / FRAME_S) + 1)
             earlier = now
-            going = going and pause(client, session.ended, _TICK_S)
-
-    def _catch_up(
-        self, client: socket.socket, session: Session, sent: int, due: int
-    ) -> tuple[bool, int]:
-        """Whether the reader still takes it, and how many frames it has now."""
-        going = True
-        while going and sent < due:
-            count = min(_MOST_FRAMES, due - sent)
+            count = 0 if stalled else min(_MOST_FRAMES, int(played / FRAME_S) + 1 - sent)
+            if count == 0:
+                if not pause(client, session.ended, _TICK_S):
+                    return
+                continue
             data = self._programme.frames(sent, count)
-            going = send(client, data, session.ended)
+            if not send(client, data, session.ended):
+                return
             sent += count
             self._counters.add(Count.BYTES_SENT, len(data))
-        return going, sent

@@ -28,18 +28,12 @@ class Session:
         self.has_reader = False
         self.last_read = self.opened
         self.live_seconds = 0.0  # how much of the broadcast has been fetched
-        self._fetched_until = self.opened
+        self.fetched_until = self.opened
 
     @property
     def prebuffered(self) -> float:
         """The monotonic time at which the prebuffer is full."""
         return self.opened + PREBUFFER_S
-
-    def fetch(self, *, stalled: bool) -> None:
-        now = time.monotonic()
-        if not stalled:
-            self.live_seconds += now - self._fetched_until
-        self._fetched_until = now
 
 
 class Sessions:
@@ -96,6 +90,14 @@ class Sessions:
         with self._lock:
             session.has_reader = False
             session.last_read = time.monotonic()
+
+    def fetch(self, session: Session, *, stalled: bool) -> None:
+        """Follow the broadcast up to now; what was missed while stalled is not made up for."""
+        with self._lock:
+            now = time.monotonic()
+            if not stalled:
+                session.live_seconds += now - session.fetched_until
+            session.fetched_until = now
 
     def gauges(self) -> dict[str, int]:
         with self._lock:

@@ -3,7 +3,9 @@
 import json
 import socket
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
@@ -24,6 +26,10 @@ _REASONS = {
 
 
 class BadRequest(Exception):
+    pass
+
+
+class CannotListen(Exception):
     pass
 
 
@@ -82,17 +88,32 @@ class Server:
         self._slots = threading.BoundedSemaphore(CONNECTION_LIMIT)
         self._listener = socket.socket()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._listener.bind((host, port))
+        self._port = port
+        with self._explained():
+            self._listener.bind((host, port))
 
     def listen(self) -> None:
         """Until this is called the port is taken, but connections are refused."""
-        self._listener.listen(256)
+        with self._explained():
+            self._listener.listen(256)
         threading.Thread(target=self._accept, daemon=True).start()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise CannotListen(f"cannot listen on port {self._port}: {error.strerror}") from None
 
     def _accept(self) -> None:
         while True:
             self._slots.acquire()
-            client, _ = self._listener.accept()
+            try:
+                client, _ = self._listener.accept()
+            except OSError:  # most likely out of descriptors: wait for some to be closed
+                self._slots.release()
+                time.sleep(0.1)
+                continue
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
