@@ -7,6 +7,6 @@ A test run takes a lab of its own: `with Lab.take() as lab: host = lab.up(1)`.
 
 from .errors import CommandError, LabError, UnavailableError
 from .host import Host
-from .lab import Lab
+from .lab import Lab, heal
 
-__all__ = ["CommandError", "Host", "Lab", "LabError", "UnavailableError"]
+__all__ = ["CommandError", "Host", "Lab", "LabError", "UnavailableError", "heal"]

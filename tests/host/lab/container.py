@@ -11,6 +11,7 @@ from .places import remove_tree
 from .process import Cgroup, Process
 
 SUPERVISE = Path(__file__).with_name("supervise.py")
+NSPAWN = Path("/run/systemd/nspawn")
 STOP_LIMIT_S = 10
 
 
@@ -73,6 +74,10 @@ class Container:
             self._started = None
         self._cgroup.remove()
         remove_link(f"vb-{self.name}")  # nspawn's name for our end of the cable
+        for path in (NSPAWN / "unix-export" / self.name, NSPAWN / "propagate" / self.name):
+            if path.exists():  # nspawn itself was killed
+                run("umount", "--quiet", str(path), check=False)
+                path.rmdir()
         remove_tree(self._state)
 
     def console(self) -> str:

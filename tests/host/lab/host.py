@@ -33,6 +33,7 @@ class Host:
             "LogLevel": "ERROR",
             "BatchMode": "yes",
             "ConnectTimeout": "5",
+            "ServerAliveInterval": "5",
         }
         return ["-F", "/dev/null", *(f"-o{name}={value}" for name, value in options.items())]
 
@@ -56,7 +57,7 @@ class Host:
         )
 
     def boot_id(self) -> str:
-        return self.ssh("cat /proc/sys/kernel/random/boot_id").stdout.strip()
+        return self.ssh("cat /proc/sys/kernel/random/boot_id", timeout_s=10).stdout.strip()
 
     def is_up(self) -> bool:
         return self._container.is_running()

@@ -31,6 +31,9 @@ def check() -> None:
     for device in DEVICES:
         if not device.is_char_device():
             raise UnavailableError(f"the lab needs {device}")
+    cgroups = Path("/sys/fs/cgroup")
+    if not any((root / "cgroup.controllers").exists() for root in (cgroups, cgroups / "unified")):
+        raise UnavailableError("the lab needs cgroups v2")
     missing = [package for tool, package in TOOLS.items() if shutil.which(tool, path=PATH) is None]
     if not missing:
         return

@@ -8,7 +8,7 @@ from pathlib import Path
 from .command import run
 
 CACHE = Path("/var/cache/acekeeper-lab")  # may be deleted whenever no lab is up
-STATE = Path("/var/tmp/acekeeper-lab")  # on disk: Podman in a guest cannot overlay an overlay
+STATE = Path("/var/lib/acekeeper-lab")  # on disk: Podman in a guest cannot overlay an overlay
 
 
 @contextmanager
