@@ -1,0 +1,116 @@
+"""Reading a stream: prebuffer, burst, pace, and who else may read."""
+
+import time
+
+from .conftest import Play, Start
+from .running import CONTENT, OTHER, Emulator, path_of, until
+
+MIB = 1 << 20
+BURST = 9 * MIB // 2
+
+
+def test_headers_come_when_the_prebuffer_is_full(emulator: Emulator, play: Play) -> None:
+    began = time.monotonic()
+    response = play(emulator).start()
+    assert time.monotonic() - began >= 0.6
+    assert (response.status, response.headers["Content-Type"]) == (200, "video/mp2t")
+    assert response.headers["Content-Length"] is None
+
+
+def test_the_stream_is_where_the_redirect_says(emulator: Emulator) -> None:
+    session = emulator.open()
+    redirect = emulator.get(path_of(session["playback_url"]))
+    location = redirect.headers["Location"]
+    assert location.startswith(f"http://127.0.0.1:{emulator.port}/content/{CONTENT}/0.")
+    assert float(location.rpartition("/")[2]) < 1
+    elsewhere = emulator.get(f"/content/{CONTENT}/0.5")
+    assert (elsewhere.status, elsewhere.body) == (500, b"download not found")
+
+
+def test_a_burst_comes_first(start: Start, play: Play) -> None:
+    """At this bitrate it would take minutes."""
+    reader = play(start("--start-delay", "0", "--bitrate", "128").ready())
+    assert len(reader.take(4 * MIB + 1)) == 4 * MIB + 1
+
+
+def test_then_it_keeps_to_the_bitrate(start: Start, play: Play) -> None:
+    reader = play(start("--start-delay", "0", "--bitrate", "4000").ready())
+    reader.start()
+    began = time.monotonic()
+    reader.take(BURST + 500_000)  # a second's worth, less what may come in advance
+    assert time.monotonic() - began >= 0.9
+
+
+def test_a_second_reader_gets_what_no_parser_takes(emulator: Emulator, play: Play) -> None:
+    session = emulator.open()
+    location = emulator.get(path_of(session["playback_url"])).headers["Location"]
+    with emulator.asked(path_of(location)), emulator.asked(path_of(location)) as second:
+        until(lambda: emulator.count("readers_refused") == 1)
+        reply = second.recv(65536)
+    assert reply == b"HTTP/1.1 200 OK\r\nHTTP/1.1 500 Internal Server Error\r\n\r\n"
+
+
+def test_the_place_of_a_reader_that_left_is_free(emulator: Emulator) -> None:
+    session = emulator.open()
+    for _ in range(2):
+        reader = emulator.read(session)
+        assert len(reader.take(MIB)) == MIB
+        assert emulator.count("readers") == 1
+        reader.close()
+        until(lambda: emulator.count("readers") == 0)
+    assert emulator.count("readers_started") == 2
+
+
+def test_a_stop_ends_the_stream_cleanly(emulator: Emulator, play: Play) -> None:
+    session = emulator.open()
+    reader = emulator.read(session)
+    reader.take(MIB)
+    assert emulator.stop(session) == {"response": "ok", "error": None}
+    reader.drain()
+    reader.close()
+    assert emulator.stat(session)["error"] == "unknown playback session id"
+    assert emulator.get(path_of(session["playback_url"])).body == b"download not found"
+
+
+def test_a_stop_ends_the_wait_for_the_prebuffer(emulator: Emulator) -> None:
+    session = emulator.open()
+    location = emulator.get(path_of(session["playback_url"])).headers["Location"]
+    with emulator.asked(path_of(location)) as client:
+        until(lambda: emulator.count("readers") == 1)
+        emulator.stop(session)
+        assert client.recv(1) == b""
+
+
+def test_bytes_sent_are_counted(emulator: Emulator, play: Play) -> None:
+    reader = play(emulator)
+    reader.take(BURST)
+    until(lambda: emulator.count("bytes_sent") >= BURST)
+
+
+def test_a_newer_session_of_the_content_cuts_the_reader(emulator: Emulator, play: Play) -> None:
+    reader, other = play(emulator), play(emulator, OTHER)
+    reader.start()
+    other.start()
+    newer = play(emulator)
+    reader.drain()
+    assert len(newer.take(MIB)) == MIB
+    other.take(BURST + 100_000)  # more than it had in hand
+    assert emulator.count("sessions_superseded") == 1
+
+
+def test_older_urls_speak_of_the_newer_session(emulator: Emulator) -> None:
+    older, newer = emulator.open(), emulator.open()
+    answer = emulator.stat(older)["response"]
+    assert answer["playback_session_id"] == newer["playback_session_id"]
+    assert emulator.get(path_of(older["playback_url"])).status == 403
+    assert emulator.stop(older)["response"] == "ok"
+    assert emulator.stat(newer)["error"] == "unknown playback session id"
+
+
+def test_nothing_is_lost_between_burst_and_pace(start: Start, play: Play) -> None:
+    """Every frame begins with the PAT, whose continuity number tells a lost one."""
+    frame = 532 * 188
+    data = play(start("--start-delay", "0", "--bitrate", "20000").ready()).take(60 * frame)
+    assert len(data) == 60 * frame > BURST
+    assert [data[at + 3] & 0x0F for at in range(0, len(data), frame)] == [n % 16 for n in range(60)]
+    assert {data[at : at + 3] for at in range(0, len(data), frame)} == {b"\x47\x40\x00"}
