@@ -25,15 +25,15 @@ def remaining(state: State, rules: Rules) -> int:
 def claimable(state: State, rules: Rules, now: Now) -> Engine | None:
     """A starting engine nobody claims, else the one that has been free longest and was not
     handed out lately: whoever got it may be slow to show up."""
-    unclaimed = [
-        e
-        for e in state.engines.values()
-        if e.phase is Phase.STARTING and e.claim is None and e.drain is None
-    ]
-    if unclaimed:
-        return min(unclaimed, key=lambda e: e.asked.mono)
+    coming = [e for e in state.engines.values() if state.is_coming(e, rules)]
+    if coming:
+        return min(coming, key=lambda e: e.asked.mono)
     free = [e for e in state.engines.values() if state.is_free(e, rules) and _rested(e, rules, now)]
-    return min(free, key=lambda e: (e.free_since or e.asked).mono) if free else None
+
+    def streams_then_idle(engine: Engine) -> tuple[int, float]:
+        return len(state.playing.get(engine.slot, ())), (engine.free_since or engine.asked).mono
+
+    return min(free, key=streams_then_idle, default=None)
 
 
 def _rested(engine: Engine, rules: Rules, now: Now) -> bool:
@@ -100,11 +100,14 @@ def _at_capacity(state: State, rules: Rules, now: Now) -> Refusal:
     ends = [
         e.handed.mono + rules.rest_after_hand_out
         for e in state.engines.values()
-        if e.handed and (state.is_free(e, rules) or (e.claim and e.phase is Phase.RUNNING))
+        if e.handed and e.drain is None and (e.claim or state.is_free(e, rules))
     ] + [
-        (e.unlisted or e.drain.since).mono + rules.drain_wait
+        max(
+            (e.unlisted or e.drain.since).mono + rules.drain_wait,
+            e.claim.until.mono if e.claim and e.claim.until else 0.0,
+        )
         for e in state.engines.values()
-        if e.drain and not state.playing.get(e.slot)
+        if e.drain and e.slot not in state.playing
     ]
     ends = [end for end in ends if end > now.mono]
     eta = math.ceil(min(ends) - now.mono) if ends else None
@@ -122,9 +125,10 @@ def _waiting(code: Code, message: str, seconds: float) -> Refusal:
 
 
 def provision_requested(state: State, fact: ProvisionRequested, now: Now) -> None:
-    state.requests[fact.request] = Request(
-        id=fact.request, received=now, port=fact.port, labels=fact.labels
-    )
+    if fact.request not in state.requests:
+        state.requests[fact.request] = Request(
+            id=fact.request, received=now, port=fact.port, labels=fact.labels
+        )
 
 
 def requests(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
@@ -147,10 +151,8 @@ def _step(state: State, rules: Rules, request: Request, now: Now, ahead: int) ->
         return _answer(state, request, now, deadline)
     verdict = _admit(state, rules, request, now, ahead)
     if isinstance(verdict, Refusal):
-        soon = not verdict.conflict and verdict.eta is not None
-        if soon and now.mono + (verdict.eta or 0) < deadline and verdict.should_wait:
-            return deadline  # it may still fit: whatever frees an engine is a fact
-        return Refuse(request.id, verdict)
+        last = deadline - _at_least(verdict) if verdict.should_wait else now.mono
+        return last if now.mono < last else Refuse(request.id, verdict)
     if isinstance(verdict, float):
         if verdict < deadline:
             return verdict
@@ -159,6 +161,11 @@ def _step(state: State, rules: Rules, request: Request, now: Now, ahead: int) ->
         )
         return Refuse(request.id, wait)
     return verdict
+
+
+def _at_least(refusal: Refusal) -> float:
+    """Seconds until an engine may be had; one that is due may be ready any moment."""
+    return refusal.eta if refusal.eta and refusal.eta > 1 else 0.0
 
 
 def _answer(state: State, request: Request, now: Now, deadline: float) -> Action | float:
@@ -184,7 +191,7 @@ def _admit(
         engine = claimable(state, rules, now)
         if engine is not None:
             return Grant(request.id, engine.slot)
-    elif request.port not in rules.ports or Slot(rules.host, request.port) in state.engines:
+    elif not _to_be_had(state, rules, request, request.port):
         return Refusal(
             Code.GENERAL_ERROR,
             f"host_port {request.port} is in use or outside {rules.ports.first}-{rules.ports.last}",
@@ -200,6 +207,14 @@ def _admit(
     if slot is None:
         return Refusal(Code.MAX_CAPACITY, "every port of PORT_RANGE_HOST has an engine", None)
     return Start(slot, request.id)
+
+
+def _to_be_had(state: State, rules: Rules, request: Request, port: int) -> bool:
+    """Not again what was tried for this request: somebody else may hold the port."""
+    slot = Slot(rules.host, port)
+    vacated = state.vacated.get(slot)
+    tried = vacated is not None and vacated.mono >= request.received.mono
+    return port in rules.ports and slot not in state.engines and not tried
 
 
 def grant(state: State, request_id: str, slot: Slot) -> None:
@@ -244,7 +259,9 @@ def refuse(state: State, request_id: str, refusal: Refusal, now: Now) -> None:
 
 
 def answer_delivered(state: State, request_id: str) -> None:
-    state.requests.pop(request_id, None)
+    request = state.requests.get(request_id)
+    if request is not None and request.answered:
+        del state.requests[request_id]
 
 
 def answer_lost(state: State, request_id: str, now: Now) -> None:

@@ -17,14 +17,15 @@ def engine_answered(state: State, rules: Rules, fact: EngineAnswered, now: Now) 
         return
     engine = replace(engine, asking=False, ask_soon=False, answered=now, failures=0)
     if engine.phase is Phase.STARTING:
-        seconds = now.mono - (engine.started or engine.asked).mono
-        state.typical_start += (min(seconds, rules.startup_grace) - state.typical_start) / 4
+        if engine.started is not None:  # else it was found, and may have run for days
+            seconds = min(now.mono - engine.started.mono, rules.startup_grace)
+            state.typical_start += (seconds - state.typical_start) / 4
         state.put_breaker(breaker.became_ready(state.breaker, rules, now))
         engine = replace(
             engine,
             phase=Phase.RUNNING,
             ready=now,
-            free_since=None if engine.claim else now,
+            free_since=None if engine.claim or engine.slot in state.playing else now,
         )
         state.tell(
             "engine_ready",
@@ -72,7 +73,8 @@ def engines_surveyed(state: State, fact: EnginesSurveyed, now: Now) -> None:
         engine = state.current(slot, start)
         if engine is not None and engine.health is Health.HEALTHY:
             state.put(replace(engine, seen=now, checked=now, failures=0))
-    state.surveyed = True
+    if state.listed:  # else nobody knows yet whom to ask
+        state.surveyed = True
 
 
 def asks(state: State, rules: Rules, now: Now) -> Iterator[Ask | Settle | float]:

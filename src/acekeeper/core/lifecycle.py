@@ -16,6 +16,8 @@ from acekeeper.core.facts import (
 from acekeeper.core.model import Claim, Engine, Health, Now, Phase, Rules, State
 from acekeeper.core.names import Slot
 
+REBOOTED = "host_rebooted"
+
 
 def start(state: State, action: Start, now: Now) -> None:
     request = state.requests[action.request] if action.request else None
@@ -69,6 +71,7 @@ def engine_died(state: State, rules: Rules, fact: EngineDied, now: Now) -> None:
         return
     wanted = engine.phase is Phase.STOPPING
     early = engine.ready is None or now.mono - engine.ready.mono < rules.early_death
+    early = early and fact.cause != REBOOTED  # the engine is not to blame
     if early and not wanted:
         state.put_breaker(breaker.failed(state.breaker, rules, now))
     reason = f"engine_stopped:{engine.stop_reason}" if wanted else f"engine_died:{fact.cause}"
@@ -123,6 +126,7 @@ def engines_listed(state: State, rules: Rules, fact: EnginesListed, now: Now) ->
     """Makes the state say what the runtime says. An engine that is not in the list is gone,
     unless it is younger than the list."""
     rebooted = bool(state.boot) and state.boot != fact.boot
+    died_since = {slot for slot, at in state.vacated.items() if at.mono > fact.asked.mono}
     found = {f.slot: f for f in fact.found}
     for engine in list(state.engines.values()):
         if engine.slot.host != fact.host or not engine.start:
@@ -132,15 +136,15 @@ def engines_listed(state: State, rules: Rules, fact: EnginesListed, now: Now) ->
             continue
         if (engine.started or engine.asked).mono > fact.asked.mono:
             continue
-        cause = "host_rebooted" if rebooted else "vanished"
+        cause = REBOOTED if rebooted else "vanished"
         engine_died(state, rules, EngineDied(*engine.ref, cause), now)
     for stream in [state.streams[i] for ids in state.playing.values() for i in ids]:
         if stream.slot and state.current(stream.slot, stream.start) is None:
             streams.end_stream(state, stream, "engine_died:vanished", now)
     for slot, there in found.items():
-        if slot not in state.engines:
+        if slot not in state.engines and slot not in died_since:
             _adopt(state, slot, there, now)
-        streams.claim_unmapped(state, rules, state.engines[slot])
+            streams.claim_unmapped(state, rules, state.engines[slot])
     state.listed = True
     if state.boot != fact.boot:
         state.boot = state.changes.boot = fact.boot
@@ -152,7 +156,6 @@ def _adopt(state: State, slot: Slot, found: Found, now: Now) -> None:
         Engine(
             slot=slot,
             asked=now,
-            started=now,
             start=found.start,
             container_id=found.container_id,
             phase=Phase.STOPPING if found.dying else Phase.STARTING,

@@ -250,6 +250,7 @@ class State:
     vacated: dict[Slot, Now] = field(default_factory=dict)
     revision: int = 0  # counts changes of engines and of what runs on them
     playing: dict[Slot, dict[str, None]] = field(default_factory=dict)  # started streams, by slot
+    elsewhere: dict[str, None] = field(default_factory=dict)  # started on engines not ours
     ended: dict[str, None] = field(default_factory=dict)  # ended streams, oldest first
     changes: Changes = field(default_factory=Changes)
 
@@ -266,7 +267,7 @@ class State:
         self.revision += 1
 
     def put_stream(self, stream: Stream) -> None:
-        """Keeps the two indexes true: `playing` for started streams, `ended` for the others."""
+        """Keeps the indexes true: `playing` and `elsewhere` for started streams, `ended`."""
         before = self.streams.get(stream.id)
         if before == stream:
             return
@@ -276,7 +277,9 @@ class State:
         self.changes.streams[stream.id] = stream
         if stream.ended is not None:
             self.ended[stream.id] = None
-        elif stream.slot is not None:
+        elif stream.slot is None:
+            self.elsewhere[stream.id] = None
+        else:
             self.playing.setdefault(stream.slot, {})[stream.id] = None
         self.revision += 1
 
@@ -287,8 +290,11 @@ class State:
         self.revision += 1
 
     def _unindex(self, stream: Stream) -> None:
-        self.ended.pop(stream.id, None)
-        if stream.slot is not None and stream.ended is None:
+        if stream.ended is not None:
+            del self.ended[stream.id]
+        elif stream.slot is None:
+            del self.elsewhere[stream.id]
+        else:
             ids = self.playing[stream.slot]
             del ids[stream.id]
             if not ids:
@@ -320,12 +326,20 @@ class State:
     def current(self, slot: Slot, start: str) -> Engine | None:
         """The engine at this slot, if it is still that incarnation."""
         engine = self.engines.get(slot)
-        return engine if engine is not None and engine.start == start else None
+        return engine if engine is not None and start and engine.start == start else None
 
     def is_free(self, engine: Engine, rules: Rules) -> bool:
         """Fit for one more viewer: listed, unclaimed, with room for a stream."""
+        return engine.listed and engine.claim is None and self.has_room(engine, rules)
+
+    def is_coming(self, engine: Engine, rules: Rules) -> bool:
+        """Will be free when it is ready, if nobody claims it before."""
         return (
-            engine.listed
+            engine.phase is Phase.STARTING
             and engine.claim is None
-            and len(self.playing.get(engine.slot, ())) < rules.max_streams_per_engine
+            and engine.drain is None
+            and self.has_room(engine, rules)
         )
+
+    def has_room(self, engine: Engine, rules: Rules) -> bool:
+        return len(self.playing.get(engine.slot, ())) < rules.max_streams_per_engine

@@ -20,15 +20,18 @@ def plan(state: State, rules: Rules, now: Now) -> Plan:
     """Asked again after its actions were taken, until it has none."""
     actions: list[Action] = []
     deadline = math.inf
-    for step in _steps(state, rules, now):
-        if isinstance(step, float | int):
-            deadline = min(deadline, step)
-        else:
-            actions.append(step)
+    for steps in (_upkeep, admission.requests, scaling.scale):
+        for step in steps(state, rules, now):
+            if isinstance(step, float | int):
+                deadline = min(deadline, step)
+            else:
+                actions.append(step)
+        if actions:
+            break  # what these change (an engine stops, a breaker opens) the next ones must see
     return Plan(tuple(actions), deadline)
 
 
-def _steps(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
+def _upkeep(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
     half_open = breaker.half_open_at(state.breaker, rules)
     if half_open > now.mono:
         yield half_open
@@ -38,9 +41,3 @@ def _steps(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
         yield from scaling.drains(state, rules, now)
         yield from scaling.stop_retries(state, now)
         yield from health.replacements(state, rules, now)
-    starts = 0
-    for step in admission.requests(state, rules, now):
-        starts += not isinstance(step, float)
-        yield step
-    if not starts:  # requests go first: scaling sees what they left
-        yield from scaling.scale(state, rules, now)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from acekeeper.core.model import Breaker, EarlyEnd, Engine, Now, Rules, State, Stream
+from acekeeper.core.model import Breaker, EarlyEnd, Engine, Now, Phase, Rules, State, Stream
 
 
 def restore(
@@ -15,12 +15,24 @@ def restore(
     breaker: Breaker | None = None,
     boot: str = "",
 ) -> State:
-    """Streams and early ends come oldest first. What this run never promised is not kept:
-    an answer that was not given claims nothing."""
+    """Streams and early ends come oldest first. What the last run had under way is not known
+    any more: a start without a name is found again by it, a stop is asked for again, and an
+    answer that was not given claims nothing."""
     state = State(breaker=breaker or Breaker(), boot=boot)
     for engine in engines:
+        if not engine.start:
+            continue
         settled = engine.ready is not None and now.mono - engine.ready.mono >= rules.early_death
-        state.put(replace(engine, settled=settled))
+        state.put(
+            replace(
+                engine,
+                settled=settled,
+                asking=False,
+                looking=False,
+                claim=engine.claim if engine.claim and engine.claim.until else None,
+                stop_retry=now if engine.phase is Phase.STOPPING else None,
+            )
+        )
     for stream in streams:
         state.put_stream(stream)
     state.early_ends.update(early_ends)

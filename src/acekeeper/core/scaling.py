@@ -1,5 +1,6 @@
 """How many engines are kept ready, and how one is taken away without hurting anybody."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -7,7 +8,7 @@ from acekeeper.core import admission
 from acekeeper.core.actions import Drain, Look, Refusal, Start, Stop
 from acekeeper.core.allocation import next_slot
 from acekeeper.core.facts import StreamsAsked
-from acekeeper.core.health import drain_of
+from acekeeper.core.health import UNHEALTHY, drain_of
 from acekeeper.core.model import Drain as Draining
 from acekeeper.core.model import Engine, Health, Now, Phase, Rules, State
 
@@ -16,16 +17,12 @@ SCALE_DOWN = "scale_down"
 
 def ready_or_coming(state: State, rules: Rules) -> int:
     """Engines a next viewer can have: free ones, and starting ones nobody claims."""
-    return sum(
-        state.is_free(e, rules)
-        or (e.phase is Phase.STARTING and e.claim is None and e.drain is None)
-        for e in state.engines.values()
-    )
+    return sum(state.is_free(e, rules) or state.is_coming(e, rules) for e in state.engines.values())
 
 
 def scale(state: State, rules: Rules, now: Now) -> Iterator[Start | Drain | float]:
     """One step up or down. Nothing is scaled before every engine was asked once."""
-    if not (state.connected and state.surveyed):
+    if not (state.connected and state.listed and state.surveyed):
         return
     spare = ready_or_coming(state, rules) - rules.min_replicas
     if spare < 0:
@@ -63,15 +60,17 @@ def drain(state: State, action: Drain, now: Now) -> None:
     engine = state.current(action.slot, action.start)
     if engine is None or engine.drain is not None:
         return
-    if action.reason != SCALE_DOWN:
+    if action.reason == UNHEALTHY:
         state.replaced = (*state.replaced[-99:], now)
     state.put(
         replace(
             engine,
             drain=Draining(action.reason, now),
             unlisted=engine.unlisted or now,
+            claim=engine.claim if engine.claim and engine.claim.until else None,
         )
     )
+    admission.turn_away(state, engine.slot)
     state.tell("engine_draining", engine.slot, reason=action.reason)
 
 
@@ -81,35 +80,41 @@ def drains(state: State, rules: Rules, now: Now) -> Iterator[Stop | Look | float
         if engine.phase is Phase.STOPPING or not engine.start:
             continue
         if engine.phase is Phase.STARTING:
-            yield from _overdue(engine, rules, now)
+            overdue = _overdue_at(engine, rules)
+            if now.mono >= overdue:
+                yield Stop(engine.slot, engine.start, "start_timeout")
+                continue
+            yield overdue
         if engine.drain is None:
             continue
         due = (engine.unlisted or engine.drain.since).mono + rules.drain_wait
+        looked = engine.drain.looked.mono if engine.drain.looked else -math.inf
         if now.mono < due:
             yield due
         elif engine.claim is not None:
             continue  # its lapse is a deadline of its own
-        elif engine.slot not in state.playing or engine.drain.idle:
+        elif engine.slot not in state.playing or (engine.drain.idle and looked >= due):
             yield Stop(engine.slot, engine.start, engine.drain.reason)
         elif not engine.looking:
-            again = engine.drain.looked.mono + rules.drain_look_again if engine.drain.looked else 0
+            again = max(due, looked + rules.drain_look_again)
             yield Look(engine.slot, engine.start) if now.mono >= again else again
 
 
-def _overdue(engine: Engine, rules: Rules, now: Now) -> Iterator[Stop | float]:
+def _overdue_at(engine: Engine, rules: Rules) -> float:
     begun = (engine.started or engine.asked).mono
-    due = min(begun + rules.startup_grace, engine.asked.mono + rules.provision_timeout)
-    yield Stop(engine.slot, engine.start, "start_timeout") if now.mono >= due else due
+    return min(begun + rules.startup_grace, engine.asked.mono + rules.provision_timeout)
 
 
 def looked(state: State, fact: StreamsAsked, now: Now) -> None:
-    """A draining engine is idle when no stream moves, or when it is too ill to tell."""
+    """A draining engine is idle when no stream moves, or when it is too ill to tell. One look
+    cannot tell for a stream that is still buffering; two can."""
     engine = state.current(fact.slot, fact.start)
     if engine is None or engine.drain is None:
         return
-    ids = list(state.playing.get(engine.slot, ()))
+    ids = [i for i in state.playing.get(engine.slot, ()) if i not in fact.unknown]
     told = {i: fact.samples[i] for i in ids if i in fact.samples}
-    moving = any(s.moved_since(state.streams[i].sample) for i, s in told.items())
+    before = {i: state.streams[i].sample for i in told}
+    moving = any(before[i] is None or s.moved_since(before[i]) for i, s in told.items())
     hopeless = engine.health is Health.UNHEALTHY
     idle = not moving and (hopeless or len(told) == len(ids))
     state.put(replace(engine, looking=False, drain=replace(engine.drain, looked=now, idle=idle)))

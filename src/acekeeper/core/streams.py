@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from acekeeper.core import admission
 from acekeeper.core.facts import StreamEnded, StreamsAsked, StreamStarted
 from acekeeper.core.model import EarlyEnd, Engine, Now, Rules, State, Stream
 from acekeeper.core.names import Slot
@@ -17,7 +18,7 @@ def locate(
     for host, port in addresses:
         if host in rules.local_names:
             engine = state.engines.get(Slot(rules.host, port))
-            if engine is not None:
+            if engine is not None and engine.start:  # else it speaks of the one before
                 return engine
     return state.find(container_id)
 
@@ -55,14 +56,14 @@ def stream_started(state: State, rules: Rules, fact: StreamStarted, now: Now) ->
         container_id=engine.container_id if engine else "",
     )
     state.tell("stream_started", stream.slot, stream.id, managed=engine is not None)
-    if early is not None:
-        state.put_early_end(fact.id, None)
-        state.put_stream(stream)
-        end_stream(state, stream, early.reason, now)
-        return
     state.put_stream(stream)
     if engine is not None:
-        state.put(replace(engine, used=now, claim=None, free_since=None))
+        drain = replace(engine.drain, idle=False) if engine.drain else None
+        state.put(replace(engine, used=now, claim=None, free_since=None, drain=drain))
+        admission.turn_away(state, engine.slot)
+    if early is not None:
+        state.put_early_end(fact.id, None)
+        end_stream(state, stream, early.reason or "ended", now)
 
 
 def stream_ended(state: State, fact: StreamEnded, now: Now) -> None:
@@ -116,29 +117,24 @@ def streams_asked(state: State, fact: StreamsAsked, now: Now) -> None:
 
 def claim_unmapped(state: State, rules: Rules, engine: Engine) -> None:
     """An adopted engine takes the streams that were announced before it was found."""
-    for stream in list(state.streams.values()):
-        if stream.ended is None and stream.slot is None:
-            found = locate(state, rules, (stream.address,), "")
-            if found is not None and found.slot == engine.slot:
-                state.put_stream(
-                    replace(
-                        stream,
-                        slot=engine.slot,
-                        start=engine.start,
-                        container_id=engine.container_id,
-                    )
+    for stream in [state.streams[i] for i in state.elsewhere]:
+        if locate(state, rules, (stream.address,), "") is engine:
+            state.put_stream(
+                replace(
+                    stream,
+                    slot=engine.slot,
+                    start=engine.start,
+                    container_id=engine.container_id,
                 )
+            )
 
 
 def forget_old(state: State, rules: Rules, now: Now) -> None:
     """Drops what nobody needs any more, so that memory stays flat."""
-    for stream in [
-        s
-        for s in state.streams.values()
-        if s.slot is None
-        and s.ended is None
-        and now.mono - s.started.mono >= rules.unmanaged_stream_ttl
-    ]:
+    while state.elsewhere:
+        stream = state.streams[next(iter(state.elsewhere))]
+        if now.mono - stream.started.mono < rules.unmanaged_stream_ttl:
+            break  # the order of insertion is the order of time
         state.remove_stream(stream)
     while len(state.ended) > rules.keep_ended:
         stream = state.streams[next(iter(state.ended))]
