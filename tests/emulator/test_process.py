@@ -56,14 +56,11 @@ def test_ends_on_a_signal_while_it_starts(start: Start, number: signal.Signals) 
     assert emulator.process.wait(2) == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_ends_on_a_signal_while_it_streams_and_hangs(
-    emulator: Emulator, play: Play, number: signal.Signals
-) -> None:
+def test_ends_on_a_signal_while_it_streams_and_hangs(emulator: Emulator, play: Play) -> None:
     play(emulator).start()
     emulator.fault("hang")
     with emulator.asked("/webui/api/service?method=get_version"):
-        emulator.process.send_signal(number)
+        emulator.process.terminate()
         assert emulator.process.wait(2) == 0
 
 

@@ -116,10 +116,10 @@ def test_a_session_nobody_reads_expires(start: Start) -> None:
 
 
 def test_a_session_that_is_read_does_not_expire(start: Start) -> None:
-    emulator = start("--start-delay", "0", "--idle-expiry", "2").ready()
+    emulator = start("--start-delay", "0", "--idle-expiry", "1.5").ready()
     session = emulator.open()
     reader = emulator.read(session)
-    read_until = time.monotonic() + 2.5
+    read_until = time.monotonic() + 1.8
     while time.monotonic() < read_until:
         reader.take(20_000)
     assert emulator.stat(session)["error"] is None
