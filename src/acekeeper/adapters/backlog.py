@@ -1,0 +1,109 @@
+"""What the database should hold, and what of it is not there yet: the newest row of every key."""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from acekeeper.adapters.rows import (
+    ENGINE_ALONG,
+    Row,
+    breaker_value,
+    early_end_row,
+    ended_row,
+    engine_row,
+    gone_row,
+    log_row,
+    stream_row,
+)
+from acekeeper.core.model import Changes, Engine, Stream
+from acekeeper.core.names import Slot
+
+_LOG_ROWS = 100_000  # the log alone has no keys to merge by; beyond this its oldest rows go
+
+
+@dataclass(slots=True)
+class Rows:
+    engines: dict[tuple[Slot, str], Row] = field(default_factory=dict)
+    streams: dict[str, Row] = field(default_factory=dict)
+    early_ends: dict[str, Row | None] = field(default_factory=dict)
+    kept: dict[str, str] = field(default_factory=dict)
+    log: deque[Row] = field(default_factory=lambda: deque(maxlen=_LOG_ROWS))
+
+    def __bool__(self) -> bool:
+        return bool(self.engines or self.streams or self.early_ends or self.kept or self.log)
+
+
+class Backlog:
+    def __init__(self) -> None:
+        self.unsaved = Rows()
+        self._engines: dict[Slot, Row] = {}  # those that are there now
+        self._streams: dict[str, Row] = {}  # those that are started
+        self._early_ends: dict[str, Row] = {}
+        self._kept: dict[str, str] = {}
+
+    def known(
+        self,
+        engines: Iterable[Row],
+        streams: Iterable[Row],
+        early_ends: Iterable[Row],
+        kept: Iterable[Row],
+    ) -> None:
+        """What the database holds already: engines there, streams started, and the rest."""
+        self._engines = {Slot(*row[:2]): row for row in engines}
+        self._streams = {row[0]: row for row in streams}
+        self._early_ends = {row[0]: row for row in early_ends}
+        self._kept = dict(kept)
+
+    def add(self, changes: Changes, wall: float) -> None:
+        for slot, engine in changes.engines.items():
+            self._engine(slot, engine, wall)
+        for stream_id, stream in changes.streams.items():
+            self._stream(stream_id, stream, wall)
+        for stream_id, end in changes.early_ends.items():
+            row = early_end_row(stream_id, end) if end else None
+            self.unsaved.early_ends[stream_id] = row
+            if row is None:
+                self._early_ends.pop(stream_id, None)
+            else:
+                self._early_ends[stream_id] = row
+        if changes.breaker is not None:
+            self._keep("breaker", breaker_value(changes.breaker))
+        if changes.boot is not None:
+            self._keep("boot", changes.boot)
+        self.unsaved.log.extend(log_row(happening, wall) for happening in changes.happened)
+
+    def saved(self) -> None:
+        self.unsaved = Rows()
+
+    def start_over(self) -> None:
+        """The database is a new, empty one: whatever is current has to be written again."""
+        self.unsaved.engines.update({(Slot(*r[:2]), r[2]): r for r in self._engines.values()})
+        self.unsaved.streams.update(self._streams)
+        self.unsaved.early_ends.update(self._early_ends)
+        self.unsaved.kept.update(self._kept)
+
+    def _engine(self, slot: Slot, engine: Engine | None, wall: float) -> None:
+        before = self._engines.get(slot)
+        if before is not None and (engine is None or engine.start != before[2]):
+            del self._engines[slot]
+            self.unsaved.engines[slot, before[2]] = gone_row(before, wall)
+            before = None
+        if engine is not None and engine.start:
+            row = self._engines[slot] = engine_row(engine)
+            if before is None or before[:ENGINE_ALONG] != row[:ENGINE_ALONG]:
+                self.unsaved.engines[engine.ref] = row
+
+    def _stream(self, stream_id: str, stream: Stream | None, wall: float) -> None:
+        before = self._streams.pop(stream_id, None)
+        if stream is None:
+            if before is not None:  # it never ended, but nobody follows it any more
+                self.unsaved.streams[stream_id] = ended_row(before, wall, "forgotten")
+            return
+        row = stream_row(stream)
+        if stream.ended is None:
+            self._streams[stream_id] = row
+        if row != before:
+            self.unsaved.streams[stream_id] = row
+
+    def _keep(self, name: str, value: str) -> None:
+        self._kept[name] = self.unsaved.kept[name] = value

@@ -1,0 +1,174 @@
+"""The SQLite file: opening it, reading it, saving to it, and what its errors mean."""
+
+import os
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from acekeeper.adapters.backlog import Rows
+from acekeeper.adapters.migrations import migrate
+from acekeeper.adapters.rows import (
+    EARLY_END,
+    EARLY_END_KEY,
+    ENGINE,
+    ENGINE_KEY,
+    KEPT,
+    KEPT_KEY,
+    LOG,
+    STREAM,
+    STREAM_KEY,
+    Row,
+)
+from acekeeper.errors import StoreFailed
+
+_BUSY = 0.5  # seconds somebody else may hold the database; an answer must not wait longer
+_NEWEST_ENDED = 10_000
+_PRUNED_AT_ONCE = 500  # so that a write never waits long behind it
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Creates what is missing, readable by its owner only."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o600))
+    db = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        migrate(db)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    engines: list[Row]  # those that are not gone
+    started: list[Row]
+    ended: list[Row]  # the newest, oldest first
+    early_ends: list[Row]
+    kept: list[Row]
+
+
+def read(db: sqlite3.Connection) -> Contents:
+    engines = _select("engines", ENGINE, "WHERE gone IS NULL ORDER BY asked")
+    started = _select("streams", STREAM, "WHERE ended IS NULL ORDER BY started")
+    ended = _select("streams", STREAM, "WHERE ended IS NOT NULL ORDER BY ended DESC LIMIT ?")
+    early_ends = _select("early_ends", EARLY_END, "ORDER BY at")
+    return Contents(
+        engines=db.execute(engines).fetchall(),
+        started=db.execute(started).fetchall(),
+        ended=db.execute(ended, (_NEWEST_ENDED,)).fetchall()[::-1],
+        early_ends=db.execute(early_ends).fetchall(),
+        kept=db.execute(_select("kept", KEPT)).fetchall(),
+    )
+
+
+def save(db: sqlite3.Connection, rows: Rows) -> None:
+    """All of it or nothing, and on disk when this returns."""
+    ends = rows.early_ends
+    db.execute("BEGIN IMMEDIATE")
+    db.executemany(_UPSERT_ENGINE, rows.engines.values())
+    db.executemany(_UPSERT_STREAM, rows.streams.values())
+    db.executemany(_UPSERT_EARLY_END, [row for row in ends.values() if row is not None])
+    db.executemany(_DELETE_EARLY_END, [(i,) for i, row in ends.items() if row is None])
+    db.executemany(_UPSERT_KEPT, rows.kept.items())
+    db.executemany(_INSERT_LOG, rows.log)
+    db.execute("COMMIT")
+
+
+def close_unread(db: sqlite3.Connection, wall: float) -> None:
+    """Ends whatever an earlier run left open. For a database that could not be read at our
+    start: what is still true of it is in memory, and written after this."""
+    db.execute("BEGIN IMMEDIATE")
+    db.execute("UPDATE engines SET gone = ? WHERE gone IS NULL", (wall,))
+    db.execute("UPDATE streams SET ended = ?, reason = 'lost' WHERE ended IS NULL", (wall,))
+    db.execute("COMMIT")
+
+
+def prune(db: sqlite3.Connection, before: float) -> bool:
+    """Deletes a few of the rows that are too old; whether there may be more."""
+    deleted = [db.execute(sql, (before, _PRUNED_AT_ONCE)).rowcount for sql in _PRUNE]
+    return max(deleted) == _PRUNED_AT_ONCE
+
+
+def move_aside(path: Path, stamp: str) -> Path:
+    """With its -wal and -shm, under names that belong together. The main file goes last: it alone
+    says whether there is still something to move."""
+    aside = path.with_name(f"{path.name}.corrupt-{stamp}")
+    for suffix in ("-wal", "-shm", ""):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(aside.with_name(aside.name + suffix))
+    return aside
+
+
+def is_corrupt(error: Exception) -> bool:
+    return _code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def failure(error: Exception, path: Path) -> StoreFailed:
+    what, hint = _MEANING.get(_code(error), ("the database cannot be used", f"Look at {path}"))
+    return StoreFailed(f"{what} ({error})", hint.format(path=path, directory=path.parent))
+
+
+def _code(error: Exception) -> int:
+    """SQLite's primary result code; errors of the file system have the nearest one of them."""
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    return sqlite3.SQLITE_CANTOPEN if isinstance(error, OSError) else sqlite3.SQLITE_ERROR
+
+
+_MEANING = {
+    sqlite3.SQLITE_FULL: ("the disk is full", "Free space at {directory}"),
+    sqlite3.SQLITE_IOERR: (
+        "the disk does not take writes",
+        "See that {directory} has space, and what the kernel log says of its disk",
+    ),
+    sqlite3.SQLITE_READONLY: (
+        "the database is read-only",
+        "Make {path} and its directory writable for this user",
+    ),
+    sqlite3.SQLITE_CANTOPEN: (
+        "the database cannot be opened",
+        "Make {directory} a directory this user can write to",
+    ),
+    sqlite3.SQLITE_BUSY: (
+        "the database is locked by another process",
+        "End it; `fuser {path}` names it",
+    ),
+    sqlite3.SQLITE_CORRUPT: (
+        "the database became corrupt again",
+        "Check the disk under {directory}, then restart to begin a new database",
+    ),
+}
+_MEANING[sqlite3.SQLITE_NOTADB] = _MEANING[sqlite3.SQLITE_CORRUPT]
+
+
+def _select(table: str, columns: Iterable[str], rest: str = "") -> str:
+    return " ".join(("SELECT", ", ".join(columns), "FROM", table, rest))
+
+
+def _upsert(table: str, key: tuple[str, ...], columns: tuple[str, ...]) -> str:
+    new = ", ".join(f"{c} = excluded.{c}" for c in columns if c not in key)
+    conflict = f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {new}"
+    return f"{_insert(table, columns)} {conflict}"
+
+
+def _insert(table: str, columns: tuple[str, ...]) -> str:
+    marks = ", ".join("?" * len(columns))
+    return " ".join(("INSERT INTO", table, f"({', '.join(columns)}) VALUES ({marks})"))
+
+
+_UPSERT_ENGINE = _upsert("engines", ENGINE_KEY, ENGINE)
+_UPSERT_STREAM = _upsert("streams", STREAM_KEY, STREAM)
+_UPSERT_EARLY_END = _upsert("early_ends", EARLY_END_KEY, EARLY_END)
+_DELETE_EARLY_END = "DELETE FROM early_ends WHERE id = ?"
+_UPSERT_KEPT = _upsert("kept", KEPT_KEY, KEPT)
+_INSERT_LOG = _insert("log", LOG)
+_PRUNE = (
+    "DELETE FROM engines WHERE rowid IN (SELECT rowid FROM engines WHERE gone < ? LIMIT ?)",
+    "DELETE FROM streams WHERE rowid IN (SELECT rowid FROM streams WHERE ended < ? LIMIT ?)",
+    "DELETE FROM log WHERE id IN (SELECT id FROM log WHERE ts < ? LIMIT ?)",
+)

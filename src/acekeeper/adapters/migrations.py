@@ -1,0 +1,93 @@
+"""The database's shape, step by step. A step only adds, so that the version before it can still
+read and write what it knows."""
+
+import sqlite3
+from collections.abc import Callable
+
+
+def _first(db: sqlite3.Connection) -> None:
+    db.execute(
+        """
+        CREATE TABLE engines (
+            host TEXT NOT NULL,
+            port INTEGER NOT NULL,
+            start TEXT NOT NULL,
+            container_id TEXT NOT NULL,
+            phase TEXT NOT NULL,
+            health TEXT NOT NULL,
+            labels TEXT NOT NULL,
+            asked REAL NOT NULL,
+            started REAL,
+            ready REAL,
+            used REAL,
+            free_since REAL,
+            handed REAL,
+            claim TEXT,
+            claim_until REAL,
+            drain TEXT,
+            drain_since REAL,
+            unlisted REAL,
+            unhealthy REAL,
+            stop_reason TEXT NOT NULL,
+            seen REAL,
+            checked REAL,
+            gone REAL,
+            PRIMARY KEY (host, port, start)
+        )
+        """
+    )
+    db.execute(
+        """
+        CREATE TABLE streams (
+            id TEXT PRIMARY KEY,
+            key_type TEXT NOT NULL,
+            key TEXT NOT NULL,
+            session TEXT NOT NULL,
+            stat_url TEXT NOT NULL,
+            command_url TEXT NOT NULL,
+            is_live INTEGER NOT NULL,
+            address_host TEXT NOT NULL,
+            address_port INTEGER NOT NULL,
+            host TEXT,
+            port INTEGER,
+            start TEXT NOT NULL,
+            container_id TEXT NOT NULL,
+            started REAL NOT NULL,
+            ended REAL,
+            reason TEXT NOT NULL
+        )
+        """
+    )
+    db.execute(
+        "CREATE TABLE early_ends (id TEXT PRIMARY KEY, at REAL NOT NULL, reason TEXT NOT NULL)"
+    )
+    db.execute("CREATE TABLE kept (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+    db.execute(
+        """
+        CREATE TABLE log (
+            id INTEGER PRIMARY KEY,
+            ts REAL NOT NULL,
+            kind TEXT NOT NULL,
+            host TEXT,
+            port INTEGER,
+            stream TEXT NOT NULL,
+            data TEXT NOT NULL
+        )
+        """
+    )
+    db.execute("CREATE INDEX engines_gone ON engines (gone)")
+    db.execute("CREATE INDEX streams_ended ON streams (ended)")
+    db.execute("CREATE INDEX log_ts ON log (ts)")
+
+
+_STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first,)
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """A database of a newer version is left as it is."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    for number, step in enumerate(_STEPS[version:], start=version + 1):
+        db.execute("BEGIN IMMEDIATE")
+        step(db)
+        db.execute(f"PRAGMA user_version = {number}")
+        db.execute("COMMIT")

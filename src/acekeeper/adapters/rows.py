@@ -1,0 +1,218 @@
+"""Engines, streams and the rest as rows of the database, and back. Instants are wall time."""
+
+import json
+from typing import Any
+
+from acekeeper.core.model import (
+    Breaker,
+    Claim,
+    Drain,
+    EarlyEnd,
+    Engine,
+    Happening,
+    Health,
+    KeyType,
+    Now,
+    Phase,
+    Stream,
+)
+from acekeeper.core.names import Slot
+
+Row = tuple[Any, ...]
+
+ENGINE_KEY = ("host", "port", "start")
+ENGINE = (
+    *ENGINE_KEY,
+    "container_id",
+    "phase",
+    "health",
+    "labels",
+    "asked",
+    "started",
+    "ready",
+    "used",
+    "free_since",
+    "handed",
+    "claim",
+    "claim_until",
+    "drain",
+    "drain_since",
+    "unlisted",
+    "unhealthy",
+    "stop_reason",
+    "seen",
+    "checked",
+    "gone",
+)
+ENGINE_ALONG = ENGINE.index("seen")  # from here on: stored with the rest, not worth a write alone
+STREAM_KEY = ("id",)
+STREAM = (
+    *STREAM_KEY,
+    "key_type",
+    "key",
+    "session",
+    "stat_url",
+    "command_url",
+    "is_live",
+    "address_host",
+    "address_port",
+    "host",
+    "port",
+    "start",
+    "container_id",
+    "started",
+    "ended",
+    "reason",
+)
+EARLY_END_KEY = ("id",)
+EARLY_END = (*EARLY_END_KEY, "at", "reason")
+KEPT_KEY = ("name",)
+KEPT = (*KEPT_KEY, "value")
+LOG = ("ts", "kind", "host", "port", "stream", "data")
+
+
+def engine_row(engine: Engine) -> Row:
+    claim = engine.claim if engine.claim and engine.claim.until else None
+    return (
+        *engine.slot,
+        engine.start,
+        engine.container_id,
+        engine.phase.value,
+        engine.health.value,
+        json.dumps(dict(engine.labels)),
+        engine.asked.wall,
+        _wall(engine.started),
+        _wall(engine.ready),
+        _wall(engine.used),
+        _wall(engine.free_since),
+        _wall(engine.handed),
+        claim.request if claim else None,
+        _wall(claim.until) if claim else None,
+        engine.drain.reason if engine.drain else None,
+        engine.drain.since.wall if engine.drain else None,
+        _wall(engine.unlisted),
+        _wall(engine.unhealthy),
+        engine.stop_reason,
+        _wall(engine.seen),
+        _wall(engine.checked),
+        None,
+    )
+
+
+def gone_row(row: Row, wall: float) -> Row:
+    return (*row[:-1], wall)
+
+
+def read_engine(row: Row, now: Now) -> Engine:
+    r = dict(zip(ENGINE, row, strict=True))
+    handed = _instant(r["handed"], now)
+    drained = _instant(r["drain_since"], now)
+    return Engine(
+        slot=Slot(r["host"], r["port"]),
+        start=r["start"],
+        container_id=r["container_id"],
+        phase=Phase(r["phase"]),
+        health=Health(r["health"]),
+        labels=json.loads(r["labels"]),
+        asked=now.of_wall(r["asked"]),
+        started=_instant(r["started"], now),
+        ready=_instant(r["ready"], now),
+        used=_instant(r["used"], now),
+        free_since=_instant(r["free_since"], now),
+        handed=handed,
+        claim=_claim(r["claim"], r["claim_until"], handed),
+        drain=Drain(r["drain"], drained) if drained else None,
+        unlisted=_instant(r["unlisted"], now),
+        unhealthy=_instant(r["unhealthy"], now),
+        stop_reason=r["stop_reason"],
+        seen=_instant(r["seen"], now),
+        checked=_instant(r["checked"], now),
+    )
+
+
+def _claim(request: str | None, until: float | None, handed: Now | None) -> Claim | None:
+    """Its end lies ahead, so it is placed by its length from the hand-out, which lies behind:
+    a wall clock that was set back meanwhile makes no claim longer."""
+    if request is None or until is None or handed is None:
+        return None
+    return Claim(request, Now(until, handed.mono + until - handed.wall))
+
+
+def stream_row(stream: Stream) -> Row:
+    return (
+        stream.id,
+        stream.key_type.value,
+        stream.key,
+        stream.session,
+        stream.stat_url,
+        stream.command_url,
+        stream.is_live,
+        *stream.address,
+        *(stream.slot or (None, None)),
+        stream.start,
+        stream.container_id,
+        stream.started.wall,
+        _wall(stream.ended),
+        stream.reason,
+    )
+
+
+def ended_row(row: Row, wall: float, reason: str) -> Row:
+    return (*row[:-2], wall, reason)
+
+
+def read_stream(row: Row, now: Now) -> Stream:
+    r = dict(zip(STREAM, row, strict=True))
+    return Stream(
+        id=r["id"],
+        key_type=KeyType(r["key_type"]),
+        key=r["key"],
+        session=r["session"],
+        stat_url=r["stat_url"],
+        command_url=r["command_url"],
+        is_live=bool(r["is_live"]),
+        address=(r["address_host"], r["address_port"]),
+        slot=None if r["host"] is None else Slot(r["host"], r["port"]),
+        start=r["start"],
+        container_id=r["container_id"],
+        started=now.of_wall(r["started"]),
+        ended=_instant(r["ended"], now),
+        reason=r["reason"],
+    )
+
+
+def early_end_row(stream_id: str, end: EarlyEnd) -> Row:
+    return (stream_id, end.at.wall, end.reason)
+
+
+def read_early_end(row: Row, now: Now) -> tuple[str, EarlyEnd]:
+    stream_id, at, reason = row
+    return stream_id, EarlyEnd(now.of_wall(at), reason)
+
+
+def breaker_value(breaker: Breaker) -> str:
+    return json.dumps([breaker.failures, _wall(breaker.opened), _wall(breaker.last_failure)])
+
+
+def read_breaker(row: Row, now: Now) -> Breaker:
+    _, value = row
+    failures, opened, last_failure = json.loads(value)
+    return Breaker(failures, _instant(opened, now), _instant(last_failure, now))
+
+
+def log_row(happening: Happening, wall: float) -> Row:
+    return (
+        wall,
+        happening.kind,
+        *(happening.engine or (None, None)),
+        happening.stream,
+        json.dumps(dict(happening.data), default=str),
+    )
+
+
+def _wall(instant: Now | None) -> float | None:
+    return instant.wall if instant else None
+
+
+def _instant(wall: float | None, now: Now) -> Now | None:
+    return None if wall is None else now.of_wall(wall)
