@@ -95,10 +95,12 @@ class Host:
 
     def _wait_running(self) -> None:
         self._wait("SSH", self._answers)
-        state = self.ssh("systemctl is-system-running --wait", check=False).stdout.strip()
-        if state != "running":
+        asked = self.ssh("systemctl is-system-running --wait", check=False)
+        if (state := asked.stdout.strip()) != "running":
             failed = self.ssh("systemctl --failed --no-legend --plain", check=False).stdout
-            raise LabError(f"{self.name} is {state or 'mute'}, not running\n{failed}".rstrip())
+            raise LabError(
+                f"{self.name} is {state or asked.stderr}, not running\n{failed}".rstrip()
+            )
 
     def _answers(self) -> bool:
         try:
