@@ -1,0 +1,153 @@
+"""The HTTP API of an engine. What counts is what its answer says: it sends 200 with errors too."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp import ClientTimeout
+from yarl import URL
+
+from acekeeper.core.model import Now, Sample
+from acekeeper.core.names import Slot
+from acekeeper.errors import EngineSilent
+
+_STATUS_WITHIN = 5.0
+_STAT_WITHIN = 3.0
+_LONGEST_ANSWER = 64 * 1024
+_STATUS = ("/server/api", "api_version=3&method=get_status")
+_STAT_PATH = re.compile(r"/ace/stat/[\w./:~-]+", re.ASCII)
+_QUERY = re.compile(r"[!-~]*")
+_UNKNOWN_SESSION = "unknown playback session id"
+_LARGEST = 2**63 - 1
+
+
+class EngineClient:
+    """To be made on a running event loop."""
+
+    def __init__(self, clock: Callable[[], Now]) -> None:
+        self._clock = clock
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=100, limit_per_host=8),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"Accept-Encoding": "identity"},
+            auto_decompress=False,  # a small answer must not become a large one here
+            trust_env=False,
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def status(self, slot: Slot) -> None:
+        code, answer = await self._get(slot, *_STATUS, _STATUS_WITHIN)
+        if code != 200 or answer.get("result") is None:
+            raise EngineSilent(f"answered {code}: {_shown(answer.get('error'))}")
+
+    async def stat(self, slot: Slot, stat_url: str) -> Sample | None:
+        """Of `stat_url` only the path and the query are used; it comes from outside."""
+        _, answer = await self._get(slot, *_stat_target(stat_url), _STAT_WITHIN)
+        error = answer.get("error")
+        if error == _UNKNOWN_SESSION:
+            return None
+        response = answer.get("response")
+        if error is not None or not isinstance(response, dict):
+            raise EngineSilent(f"answered {_shown(error)}")
+        return Sample(
+            at=self._clock(),
+            status=_word(response, "status"),
+            peers=_whole(response, "peers"),
+            speed_down=_whole(response, "speed_down"),
+            speed_up=_whole(response, "speed_up"),
+            downloaded=_whole(response, "downloaded"),
+            uploaded=_whole(response, "uploaded"),
+        )
+
+    async def _get(
+        self, slot: Slot, path: str, query: str, within: float
+    ) -> tuple[int, dict[str, Any]]:
+        url = URL.build(
+            scheme="http",
+            host=slot.host,
+            port=slot.port,
+            path=path,
+            query_string=query,
+            encoded=True,
+        )
+        try:
+            async with self._session.get(
+                url, allow_redirects=False, timeout=ClientTimeout(total=within)
+            ) as response:
+                code, body = response.status, await _body(response)
+        except TimeoutError:
+            raise EngineSilent(f"no answer within {within:g} s") from None
+        except aiohttp.ClientError as error:
+            raise EngineSilent(_why(error)) from error
+        try:
+            answer = json.loads(body)
+        except (ValueError, RecursionError):
+            raise EngineSilent(
+                f"answered {code} {_shown(response.content_type)}, which is not JSON"
+            ) from None
+        if not isinstance(answer, dict):
+            raise EngineSilent(f"answered {code}: {_shown(answer)}")
+        return code, answer
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > _LONGEST_ANSWER:
+            raise EngineSilent(f"answered more than {_LONGEST_ANSWER} bytes")
+    return bytes(body)
+
+
+def _why(error: aiohttp.ClientError) -> str:
+    match error:
+        case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
+            return "refused the connection"
+        case aiohttp.ClientConnectorError():
+            return f"cannot be reached: {error.os_error.strerror}"
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
+            return "hung up"
+        case aiohttp.ClientPayloadError():
+            return "broke off its answer"
+        case _:
+            return "answered what is not HTTP"
+
+
+def _stat_target(stat_url: str) -> tuple[str, str]:
+    try:
+        url = urlsplit(stat_url)
+    except ValueError:
+        raise EngineSilent(f"was not asked: {_shown(stat_url)} is no URL") from None
+    # No "..", which would lead to another call of the engine.
+    if not _STAT_PATH.fullmatch(url.path) or ".." in url.path or not _QUERY.fullmatch(url.query):
+        raise EngineSilent(f"was not asked: {_shown(stat_url)} is no stat URL")
+    return url.path, url.query
+
+
+def _word(response: dict[str, Any], name: str) -> str:
+    value = response.get(name)
+    if not isinstance(value, str) or not value.isascii() or len(value) > 32:
+        raise EngineSilent(f"answered {name} {_shown(value)}")
+    return value
+
+
+def _whole(response: dict[str, Any], name: str) -> int:
+    """Missing is 0; a wrong type is no answer, for 0 would say that the stream stands still."""
+    value = response.get(name)
+    try:
+        number = int(value or 0)
+    except (TypeError, ValueError, OverflowError):
+        number = _LARGEST + 1
+    if abs(number) > _LARGEST:
+        raise EngineSilent(f"answered {name} {_shown(value)}")
+    return number
+
+
+def _shown(value: object) -> str:
+    """Safe to log, whatever an engine or an event said."""
+    return f"{value!a:.80}"

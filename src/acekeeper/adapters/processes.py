@@ -1,0 +1,235 @@
+"""Engines as child processes, which outlive us and are found again by what they carry.
+
+Each leads a session of its own and has a mark in its environment that names our state directory
+and its port: there is no pid file that could be stale or missing.
+"""
+
+import asyncio
+import hashlib
+import os
+import signal
+import time
+from asyncio import Task
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from acekeeper.adapters import proc
+from acekeeper.adapters.proc import Process
+from acekeeper.adapters.spawn import spawn, test
+from acekeeper.core.facts import (
+    EngineDied,
+    EnginesListed,
+    EngineStarted,
+    EngineStopFailed,
+    Fact,
+    Found,
+    RuntimeConnected,
+)
+from acekeeper.core.model import Now
+from acekeeper.core.names import Ports, Slot
+from acekeeper.errors import EngineFailed, PortTaken, RuntimeUnavailable
+
+_MARK = "ACEKEEPER_ENGINE"
+_KILL_AFTER = 10.0
+_KILLED_WITHIN = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Engine:
+    slot: Slot
+    session: int
+    start: str
+    pidfd: int
+
+    @property
+    def container_id(self) -> str:
+        host, port = self.slot
+        return hashlib.sha256(f"{host}:{port}:{self.start}".encode()).hexdigest()
+
+
+class Processes:
+    def __init__(
+        self,
+        host: str,
+        command: tuple[str, ...],
+        state_dir: Path,
+        clock: Callable[[], Now],
+        kill_after: float = _KILL_AFTER,
+    ) -> None:
+        """The words of `command` may hold {http_port}, {https_port}, {p2p_port}, {api_port}."""
+        self._host = host
+        self._command = command
+        self._state_dir = state_dir.resolve()
+        self._clock = clock
+        self._kill_after = kill_after
+        self._boot = proc.boot_id()
+        self._engines: dict[Slot, _Engine] = {}
+        self._starting: set[Slot] = set()
+        self._kills: dict[_Engine, Task[None]] = {}
+
+    async def open(self, tell: Callable[[Fact], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._tell = tell
+        tell(RuntimeConnected())
+
+    async def close(self) -> None:
+        kills = list(self._kills.values())
+        for kill in kills:
+            kill.cancel()
+        await asyncio.gather(*kills, return_exceptions=True)
+        for engine in list(self._engines.values()):
+            self._forget(engine)
+
+    async def list(self) -> EnginesListed:
+        asked = self._clock()
+        try:
+            for process, port in await asyncio.to_thread(_leaders, self._state_dir):
+                slot = Slot(self._host, port)
+                # What is being started is for `start` to name. And of two sessions of one engine
+                # (it made itself a daemon) the elder is the engine while it lives.
+                if slot in self._engines or slot in self._starting:
+                    continue
+                pidfd = proc.hold(process)
+                if pidfd is not None:
+                    self._watch(slot, process, pidfd)
+        except OSError as error:
+            raise RuntimeUnavailable(f"The processes cannot be listed: {error}") from error
+        found = tuple(Found(e.slot, e.start, e.container_id) for e in self._engines.values())
+        return EnginesListed(self._host, self._boot, asked, found)
+
+    async def start(self, slot: Slot, ports: Ports) -> EngineStarted:
+        if slot in self._engines or slot in self._starting:
+            raise PortTaken(f"Port {slot.port} has an engine already")
+        test(ports)
+        self._starting.add(slot)
+        mark = {_MARK: _mark(self._state_dir, slot.port)}
+        try:
+            pid = await asyncio.to_thread(spawn, self._command, slot, ports, self._state_dir, mark)
+            # Our child keeps its number until we reap it, even if it has ended by now.
+            process = proc.read(pid)
+            if process is None:
+                raise EngineFailed(f"Process {pid} of the engine is not to be seen")
+            engine = self._watch(slot, process, os.pidfd_open(pid))
+        finally:
+            self._starting.discard(slot)
+        return EngineStarted(slot, engine.start, engine.container_id)
+
+    async def stop(self, slot: Slot, start: str) -> None:
+        engine = self._engines.get(slot)
+        if engine is None or engine.start != start:
+            return
+        try:
+            await self._signal(engine, signal.SIGTERM)
+        except OSError as error:
+            raise EngineFailed(f"The engine cannot be signalled: {error}") from error
+        self._kill(engine, self._kill_after)
+
+    async def _signal(self, engine: _Engine, number: signal.Signals) -> None:
+        """To its whole session: an engine may be the child of a script that passes nothing on,
+        and outlive it."""
+        if self._engines.get(engine.slot) is engine:
+            proc.send(engine.pidfd, number)
+        mark = _mark(self._state_dir, engine.slot.port)
+        await asyncio.to_thread(_signal_followers, engine.session, mark, number)
+
+    def _kill(self, engine: _Engine, after: float) -> None:
+        if engine in self._kills:
+            return
+
+        async def kill() -> None:
+            await asyncio.sleep(after)
+            try:
+                await self._signal(engine, signal.SIGKILL)
+            except OSError as error:
+                self._tell(EngineStopFailed(engine.slot, engine.start, str(error)))
+
+        task = self._kills[engine] = self._loop.create_task(kill())
+        task.add_done_callback(lambda _: self._kills.pop(engine))
+
+    def _watch(self, slot: Slot, process: Process, pidfd: int) -> _Engine:
+        start = f"{process.pid}:{process.started}:{self._boot}"
+        engine = self._engines[slot] = _Engine(slot, process.session, start, pidfd)
+        # Not at once: whoever awaits us is to hear of this start before it hears of its end.
+        self._loop.call_soon(self._listen, engine)
+        return engine
+
+    def _listen(self, engine: _Engine) -> None:
+        if self._engines.get(engine.slot) is engine:
+            self._loop.add_reader(engine.pidfd, self._ended, engine)
+
+    def _ended(self, engine: _Engine) -> None:
+        cause, detail = _reap(engine.pidfd)
+        self._forget(engine)
+        self._tell(EngineDied(engine.slot, engine.start, cause, detail))
+        self._kill(engine, 0)  # what it left behind, unless that is being stopped
+
+    def _forget(self, engine: _Engine) -> None:
+        del self._engines[engine.slot]
+        self._loop.remove_reader(engine.pidfd)
+        os.close(engine.pidfd)
+
+
+def stop_all(state_dir: Path, kill_after: float = _KILL_AFTER) -> int:
+    """Ends every engine of this state directory, also when no acekeeper runs; says how many."""
+    state_dir = state_dir.resolve()
+    ports: set[int] = set()
+    for number, limit in ((signal.SIGTERM, kill_after), (signal.SIGKILL, _KILLED_WITHIN)):
+        marked = _marked(state_dir)
+        ports.update(port for _, port in marked)
+        deadline = time.monotonic() + limit
+        with proc.holding([process for process, _ in marked]) as pidfds:
+            for pidfd in pidfds:
+                proc.send(pidfd, number)
+            for pidfd in pidfds:
+                proc.ended(pidfd, max(0.0, deadline - time.monotonic()))
+    if left := _marked(state_dir):
+        pids = ", ".join(str(process.pid) for process, _ in left)
+        raise EngineFailed(f"Processes of engines do not end: {pids}")
+    return len(ports)
+
+
+def _mark(state_dir: Path, port: int) -> str:
+    return f"{state_dir}:{port}"
+
+
+def _marked(state_dir: Path) -> list[tuple[Process, int]]:
+    found = [(process, *mark.rpartition(":")) for process, mark in proc.having(_MARK)]
+    return [
+        (process, int(port))
+        for process, directory, _, port in found
+        if directory == str(state_dir) and port.isdecimal()
+    ]
+
+
+def _leaders(state_dir: Path) -> list[tuple[Process, int]]:
+    """The eldest first."""
+    leaders = [(p, port) for p, port in _marked(state_dir) if p.pid == p.session]
+    return sorted(leaders, key=lambda found: found[0].started)
+
+
+def _signal_followers(session: int, mark: str, number: signal.Signals) -> None:
+    followers = [
+        process
+        for process, its_mark in proc.having(_MARK)
+        if its_mark == mark and process.session == session != process.pid
+    ]
+    with proc.holding(followers) as pidfds:
+        for pidfd in pidfds:
+            proc.send(pidfd, number)
+
+
+def _reap(pidfd: int) -> tuple[str, str]:
+    """How it ended, in a cause and a detail; only its parent is told."""
+    try:
+        end = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+    except ChildProcessError:
+        end = None
+    if end is None:
+        return "gone", ""
+    if end.si_code == os.CLD_EXITED:
+        return "exited", f"code {end.si_status}"
+    try:
+        return "killed", signal.Signals(end.si_status).name
+    except ValueError:
+        return "killed", f"signal {end.si_status}"

@@ -1,0 +1,86 @@
+"""An engine's process from its command line: its ports, its surroundings, its log."""
+
+import errno
+import os
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from typing import BinaryIO
+
+from acekeeper.core.names import Ports, Slot
+from acekeeper.errors import EngineFailed, PortTaken
+
+_SECRETS = frozenset({"API_KEY", "API_KEY_PREVIOUS"})
+_SUPERVISION = ("NOTIFY_SOCKET", "LISTEN_", "WATCHDOG_")  # between systemd and us
+
+
+def test(ports: Ports) -> None:
+    """Raises PortTaken when somebody holds one of them."""
+    wanted = (
+        ("HTTP", ports.http, socket.SOCK_STREAM, "127.0.0.1"),
+        ("HTTPS", ports.https, socket.SOCK_STREAM, "127.0.0.1"),
+        ("API", ports.api, socket.SOCK_STREAM, "127.0.0.1"),
+        ("peer-to-peer", ports.p2p, socket.SOCK_STREAM, "0.0.0.0"),
+        ("peer-to-peer", ports.p2p, socket.SOCK_DGRAM, "0.0.0.0"),
+    )
+    for name, port, kind, address in wanted:
+        with socket.socket(socket.AF_INET, kind) as tried:
+            if kind == socket.SOCK_STREAM:
+                # An earlier engine's connections that linger do not hold the port.
+                tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                tried.bind((address, port))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    raise PortTaken(f"{name} port {port} is taken by another program") from error
+                raise EngineFailed(
+                    f"{name} port {port} cannot be used: {error.strerror}"
+                ) from error
+
+
+def spawn(
+    command: tuple[str, ...], slot: Slot, ports: Ports, directory: Path, mark: dict[str, str]
+) -> int:
+    """Its pid. It leads a session and runs in `directory`, where its log is too."""
+    # Looked up from here: a relative path means our directory, not the engine's.
+    program = shutil.which(command[0])
+    if program is None:
+        raise EngineFailed(
+            f"The program {command[0]!r} is missing or not executable", "Set ENGINE_COMMAND"
+        )
+    numbers = {f"{name}_port": port for name, port in ports._asdict().items()}
+    try:
+        with _fresh_log(directory / "logs" / f"{slot.container_name}.log") as log:
+            child = subprocess.Popen(  # noqa: S603 (the operator's command, and no shell)
+                [word.format_map(numbers) for word in command],
+                executable=Path(program).absolute(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=directory,
+                env=_environment() | mark,
+                start_new_session=True,
+                umask=0o077,
+            )
+    except OSError as error:
+        raise EngineFailed(
+            f"{command[0]!r} cannot be run: {error}", "Set ENGINE_COMMAND"
+        ) from error
+    child.returncode = 0  # who watches the pid reaps it; this object is not to mind
+    return child.pid
+
+
+def _environment() -> dict[str, str]:
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _SECRETS and not name.startswith(_SUPERVISION)
+    }
+
+
+def _fresh_log(path: Path) -> BinaryIO:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.exists():
+        path.replace(path.with_name(f"{path.name}.1"))
+    return path.open("ab")
