@@ -1,0 +1,65 @@
+"""What holds in every state, whatever facts led to it."""
+
+import math
+
+from acekeeper.core.model import Health, Now, Phase, Rules, State, Stream
+
+
+def check(state: State, rules: Rules, now: Now) -> None:
+    """After the plan has nothing more to do."""
+    indexes(state)
+    claims(state)
+    engines(state)
+    requests(state, rules, now)
+
+
+def indexes(state: State) -> None:
+    streams = state.streams.values()
+    assert list(state.ended) == sorted(state.ended, key=lambda i: _ended(state.streams[i]))
+    assert set(state.ended) == {s.id for s in streams if s.ended is not None}
+    assert set(state.elsewhere) == {s.id for s in streams if s.ended is None and s.slot is None}
+    playing: dict[object, set[str]] = {}
+    for stream in streams:
+        if stream.ended is None and stream.slot is not None:
+            playing.setdefault(stream.slot, set()).add(stream.id)
+    assert {where: set(ids) for where, ids in state.playing.items()} == playing
+    assert all(i == s.id for i, s in state.streams.items())
+    assert all(s.ended is not None or s.id not in state.early_ends for s in streams)
+
+
+def _ended(stream: Stream) -> float:
+    return stream.ended.mono if stream.ended else math.inf
+
+
+def claims(state: State) -> None:
+    """A claim and its request know of each other until the answer is given."""
+    for engine in state.engines.values():
+        if engine.claim is not None and engine.claim.until is None:
+            request = state.requests[engine.claim.request]
+            assert request.slot == engine.slot
+            assert not request.answered
+    for request in state.requests.values():
+        if request.slot is not None and not request.answered:
+            claim = state.engines[request.slot].claim
+            assert claim is not None
+            assert claim.request == request.id
+            assert claim.until is None
+
+
+def engines(state: State) -> None:
+    for where, engine in state.engines.items():
+        assert engine.slot == where
+        ready = engine.phase is Phase.RUNNING
+        assert not engine.listed or (ready and engine.health is Health.HEALTHY)
+        assert not ready or engine.ready is not None
+        assert (engine.health is Health.UNHEALTHY) <= (engine.unhealthy is not None)
+        if engine.phase is Phase.STOPPING or engine.drain is not None:
+            assert engine.claim is None or engine.claim.until is not None
+        if engine.phase is Phase.STOPPING:
+            assert engine.claim is None
+
+
+def requests(state: State, rules: Rules, now: Now) -> None:
+    """Every request is answered, or waits for a moment to come."""
+    for request in state.requests.values():
+        assert request.answered or now.mono < request.received.mono + rules.answer_within

@@ -1,0 +1,197 @@
+import math
+
+import pytest
+
+from acekeeper.core import admission, breaker
+from acekeeper.core.actions import Code, Start
+from acekeeper.core.breaker import Circuit, circuit
+from acekeeper.core.facts import EngineAnswered
+from acekeeper.core.model import Breaker, Now
+from acekeeper.core.restore import restore
+
+from .world import MONO, WALL, World, pool, rules, slot
+
+FAILING = rules(min_replicas=0, breaker_threshold=3, breaker_timeout=100)
+
+
+def where(world: World) -> Circuit:
+    return circuit(world.state.breaker, world.rules, world.now)
+
+
+def failing() -> World:
+    """A world whose breaker has just opened."""
+    world = World(rules(breaker_threshold=3, breaker_timeout=100))
+    world.script.fails = "no image"
+    world.connect()
+    world.run(3)
+    assert where(world) is Circuit.OPEN
+    return world
+
+
+def test_it_opens_after_so_many_failures_in_a_row() -> None:
+    world = World(FAILING)
+    world.connect()
+    world.script.fails = "no image"
+    for n in range(3):
+        assert where(world) is Circuit.CLOSED
+        world.request(f"r{n}", port=19000 + n)
+        world.run(0.6)
+    assert where(world) is Circuit.OPEN
+
+
+def test_an_excused_failure_does_not_count() -> None:
+    world = World(FAILING)
+    world.connect()
+    world.script.fails, world.script.excused = "port 19000 is taken", True
+    for n in range(5):
+        world.request(f"r{n}", port=19000 + n)
+        world.run(0.6)
+    assert world.state.breaker == Breaker()
+
+
+def test_open_it_stops_every_start_and_tells_how_long() -> None:
+    world = failing()
+    starts = len(world.starts())
+    left = math.ceil(breaker.half_open_at(world.state.breaker, world.rules) - world.now.mono)
+    world.request("r")
+    refusal = world.refused("r")
+    assert (refusal.code, refusal.eta) == (Code.CIRCUIT_BREAKER, left)
+    assert not refusal.should_wait
+    assert admission.blocked(world.state, world.rules, world.now) == refusal
+    world.run(90)
+    assert len(world.starts()) == starts
+
+
+def test_an_open_breaker_still_hands_out_what_is_free() -> None:
+    world = pool(1)
+    world.state.put_breaker(Breaker(5, world.now, world.now))
+    world.request("r")
+    assert world.given("r").slot == slot(0)
+
+
+def test_a_breaker_about_to_let_a_trial_through_is_waited_for() -> None:
+    world = failing()
+    world.script.fails = ""
+    world.run(breaker.half_open_at(world.state.breaker, world.rules) - world.now.mono - 3.5)
+    world.request("early")
+    assert world.refused("early").should_wait
+    assert world.refused("early").eta == 4
+    world.run(2)
+    world.request("r")
+    world.run(10)
+    assert world.given("r")
+
+
+def test_half_open_lets_exactly_one_trial_through() -> None:
+    world = failing()
+    world.script.fails = ""
+    starts = len(world.starts())
+    world.run(100)
+    assert where(world) is Circuit.HALF_OPEN
+    assert len(world.starts()) == starts + 1
+    world.request("r")
+    assert world.waiting()[0].slot is not None  # it gets the trial
+    world.request("other")
+    refusal = world.refused("other")
+    assert (refusal.code, refusal.should_wait) == (Code.CIRCUIT_BREAKER, True)
+    world.run(4)
+    assert len(world.starts()) == starts + 1
+
+
+def test_a_failed_trial_opens_it_for_another_round() -> None:
+    world = failing()
+    starts = len(world.starts())
+    world.run(99.5)
+    assert len(world.starts()) == starts + 1
+    assert where(world) is Circuit.OPEN
+    world.run(98)
+    assert len(world.starts()) == starts + 1
+    world.run(3)
+    assert len(world.starts()) == starts + 2
+
+
+def test_a_ready_trial_closes_it_on_probation() -> None:
+    world = failing()
+    world.script.fails, world.script.lives = "", 8  # ready after 6, dead 2 s later
+    world.run(106.5)
+    assert where(world) is Circuit.CLOSED
+    world.run(2)
+    assert where(world) is Circuit.OPEN
+
+
+def test_an_engine_that_outlives_its_first_seconds_ends_the_row() -> None:
+    world = failing()
+    world.script.fails = ""
+    world.run(106.5)
+    assert world.state.breaker.failures == 2
+    world.run(10)
+    assert world.state.breaker.failures == 0
+
+
+@pytest.mark.parametrize(("lives", "failures"), [(9.9, 1), (10.1, 0)])
+def test_only_a_death_within_ten_seconds_of_readiness_counts(lives: float, failures: int) -> None:
+    world = World(rules(min_replicas=0))
+    world.connect()
+    world.request("r")
+    world.run(0.4)
+    world.tell(EngineAnswered(*world.engine(0).ref))
+    world.run(lives)
+    world.die(slot(0))
+    assert world.state.breaker.failures == failures
+
+
+def test_a_start_that_is_never_ready_counts_once_its_grace_is_over() -> None:
+    world = World(rules(min_replicas=0))
+    world.script.ready_after = math.inf
+    world.connect()
+    world.request("r")
+    world.run(30.2)
+    assert world.state.breaker.failures == 0
+    world.run(5)
+    assert world.state.breaker.failures == 1
+    assert [s.reason for s in world.stops()] == ["start_timeout"]
+    assert world.state.engines == {}
+
+
+def test_the_failure_that_opens_it_stops_a_start_of_the_same_moment() -> None:
+    world = World(rules(breaker_threshold=1, min_replicas=1, startup_grace=5))
+    world.script.ready_after = math.inf
+    world.connect()
+    world.run(5.2)
+    world.now = world.now.after(1)
+    world.request("r")
+    assert len(world.stops()) == 1
+    assert world.taken.count(Start(slot(1), "r")) == 0
+    assert world.refused("r").code is Code.CIRCUIT_BREAKER
+
+
+def test_it_is_restored_by_wall_clock() -> None:
+    before = Now(WALL, 77.0)
+    now = Now(WALL + 40, MONO)
+    opened = now.of_wall(before.wall)
+    state = restore(FAILING, now, breaker=Breaker(3, opened, opened))
+    world = World(FAILING, state=state)
+    world.now = now
+    world.connect()
+    world.request("r")
+    assert world.refused("r").eta == 60
+
+
+def test_a_wall_clock_set_back_does_not_open_it_for_longer() -> None:
+    now = Now(WALL, MONO)
+    opened = now.of_wall(WALL + 5000)
+    assert breaker.seconds_left(Breaker(3, opened), FAILING, now) == 100
+
+
+def test_of_a_threshold_of_one_each_failure_opens_it() -> None:
+    one = rules(breaker_threshold=1)
+    now = Now(WALL, MONO)
+    assert circuit(breaker.failed(Breaker(), one, now), one, now) is Circuit.OPEN
+
+
+def test_a_failure_while_open_does_not_prolong_it() -> None:
+    now = Now(WALL, MONO)
+    opened = Breaker(3, now, now)
+    later = breaker.failed(opened, FAILING, now.after(50))
+    assert later.opened == now
+    assert later.failures == 4

@@ -1,0 +1,344 @@
+"""The rules at work without an outside: a clock that jumps, and engines that do as scripted.
+
+It drives `apply` and `plan` as the real loop does, and checks after every step what must
+always hold.
+"""
+
+import heapq
+import itertools
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from acekeeper.core.actions import Action, Answer, Ask, Look, Refusal, Refuse, Start, Stop
+from acekeeper.core.apply import apply
+from acekeeper.core.facts import (
+    ActionTaken,
+    AnswerDelivered,
+    EngineAnswered,
+    EngineDied,
+    EngineSilent,
+    EnginesListed,
+    EnginesSurveyed,
+    EngineStarted,
+    EngineStartFailed,
+    Fact,
+    Found,
+    ProvisionRequested,
+    RuntimeConnected,
+    StreamEnded,
+    StreamsAsked,
+    StreamStarted,
+    TimePassed,
+)
+from acekeeper.core.model import (
+    Engine,
+    Happening,
+    Health,
+    KeyType,
+    Now,
+    Phase,
+    Request,
+    Rules,
+    Sample,
+    State,
+)
+from acekeeper.core.names import PortPlan, Slot
+from acekeeper.core.plan import Plan, plan
+
+from .invariants import check
+
+HOST = "127.0.0.1"
+RULES = Rules(
+    host=HOST,
+    local_names=frozenset({HOST, "localhost", "::1"}),
+    ports=PortPlan(19000, 19099, 20000, 21000, 22000),
+)
+WALL = 1_700_000_000.0  # a wall clock far from the monotonic one, so that no test mixes them
+MONO = 1000.0
+PROBE_TIMEOUT = 5.0
+
+
+def rules(**numbers: object) -> Rules:
+    return replace(RULES, **numbers)  # type: ignore[arg-type]
+
+
+def slot(n: int) -> Slot:
+    return Slot(HOST, 19000 + n)
+
+
+def sample(at: Now, speed: int = 0, downloaded: int = 0) -> Sample:
+    return Sample(at, "dl", 4, speed, 0, downloaded, 0)
+
+
+@dataclass(slots=True)
+class Script:
+    """How the engines started from now on behave."""
+
+    named_after: float = 0.3  # from the start being asked for to its name being known
+    ready_after: float = 6.0  # from there to its first answer; inf: never
+    lives: float = math.inf  # from there on
+    fails: str = ""  # why it cannot be started
+    excused: bool = False
+    container_id: bool = True
+
+
+@dataclass(slots=True)
+class Outside:
+    """One engine as it really is."""
+
+    slot: Slot
+    start: str
+    container_id: str
+    answers_from: float
+    hung: bool = False
+    streams: dict[str, bool] = field(default_factory=dict)  # whether its bytes move
+
+
+class World:
+    def __init__(self, rules: Rules = RULES, *, state: State | None = None) -> None:
+        self.rules = rules
+        self.state = State() if state is None else state
+        self.now = Now(WALL, MONO)
+        self.script = Script()
+        self.outside: dict[Slot, Outside] = {}
+        self.taken: list[Action] = []
+        self.happened: list[Happening] = []
+        self.answers: dict[str, Engine | Refusal] = {}
+        self.answered_at: dict[str, float] = {}
+        self.planned = Plan((), math.inf)
+        self.deliver = True  # whether answers reach their callers
+        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = itertools.count(1)
+
+    # What the loop does.
+
+    def tell(self, fact: Fact) -> None:
+        self._apply(fact)
+        self._plan()
+
+    def _apply(self, fact: Fact) -> None:
+        self.happened += apply(self.state, self.rules, fact, self.now).happened
+
+    def _plan(self) -> None:
+        rounds = 0
+        while (planned := plan(self.state, self.rules, self.now)).actions:
+            rounds += 1
+            assert rounds < 200, f"no end of actions: {planned.actions}"
+            for action in planned.actions:
+                self._take(action)
+        self.planned = planned
+        check(self.state, self.rules, self.now)
+
+    def _take(self, action: Action) -> None:
+        self._apply(ActionTaken(action))
+        self.taken.append(action)
+        match action:
+            case Start(where):
+                self._start(where)
+            case Stop(where, start):
+                self.later(0.5, lambda: self.die(where, "stopped", start))
+            case Ask(where, start):
+                self._ask(where, start)
+            case Look(where, start):
+                self._look(where, start)
+            case Answer(request):
+                where = self.state.requests[request].slot or slot(-1)
+                self._outcome(request, self.state.engines[where])
+                if self.deliver:
+                    self.later(0, lambda: self.tell(AnswerDelivered(request)))
+            case Refuse(request, refusal):
+                self._outcome(request, refusal)
+            case _:
+                pass
+
+    def _outcome(self, request: str, outcome: Engine | Refusal) -> None:
+        assert request not in self.answers, "answered twice"
+        self.answers[request] = outcome
+        self.answered_at[request] = self.time
+
+    # What the outside does.
+
+    def _start(self, where: Slot) -> None:
+        script = replace(self.script)
+        if script.fails:
+            failed = EngineStartFailed(where, script.fails, excused=script.excused)
+            self.later(script.named_after, lambda: self.tell(failed))
+            return
+        name = f"start-{next(self._numbers)}"
+
+        def named() -> None:
+            container_id = f"id-{name}" if script.container_id else ""
+            self.outside[where] = Outside(
+                where, name, container_id, self.now.mono + script.ready_after
+            )
+            if script.lives < math.inf:
+                self.later(script.lives, lambda: self.die(where, "exited", name))
+            self.tell(EngineStarted(where, name, container_id))
+
+        self.later(script.named_after, named)
+
+    def _ask(self, where: Slot, start: str) -> None:
+        if self.answers_now(where, start):
+            self.later(0.01, lambda: self.tell(EngineAnswered(where, start)))
+        elif where in self.outside and not self.outside[where].hung:
+            self.later(0.01, lambda: self.tell(EngineSilent(where, start, "refused")))
+        else:
+            self.later(PROBE_TIMEOUT, lambda: self.tell(EngineSilent(where, start, "timeout")))
+
+    def _look(self, where: Slot, start: str) -> None:
+        self.later(0.01, lambda: self.tell(self.looked(where, start)))
+
+    def looked(self, where: Slot, start: str) -> StreamsAsked:
+        engine = self.outside.get(where)
+        if engine is None or engine.start != start or engine.hung:
+            return StreamsAsked(where, start)
+        ids = [s.id for s in self.state.started_on(where)]
+        return StreamsAsked(
+            where,
+            start,
+            {i: sample(self.now, 100 * engine.streams[i]) for i in ids if i in engine.streams},
+            frozenset(i for i in ids if i not in engine.streams),
+        )
+
+    def answers_now(self, where: Slot, start: str) -> bool:
+        engine = self.outside.get(where)
+        return (
+            engine is not None
+            and engine.start == start
+            and not engine.hung
+            and engine.answers_from <= self.now.mono
+        )
+
+    def die(self, where: Slot, cause: str = "killed", start: str = "") -> None:
+        engine = self.outside.get(where)
+        if engine is not None and start in ("", engine.start):
+            del self.outside[where]
+            self.tell(EngineDied(where, engine.start, cause))
+
+    # What a test says.
+
+    @property
+    def time(self) -> float:
+        """Seconds since the world began."""
+        return self.now.mono - MONO
+
+    def later(self, seconds: float, what: Callable[[], None]) -> None:
+        heapq.heappush(self._agenda, (self.now.mono + seconds, next(self._numbers), what))
+
+    def run(self, seconds: float) -> None:
+        """Lets time pass, from event to deadline to event."""
+        end = self.now.after(seconds)
+        spins = 0
+        while True:
+            event = self._agenda[0][0] if self._agenda else math.inf
+            due = min(event, self.planned.deadline)
+            if due > end.mono:
+                break
+            spins = spins + 1 if due <= self.now.mono else 0
+            assert spins < 1000, f"time stands still at {self.now}"
+            self.now = self.now.after(max(0.0, due - self.now.mono))
+            if event <= due:
+                heapq.heappop(self._agenda)[2]()
+            else:
+                self.now = Now(self.now.wall, due)
+                self.tell(TimePassed())
+        self.now = end
+
+    def connect(self, found: Iterable[Found] = (), boot: str = "boot-1") -> None:
+        self.tell(RuntimeConnected())
+        self.list_engines(found, boot)
+        self.tell(EnginesSurveyed(()))
+
+    def list_engines(self, found: Iterable[Found] = (), boot: str = "boot-1") -> None:
+        self.tell(EnginesListed(HOST, boot, self.now, tuple(found)))
+
+    def request(self, name: str, **details: object) -> None:
+        self.tell(ProvisionRequested(name, **details))  # type: ignore[arg-type]
+
+    def given(self, name: str) -> Engine:
+        outcome = self.answers[name]
+        assert isinstance(outcome, Engine), outcome
+        return outcome
+
+    def refused(self, name: str) -> Refusal:
+        outcome = self.answers[name]
+        assert isinstance(outcome, Refusal), outcome
+        return outcome
+
+    def play(self, where: Slot, name: str = "s", *, moving: bool = True) -> None:
+        if where in self.outside:
+            self.outside[where].streams[name] = moving
+        self.tell(started(name, where))
+
+    def leave(self, name: str, reason: str = "") -> None:
+        self.tell(StreamEnded(name, reason=reason))
+
+    def survey(self) -> None:
+        """A health pass, as the sweep does it."""
+        answered = []
+        for engine in list(self.state.engines.values()):
+            if not engine.start or engine.phase is Phase.STOPPING:
+                continue
+            if self.answers_now(*engine.ref):
+                answered.append(engine.ref)
+                if engine.health is not Health.HEALTHY:
+                    self.tell(EngineAnswered(*engine.ref))
+            else:
+                self.tell(EngineSilent(*engine.ref, "timeout"))
+        self.tell(EnginesSurveyed(tuple(answered)))
+
+    def engine(self, n: int) -> Engine:
+        return self.state.engines[slot(n)]
+
+    def waiting(self) -> list[Request]:
+        return [r for r in self.state.requests.values() if not r.answered]
+
+    def listed(self) -> list[int]:
+        return sorted(e.slot.port - 19000 for e in self.state.engines.values() if e.listed)
+
+    def starts(self) -> list[Start]:
+        return [a for a in self.taken if isinstance(a, Start)]
+
+    def stops(self) -> list[Stop]:
+        return [a for a in self.taken if isinstance(a, Stop)]
+
+    def kinds(self) -> list[str]:
+        return [h.kind for h in self.happened]
+
+
+def started(
+    name: str,
+    where: Slot | None = None,
+    *,
+    addresses: tuple[tuple[str, int], ...] | None = None,
+    session: str = "",
+    container_id: str = "",
+) -> StreamStarted:
+    if addresses is None:
+        addresses = (("localhost", where.port if where else 1),)
+    return StreamStarted(
+        id=name,
+        key_type=KeyType.INFOHASH,
+        key="0" * 40,
+        session=session or f"session-{name}",
+        stat_url=f"http://localhost:1/ace/stat/0/{name}",
+        command_url=f"http://localhost:1/ace/cmd/0/{name}",
+        is_live=True,
+        addresses=addresses,
+        container_id=container_id,
+    )
+
+
+def pool(count: int, rules: Rules = RULES) -> World:
+    """A world with `count` engines that are ready and rested."""
+    world = World(rules)
+    for n in range(count):
+        name = f"found-{n}"
+        world.outside[slot(n)] = Outside(slot(n), name, f"id-{name}", 0.0)
+    world.connect(Found(e.slot, e.start, e.container_id) for e in list(world.outside.values()))
+    world.run(20)
+    assert world.listed() == list(range(count))
+    world.taken.clear()
+    world.happened.clear()
+    return world
