@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple, Self
 
-_UNIT = re.compile(r"engine@(\d{1,5})\.service")
+_UNIT = re.compile(r"engine@([1-9][0-9]{0,4})\.service")
 
 
 class Ports(NamedTuple):

@@ -1,0 +1,211 @@
+from acekeeper.core.actions import Grant, Start
+from acekeeper.core.facts import (
+    EngineAnswered,
+    EngineDied,
+    EngineIdentified,
+    EnginesListed,
+    EnginesSurveyed,
+    EngineStarted,
+    EngineStopFailed,
+    Found,
+    RuntimeConnected,
+)
+from acekeeper.core.model import Breaker, Health, Phase
+
+from .world import HOST, Outside, World, pool, rules, slot, started
+
+STILL = rules(min_replicas=0, auto_delete=False)
+
+
+def found(n: int, start: str = "", *, dying: bool = False) -> Found:
+    name = start or f"found-{n}"
+    return Found(slot(n), name, f"id-{name}", dying)
+
+
+def test_an_engine_nobody_knows_is_adopted_and_anyones_to_claim() -> None:
+    world = World(STILL)
+    world.connect([found(3)])
+    assert "engine_adopted" in world.kinds()
+    world.request("r")
+    assert world.taken[-1] == Grant("r", slot(3))
+
+
+def test_an_adopted_engine_is_listed_when_it_answers() -> None:
+    world = World(STILL)
+    world.outside[slot(3)] = Outside(slot(3), "found-3", "id-found-3", 0.0)
+    world.connect([found(3)])
+    assert world.listed() == []
+    world.run(1)
+    assert world.listed() == [3]
+
+
+def test_adopted_engines_say_nothing_of_how_long_a_start_takes() -> None:
+    world = pool(8, STILL)
+    assert world.state.typical_start == 6.0
+    world.request("r", port=19050)
+    world.run(20)
+    assert world.state.typical_start != 6.0
+
+
+def test_an_adopted_engine_with_a_stream_is_not_handed_out() -> None:
+    world = World(STILL)
+    world.tell(started("s", slot(3)))
+    world.connect([found(3)])
+    assert list(world.state.playing) == [slot(3)]
+    assert world.state.streams["s"].start == "found-3"
+    world.request("r")
+    assert world.taken[-1] == Start(slot(0), "r")
+    world.tell(EngineAnswered(slot(3), "found-3"))
+    assert world.engine(3).free_since is None
+
+
+def test_an_engine_on_its_way_out_is_adopted_as_that() -> None:
+    world = World(STILL)
+    world.connect([found(3, dying=True)])
+    assert world.engine(3).phase is Phase.STOPPING
+    world.request("r")
+    assert world.taken[-1] == Start(slot(0), "r")
+
+
+def test_the_same_start_keeps_its_readiness() -> None:
+    world = pool(2, STILL)
+    before = dict(world.state.engines)
+    world.list_engines([found(0), found(1)])
+    assert world.state.engines == before
+    assert world.happened == []
+
+
+def test_what_is_not_in_the_list_is_gone_with_its_streams() -> None:
+    world = pool(2, STILL)
+    world.play(slot(0))
+    world.list_engines([found(1)])
+    assert list(world.state.engines) == [slot(1)]
+    assert world.state.streams["s"].reason == "engine_died:vanished"
+
+
+def test_another_start_is_another_engine() -> None:
+    world = pool(1, STILL)
+    world.play(slot(0))
+    world.list_engines([found(0, "other")])
+    assert world.state.streams["s"].ended == world.now
+    assert world.engine(0).start == "other"
+    assert world.engine(0).phase is Phase.STARTING
+    assert world.state.playing == {}
+
+
+def test_an_engine_younger_than_the_list_has_not_vanished() -> None:
+    world = World(STILL)
+    world.connect()
+    asked = world.now
+    world.request("r")
+    world.run(1)
+    world.tell(EnginesListed(HOST, "boot-1", asked, ()))
+    assert list(world.state.engines) == [slot(0)]
+
+
+def test_a_start_under_way_has_not_vanished() -> None:
+    world = World(STILL)
+    world.connect()
+    world.request("r")
+    world.list_engines()
+    assert list(world.state.engines) == [slot(0)]
+    world.list_engines([found(0, "start-1")])  # it runs, and its name is not told yet
+    assert world.engine(0).start == ""
+    world.tell(EngineStarted(slot(0), "start-1", "id"))
+    assert world.engine(0).start == "start-1"
+
+
+def test_a_list_asked_before_a_death_does_not_bring_the_dead_back() -> None:
+    world = pool(1, STILL)
+    asked = world.now
+    world.run(0.1)
+    world.die(slot(0))
+    world.run(0.1)
+    world.tell(EnginesListed(HOST, "boot-1", asked, (found(0),)))
+    assert world.state.engines == {}
+
+
+def test_after_a_reboot_nothing_is_to_blame() -> None:
+    world = World(STILL)
+    world.connect()
+    world.request("r")
+    world.run(7)
+    world.play(slot(0))
+    world.list_engines([], boot="boot-2")
+    assert world.state.streams["s"].reason == "engine_died:host_rebooted"
+    assert world.state.breaker == Breaker()
+    assert world.state.boot == "boot-2"
+
+
+def test_the_first_list_of_all_is_no_reboot() -> None:
+    world = pool(1, STILL)
+    world.state.boot = ""
+    world.play(slot(0))
+    world.list_engines([], boot="boot-1")
+    assert world.state.streams["s"].reason == "engine_died:vanished"
+
+
+def test_a_death_is_followed_by_a_new_start_elsewhere() -> None:
+    world = pool(1)
+    world.play(slot(0))
+    world.run(20)
+    world.taken.clear()
+    world.die(slot(0), "oom")
+    assert world.state.streams["s"].reason == "engine_died:oom"
+    assert list(world.state.engines) == [slot(1)]
+    world.die(slot(1), "oom")
+    world.run(1)
+    assert world.starts() == [Start(slot(2))]
+
+
+def test_a_late_death_of_an_earlier_start_changes_nothing() -> None:
+    world = pool(1, STILL)
+    world.play(slot(0))
+    before = world.engine(0)
+    for start in ("earlier", ""):
+        world.tell(EngineDied(slot(0), start, "killed"))
+        world.tell(EngineStarted(slot(0), start, "id"))
+        world.tell(EngineIdentified(slot(0), start, "id"))
+        world.tell(EngineStopFailed(slot(0), start, "bus"))
+    assert world.engine(0) == before
+    assert world.state.streams["s"].ended is None
+
+
+def test_no_fact_without_a_start_reaches_a_start_without_a_name() -> None:
+    world = World(STILL)
+    world.connect()
+    world.request("r")
+    before = world.engine(0)
+    world.tell(EngineAnswered(slot(0), ""))
+    world.tell(EngineDied(slot(0), "", "killed"))
+    world.tell(EnginesSurveyed(((slot(0), ""),)))
+    assert world.engine(0) == before
+
+
+def test_a_container_id_may_come_later_and_once() -> None:
+    world = World(STILL)
+    world.script.container_id = False
+    world.connect()
+    world.request("r")
+    world.run(1)
+    world.tell(EngineIdentified(slot(0), world.engine(0).start, "late"))
+    world.tell(EngineIdentified(slot(0), world.engine(0).start, "later"))
+    assert world.engine(0).container_id == "late"
+    world.run(2)
+    assert world.given("r").container_id == "late"
+
+
+def test_told_to_connect_twice_it_happened_once() -> None:
+    world = World(STILL)
+    world.tell(RuntimeConnected())
+    world.tell(RuntimeConnected())
+    assert world.kinds() == ["runtime_connected"]
+
+
+def test_a_wanted_end_is_no_failure() -> None:
+    world = pool(2)
+    world.run(60)
+    assert "engine_stopped" in world.kinds()
+    assert "engine_died" not in world.kinds()
+    assert world.state.breaker == Breaker()
+    assert world.engine(1).health is Health.HEALTHY

@@ -1,0 +1,179 @@
+import math
+from dataclasses import replace
+
+from acekeeper.core.actions import Stop
+from acekeeper.core.facts import EnginesSurveyed, Found, RuntimeConnected
+from acekeeper.core.model import Claim, Drain, EarlyEnd, Engine, Health, Now, Phase, State
+from acekeeper.core.restore import restore
+
+from .world import MONO, WALL, World, pool, rules, slot
+
+STILL = rules(min_replicas=0, auto_delete=False)
+
+
+def again(world: World, **changed: Engine) -> World:
+    """The world after a restart of ours: what was in memory is what was stored."""
+    state = restore(
+        world.rules,
+        world.now,
+        engines=[changed.get(f"e{e.slot.port - 19000}", e) for e in world.state.engines.values()],
+        streams=world.state.streams.values(),
+        early_ends=world.state.early_ends.items(),
+        breaker=world.state.breaker,
+        boot=world.state.boot,
+    )
+    other = World(world.rules, state=state)
+    other.now = world.now
+    other.outside = world.outside
+    return other
+
+
+def running(world: World) -> list[Found]:
+    return [Found(e.slot, e.start, e.container_id) for e in world.outside.values()]
+
+
+def test_the_same_engines_are_listed_before_and_after_the_listing() -> None:
+    world = pool(3, STILL)
+    world.play(slot(1))
+    world.outside[slot(2)].hung = True
+    world.survey()
+    other = again(world)
+    assert other.listed() == world.listed() == [0, 1]
+    assert not other.state.changes
+    other.tell(RuntimeConnected())
+    other.list_engines(running(other))
+    assert other.listed() == [0, 1]
+    assert other.state.playing == world.state.playing
+    assert other.state.revision
+
+
+def test_a_stored_start_without_a_name_is_found_again_by_its_name() -> None:
+    world = World(STILL)
+    world.connect()
+    world.request("r")
+    other = again(world)
+    assert other.state.engines == {}
+    other.connect([Found(slot(0), "start-1", "id")])
+    other.request("next")
+    assert other.waiting()[0].slot == slot(0)
+
+
+def test_an_answer_never_given_claims_nothing() -> None:
+    world = World(STILL)
+    world.connect()
+    world.request("r")
+    world.run(1)
+    assert again(world).engine(0).claim is None
+
+
+def test_a_claim_that_was_given_goes_on_by_wall_clock() -> None:
+    world = pool(1, STILL)
+    world.request("r")
+    other = again(world)
+    other.connect(running(other))
+    other.run(59)
+    assert other.engine(0).claim is not None
+    other.run(2)
+    assert other.engine(0).claim is None
+
+
+def test_a_drain_goes_on() -> None:
+    world = pool(1, STILL)
+    drained = replace(world.engine(0), drain=Drain("asked", world.now), unlisted=world.now)
+    other = again(world, e0=drained)
+    other.connect(running(other))
+    other.run(30.1)
+    assert [s.reason for s in other.stops()] == ["asked"]
+
+
+def test_a_stop_is_asked_for_again() -> None:
+    world = pool(1, STILL)
+    stopping = replace(world.engine(0), phase=Phase.STOPPING, stop_reason="asked")
+    other = again(world, e0=stopping)
+    other.connect(running(other))
+    assert other.taken == [Stop(*stopping.ref, "asked")]
+
+
+def test_a_probe_under_way_is_asked_again() -> None:
+    world = World(STILL)
+    world.script.ready_after = 4
+    world.connect()
+    world.request("r")
+    world.run(4)
+    asking = replace(world.engine(0), asking=True, looking=True)
+    other = again(world, e0=asking)
+    other.connect(running(other))
+    other.run(1)
+    assert other.listed() == [0]
+
+
+def test_streams_of_another_start_are_ended() -> None:
+    world = pool(1, STILL)
+    world.play(slot(0))
+    world.outside[slot(0)].start = "other"
+    other = again(world)
+    other.connect(running(other))
+    assert other.state.streams["s"].ended == other.now
+    assert other.state.playing == {}
+
+
+def test_streams_whose_engine_nobody_knows_are_ended() -> None:
+    world = pool(1, STILL)
+    world.play(slot(0))
+    del world.state.engines[slot(0)]
+    world.outside.clear()
+    other = again(world)
+    other.connect()
+    assert other.state.streams["s"].ended == other.now
+
+
+def test_a_short_life_before_the_restart_still_counts() -> None:
+    world = World(STILL)
+    world.connect()
+    world.request("r")
+    world.run(8)
+    other = again(world)
+    other.outside.clear()
+    other.connect()
+    assert other.state.breaker.failures == 1
+
+
+def test_early_ends_are_remembered() -> None:
+    now = Now(WALL, MONO)
+    state = restore(STILL, now, early_ends=[("s", EarlyEnd(now, "eof"))])
+    world = World(STILL, state=state)
+    world.play(slot(0))
+    assert world.state.streams["s"].ended is not None
+
+
+def test_a_stored_engine_is_not_scaled_away_before_the_survey() -> None:
+    world = pool(3, STILL)
+    other = again(world)
+    other.rules = rules(engine_grace_period=1)
+    other.tell(RuntimeConnected())
+    other.list_engines(running(other))
+    other.run(100)
+    assert other.taken == []
+    other.tell(EnginesSurveyed(()))
+    assert other.taken != []
+
+
+def test_nothing_stored_is_an_empty_state() -> None:
+    assert restore(STILL, Now(WALL, MONO)) == State()
+
+
+def test_a_suspect_stays_one() -> None:
+    world = pool(1, STILL)
+    suspect = replace(world.engine(0), health=Health.UNKNOWN, unlisted=world.now)
+    other = again(world, e0=suspect)
+    other.outside[slot(0)].answers_from = math.inf
+    other.connect(running(other))
+    other.run(30)
+    assert other.engine(0).health is Health.UNHEALTHY
+
+
+def test_a_moment_on_disk_is_never_in_the_future() -> None:
+    now = Now(WALL, MONO)
+    assert now.of_wall(WALL - 5) == Now(WALL - 5, MONO - 5)
+    assert now.of_wall(WALL + 5) == Now(WALL + 5, MONO)
+    assert Claim("r", now.after(5)).until == Now(WALL + 5, MONO + 5)

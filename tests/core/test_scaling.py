@@ -1,0 +1,265 @@
+import math
+
+from acekeeper.core.actions import Answer, Drain, Look, Start
+from acekeeper.core.facts import (
+    EnginesListed,
+    EnginesSurveyed,
+    EngineStopFailed,
+    RuntimeConnected,
+    RuntimeLost,
+    StreamsAsked,
+)
+from acekeeper.core.model import Phase
+
+from .world import HOST, World, pool, rules, sample, slot
+
+STILL = rules(min_replicas=0, auto_delete=False)
+
+
+def drain(world: World, n: int) -> None:
+    """As an operator asks for it."""
+    world._take(Drain(*world.engine(n).ref, "asked"))
+    world._plan()
+
+
+def test_engines_are_kept_free_and_unclaimed_starting_ones_count() -> None:
+    world = World(rules(min_replicas=2))
+    world.connect()
+    world.run(5)
+    assert len(world.starts()) == 2
+    world.run(5)
+    world.play(slot(0))
+    world.run(5)
+    assert len(world.starts()) == 3
+
+
+def test_nothing_is_scaled_before_the_survey() -> None:
+    world = World()
+    world.tell(RuntimeConnected())
+    world.list_engines()
+    world.run(100)
+    assert world.starts() == []
+    world.tell(EnginesSurveyed(()))
+    assert world.starts() == [Start(slot(0))]
+
+
+def test_a_survey_before_the_listing_is_none() -> None:
+    world = World()
+    world.tell(EnginesSurveyed(()))
+    world.tell(RuntimeConnected())
+    world.run(10)
+    assert world.starts() == []
+    world.list_engines()
+    assert world.starts() == []
+
+
+def test_nothing_is_planned_while_the_runtime_is_lost() -> None:
+    world = pool(3)
+    world.tell(RuntimeLost("bus gone"))
+    world.run(200)
+    assert world.taken == []
+    world.request("r")
+    assert world.given("r").slot == slot(0)  # what runs can be handed out all the same
+
+
+def test_an_engine_too_many_is_drained_after_its_grace_the_longest_idle_first() -> None:
+    world = pool(3, rules(min_replicas=1))
+    for n in (1, 0, 2):
+        world.play(slot(n), f"s{n}")
+        world.leave(f"s{n}")
+        world.run(0.1)
+    world.run(29.5)
+    assert world.listed() == [0, 1, 2]
+    world.run(200)
+    drained = [(h.engine, h.data["reason"]) for h in world.happened if h.kind == "engine_draining"]
+    assert drained == [(slot(n), "scale_down") for n in (1, 0)]
+    assert world.listed() == [2]
+
+
+def test_with_auto_delete_off_nothing_is_taken_away() -> None:
+    world = pool(5, rules(auto_delete=False))
+    world.run(1000)
+    assert world.taken == []
+
+
+def test_an_engine_handed_out_lately_is_not_drained_for_being_idle() -> None:
+    world = pool(1, rules(min_replicas=0, engine_grace_period=25))
+    world.request("r")
+    world.play(slot(0))
+    world.leave("s")
+    world.run(59.9)
+    assert world.engine(0).drain is None
+    world.run(0.2)
+    assert world.engine(0).drain is not None
+
+
+def test_a_drained_engine_is_off_the_list_for_half_a_minute_then_stopped() -> None:
+    world = pool(1, STILL)
+    drain(world, 0)
+    assert world.listed() == []
+    world.run(29.9)
+    assert world.stops() == []
+    world.run(0.2)
+    assert [s.reason for s in world.stops()] == ["asked"]
+    world.run(1)
+    assert world.state.engines == {}
+    assert world.state.breaker.failures == 0
+
+
+def test_the_wait_counts_from_when_it_left_the_list() -> None:
+    world = pool(1, STILL)
+    world.outside[slot(0)].hung = True
+    world.survey()
+    world.run(20)
+    drain(world, 0)
+    world.run(10.1)
+    assert len(world.stops()) == 1
+
+
+def test_a_stream_that_moves_is_never_cut() -> None:
+    world = pool(1, STILL)
+    world.play(slot(0))
+    drain(world, 0)
+    world.run(500)
+    assert world.stops() == []
+    looks = [a for a in world.taken if isinstance(a, Look)]
+    assert len(looks) > 40
+    world.leave("s")
+    assert len(world.stops()) == 1
+
+
+def test_a_stream_that_stands_still_does_not_hold_its_engine() -> None:
+    world = pool(1, STILL)
+    world.play(slot(0), moving=False)
+    drain(world, 0)
+    world.run(45)
+    assert len(world.stops()) == 1
+    assert world.state.streams["s"].reason == "engine_stopped:asked"
+
+
+def test_one_look_at_a_stream_that_is_still_buffering_stops_nothing() -> None:
+    world = pool(1, STILL)
+    drain(world, 0)
+    world.run(29.5)
+    world.play(slot(0), moving=False)
+    world.run(5)
+    assert world.stops() == []
+    world.outside[slot(0)].streams["s"] = True
+    world.run(60)
+    assert world.stops() == []
+
+
+def test_an_idle_look_before_the_wait_is_over_stops_nothing() -> None:
+    world = pool(1, STILL)
+    world.play(slot(0), moving=False)
+    world.tell(world.looked(*world.engine(0).ref))
+    drain(world, 0)
+    world.run(5)
+    world.tell(world.looked(*world.engine(0).ref))  # the streams sweep
+    world.outside[slot(0)].streams["s"] = True
+    world.run(100)
+    assert world.stops() == []
+
+
+def test_a_stream_that_begins_on_a_drained_engine_is_looked_at_again() -> None:
+    world = pool(1, STILL)
+    world.request("r")
+    drain(world, 0)
+    world.run(35)
+    world.tell(world.looked(*world.engine(0).ref))  # idle: nobody plays yet
+    assert world.stops() == []  # for its claim
+    world.play(slot(0))
+    world.run(100)
+    assert world.stops() == []
+
+
+def test_a_claim_holds_a_drained_engine_until_it_lapses() -> None:
+    world = pool(1, STILL)
+    world.request("r")
+    drain(world, 0)
+    world.run(59)
+    assert world.stops() == []
+    world.run(1.1)
+    assert len(world.stops()) == 1
+
+
+def test_a_request_that_waits_for_a_drained_engine_gets_another() -> None:
+    world = World(rules(min_replicas=0))
+    world.connect()
+    world.request("r")
+    world.run(1)
+    drain(world, 0)
+    assert world.taken[-1] == Start(slot(1), "r")
+    world.run(2)
+    assert world.taken[-1] == Answer("r") or world.given("r").slot == slot(1)
+
+
+def test_what_the_engine_does_not_know_does_not_hold_it() -> None:
+    world = pool(1, STILL)
+    world.play(slot(0), "gone")
+    world.play(slot(0), "s", moving=False)
+    world.tell(world.looked(*world.engine(0).ref))
+    drain(world, 0)
+    world.run(31)
+    del world.outside[slot(0)].streams["gone"]
+    world.tell(world.looked(*world.engine(0).ref))
+    assert len(world.stops()) == 1
+
+
+def test_an_engine_that_does_not_answer_for_its_streams_is_not_called_idle() -> None:
+    world = pool(1, STILL)
+    world.play(slot(0))
+    drain(world, 0)
+    world.run(31)
+    for _ in range(5):
+        world.tell(StreamsAsked(*world.engine(0).ref))
+    assert world.stops() == []
+
+
+def test_a_look_at_an_earlier_start_says_nothing() -> None:
+    world = pool(1, STILL)
+    world.play(slot(0))
+    drain(world, 0)
+    before = world.engine(0)
+    world.tell(StreamsAsked(slot(0), "earlier", {"s": sample(world.now)}, frozenset({"s"})))
+    assert world.engine(0) == before
+    assert world.state.streams["s"].ended is None
+
+
+def test_a_stop_that_failed_is_asked_for_again() -> None:
+    world = pool(1, STILL)
+    drain(world, 0)
+    world.outside.clear()
+    world.run(30)
+    (stop,) = world.stops()
+    world.tell(EngineStopFailed(stop.slot, stop.start, "bus gone"))
+    assert world.engine(0).phase is Phase.STOPPING
+    world.run(5)
+    assert world.stops() == [stop, stop]
+
+
+def test_an_engine_that_is_overdue_and_drained_is_stopped_once() -> None:
+    world = World(rules(min_replicas=0, startup_grace=31))
+    world.script.ready_after = math.inf
+    world.connect()
+    world.request("r")
+    world.run(1)
+    drain(world, 0)
+    world.now = world.now.after(100)
+    world._plan()
+    assert [s.slot for s in world.stops()].count(slot(0)) == 1
+
+
+def test_a_drained_starting_engine_no_longer_counts_as_kept() -> None:
+    world = World(rules(min_replicas=1))
+    world.connect()
+    world.run(1)
+    drain(world, 0)
+    assert world.taken[-1] == Start(slot(1))
+
+
+def test_a_list_of_another_host_takes_nothing_away() -> None:
+    world = pool(2, STILL)
+    world.tell(EnginesListed("elsewhere", "boot-9", world.now, ()))
+    assert HOST != "elsewhere"
+    assert world.listed() == [0, 1]

@@ -1,0 +1,223 @@
+import pytest
+
+from acekeeper.core.facts import StreamEnded, StreamsAsked, TimePassed
+from acekeeper.core.model import KeyType
+from acekeeper.core.streams import end_target
+
+from .world import HOST, World, pool, rules, sample, slot, started
+
+STILL = rules(min_replicas=0, auto_delete=False)
+
+
+def playing(world: World) -> list[str]:
+    return sorted(s.id for s in world.state.streams.values() if s.ended is None)
+
+
+def test_a_stream_starts_on_its_engine_and_ends() -> None:
+    world = pool(1, STILL)
+    world.play(slot(0))
+    stream = world.state.streams["s"]
+    engine = world.engine(0)
+    assert (stream.slot, stream.start, stream.container_id) == (*engine.ref, engine.container_id)
+    assert stream.key_type is KeyType.INFOHASH
+    assert engine.used == world.now
+    assert not world.state.is_free(engine, world.rules)
+    world.run(5)
+    world.leave("s", "eof")
+    assert world.state.streams["s"].ended == world.now
+    assert world.state.streams["s"].reason == "eof"
+    assert world.engine(0).free_since == world.now
+    assert world.engine(0).used == world.now
+
+
+def test_told_twice_it_started_and_ended_once() -> None:
+    world = pool(1, STILL)
+    world.play(slot(0))
+    before = dict(world.state.streams)
+    world.run(1)
+    world.play(slot(0))
+    assert world.state.streams == before
+    world.leave("s", "eof")
+    before = dict(world.state.streams)
+    world.run(1)
+    world.leave("s", "timeout")
+    assert world.state.streams == before
+    world.play(slot(0))  # the start comes once more, after the end
+    assert world.state.streams == before
+    assert world.kinds() == ["stream_started", "stream_ended"]
+
+
+def test_an_end_before_its_start_is_remembered_for_an_hour() -> None:
+    world = pool(1, STILL)
+    world.leave("s", "eof")
+    assert "s" not in world.state.streams
+    world.run(3500)
+    world.tell(TimePassed())
+    world.play(slot(0))
+    assert world.state.streams["s"].ended == world.now
+    assert world.state.streams["s"].reason == "eof"
+    assert world.state.early_ends == {}
+    assert playing(world) == []
+
+
+def test_and_not_for_longer() -> None:
+    world = pool(1, STILL)
+    world.leave("s", "eof")
+    world.run(3600)
+    world.tell(TimePassed())
+    assert world.state.early_ends == {}
+    world.play(slot(0))
+    assert playing(world) == ["s"]
+
+
+def test_an_early_end_told_twice_keeps_its_first_reason_and_moment() -> None:
+    world = pool(1, STILL)
+    world.leave("s", "eof")
+    first = world.state.early_ends["s"]
+    world.run(1)
+    world.leave("s", "timeout")
+    assert world.state.early_ends["s"] == first
+
+
+def test_an_early_end_without_a_reason_is_an_end() -> None:
+    world = pool(1, STILL)
+    world.leave("s")
+    world.play(slot(0))
+    assert world.state.streams["s"].reason == "ended"
+
+
+def test_another_session_of_the_same_id_supersedes_the_one_before() -> None:
+    world = pool(2, STILL)
+    world.play(slot(0))
+    world.tell(started("s", slot(1), session="second"))
+    assert world.state.streams["s"].session == "second"
+    assert world.state.playing == {slot(1): {"s": None}}
+    assert [h.data["reason"] for h in world.happened if h.kind == "stream_ended"] == ["superseded"]
+    assert world.state.is_free(world.engine(0), world.rules)
+
+
+def test_another_session_after_an_end_starts_anew() -> None:
+    world = pool(1, STILL)
+    world.play(slot(0))
+    world.leave("s")
+    world.tell(started("s", slot(0), session="second"))
+    assert playing(world) == ["s"]
+    assert world.state.ended == {}
+
+
+def test_a_start_that_contradicts_the_first_one_changes_nothing() -> None:
+    world = pool(2, STILL)
+    world.play(slot(0))
+    world.tell(started("s", slot(1)))
+    assert world.state.streams["s"].slot == slot(0)
+    assert slot(1) not in world.state.playing
+
+
+def test_the_engine_is_found_by_address_the_most_trusted_first_then_by_container_id() -> None:
+    world = pool(3, STILL)
+    ids = [world.engine(n).container_id for n in range(3)]
+    cases = [
+        ((("localhost", 19000), (HOST, 19001)), ids[2], slot(0)),
+        ((("proxy.example", 19000), ("::1", 19001)), ids[2], slot(1)),
+        ((("localhost", 6878), (HOST, 19001)), ids[2], slot(1)),
+        ((("proxy.example", 19000),), ids[2], slot(2)),
+        ((("proxy.example", 19000),), "unknown", None),
+        ((("localhost", 6878),), "", None),
+    ]
+    for n, (addresses, container_id, expected) in enumerate(cases):
+        world.tell(started(f"s{n}", addresses=addresses, container_id=container_id))
+        assert world.state.streams[f"s{n}"].slot == expected
+        world.leave(f"s{n}")
+
+
+def test_a_stream_on_an_engine_that_is_not_ours_is_listed_apart_and_dropped_in_time() -> None:
+    world = pool(1, STILL)
+    world.tell(started("a", addresses=(("proxy.example", 6878),)))
+    world.run(10)
+    world.tell(started("b", addresses=(("proxy.example", 6878),)))
+    assert world.state.streams["a"].container_id == ""
+    assert world.state.playing == {}
+    assert list(world.state.elsewhere) == ["a", "b"]
+    world.run(3590)
+    world.happened.clear()
+    world.tell(TimePassed())
+    assert list(world.state.elsewhere) == ["b"]
+    assert world.happened == []
+    world.leave("b")
+    assert list(world.state.ended) == ["b"]
+
+
+def test_an_event_for_a_start_without_a_name_speaks_of_the_one_before() -> None:
+    world = World(STILL)
+    world.connect()
+    world.request("r")
+    world.tell(started("s", slot(0)))
+    assert world.state.playing == {}
+    world.run(1)
+    world.list_engines(())
+    assert list(world.state.elsewhere) == ["s"]
+
+
+def test_an_end_without_an_id_ends_the_only_stream_of_its_engine() -> None:
+    world = pool(1, STILL)
+    world.play(slot(0))
+    end = StreamEnded("", container_id=world.engine(0).container_id)
+    assert end_target(world.state, end) == world.state.streams["s"]
+    world.tell(end)
+    assert playing(world) == []
+
+
+@pytest.mark.parametrize("container_id", ["", "unknown", "id-found-0"])
+def test_and_ends_nothing_when_it_could_mean_another(container_id: str) -> None:
+    world = pool(1, STILL)
+    world.play(slot(0), "a")
+    world.play(slot(0), "b")
+    world.tell(StreamEnded("", container_id=container_id))
+    assert playing(world) == ["a", "b"]
+    assert world.state.early_ends == {}
+
+
+def test_an_id_that_is_unknown_ends_no_other_stream() -> None:
+    world = pool(1, STILL)
+    world.play(slot(0))
+    world.tell(StreamEnded("other", container_id=world.engine(0).container_id))
+    assert playing(world) == ["s"]
+
+
+def test_a_session_the_engine_does_not_know_is_over() -> None:
+    world = pool(1, STILL)
+    for name in ("a", "b", "c"):
+        world.play(slot(0), name)
+    told = sample(world.now, 200)
+    world.tell(StreamsAsked(*world.engine(0).ref, {"a": told}, frozenset({"b", "nobody's"})))
+    assert playing(world) == ["a", "c"]
+    assert world.state.streams["a"].sample == told
+    assert world.state.streams["b"].reason == "unknown_to_engine"
+    assert world.state.streams["c"].sample is None
+    assert not world.state.is_free(world.engine(0), world.rules)
+
+
+def test_ended_streams_are_kept_up_to_a_number_and_still_remembered() -> None:
+    world = pool(1, rules(min_replicas=0, auto_delete=False, keep_ended=3))
+    for n in range(5):
+        world.play(slot(0), f"s{n}")
+        world.leave(f"s{n}", "eof")
+        world.run(1)
+    world.tell(TimePassed())
+    assert list(world.state.ended) == ["s2", "s3", "s4"]
+    assert list(world.state.early_ends) == ["s0", "s1"]
+    world.play(slot(0), "s0")  # told once more, long after
+    assert playing(world) == []
+    world.run(3600)
+    world.tell(TimePassed())
+    assert world.state.early_ends == {}
+
+
+def test_an_ended_stream_older_than_an_hour_is_forgotten_whole() -> None:
+    world = pool(1, rules(min_replicas=0, auto_delete=False, keep_ended=0))
+    world.play(slot(0))
+    world.leave("s")
+    world.run(3600)
+    world.tell(TimePassed())
+    assert world.state.streams == {}
+    assert world.state.early_ends == {}
