@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -80,9 +81,12 @@ def test_refuses_a_value_it_cannot_use(start: Start, option: str) -> None:
 
 def test_answers_again_after_it_ran_out_of_descriptors(emulator: Emulator) -> None:
     resource.prlimit(emulator.process.pid, resource.RLIMIT_NOFILE, (16, 16))
-    crowd = [socket.create_connection(("127.0.0.1", emulator.port), LIMIT_S) for _ in range(32)]
-    for client in crowd:
-        client.close()
+    descriptors = Path(f"/proc/{emulator.process.pid}/fd")
+    with ExitStack() as crowd:
+        for _ in range(32):
+            crowd.enter_context(socket.create_connection(("127.0.0.1", emulator.port), LIMIT_S))
+        # The sixteenth is set aside for the admin port's next connection.
+        until(lambda: len([*descriptors.iterdir()]) == 15)
     assert emulator.status().status == 200
 
 
@@ -113,7 +117,9 @@ def test_runs_alone_with_nothing_but_the_standard_library(tmp_path: Path) -> Non
 
 def test_a_restart_forgets_every_session(start: Start, emulator: Emulator) -> None:
     session = emulator.open()
-    emulator.process.send_signal(signal.SIGTERM)
+    with emulator.asked("/") as client, client.makefile("rb") as answer:
+        answer.read()  # to the end: the side that closes first keeps the port busy for a minute
+    emulator.process.terminate()
     assert emulator.exit_code() == 0
     again = start("--start-delay", "0", http_port=emulator.port).ready()
     assert again.stat(session) == {"response": None, "error": "unknown playback session id"}

@@ -123,8 +123,10 @@ def test_a_session_that_is_read_does_not_expire(start: Start) -> None:
     while time.monotonic() < read_until:
         reader.take(20_000)
     assert emulator.stat(session)["error"] is None
+    left = time.monotonic()
     reader.close()
     until(lambda: emulator.count("sessions_expired") == 1)
+    assert time.monotonic() - left >= 1.5
 
 
 def test_sessions_are_lost_as_in_a_restart(emulator: Emulator, play: Play) -> None:
