@@ -2,7 +2,10 @@
 
 import math
 
+from acekeeper.core.actions import Refusal
+from acekeeper.core.breaker import Circuit, circuit, half_open_at
 from acekeeper.core.model import Health, Now, Phase, Rules, State, Stream
+from acekeeper.core.plan import plan
 
 
 def check(state: State, rules: Rules, now: Now) -> None:
@@ -63,3 +66,31 @@ def requests(state: State, rules: Rules, now: Now) -> None:
     """Every request is answered, or waits for a moment to come."""
     for request in state.requests.values():
         assert request.answered or now.mono < request.received.mono + rules.answer_within
+
+
+def settled(state: State, rules: Rules, now: Now, deadline: float) -> None:
+    """Until its deadline the plan does not change by itself."""
+    before = min(deadline - now.mono, 1000.0) * 0.999
+    if before > 0.001:
+        assert plan(state, rules, now.after(before)).actions == ()
+
+
+def may_start(state: State, rules: Rules, now: Now) -> None:
+    """Before a start is taken."""
+    assert len(state.engines) < rules.max_replicas
+    starting = [e for e in state.engines.values() if e.phase is Phase.STARTING]
+    assert len(starting) < rules.max_concurrent_provisions
+    last = state.last_start
+    assert last is None or now.mono >= last.mono + rules.min_provision_interval
+    where = circuit(state.breaker, rules, now)
+    assert where is not Circuit.OPEN
+    if where is Circuit.HALF_OPEN:
+        trial_from = half_open_at(state.breaker, rules)
+        assert all(e.asked.mono < trial_from for e in starting), "a second trial"
+
+
+def refusal(said: Refusal) -> None:
+    """What a client makes of it (the wire contract, section 1)."""
+    assert said.eta is None or (type(said.eta) is int and said.eta >= 1)
+    assert not said.should_wait or said.eta in (1, 2, 3, 4)
+    assert not (said.conflict and said.should_wait)

@@ -287,6 +287,18 @@ def test_at_the_cap_nobody_knows_when_a_viewer_leaves() -> None:
     assert (refusal.code, refusal.eta, refusal.should_wait) == (Code.MAX_CAPACITY, None, False)
 
 
+def test_at_the_cap_an_engine_that_has_nearly_rested_is_waited_for() -> None:
+    world = pool(1, rules(max_replicas=1))
+    world.request("a")
+    world.play(slot(0))
+    world.leave("s")
+    world.run(58.5)
+    world.request("b")
+    world.run(3)
+    assert world.given("b").slot == slot(0)
+    assert world.answered_at["b"] == 20 + 60
+
+
 def test_busy_slots_are_waited_for_with_an_honest_eta() -> None:
     world = World(rules(max_concurrent_provisions=1, min_replicas=0))
     world.connect()

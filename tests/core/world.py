@@ -46,7 +46,7 @@ from acekeeper.core.model import (
 from acekeeper.core.names import PortPlan, Slot
 from acekeeper.core.plan import Plan, plan
 
-from .invariants import check
+from .invariants import check, may_start, refusal, settled
 
 HOST = "127.0.0.1"
 RULES = Rules(
@@ -116,6 +116,8 @@ class World:
     def tell(self, fact: Fact) -> None:
         self._apply(fact)
         self._plan()
+        if isinstance(fact, TimePassed):
+            assert self.planned.deadline > self.now.mono, "the alarm would ring without end"
 
     def _apply(self, fact: Fact) -> None:
         self.happened += apply(self.state, self.rules, fact, self.now).happened
@@ -129,8 +131,11 @@ class World:
                 self._take(action)
         self.planned = planned
         check(self.state, self.rules, self.now)
+        settled(self.state, self.rules, self.now, planned.deadline)
 
     def _take(self, action: Action) -> None:
+        if isinstance(action, Start):
+            may_start(self.state, self.rules, self.now)
         self._apply(ActionTaken(action))
         self.taken.append(action)
         match action:
@@ -147,8 +152,9 @@ class World:
                 self._outcome(request, self.state.engines[where])
                 if self.deliver:
                     self.later(0, lambda: self.tell(AnswerDelivered(request)))
-            case Refuse(request, refusal):
-                self._outcome(request, refusal)
+            case Refuse(request, said):
+                refusal(said)
+                self._outcome(request, said)
             case _:
                 pass
 

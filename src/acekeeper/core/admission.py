@@ -28,7 +28,11 @@ def claimable(state: State, rules: Rules, now: Now) -> Engine | None:
     coming = [e for e in state.engines.values() if state.is_coming(e, rules)]
     if coming:
         return min(coming, key=lambda e: e.asked.mono)
-    free = [e for e in state.engines.values() if state.is_free(e, rules) and _rested(e, rules, now)]
+    free = [
+        e
+        for e in state.engines.values()
+        if state.is_free(e, rules) and rested_at(e, rules) <= now.mono
+    ]
 
     def streams_then_idle(engine: Engine) -> tuple[int, float]:
         return len(state.playing.get(engine.slot, ())), (engine.free_since or engine.asked).mono
@@ -36,8 +40,8 @@ def claimable(state: State, rules: Rules, now: Now) -> Engine | None:
     return min(free, key=streams_then_idle, default=None)
 
 
-def _rested(engine: Engine, rules: Rules, now: Now) -> bool:
-    return engine.handed is None or now.mono - engine.handed.mono >= rules.rest_after_hand_out
+def rested_at(engine: Engine, rules: Rules) -> float:
+    return engine.handed.mono + rules.rest_after_hand_out if engine.handed else 0.0
 
 
 def blocked(state: State, rules: Rules, now: Now) -> Refusal | None:
@@ -98,7 +102,7 @@ def _breaker_open(state: State, rules: Rules, now: Now) -> Refusal:
 def _at_capacity(state: State, rules: Rules, now: Now) -> Refusal:
     """The eta is when the next hand-out or drain runs out; nobody knows when a viewer leaves."""
     ends = [
-        e.handed.mono + rules.rest_after_hand_out
+        rested_at(e, rules)
         for e in state.engines.values()
         if e.handed and e.drain is None and (e.claim or state.is_free(e, rules))
     ] + [
@@ -143,6 +147,9 @@ def requests(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
         if not isinstance(step, float):
             return
         ahead += request.slot is None
+    if ahead:
+        ends = (rested_at(e, rules) for e in state.engines.values() if state.is_free(e, rules))
+        yield from (end for end in ends if end > now.mono)
 
 
 def _step(state: State, rules: Rules, request: Request, now: Now, ahead: int) -> Action | float:

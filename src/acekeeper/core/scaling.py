@@ -39,7 +39,11 @@ def scale(state: State, rules: Rules, now: Now) -> Iterator[Start | Drain | floa
 def _scale_down(state: State, rules: Rules, now: Now) -> Iterator[Drain | float]:
     """The engine that has been idle longest goes first, after its grace."""
     idle = [
-        (max(_idle_since(e).mono + rules.engine_grace_period, _rests_until(e, rules)), e.slot, e)
+        (
+            max(_idle_since(e).mono + rules.engine_grace_period, admission.rested_at(e, rules)),
+            e.slot,
+            e,
+        )
         for e in state.engines.values()
         if state.is_free(e, rules) and e.slot not in state.playing
     ]
@@ -50,10 +54,6 @@ def _scale_down(state: State, rules: Rules, now: Now) -> Iterator[Drain | float]
 
 def _idle_since(engine: Engine) -> Now:
     return engine.free_since or engine.asked
-
-
-def _rests_until(engine: Engine, rules: Rules) -> float:
-    return engine.handed.mono + rules.rest_after_hand_out if engine.handed else 0.0
 
 
 def drain(state: State, action: Drain, now: Now) -> None:

@@ -105,14 +105,12 @@ def end_all(state: State, engine: Engine, reason: str, now: Now) -> None:
 
 
 def streams_asked(state: State, fact: StreamsAsked, now: Now) -> None:
+    on_it = {s.id: s for s in state.started_on(fact.slot) if s.start == fact.start}
     for stream_id, sample in fact.samples.items():
-        stream = state.streams.get(stream_id)
-        if stream is not None and stream.ended is None and stream.start == fact.start:
-            state.put_stream(replace(stream, sample=sample))
-    for stream_id in sorted(fact.unknown):
-        stream = state.streams.get(stream_id)
-        if stream is not None and stream.ended is None and stream.start == fact.start:
-            end_stream(state, stream, "unknown_to_engine", now)
+        if stream_id in on_it:
+            state.put_stream(replace(on_it[stream_id], sample=sample))
+    for stream_id in sorted(fact.unknown & on_it.keys()):
+        end_stream(state, state.streams[stream_id], "unknown_to_engine", now)
 
 
 def claim_unmapped(state: State, rules: Rules, engine: Engine) -> None:
