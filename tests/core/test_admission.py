@@ -4,7 +4,7 @@ import pytest
 
 from acekeeper.core import admission
 from acekeeper.core.actions import Code, Grant, Start, Stop
-from acekeeper.core.facts import AnswerDelivered, AnswerLost, EngineStartFailed, ProvisionRequested
+from acekeeper.core.facts import AnswerDelivered, AnswerLost, EngineSilent, EngineStartFailed
 from acekeeper.core.model import Phase
 
 from .world import World, pool, rules, slot, started
@@ -366,9 +366,9 @@ def test_an_engine_stopped_in_the_same_moment_is_not_promised() -> None:
     world.run(10.2)
     first = world.engine(0)
     assert first.phase is Phase.STARTING
-    world.now = world.now.after(1)  # its grace is over, and nobody noticed yet
+    world.now = world.now.after(1)
+    world._apply(EngineSilent(*first.ref, "refused"))  # its grace is over, in the moment of
     world.request("r")
-    assert isinstance(world.taken[0], Start)
     stop = world.taken.index(Stop(slot(0), first.start, "start_timeout"))
     assert Grant("r", slot(0)) not in world.taken[stop:]
 
@@ -380,7 +380,7 @@ def test_an_answer_due_when_its_engine_is_stopped_is_not_given() -> None:
     world.request("r")
     world.run(2.4)
     world.now = world.now.after(1)  # its deadline and that of the engine passed together
-    world.tell(ProvisionRequested("other"))
+    world.tell(EngineSilent(*world.engine(0).ref, "refused"))
     assert world.refused("r").should_wait
 
 

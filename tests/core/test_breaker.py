@@ -5,7 +5,7 @@ import pytest
 from acekeeper.core import admission, breaker
 from acekeeper.core.actions import Code, Start
 from acekeeper.core.breaker import Circuit, circuit
-from acekeeper.core.facts import EngineAnswered
+from acekeeper.core.facts import EngineAnswered, EngineSilent
 from acekeeper.core.model import Breaker, Now
 from acekeeper.core.restore import restore
 
@@ -159,6 +159,7 @@ def test_the_failure_that_opens_it_stops_a_start_of_the_same_moment() -> None:
     world.connect()
     world.run(5.2)
     world.now = world.now.after(1)
+    world._apply(EngineSilent(*world.engine(0).ref, "refused"))
     world.request("r")
     assert len(world.stops()) == 1
     assert world.taken.count(Start(slot(1), "r")) == 0

@@ -2,7 +2,7 @@ import math
 from dataclasses import replace
 
 from acekeeper.core.actions import Stop
-from acekeeper.core.facts import EnginesSurveyed, Found, RuntimeConnected
+from acekeeper.core.facts import EnginesSurveyed, Found, RuntimeConnected, RuntimeLost
 from acekeeper.core.model import Claim, Drain, EarlyEnd, Engine, Health, Now, Phase, State
 from acekeeper.core.restore import restore
 
@@ -136,6 +136,31 @@ def test_a_short_life_before_the_restart_still_counts() -> None:
     other.outside.clear()
     other.connect()
     assert other.state.breaker.failures == 1
+
+
+def test_a_start_that_became_ready_while_we_were_away_is_not_called_late() -> None:
+    world = World(STILL)
+    world.connect()
+    world.request("r")
+    world.run(3)
+    other = again(world)
+    other.now = other.now.after(100)
+    other.connect(running(other))
+    other.run(1)
+    assert other.listed() == [0]
+    assert other.stops() == []
+
+
+def test_nor_one_that_became_ready_while_the_runtime_was_lost() -> None:
+    world = World(STILL)
+    world.connect()
+    world.request("r")
+    world.run(3)
+    world.tell(RuntimeLost("bus"))
+    world.run(100)
+    world.tell(RuntimeConnected())
+    world.run(1)
+    assert world.listed() == [0]
 
 
 def test_early_ends_are_remembered() -> None:

@@ -2,6 +2,7 @@ import math
 
 from acekeeper.core.actions import Drain, Look, Start
 from acekeeper.core.facts import (
+    EngineSilent,
     EnginesListed,
     EnginesSurveyed,
     EngineStopFailed,
@@ -246,7 +247,7 @@ def test_an_engine_that_is_overdue_and_drained_is_stopped_once() -> None:
     world.run(1)
     drain(world, 0)
     world.now = world.now.after(100)
-    world._plan()
+    world.tell(EngineSilent(*world.engine(0).ref, "refused"))
     assert [s.slot for s in world.stops()].count(slot(0)) == 1
 
 

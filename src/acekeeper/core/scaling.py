@@ -80,11 +80,12 @@ def drains(state: State, rules: Rules, now: Now) -> Iterator[Stop | Look | float
         if engine.phase is Phase.STOPPING or not engine.start:
             continue
         if engine.phase is Phase.STARTING:
-            overdue = _overdue_at(engine, rules)
-            if now.mono >= overdue:
+            grace_ends = _grace_ends(engine, rules)
+            if now.mono < grace_ends:
+                yield grace_ends
+            elif engine.answered and engine.answered.mono >= grace_ends:
                 yield Stop(engine.slot, engine.start, "start_timeout")
                 continue
-            yield overdue
         if engine.drain is None:
             continue
         due = (engine.unlisted or engine.drain.since).mono + rules.drain_wait
@@ -100,7 +101,8 @@ def drains(state: State, rules: Rules, now: Now) -> Iterator[Stop | Look | float
             yield Look(engine.slot, engine.start) if now.mono >= again else again
 
 
-def _overdue_at(engine: Engine, rules: Rules) -> float:
+def _grace_ends(engine: Engine, rules: Rules) -> float:
+    """One more probe is due then: it may be ready, and we were not there to ask."""
     begun = (engine.started or engine.asked).mono
     return min(begun + rules.startup_grace, engine.asked.mono + rules.provision_timeout)
 

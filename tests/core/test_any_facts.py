@@ -1,0 +1,271 @@
+"""Facts as they may come in the worst case: twice, late, out of order, contradicting each other."""
+
+from collections.abc import Iterable
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from acekeeper.core.actions import Action, Answer, Refuse, Start
+from acekeeper.core.apply import apply
+from acekeeper.core.facts import (
+    ActionTaken,
+    AnswerDelivered,
+    AnswerLost,
+    EngineAnswered,
+    EngineDied,
+    EngineIdentified,
+    EngineSilent,
+    EnginesListed,
+    EnginesSurveyed,
+    EngineStarted,
+    EngineStartFailed,
+    EngineStopFailed,
+    Fact,
+    Found,
+    ProvisionRequested,
+    RuntimeConnected,
+    RuntimeLost,
+    StreamEnded,
+    StreamsAsked,
+    StreamStarted,
+    TimePassed,
+)
+from acekeeper.core.model import Now, Phase, Rules, State
+from acekeeper.core.names import PortPlan, Slot
+from acekeeper.core.plan import plan
+from acekeeper.core.restore import restore
+
+from .invariants import check, indexes, may_start, refusal, settled
+from .world import HOST, MONO, WALL, rules, sample, slot, started
+
+TIGHT = rules(
+    ports=PortPlan(19000, 19003, 20000, 21000, 22000),
+    max_replicas=3,
+    max_concurrent_provisions=2,
+    breaker_threshold=2,
+    breaker_timeout=20.0,
+    health_failure_threshold=2,
+    unmanaged_stream_ttl=50.0,
+    remember_ended=40.0,
+    keep_ended=3,
+)
+START = Now(WALL, MONO)
+
+slots = st.integers(0, 3).map(slot)
+starts = st.sampled_from(["a", "b", "c", ""])
+named = st.sampled_from(["a", "b", "c"])
+requests = st.sampled_from(["r1", "r2", "r3", "r4"])
+ids = st.sampled_from(["s1", "s2", "s3", "s4", "s5"])
+refs = st.tuples(slots, named)
+reasons = st.sampled_from(["", "eof", "timeout", "completed"])
+container_ids = st.builds(lambda where, start: f"{where.port}-{start}", slots, starts) | st.just("")
+addresses = st.tuples(
+    st.sampled_from(["localhost", HOST, "elsewhere.example"]), st.integers(18999, 19004)
+)
+
+
+def found(where: Slot, start: str, dying: bool) -> Found:
+    return Found(where, start, f"{where.port}-{start}", dying)
+
+
+def listing(found: Iterable[Found], boot: str) -> EnginesListed:
+    by_slot = {f.slot: f for f in found}
+    return EnginesListed(HOST, boot, START, tuple(by_slot.values()))
+
+
+def stream_started(
+    name: str, session: str, where: list[tuple[str, int]], container_id: str
+) -> StreamStarted:
+    return started(name, session=session, addresses=tuple(where), container_id=container_id)
+
+
+def streams_asked(where: Slot, start: str, told: dict[str, int | None]) -> StreamsAsked:
+    return StreamsAsked(
+        where,
+        start,
+        {i: sample(START, speed) for i, speed in told.items() if speed is not None},
+        frozenset(i for i, speed in told.items() if speed is None),
+    )
+
+
+a_start = st.builds(
+    stream_started,
+    ids,
+    st.sampled_from(["one", "two"]),
+    st.lists(addresses, min_size=1, max_size=2),
+    container_ids,
+)
+an_end = st.builds(StreamEnded, ids | st.just(""), container_ids, reasons)
+facts: st.SearchStrategy[Fact] = st.one_of(
+    st.just(RuntimeConnected()),
+    st.just(RuntimeLost("bus")),
+    st.builds(
+        listing,
+        st.lists(st.builds(found, slots, named, st.booleans()), max_size=4),
+        st.sampled_from(["boot-1", "boot-1", "boot-2"]),
+    ),
+    st.builds(lambda s, n: EngineStarted(s, n, f"{s.port}-{n}"), slots, named),
+    st.builds(lambda s, n: EngineStarted(s, n, ""), slots, named),
+    st.builds(EngineStartFailed, slots, st.just("why"), st.booleans()),
+    st.builds(EngineIdentified, slots, starts, container_ids),
+    st.builds(EngineDied, slots, starts, st.just("killed")),
+    st.builds(EngineStopFailed, slots, starts, st.just("bus")),
+    st.builds(EngineAnswered, slots, starts),
+    st.builds(EngineSilent, slots, starts, st.just("timeout"), st.booleans()),
+    st.builds(EnginesSurveyed, st.lists(refs, max_size=4).map(tuple)),
+    st.builds(streams_asked, slots, starts, st.dictionaries(ids, st.sampled_from([None, 0, 5]))),
+    st.builds(ProvisionRequested, requests, st.sampled_from([None, None, 19001, 19009])),
+    st.builds(AnswerDelivered, requests),
+    st.builds(AnswerLost, requests),
+    a_start,
+    an_end,
+    st.just(TimePassed()),
+)
+"""What moves a pool along, so that a search gets beyond an empty one."""
+pauses = st.sampled_from([0.0, 0.0, 0.0, 0.125, 0.5, 1.0, 3.0, 11.0, 31.0, 61.0]) | st.floats(0, 70)
+likely = st.builds(ProvisionRequested, requests) | st.just(RuntimeConnected()) | a_start | an_end
+steps = st.lists(st.tuples(pauses, likely | facts), max_size=60)
+
+
+@dataclass(slots=True)
+class Run:
+    rules: Rules = TIGHT
+    state: State = field(default_factory=State)
+    now: Now = START
+    asked: set[str] = field(default_factory=set)  # requests nobody has answered yet
+    begun: int = 0
+
+    def step(self, pause: float, fact: Fact) -> None:
+        self.now = self.now.after(pause)
+        if isinstance(fact, EnginesListed):
+            fact = replace(fact, asked=self.now.after(-0.1))
+        if isinstance(fact, ProvisionRequested) and fact.request not in self.state.requests:
+            self.asked.add(fact.request)
+        if isinstance(fact, AnswerLost):
+            self.asked.discard(fact.request)
+        stale = self._speaks_of_another_start(fact)
+        engines, streams = dict(self.state.engines), dict(self.state.streams)
+        apply(self.state, self.rules, fact, self.now)
+        if stale:
+            assert self.state.engines == engines
+            assert self.state.streams == streams
+        if isinstance(fact, StreamStarted | StreamEnded | EngineDied | EngineAnswered):
+            streams = dict(self.state.streams)
+            apply(self.state, self.rules, fact, self.now)
+            assert self.state.streams == streams, "told twice is told once"
+        self.settle()
+
+    def settle(self) -> None:
+        rounds = 0
+        while (planned := plan(self.state, self.rules, self.now)).actions:
+            rounds += 1
+            assert rounds < 100, f"no end of actions: {planned.actions}"
+            for action in planned.actions:
+                self._take(action)
+        check(self.state, self.rules, self.now)
+        settled(self.state, self.rules, self.now, planned.deadline)
+        assert self.asked == {r.id for r in self.state.requests.values() if not r.answered}
+        if planned.deadline <= self.now.mono:
+            apply(self.state, self.rules, TimePassed(), self.now)
+            again = plan(self.state, self.rules, self.now)
+            assert again.actions or again.deadline > self.now.mono, "the alarm rings without end"
+
+    def _take(self, action: Action) -> None:
+        match action:
+            case Start():
+                may_start(self.state, self.rules, self.now)
+                self.begun += 1
+            case Answer(request):
+                where = self.state.requests[request].slot
+                assert where is not None
+                engine = self.state.engines[where]
+                assert engine.container_id
+                assert engine.phase is not Phase.STOPPING
+                assert engine.drain is None
+                self.asked.remove(request)
+            case Refuse(request, said):
+                refusal(said)
+                self.asked.remove(request)
+            case _:
+                pass
+        apply(self.state, self.rules, ActionTaken(action), self.now)
+
+    def _speaks_of_another_start(self, fact: Fact) -> bool:
+        match fact:
+            case (
+                EngineIdentified(where, start)
+                | EngineDied(where, start)
+                | EngineStopFailed(where, start)
+                | EngineAnswered(where, start)
+                | EngineSilent(where, start)
+                | StreamsAsked(where, start)
+            ):
+                return self.state.current(where, start) is None
+            case _:
+                return False
+
+
+@given(steps)
+def test_no_facts_corrupt_the_state(steps: list[tuple[float, Fact]]) -> None:
+    run = Run()
+    run.step(0, RuntimeConnected())
+    run.step(0, listing([], "boot-1"))
+    run.step(0, EnginesSurveyed(()))
+    for pause, fact in steps:
+        run.step(pause, fact)
+
+
+@given(steps)
+def test_no_facts_corrupt_a_state_that_is_not_ready(steps: list[tuple[float, Fact]]) -> None:
+    run = Run()
+    for pause, fact in steps:
+        run.step(pause, fact)
+        if not run.state.listed:
+            assert run.begun == 0
+
+
+@given(steps)
+def test_what_was_stored_is_listed_again(steps: list[tuple[float, Fact]]) -> None:
+    run = Run()
+    run.step(0, RuntimeConnected())
+    run.step(0, listing([], "boot-1"))
+    for pause, fact in steps:
+        run.step(pause, fact)
+    before = run.state
+    run.state = restore(
+        run.rules,
+        run.now,
+        before.engines.values(),
+        sorted(before.streams.values(), key=lambda s: (s.ended or s.started).mono),
+        before.early_ends.items(),
+        before.breaker,
+        before.boot,
+    )
+    run.asked.clear()
+    indexes(run.state)
+    there = [Found(e.slot, e.start, e.container_id) for e in before.engines.values() if e.start]
+    run.step(0, RuntimeConnected())
+    run.step(0, listing(there, before.boot))
+    assert listed(run.state) == listed(before)
+    assert started_ids(run.state) == started_ids(before)
+
+
+def listed(state: State) -> set[Slot]:
+    return {e.slot for e in state.engines.values() if e.listed}
+
+
+def started_ids(state: State) -> set[str]:
+    return {s.id for s in state.streams.values() if s.ended is None}
+
+
+@given(steps, facts)
+def test_planning_changes_nothing(steps: list[tuple[float, Fact]], fact: Fact) -> None:
+    run = Run()
+    for pause, step in steps:
+        run.step(pause, step)
+    apply(run.state, run.rules, fact, run.now)
+    before = deepcopy(run.state)
+    assert plan(run.state, run.rules, run.now) == plan(run.state, run.rules, run.now)
+    assert run.state == before
