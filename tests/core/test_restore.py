@@ -28,10 +28,6 @@ def again(world: World, **changed: Engine) -> World:
     return other
 
 
-def running(world: World) -> list[Found]:
-    return [Found(e.slot, e.start, e.container_id) for e in world.outside.values()]
-
-
 def test_the_same_engines_are_listed_before_and_after_the_listing() -> None:
     world = pool(3, STILL)
     world.play(slot(1))
@@ -41,7 +37,7 @@ def test_the_same_engines_are_listed_before_and_after_the_listing() -> None:
     assert other.listed() == world.listed() == [0, 1]
     assert not other.state.changes
     other.tell(RuntimeConnected())
-    other.list_engines(running(other))
+    other.list_engines(other.running())
     assert other.listed() == [0, 1]
     assert other.state.playing == world.state.playing
     assert other.state.revision
@@ -70,7 +66,7 @@ def test_a_claim_that_was_given_goes_on_by_wall_clock() -> None:
     world = pool(1, STILL)
     world.request("r")
     other = again(world)
-    other.connect(running(other))
+    other.connect(other.running())
     other.run(59)
     assert other.engine(0).claim is not None
     other.run(2)
@@ -81,7 +77,7 @@ def test_a_drain_goes_on() -> None:
     world = pool(1, STILL)
     drained = replace(world.engine(0), drain=Drain("asked", world.now), unlisted=world.now)
     other = again(world, e0=drained)
-    other.connect(running(other))
+    other.connect(other.running())
     other.run(30.1)
     assert [s.reason for s in other.stops()] == ["asked"]
 
@@ -90,7 +86,7 @@ def test_a_stop_is_asked_for_again() -> None:
     world = pool(1, STILL)
     stopping = replace(world.engine(0), phase=Phase.STOPPING, stop_reason="asked")
     other = again(world, e0=stopping)
-    other.connect(running(other))
+    other.connect(other.running())
     assert other.taken == [Stop(*stopping.ref, "asked")]
 
 
@@ -102,7 +98,7 @@ def test_a_probe_under_way_is_asked_again() -> None:
     world.run(4)
     asking = replace(world.engine(0), asking=True, looking=True)
     other = again(world, e0=asking)
-    other.connect(running(other))
+    other.connect(other.running())
     other.run(1)
     assert other.listed() == [0]
 
@@ -112,7 +108,7 @@ def test_streams_of_another_start_are_ended() -> None:
     world.play(slot(0))
     world.outside[slot(0)].start = "other"
     other = again(world)
-    other.connect(running(other))
+    other.connect(other.running())
     assert other.state.streams["s"].ended == other.now
     assert other.state.playing == {}
 
@@ -145,7 +141,7 @@ def test_a_start_that_became_ready_while_we_were_away_is_not_called_late() -> No
     world.run(3)
     other = again(world)
     other.now = other.now.after(100)
-    other.connect(running(other))
+    other.connect(other.running())
     other.run(1)
     assert other.listed() == [0]
     assert other.stops() == []
@@ -176,7 +172,7 @@ def test_a_stored_engine_is_not_scaled_away_before_the_survey() -> None:
     other = again(world)
     other.rules = rules(engine_grace_period=1)
     other.tell(RuntimeConnected())
-    other.list_engines(running(other))
+    other.list_engines(other.running())
     other.run(100)
     assert other.taken == []
     other.tell(EnginesSurveyed(()))
@@ -192,7 +188,7 @@ def test_a_suspect_stays_one() -> None:
     suspect = replace(world.engine(0), health=Health.UNKNOWN, unlisted=world.now)
     other = again(world, e0=suspect)
     other.outside[slot(0)].answers_from = math.inf
-    other.connect(running(other))
+    other.connect(other.running())
     other.run(30)
     assert other.engine(0).health is Health.UNHEALTHY
 

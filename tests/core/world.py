@@ -108,6 +108,7 @@ class World:
         self.answered_at: dict[str, float] = {}
         self.planned = Plan((), math.inf)
         self.deliver = True  # whether answers reach their callers
+        self.cut: set[str] = set()  # streams whose bytes moved when we stopped their engine
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count(1)
 
@@ -142,6 +143,7 @@ class World:
             case Start(where):
                 self._start(where)
             case Stop(where, start):
+                self.cut.update(self._moving(where, start))
                 self.later(0.5, lambda: self.die(where, "stopped", start))
             case Ask(where, start):
                 self._ask(where, start)
@@ -207,6 +209,12 @@ class World:
             frozenset(i for i in ids if i not in engine.streams),
         )
 
+    def _moving(self, where: Slot, start: str) -> list[str]:
+        engine = self.outside.get(where)
+        if engine is None or engine.start != start or engine.hung:
+            return []
+        return [s.id for s in self.state.started_on(where) if engine.streams.get(s.id)]
+
     def answers_now(self, where: Slot, start: str) -> bool:
         engine = self.outside.get(where)
         return (
@@ -258,6 +266,9 @@ class World:
 
     def list_engines(self, found: Iterable[Found] = (), boot: str = "boot-1") -> None:
         self.tell(EnginesListed(HOST, boot, self.now, tuple(found)))
+
+    def running(self) -> list[Found]:
+        return [Found(e.slot, e.start, e.container_id) for e in self.outside.values()]
 
     def request(self, name: str, **details: object) -> None:
         self.tell(ProvisionRequested(name, **details))  # type: ignore[arg-type]
@@ -342,7 +353,7 @@ def pool(count: int, rules: Rules = RULES) -> World:
     for n in range(count):
         name = f"found-{n}"
         world.outside[slot(n)] = Outside(slot(n), name, f"id-{name}", 0.0)
-    world.connect(Found(e.slot, e.start, e.container_id) for e in list(world.outside.values()))
+    world.connect(world.running())
     world.run(20)
     assert world.listed() == list(range(count))
     world.taken.clear()
