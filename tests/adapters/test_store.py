@@ -1,21 +1,287 @@
-"""The store against the real SQLite."""
+"""The store on a disk that works."""
 
+import asyncio
+import sqlite3
+import threading
+import time
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
-from acekeeper.adapters.store import Store
-from acekeeper.core.model import Changes, Engine, Now
-from acekeeper.core.names import Slot
+import pytest
 
-NOW = Now(1_700_000_000.0, 1_000.0)
+from acekeeper.adapters.backlog import Rows
+from acekeeper.adapters.database import connect, save
+from acekeeper.adapters.rows import stream_row
+from acekeeper.adapters.store import Saved, Store
+from acekeeper.core.model import Breaker, Changes, EarlyEnd, Engine, Happening, Health, Now
+from acekeeper.errors import StoreFailed
+
+from .storing import (
+    ENGINE,
+    NOW,
+    SLOT,
+    Disk,
+    Troubles,
+    next_run,
+    running,
+    select,
+    started,
+    stream,
+)
 
 
-async def test_what_was_written_is_loaded_by_the_next_run(tmp_path: Path) -> None:
-    engine = Engine(slot=Slot("127.0.0.1", 19000), start="s1", asked=NOW)
-    store = Store(tmp_path / "acekeeper.db", 7)
-    store.load(NOW)
-    await store.write(Changes(engines={engine.slot: engine}))
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "acekeeper.db"
+
+
+class Commits:
+    """The writes of every commit. The first one lasts until it is released."""
+
+    def __init__(self) -> None:
+        self.writes: list[int] = []
+        self.begun, self.released = threading.Event(), threading.Event()
+
+    def __call__(self, seconds: float, writes: int) -> None:
+        assert seconds > 0
+        self.writes.append(writes)
+        self.begun.set()
+        self.released.wait(20)
+
+
+async def test_the_next_run_finds_everything(path: Path) -> None:
+    ended = stream("old", ended=NOW, reason="eof")
+    async with running(path) as store:
+        await store.write(
+            Changes(
+                engines={SLOT: ENGINE},
+                streams={"s": stream("s"), "old": ended},
+                early_ends={"e": EarlyEnd(NOW, "eof")},
+                breaker=Breaker(3, NOW, NOW),
+                boot="b1",
+            )
+        )
+    saved = await next_run(path)
+    assert saved.engines == [ENGINE]
+    assert saved.streams == [ended, stream("s")]
+    assert saved.early_ends == [("e", EarlyEnd(NOW, "eof"))]
+    assert saved.breaker == Breaker(3, NOW, NOW)
+    assert saved.boot == "b1"
+
+
+async def test_nothing_was_saved_before_the_first_run(path: Path) -> None:
+    assert await next_run(path) == Saved([], [], [], None, "")
+
+
+async def test_times_are_placed_on_the_clock_of_the_next_run(path: Path) -> None:
+    async with running(path) as store:
+        await store.write(Changes(engines={SLOT: ENGINE}))
+    saved = await next_run(path, Now(NOW.wall + 60, 5.0))
+    assert saved.engines[0].ready == Now(NOW.wall, -55.0)
+
+
+async def test_only_its_owner_can_read_it_and_a_commit_is_synced(path: Path) -> None:
+    disk = Disk()
+    async with running(path, connect=disk) as store:
+        await store.write(started("s"))
+        assert disk.db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert disk.db.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert path.parent.stat().st_mode & 0o777 == 0o700
+        files = list(path.parent.iterdir())
+        assert {f.name for f in files} == {path.name, f"{path.name}-wal", f"{path.name}-shm"}
+        assert {f.stat().st_mode & 0o777 for f in files} == {0o600}
+
+
+async def test_what_is_queued_during_a_commit_goes_into_the_next(path: Path) -> None:
+    commits = Commits()
+    async with running(path, on_commit=commits) as store:
+        first = store.write(started("first"))
+        assert commits.begun.wait(20)
+        rest = [store.write(started(f"s{n}")) for n in range(500)]
+        assert store.queue_length == 500
+        commits.released.set()
+        await asyncio.gather(first, *rest)
+    assert commits.writes == [1, 500]
+    assert select(path, "SELECT count(*) FROM streams") == [(501,)]
+
+
+async def test_an_empty_write_waits_for_those_before_it(path: Path) -> None:
+    commits = Commits()
+    async with running(path, on_commit=commits) as store:
+        store.write(started("first"))
+        assert commits.begun.wait(20)
+        store.write(started("second"))
+        barrier = store.write(Changes())
+        assert not barrier.done()
+        commits.released.set()
+        await barrier
+        assert select(path, "SELECT id FROM streams") == [("first",), ("second",)]
+
+
+async def test_what_means_nothing_after_a_restart_is_not_written(path: Path) -> None:
+    commits = Commits()
+    commits.released.set()
+    async with running(path, on_commit=commits) as store:
+        playing = stream("s")
+        await store.write(Changes(engines={SLOT: ENGINE}, streams={"s": playing}))
+        probed = replace(ENGINE, asking=True, answered=NOW, failures=1, seen=NOW, checked=NOW)
+        await store.write(Changes(engines={SLOT: probed}, streams={"s": replace(playing)}))
+        assert len(commits.writes) == 1
+        await store.write(Changes(engines={SLOT: replace(probed, health=Health.HEALTHY)}))
+        assert len(commits.writes) == 2
+    async with running(path, on_commit=commits) as store:
+        await store.write(Changes(engines={SLOT: replace(probed, health=Health.HEALTHY)}))
+    assert len(commits.writes) == 2
+    assert (await next_run(path)).engines[0].seen == NOW
+
+
+async def test_an_engine_is_kept_from_when_it_has_a_start(path: Path) -> None:
+    async with running(path) as store:
+        await store.write(Changes(engines={SLOT: replace(ENGINE, start="")}))
+    assert select(path, "SELECT * FROM engines") == []
+
+
+@pytest.mark.parametrize("follower", [None, replace(ENGINE, start="second")])
+async def test_an_engine_that_went_is_history(path: Path, follower: Engine | None) -> None:
+    before = time.time()
+    async with running(path) as store:
+        await store.write(Changes(engines={SLOT: ENGINE}))
+    async with running(path) as store:
+        await store.write(Changes(engines={SLOT: replace(ENGINE, health=Health.HEALTHY)}))
+        await store.write(Changes(engines={SLOT: follower}))
+    gone = select(path, "SELECT start, health, gone FROM engines WHERE gone IS NOT NULL")
+    assert [row[:2] for row in gone] == [("first", "healthy")]
+    assert before <= gone[0][2] <= time.time()
+    assert (await next_run(path)).engines == ([follower] if follower else [])
+
+
+async def test_a_stream_dropped_from_memory_stays_as_history(path: Path) -> None:
+    ended = stream("ended", ended=NOW, reason="eof")
+    async with running(path) as store:
+        await store.write(Changes(streams={"ended": ended, "unfollowed": stream("unfollowed")}))
+        await store.write(Changes(streams={"ended": None, "unfollowed": None}))
+    assert select(path, "SELECT id, reason FROM streams WHERE ended IS NOT NULL ORDER BY id") == [
+        ("ended", "eof"),
+        ("unfollowed", "forgotten"),
+    ]
+
+
+async def test_an_early_end_is_deleted_when_nobody_needs_it(path: Path) -> None:
+    async with running(path) as store:
+        await store.write(Changes(early_ends={"e": EarlyEnd(NOW, "eof")}))
+        await store.write(Changes(early_ends={"e": None}))
+    assert (await next_run(path)).early_ends == []
+
+
+async def test_what_happened_is_logged(path: Path) -> None:
+    before = time.time()
+    async with running(path) as store:
+        await store.write(Changes(happened=[Happening("a", SLOT, "", {"n": 1}), Happening("b")]))
+    logged = select(path, "SELECT ts, kind, host, port, stream, data FROM log ORDER BY id")
+    assert [row[1:] for row in logged] == [
+        ("a", *SLOT, "", '{"n": 1}'),
+        ("b", None, None, "", "{}"),
+    ]
+    assert before <= logged[0][0] <= time.time()
+
+
+async def test_the_newest_ended_streams_are_loaded_oldest_first(path: Path) -> None:
+    ended = [stream(f"s{n}", ended=Now(NOW.wall - n, 0)) for n in range(10_001)]
+    with closing(connect(path)) as db:
+        save(db, Rows(streams={s.id: stream_row(s) for s in ended}))
+    saved = await next_run(path)
+    assert [s.id for s in saved.streams] == [f"s{n}" for n in reversed(range(10_000))]
+
+
+async def test_old_history_is_pruned(path: Path) -> None:
+    old, recent = Now(time.time() - 8 * 86_400, 0), Now(time.time() - 6 * 86_400, 0)
+    many = {f"old{n}": stream(f"old{n}", ended=old) for n in range(600)}
+    async with running(path) as store:
+        await store.write(
+            Changes(
+                engines={SLOT: ENGINE},
+                streams={
+                    **many,
+                    "recent": stream("recent", ended=recent),
+                    "playing": stream("playing", started=old),
+                },
+                happened=[Happening("old"), Happening("recent")],
+            )
+        )
+        await store.write(Changes(engines={SLOT: replace(ENGINE, start="second")}))
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE log SET ts = ? WHERE kind = 'old'", (old.wall,))
+        db.execute("UPDATE engines SET gone = ? WHERE start = 'first'", (old.wall,))
+        db.commit()
+    async with running(path) as store:
+        for _ in range(4):  # the writer deletes a little after every batch
+            await store.write(Changes())
+    assert select(path, "SELECT id FROM streams ORDER BY id") == [("playing",), ("recent",)]
+    assert select(path, "SELECT kind FROM log") == [("recent",)]
+    assert select(path, "SELECT start FROM engines") == [("second",)]
+
+
+async def test_a_newer_versions_database_is_used_as_it_is(path: Path) -> None:
+    async with running(path) as store:
+        await store.write(Changes(engines={SLOT: ENGINE}))
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript("PRAGMA user_version = 99; ALTER TABLE engines ADD COLUMN mood TEXT")
+        db.execute("UPDATE engines SET mood = 'fine'")
+        db.commit()
+    async with running(path) as store:
+        await store.write(Changes(engines={SLOT: replace(ENGINE, health=Health.HEALTHY)}))
+    assert select(path, "SELECT health, mood FROM engines") == [("healthy", "fine")]
+    assert select(path, "PRAGMA user_version") == [(99,)]
+
+
+async def test_a_row_nobody_understands_costs_only_itself(path: Path) -> None:
+    async with running(path) as store:
+        await store.write(Changes(streams={"a": stream("a"), "b": stream("b")}, breaker=Breaker(1)))
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE streams SET key_type = 'hologram' WHERE id = 'a'")
+        db.execute("UPDATE kept SET value = '?' WHERE name = 'breaker'")
+        db.commit()
+    told: list[str] = []
+    store = Store(path, 7, on_trouble=told.append)
+    saved = store.load(NOW)
     await store.close()
+    assert saved.streams == [stream("b")]
+    assert saved.breaker is None
+    assert "hologram" in told[0]
 
-    again = Store(tmp_path / "acekeeper.db", 7)
-    assert list(again.load(NOW).engines) == [engine]
-    await again.close()
+
+async def test_a_caller_who_goes_away_costs_nobody_else_anything(path: Path) -> None:
+    commits = Commits()
+    async with running(path, on_commit=commits) as store:
+        gone = store.write(started("gone"))
+        other = store.write(started("other"))
+        gone.cancel()
+        commits.released.set()
+        await other
+        await store.write(started("next"))
+    assert select(path, "SELECT count(*) FROM streams") == [(3,)]
+
+
+async def test_close_writes_what_is_queued_and_empties_the_log(path: Path) -> None:
+    commits = Commits()
+    store = Store(path, 7, on_commit=commits)
+    store.load(NOW)
+    futures = [store.write(started("a"))]
+    assert commits.begun.wait(20)
+    futures.append(store.write(started("b")))
+    commits.released.set()
+    await store.close()
+    await asyncio.gather(*futures)
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    with pytest.raises(StoreFailed, match="closed"):
+        await store.write(started("late"))
+
+
+async def test_changes_that_cannot_be_written_do_not_end_the_writer(path: Path) -> None:
+    troubles = Troubles()
+    async with running(path, on_trouble=troubles) as store:
+        with pytest.raises(StoreFailed):
+            await store.write(Changes(happened=[Happening("odd", data={"x": {(1, 2): 3}})]))
+        await troubles.over()
+        await store.write(started("s"))

@@ -87,7 +87,6 @@ class Backlog:
         if before is not None and (engine is None or engine.start != before[2]):
             del self._engines[slot]
             self.unsaved.engines[slot, before[2]] = gone_row(before, wall)
-            before = None
         if engine is not None and engine.start:
             row = self._engines[slot] = engine_row(engine)
             if before is None or before[:ENGINE_ALONG] != row[:ENGINE_ALONG]:

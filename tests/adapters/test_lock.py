@@ -1,0 +1,41 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from acekeeper.adapters.lock import hold
+from acekeeper.errors import BadSetting
+
+_HOLD = """
+import sys
+from pathlib import Path
+from acekeeper.adapters.lock import hold
+with hold(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_one_is_told_of_the_first_and_a_killed_one_holds_nothing(tmp_path: Path) -> None:
+    state_dir = tmp_path / "state"
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLD, str(state_dir)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        told = f"another acekeeper is running on.*{state_dir}"
+        with pytest.raises(BadSetting, match=told), hold(state_dir):
+            pytest.fail("held twice")
+        other.kill()
+    for _ in range(2):
+        with hold(state_dir):
+            assert state_dir.stat().st_mode & 0o777 == 0o700
+
+
+def test_where_nothing_can_be_kept_there_is_nothing_to_hold(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with hold(tmp_path / "file"):
+        pass

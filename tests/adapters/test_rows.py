@@ -1,0 +1,173 @@
+"""Whatever the rules make of an engine or a stream comes back from the database."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from acekeeper.adapters.backlog import Backlog
+from acekeeper.adapters.database import Contents, connect, read, save
+from acekeeper.adapters.rows import (
+    engine_row,
+    read_breaker,
+    read_early_end,
+    read_engine,
+    read_stream,
+)
+from acekeeper.core.model import (
+    Breaker,
+    Changes,
+    Claim,
+    Drain,
+    EarlyEnd,
+    Engine,
+    Health,
+    KeyType,
+    Now,
+    Phase,
+    Stream,
+)
+from acekeeper.core.names import Slot
+
+NOW = Now(2e9, 5e6)
+_FORGOTTEN: dict[str, Any] = {  # each of them begins anew in the next run
+    "settled": False,
+    "failures": 0,
+    "asking": False,
+    "answered": None,
+    "ask_soon": False,
+    "looking": False,
+    "stop_retry": None,
+}
+
+texts = st.text(max_size=20)
+instants = st.floats(0, NOW.wall).map(NOW.of_wall)
+maybe = st.none() | instants
+slots = st.builds(Slot, texts, st.integers(1, 65535))
+ENGINES: dict[str, st.SearchStrategy[Any]] = {
+    "slot": slots,
+    "asked": instants,
+    "start": st.text(min_size=1, max_size=20),
+    "container_id": texts,
+    "phase": st.sampled_from(Phase),
+    "health": st.sampled_from(Health),
+    "labels": st.dictionaries(texts, texts, max_size=3),
+    "started": maybe,
+    "ready": maybe,
+    "settled": st.booleans(),
+    "seen": maybe,
+    "checked": maybe,
+    "used": maybe,
+    "free_since": maybe,
+    "handed": maybe,
+    "claim": st.none() | st.builds(Claim, texts),
+    "drain": st.none() | st.builds(Drain, texts, instants, maybe, st.booleans()),
+    "failures": st.integers(0, 9),
+    "unlisted": maybe,
+    "unhealthy": maybe,
+    "asking": st.booleans(),
+    "answered": maybe,
+    "ask_soon": st.booleans(),
+    "looking": st.booleans(),
+    "stop_reason": texts,
+    "stop_retry": maybe,
+}
+STREAMS: dict[str, st.SearchStrategy[Any]] = {
+    "id": texts,
+    "key_type": st.sampled_from(KeyType),
+    "key": texts,
+    "session": texts,
+    "stat_url": texts,
+    "command_url": texts,
+    "is_live": st.booleans(),
+    "address": st.tuples(texts, st.integers(1, 65535)),
+    "started": instants,
+    "slot": st.none() | slots,
+    "start": texts,
+    "container_id": texts,
+    "ended": maybe,
+    "reason": texts,
+    "sample": st.none(),
+}
+
+
+@st.composite
+def engines(draw: st.DrawFn) -> Engine:
+    engine = Engine(**draw(st.fixed_dictionaries(ENGINES)))
+    if engine.claim and engine.handed and draw(st.booleans()):
+        until = engine.handed.wall + draw(st.floats(0, 60))
+        lasts = Now(until, engine.handed.mono + until - engine.handed.wall)
+        return replace(engine, claim=Claim(engine.claim.request, lasts))
+    return engine
+
+
+@pytest.fixture(scope="module")
+def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection]:
+    with closing(connect(tmp_path_factory.mktemp("rows") / "acekeeper.db")) as db:
+        db.execute("PRAGMA synchronous = OFF")
+        yield db
+
+
+def saved_and_read(db: sqlite3.Connection, changes: Changes) -> Contents:
+    backlog = Backlog()
+    backlog.add(changes, NOW.wall)
+    db.executescript(
+        "DELETE FROM engines; DELETE FROM streams; DELETE FROM early_ends; DELETE FROM kept"
+    )
+    save(db, backlog.unsaved)
+    return read(db)
+
+
+def test_every_field_is_looked_at() -> None:
+    assert set(ENGINES) == {f.name for f in fields(Engine)}
+    assert set(STREAMS) == {f.name for f in fields(Stream)}
+
+
+@given(engine=engines())
+def test_an_engine(db: sqlite3.Connection, engine: Engine) -> None:
+    found = saved_and_read(db, Changes(engines={engine.slot: engine}))
+    expected = replace(
+        engine,
+        **_FORGOTTEN,
+        claim=engine.claim if engine.claim and engine.claim.until else None,
+        drain=Drain(engine.drain.reason, engine.drain.since) if engine.drain else None,
+    )
+    assert [read_engine(row, NOW) for row in found.engines] == [expected]
+
+
+@given(stream=st.fixed_dictionaries(STREAMS).map(lambda values: Stream(**values)))
+def test_a_stream(db: sqlite3.Connection, stream: Stream) -> None:
+    found = saved_and_read(db, Changes(streams={stream.id: stream}))
+    rows = found.ended if stream.ended else found.started
+    assert [read_stream(row, NOW) for row in rows] == [stream]
+
+
+@given(
+    breaker=st.builds(Breaker, st.integers(0, 99), maybe, maybe),
+    stream_id=texts,
+    end=st.builds(EarlyEnd, instants, texts),
+    boot=texts,
+)
+def test_the_rest(
+    db: sqlite3.Connection, breaker: Breaker, stream_id: str, end: EarlyEnd, boot: str
+) -> None:
+    changes = Changes(early_ends={stream_id: end}, breaker=breaker, boot=boot)
+    found = saved_and_read(db, changes)
+    assert [read_early_end(row, NOW) for row in found.early_ends] == [(stream_id, end)]
+    kept = {row[0]: row for row in found.kept}
+    assert read_breaker(kept["breaker"], NOW) == breaker
+    assert kept["boot"] == ("boot", boot)
+
+
+def test_a_claim_lasts_no_longer_because_the_clock_was_set_back() -> None:
+    handed = Now(1000.0, 50.0)
+    claim = Claim("r", handed.after(60))
+    row = engine_row(Engine(slot=Slot("h", 1), start="s", asked=handed, handed=handed, claim=claim))
+    found = read_engine(row, Now(400.0, 7.0)).claim
+    assert found is not None
+    assert found.until == Now(1060.0, 67.0)

@@ -1,0 +1,290 @@
+"""The store on a disk that fails."""
+
+import asyncio
+import random
+import sqlite3
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from acekeeper.adapters.database import failure, move_aside
+from acekeeper.adapters.store import Store
+from acekeeper.core.model import Breaker, Changes, EarlyEnd, Happening, Health
+from acekeeper.errors import StoreFailed
+
+from .storing import (
+    ENGINE,
+    NOW,
+    SLOT,
+    Disk,
+    Troubles,
+    next_run,
+    running,
+    select,
+    started,
+    stream,
+)
+
+_FULL = "PRAGMA max_page_count = 1"
+_READ_ONLY = "PRAGMA query_only = 1"
+_BIG = Changes(happened=[Happening("big", data={"x": "x" * 1_000_000})])
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "acekeeper.db"
+
+
+@asynccontextmanager
+async def failing(path: Path, pragma: str) -> AsyncIterator[tuple[Store, Disk, Troubles]]:
+    """A store that took some writes in two runs and then failed one."""
+    disk, troubles = Disk(), Troubles()
+    end = EarlyEnd(NOW, "eof")
+    async with running(path) as store:
+        await store.write(Changes(engines={SLOT: ENGINE}, breaker=Breaker(2), boot="b1"))
+        await store.write(Changes(early_ends={"early": end, "unneeded": end}))
+        await store.write(started("earlier"))
+    async with running(path, connect=disk, on_trouble=troubles) as store:
+        await store.write(started("later"))
+        await store.write(Changes(early_ends={"late": end, "unneeded": None}))
+        disk.fail(pragma)
+        with pytest.raises(StoreFailed):
+            await store.write(_BIG)
+        yield store, disk, troubles
+
+
+@pytest.mark.parametrize(
+    ("pragma", "what", "hint"),
+    [(_FULL, "disk is full", "Free space at"), (_READ_ONLY, "read-only", "writable")],
+)
+async def test_what_fails_is_said_kept_and_written_later(
+    path: Path, pragma: str, what: str, hint: str
+) -> None:
+    async with failing(path, pragma) as (store, disk, troubles):
+        assert what in store.degraded
+        assert f"{hint} {path.parent if pragma == _FULL else ''}".strip() in store.degraded
+        assert await troubles.wait_for(bool) == store.degraded
+        healthier = replace(ENGINE, health=Health.HEALTHY)
+        for change in (replace(ENGINE, health=Health.UNHEALTHY), healthier):
+            with pytest.raises(StoreFailed, match=what):
+                await store.write(Changes(engines={SLOT: change}))
+        disk.heal()
+        await troubles.over()
+        assert store.degraded == ""
+        await store.write(Changes())
+        assert select(path, "SELECT health FROM engines") == [("healthy",)]
+        assert select(path, "SELECT kind FROM log") == [("big",)]
+
+
+async def test_a_barrier_behind_a_failed_write_fails(path: Path) -> None:
+    async with failing(path, _READ_ONLY) as (store, disk, troubles):
+        first, duplicate = store.write(started("s")), store.write(Changes())
+        for future in (first, duplicate):
+            with pytest.raises(StoreFailed):
+                await future
+        disk.heal()
+        await troubles.over()
+        await store.write(Changes())
+        assert select(path, "SELECT id FROM streams WHERE id = 's'") == [("s",)]
+
+
+async def test_a_lock_of_somebody_else_is_waited_out(path: Path) -> None:
+    troubles = Troubles()
+    async with running(path, on_trouble=troubles) as store:
+        await store.write(started("a"))
+        with closing(sqlite3.connect(path, isolation_level=None)) as somebody:
+            somebody.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreFailed, match="locked by another process"):
+                await store.write(started("b"))
+        await troubles.over()
+        await store.write(Changes())
+        assert select(path, "SELECT count(*) FROM streams") == [(2,)]
+
+
+async def test_closing_with_unsaved_changes_is_told(path: Path) -> None:
+    async with failing(path, _READ_ONLY) as (_, _, troubles):
+        pass
+    await troubles.wait_for(lambda told: "closed with unsaved" in told)
+
+
+async def test_without_a_directory_it_starts_and_recovers(path: Path) -> None:
+    path.parent.write_text("no directory")
+    troubles = Troubles()
+    store = Store(path, 7, on_trouble=troubles)
+    try:
+        assert not store.load(NOW).engines
+        assert "cannot be opened" in store.degraded
+        with pytest.raises(StoreFailed, match="cannot be opened"):
+            await store.write(started("s"))
+        path.parent.unlink()
+        await troubles.over()
+        await store.write(Changes())
+        assert select(path, "SELECT id FROM streams") == [("s",)]
+    finally:
+        await store.close()
+
+
+async def test_a_database_that_could_not_be_read_at_the_start_is_brought_up_to_date(
+    path: Path, tmp_path: Path
+) -> None:
+    elsewhere = replace(ENGINE, slot=SLOT._replace(port=19001))
+    async with running(path) as store:
+        await store.write(Changes(engines={SLOT: ENGINE, elsewhere.slot: elsewhere}))
+        await store.write(started("a", "b"))
+    away = path.parent.rename(tmp_path / "away")
+    path.parent.touch()
+    troubles = Troubles()
+    async with running(path, on_trouble=troubles) as store:
+        with pytest.raises(StoreFailed):
+            await store.write(Changes(engines={SLOT: ENGINE}, streams={"a": stream("a")}))
+        path.parent.unlink()
+        away.rename(path.parent)
+        await troubles.over()
+    saved = await next_run(path)
+    assert saved.engines == [ENGINE]
+    assert [(s.id, s.reason) for s in saved.streams] == [("b", "lost"), ("a", "")]
+
+
+def spoil_all(path: Path) -> bytes:
+    path.write_bytes(b"this is no database " * 1000)
+    return path.read_bytes()
+
+
+def spoil_the_middle(path: Path) -> bytes:
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
+    return path.read_bytes()
+
+
+def spoil_the_index_of_the_log(path: Path) -> None:
+    ((page,),) = select(path, "SELECT rootpage FROM sqlite_master WHERE name = 'log_ts'")
+    ((size,),) = select(path, "PRAGMA page_size")
+    content = path.read_bytes()
+    path.write_bytes(content[: (page - 1) * size] + b"\xff" * size + content[page * size :])
+
+
+@pytest.mark.parametrize("spoil", [spoil_all, spoil_the_middle])
+async def test_a_corrupt_database_is_moved_aside_and_kept(
+    path: Path, spoil: Callable[[Path], bytes]
+) -> None:
+    async with running(path) as store:
+        await store.write(Changes(engines={SLOT: ENGINE}))
+    content = spoil(path)
+    troubles = Troubles()
+    async with running(path, on_trouble=troubles) as store:
+        assert store.degraded == ""
+        told = await troubles.wait_for(lambda told: "corrupt" in told)
+        await store.write(started("s"))
+    (aside,) = path.parent.glob("*.corrupt-*")
+    assert str(aside) in told
+    assert aside.read_bytes() == content
+    assert [s.id for s in (await next_run(path)).streams] == ["s"]
+
+
+def test_what_belongs_to_the_database_goes_with_it(path: Path) -> None:
+    path.parent.mkdir()
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).write_text(suffix)
+    aside = move_aside(path, "then")
+    assert aside == path.with_name("acekeeper.db.corrupt-then")
+    assert {p.name: p.read_text() for p in path.parent.iterdir()} == {
+        aside.name + suffix: suffix for suffix in ("", "-wal", "-shm")
+    }
+
+
+async def test_corruption_met_while_running_costs_only_history(path: Path) -> None:
+    async with failing(path, _READ_ONLY) as (store, disk, troubles):
+        spoil_all(path)
+        disk.heal()
+        await troubles.wait_for(lambda told: "corrupt" in told)
+        await troubles.over()
+        await store.write(Changes())
+    saved = await next_run(path)
+    assert saved.engines == [ENGINE]
+    assert saved.streams == [stream("earlier"), stream("later")]
+    assert [stream_id for stream_id, _ in saved.early_ends] == ["early", "late"]
+    assert saved.breaker == Breaker(2)
+    assert saved.boot == "b1"
+
+
+async def test_corruption_met_while_pruning_does_not_wait_for_the_next_write(path: Path) -> None:
+    async with running(path) as store:
+        await store.write(Changes(engines={SLOT: ENGINE}, happened=[Happening("a")]))
+    spoil_the_index_of_the_log(path)
+    committed = threading.Event()
+    async with running(path, on_commit=lambda _seconds, _writes: committed.set()):
+        assert await asyncio.to_thread(committed.wait, 20)
+        assert select(path, "SELECT start FROM engines") == [("first",)]
+
+
+@pytest.mark.parametrize(
+    ("code", "what"),
+    [
+        (sqlite3.SQLITE_IOERR_WRITE, "the disk does not take writes"),
+        (sqlite3.SQLITE_READONLY_DBMOVED, "the database is read-only"),
+        (sqlite3.SQLITE_ERROR, "the database cannot be used"),
+    ],
+)
+def test_sqlites_finer_codes_have_the_meaning_of_their_kind(
+    path: Path, code: int, what: str
+) -> None:
+    error = sqlite3.OperationalError("no")
+    error.sqlite_errorcode = code
+    assert failure(error, path).message == f"{what} (no)"
+
+
+async def test_a_disk_that_corrupts_every_database_is_not_filled_with_them(path: Path) -> None:
+    path.parent.mkdir()
+    spoil_all(path)
+    disk, troubles = Disk(), Troubles()
+    async with running(path, connect=disk, on_trouble=troubles) as store:
+        disk.fail(_READ_ONLY)
+        with pytest.raises(StoreFailed):
+            await store.write(started("s"))
+        spoil_all(path)
+        disk.heal()
+        await troubles.wait_for(lambda told: "corrupt again" in told)
+        assert "restart" in store.degraded
+    assert len(list(path.parent.glob("*.corrupt-*"))) == 1
+
+
+_WRITE_UNTIL_KILLED = """
+import asyncio, itertools, sys
+from pathlib import Path
+from adapters.storing import NOW, Store, started
+
+async def viewer(store, n):
+    for m in itertools.count():
+        await store.write(started(f"{n}-{m}"))
+        sys.stdout.write(f"{n}-{m}\\n")
+        sys.stdout.flush()
+
+async def main():
+    store = Store(Path(sys.argv[1]), 7)
+    store.load(NOW)
+    await asyncio.gather(*(viewer(store, n) for n in range(20)))
+
+asyncio.run(main())
+"""
+
+
+async def test_what_was_acknowledged_survives_kill_9(path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _WRITE_UNTIL_KILLED, str(path)),
+        cwd=Path(__file__).parents[1],
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    wanted = random.randint(1, 2000)
+    lines = [await process.stdout.readline() for _ in range(wanted)]
+    process.kill()
+    lines += (await process.stdout.read()).splitlines(keepends=True)
+    await process.wait()
+    acknowledged = {line.decode().strip() for line in lines if line.endswith(b"\n")}
+    assert len(acknowledged) >= wanted
+    assert acknowledged <= {s.id for s in (await next_run(path)).streams}
