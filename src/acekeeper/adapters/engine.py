@@ -140,7 +140,7 @@ def _whole(response: dict[str, Any], name: str) -> int:
     """Missing is 0; a wrong type is no answer, for 0 would say that the stream stands still."""
     value = response.get(name)
     try:
-        number = int(value or 0)
+        number = 0 if value is None else int(value)
     except (TypeError, ValueError, OverflowError):
         number = _LARGEST + 1
     if abs(number) > _LARGEST:

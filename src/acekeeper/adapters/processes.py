@@ -205,7 +205,7 @@ def _marked(state_dir: Path) -> list[tuple[Process, int]]:
 def _leaders(state_dir: Path) -> list[tuple[Process, int]]:
     """The eldest first."""
     leaders = [(p, port) for p, port in _marked(state_dir) if p.pid == p.session]
-    return sorted(leaders, key=lambda found: found[0].started)
+    return sorted(leaders, key=lambda found: (found[0].started, found[0].pid))
 
 
 def _signal_followers(session: int, mark: str, number: signal.Signals) -> None:
