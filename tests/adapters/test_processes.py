@@ -134,7 +134,7 @@ class World:
         self.pipe = pipe
         self.told: Queue[Fact] = Queue()
         self.opened: list[Processes] = []
-        self.pids: list[int] = []
+        self.engines: list[Engine] = []
 
     async def runtime(self, *command: str, kill_after: float = LIMIT_S) -> Processes:
         runtime = Processes(HOST, command, self.state_dir, clock, kill_after)
@@ -151,7 +151,7 @@ class World:
         ports = ports or free_ports()
         fact = await runtime.start(Slot(HOST, ports.http), ports)
         engine = Engine(fact.slot, ports, fact.start, fact.container_id)
-        self.pids.append(engine.process.pid)
+        self.engines.append(engine)
         return engine
 
     async def hear(self) -> Fact:
@@ -160,10 +160,13 @@ class World:
 
     def end(self) -> None:
         """Whatever the test left running."""
-        stop_all(self.state_dir, kill_after=0)
-        for pid in self.pids:
+        for engine in self.engines:
+            with proc.holding([engine.process]) as pidfds:
+                for pidfd in pidfds:
+                    proc.send(pidfd, signal.SIGKILL)
             with suppress(ChildProcessError):
-                os.waitpid(pid, 0)
+                os.waitpid(engine.process.pid, 0)
+        stop_all(self.state_dir, kill_after=0)
 
 
 @pytest.fixture
@@ -596,8 +599,11 @@ async def test_engines_of_another_state_directory_are_not_ours(
     theirs.end()
 
 
-async def test_a_state_directory_is_the_same_by_another_way(world: World, tmp_path: Path) -> None:
+async def test_a_state_directory_is_the_same_by_another_way(
+    world: World, tmp_path: Path, pipe: Pipe
+) -> None:
     engine = await world.start(await world.stand_ins(WAITS))
+    pipe.line()
     (tmp_path / "link").symlink_to(world.state_dir)
     other = Processes(HOST, ("unused",), tmp_path / "link", clock)
     await other.open(world.told.put_nowait)
@@ -605,9 +611,10 @@ async def test_a_state_directory_is_the_same_by_another_way(world: World, tmp_pa
     await other.close()
 
 
-async def test_engines_go_on_when_we_close(world: World) -> None:
+async def test_engines_go_on_when_we_close(world: World, pipe: Pipe) -> None:
     runtime = await world.stand_ins(WAITS)
     engine = await world.start(runtime)
+    pipe.line()
     await runtime.close()
     assert engine.is_running()
     assert (await (await world.runtime()).list()).found == (engine.found,)
@@ -642,14 +649,16 @@ def open_files() -> list[str]:
     return sorted(file for file in files if not file.startswith("/proc"))
 
 
-async def test_no_descriptor_stays(world: World) -> None:
+async def test_no_descriptor_stays(world: World, pipe: Pipe) -> None:
     async def cycle() -> None:
         runtime = await world.stand_ins(WAITS)
         engine = await world.start(runtime)
+        pipe.line()
         await runtime.list()
         engine.signal(signal.SIGKILL)
         await world.hear()
         kept = await world.start(runtime)
+        pipe.line()
         await runtime.close()
         other = await world.runtime()
         await other.list()
