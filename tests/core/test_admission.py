@@ -7,7 +7,7 @@ from acekeeper.core.actions import Code, Grant, Start, Stop
 from acekeeper.core.facts import AnswerDelivered, AnswerLost, EngineSilent, EngineStartFailed
 from acekeeper.core.model import Phase
 
-from .world import World, pool, rules, slot, started
+from .world import RULES, World, pool, rules, slot, started
 
 NONE_KEPT = rules(min_replicas=0)
 KEPT_AS_IT_IS = rules(min_replicas=0, auto_delete=False)
@@ -21,6 +21,14 @@ def test_a_starting_engine_nobody_claims_goes_before_a_free_one() -> None:
     assert world.state.is_free(world.engine(0), world.rules)
     world.request("r")
     assert world.taken[-1] == Grant("r", slot(1))
+
+
+def test_of_two_starting_engines_the_older_one_goes_first() -> None:
+    world = World(rules(min_replicas=2))
+    world.connect()
+    world.run(3)
+    world.request("r")
+    assert Grant("r", slot(0)) in world.taken
 
 
 def test_then_the_one_that_was_free_longest() -> None:
@@ -297,6 +305,30 @@ def test_at_the_cap_an_engine_that_has_nearly_rested_is_waited_for() -> None:
     world.run(3)
     assert world.given("b").slot == slot(0)
     assert world.answered_at["b"] == 20 + 60
+
+
+def test_a_place_somebody_waits_for_is_not_left_for_the_next() -> None:
+    world = World(rules(max_replicas=2, min_replicas=0, min_provision_interval=1))
+    world.connect()
+    for name in "abc":
+        world.request(name)
+    assert world.refused("c").code is Code.MAX_CAPACITY
+    world.run(3)
+    assert world.given("b").slot == slot(1)
+
+
+def test_an_answer_on_its_way_does_not_shield_the_next_request_from_a_death() -> None:
+    world = World(rules(min_replicas=0, ports=RULES.ports._replace(last=19000)))
+    world.deliver = False
+    world.connect()
+    world.request("a")
+    world.run(3)
+    world.die(slot(0))
+    world.request("b")
+    world.run(1)
+    world.die(slot(0))
+    world.run(1.6)
+    assert world.given("b").start != world.given("a").start
 
 
 def test_busy_slots_are_waited_for_with_an_honest_eta() -> None:

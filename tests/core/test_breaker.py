@@ -166,6 +166,12 @@ def test_the_failure_that_opens_it_stops_a_start_of_the_same_moment() -> None:
     assert world.refused("r").code is Code.CIRCUIT_BREAKER
 
 
+def test_an_engine_that_settles_while_it_is_open_does_not_unsay_the_failures() -> None:
+    world = failing()
+    opened = world.state.breaker
+    assert breaker.settled(opened) == opened
+
+
 def test_it_is_restored_by_wall_clock() -> None:
     before = Now(WALL, 77.0)
     now = Now(WALL + 40, MONO)

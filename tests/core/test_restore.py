@@ -3,7 +3,7 @@ from dataclasses import replace
 
 from acekeeper.core.actions import Stop
 from acekeeper.core.facts import EnginesSurveyed, Found, RuntimeConnected, RuntimeLost
-from acekeeper.core.model import Claim, Drain, EarlyEnd, Engine, Health, Now, Phase, State
+from acekeeper.core.model import Breaker, Claim, Drain, EarlyEnd, Engine, Health, Now, Phase, State
 from acekeeper.core.restore import restore
 
 from .world import MONO, WALL, World, pool, rules, slot
@@ -157,6 +157,18 @@ def test_nor_one_that_became_ready_while_the_runtime_was_lost() -> None:
     world.tell(RuntimeConnected())
     world.run(1)
     assert world.listed() == [0]
+
+
+def test_an_engine_that_outlives_its_first_seconds_after_the_restart_ends_the_row() -> None:
+    world = World(STILL)
+    world.connect()
+    world.request("r")
+    world.run(8)
+    world.state.put_breaker(Breaker(2))
+    other = again(world)
+    other.connect(other.running())
+    other.run(10)
+    assert other.state.breaker.failures == 0
 
 
 def test_early_ends_are_remembered() -> None:

@@ -94,6 +94,13 @@ def test_an_engine_handed_out_lately_is_not_drained_for_being_idle() -> None:
     assert world.engine(0).drain is not None
 
 
+def test_with_room_for_two_an_engine_that_plays_is_not_taken_away() -> None:
+    world = pool(2, rules(max_streams_per_engine=2, min_replicas=0))
+    world.play(slot(0))
+    world.run(100)
+    assert world.listed() == [0]
+
+
 def test_a_drained_engine_is_off_the_list_for_half_a_minute_then_stopped() -> None:
     world = pool(1, STILL)
     drain(world, 0)

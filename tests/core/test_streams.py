@@ -1,6 +1,6 @@
 import pytest
 
-from acekeeper.core.facts import StreamEnded, StreamsAsked, TimePassed
+from acekeeper.core.facts import Found, StreamEnded, StreamsAsked, TimePassed
 from acekeeper.core.model import KeyType
 from acekeeper.core.streams import end_target
 
@@ -154,7 +154,8 @@ def test_an_event_for_a_start_without_a_name_speaks_of_the_one_before() -> None:
     world.tell(started("s", slot(0)))
     assert world.state.playing == {}
     world.run(1)
-    world.list_engines(())
+    world.list_engines([*world.running(), Found(slot(5), "found", "id")])
+    assert list(world.state.engines) == [slot(0), slot(5)]
     assert list(world.state.elsewhere) == ["s"]
 
 
@@ -211,6 +212,16 @@ def test_ended_streams_are_kept_up_to_a_number_and_still_remembered() -> None:
     world.run(3600)
     world.tell(TimePassed())
     assert world.state.early_ends == {}
+
+
+def test_an_old_end_is_not_remembered_behind_a_young_one() -> None:
+    world = pool(1, rules(min_replicas=0, auto_delete=False, keep_ended=0))
+    world.play(slot(0))
+    world.leave("s")
+    world.run(3600)
+    world.leave("young")
+    world.tell(TimePassed())
+    assert list(world.state.early_ends) == ["young"]
 
 
 def test_an_ended_stream_older_than_an_hour_is_forgotten_whole() -> None:

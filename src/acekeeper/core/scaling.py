@@ -22,7 +22,7 @@ def ready_or_coming(state: State, rules: Rules) -> int:
 
 def scale(state: State, rules: Rules, now: Now) -> Iterator[Start | Drain | float]:
     """One step up or down. Nothing is scaled before every engine was asked once."""
-    if not (state.connected and state.listed and state.surveyed):
+    if not (state.connected and state.surveyed):
         return
     spare = ready_or_coming(state, rules) - rules.min_replicas
     if spare < 0:
