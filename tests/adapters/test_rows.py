@@ -164,6 +164,11 @@ def test_the_rest(
     assert kept["boot"] == ("boot", boot)
 
 
+def test_a_claim_nobody_knows_the_length_of_is_over() -> None:
+    engine = Engine(slot=Slot("h", 1), start="s", asked=NOW, claim=Claim("r", NOW))
+    assert read_engine(engine_row(engine), NOW).claim is None
+
+
 def test_a_claim_lasts_no_longer_because_the_clock_was_set_back() -> None:
     handed = Now(1000.0, 50.0)
     claim = Claim("r", handed.after(60))

@@ -281,7 +281,7 @@ async def test_close_writes_what_is_queued_and_empties_the_log(path: Path) -> No
 async def test_changes_that_cannot_be_written_do_not_end_the_writer(path: Path) -> None:
     troubles = Troubles()
     async with running(path, on_trouble=troubles) as store:
-        with pytest.raises(StoreFailed):
+        with pytest.raises(StoreFailed, match="does not fit"):
             await store.write(Changes(happened=[Happening("odd", data={"x": {(1, 2): 3}})]))
         await troubles.over()
         await store.write(started("s"))

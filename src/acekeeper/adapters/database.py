@@ -109,15 +109,17 @@ def is_corrupt(error: Exception) -> bool:
 
 
 def failure(error: Exception, path: Path) -> StoreFailed:
+    if not isinstance(error, sqlite3.Error | OSError):
+        return StoreFailed(f"a change does not fit the database ({error!r})", "Report this defect")
     what, hint = _MEANING.get(_code(error), ("the database cannot be used", f"Look at {path}"))
     return StoreFailed(f"{what} ({error})", hint.format(path=path, directory=path.parent))
 
 
 def _code(error: Exception) -> int:
     """SQLite's primary result code; errors of the file system have the nearest one of them."""
-    if isinstance(error, sqlite3.Error):
-        return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    return sqlite3.SQLITE_CANTOPEN if isinstance(error, OSError) else sqlite3.SQLITE_ERROR
+    if isinstance(error, OSError):
+        return sqlite3.SQLITE_CANTOPEN
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
 
 
 _MEANING = {
