@@ -178,6 +178,19 @@ async def world(tmp_path: Path, pipe: Pipe) -> AsyncIterator[World]:
     world.end()
 
 
+def files_of(pid: int) -> dict[int, str]:
+    files: dict[int, str] = {}
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            files[int(fd.name)] = str(fd.readlink())
+    return files
+
+
+def own_files() -> list[str]:
+    """But for /proc, which a thread may still be reading."""
+    return sorted(f for f in files_of(os.getpid()).values() if not f.startswith("/proc"))
+
+
 def is_over(process: Process) -> bool:
     with proc.holding([process]) as pidfds:
         return all(proc.ended(pidfd, LIMIT_S) for pidfd in pidfds)
@@ -373,8 +386,10 @@ async def test_another_start_is_never_signalled(world: World, pipe: Pipe) -> Non
 async def test_a_number_used_again_is_not_the_same_process(world: World) -> None:
     engine = await world.start(await world.stand_ins(WAITS))
     earlier = engine.process._replace(started=engine.process.started - 1)
+    before = own_files()
     with proc.holding([engine.process, earlier]) as pidfds:
         assert len(pidfds) == 1
+    assert own_files() == before
 
 
 async def test_a_process_that_cannot_be_signalled_is_told(
@@ -493,8 +508,9 @@ async def test_an_engine_inherits_nothing_of_ours_it_should_not(
     assert b"LD_LIBRARY_PATH=/engine/lib" in environment
     assert not [assignment for assignment in environment if assignment.endswith(b"=ours")]
     log = world.state_dir / "logs" / f"engine-{engine.slot.port}.log"
-    files = {int(fd.name): str(fd.readlink()) for fd in (child / "fd").iterdir()}
-    files = {fd: file for fd, file in files.items() if file != str(pipe.path)}
+    files = {
+        fd: file for fd, file in files_of(engine.process.pid).items() if file != str(pipe.path)
+    }
     assert files == {0: "/dev/null", 1: str(log), 2: str(log)}
     assert (child / "cwd").readlink() == world.state_dir
     assert "Umask:\t0077" in (child / "status").read_text()
@@ -548,7 +564,8 @@ async def orphan(world: World, code: str = WAITS) -> tuple[Ports, int]:
     command = (*PYTHON, code, str(world.pipe.path))
     numbers = ",".join(map(str, ports))
     acekeeper = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", KILLED_ACEKEEPER, str(world.state_dir), numbers, *command
+        *(sys.executable, "-c", KILLED_ACEKEEPER, str(world.state_dir), numbers, *command),
+        stdin=asyncio.subprocess.PIPE,
     )
     assert await acekeeper.wait() == -signal.SIGKILL
     return ports, int(world.pipe.line().split()[1])
@@ -565,7 +582,9 @@ async def test_an_engine_that_outlives_acekeeper_is_found(world: World) -> None:
     (again,) = (await (await world.runtime()).list()).found
     assert again == found  # each run gives it the same names
 
-    engine_of(found, ports).signal(signal.SIGKILL)
+    engine = engine_of(found, ports)
+    assert files_of(engine.process.pid)[0] == os.devnull  # acekeeper's was a pipe
+    engine.signal(signal.SIGKILL)
     for _ in world.opened:
         assert await world.hear() == EngineDied(found.slot, found.start, "gone")
 
@@ -584,6 +603,18 @@ async def test_of_two_sessions_of_an_engine_the_elder_is_it(world: World) -> Non
     ports, younger = await orphan(world, SCRIPT % f"os.setsid(); {CHILD}")
     (found,) = (await (await world.runtime()).list()).found
     assert engine_of(found, ports).process.pid != younger
+
+
+async def test_what_a_script_left_behind_is_no_engine(world: World) -> None:
+    ports, _ = await orphan(world, SCRIPT % CHILD)
+    earlier = await world.runtime()
+    (found,) = (await earlier.list()).found
+    await earlier.close()
+    script = engine_of(found, ports)
+    with proc.holding([script.process]) as (pidfd,):
+        proc.send(pidfd, signal.SIGKILL)
+        assert proc.ended(pidfd, LIMIT_S)
+    assert (await (await world.runtime()).list()).found == ()
 
 
 async def test_engines_of_another_state_directory_are_not_ours(
@@ -640,15 +671,6 @@ async def test_a_world_that_cannot_be_seen_is_not_an_empty_one(
             await runtime.list()
 
 
-def open_files() -> list[str]:
-    """But for /proc, which a thread may still be reading."""
-    files = []
-    for fd in Path("/proc/self/fd").iterdir():
-        with suppress(FileNotFoundError):
-            files.append(str(fd.readlink()))
-    return sorted(file for file in files if not file.startswith("/proc"))
-
-
 async def test_no_descriptor_stays(world: World, pipe: Pipe) -> None:
     async def cycle() -> None:
         runtime = await world.stand_ins(WAITS)
@@ -667,9 +689,9 @@ async def test_no_descriptor_stays(world: World, pipe: Pipe) -> None:
         await other.close()
 
     await cycle()
-    before = open_files()
+    before = own_files()
     await cycle()
-    assert open_files() == before
+    assert own_files() == before
 
 
 async def test_stop_all_ends_every_engine_and_says_how_many(world: World, pipe: Pipe) -> None:
