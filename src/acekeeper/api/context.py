@@ -1,0 +1,55 @@
+"""What the handlers work with, put together once by the wiring."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from litestar import Request
+from litestar.response.base import ASGIResponse
+
+from acekeeper.api.views import Views
+from acekeeper.core.model import Now, Rules, State
+from acekeeper.metrics import Metrics
+from acekeeper.usecases.loop import Loop
+from acekeeper.usecases.sweep import Sweeps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    max_body_bytes: int
+    max_batch_events: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    loop: Loop
+    sweeps: Sweeps
+    views: Views
+    metrics: Metrics
+    limits: Limits
+    target_image: str | None
+    degraded: Callable[[], list[str]]
+
+    @property
+    def state(self) -> State:
+        return self.loop.state
+
+    @property
+    def rules(self) -> Rules:
+        return self.loop.rules
+
+    def clock(self) -> Now:
+        return self.loop.clock()
+
+    @staticmethod
+    def of(request: Request[Any, Any, Any]) -> "Context":
+        context: Context = request.app.state["context"]
+        return context
+
+
+def json_answer(
+    body: bytes, headers: Mapping[str, str] | None = None, status: int = 200
+) -> ASGIResponse:
+    return ASGIResponse(
+        body, status_code=status, headers=dict(headers or {}), media_type="application/json"
+    )

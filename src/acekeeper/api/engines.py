@@ -1,0 +1,51 @@
+"""/engines: what a client chooses from."""
+
+from typing import Any, Literal
+
+import msgspec
+from litestar import Request, get
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath, FromQuery
+from litestar.response.base import ASGIResponse
+
+from acekeeper.api.context import Context, json_answer
+
+READ = {"access": "read"}
+
+
+@get("/engines", opt=READ)
+async def list_engines(
+    request: Request[Any, Any, Any], include: FromQuery[Literal["all"] | None] = None
+) -> ASGIResponse:
+    context = Context.of(request)
+    if include == "all":
+        return json_answer(context.views.all_engines())
+    body, etag = context.views.engines()
+    headers = {"ETag": etag, "Cache-Control": "max-age=5"}
+    if _matches(request.headers.get("if-none-match"), etag):
+        return ASGIResponse(b"", status_code=304, headers=headers)
+    return json_answer(body, headers)
+
+
+def _matches(condition: str | None, etag: str) -> bool:
+    """Weak comparison (RFC 9110 13.1.2): `*`, or any of a list."""
+    if condition is None:
+        return False
+    if condition.strip() == "*":
+        return True
+    return any(given.strip().removeprefix("W/") == etag for given in condition.split(","))
+
+
+@get("/engines/health-score", opt=READ)
+async def health_scores(request: Request[Any, Any, Any]) -> ASGIResponse:
+    context = Context.of(request)
+    return json_answer(msgspec.json.encode(context.views.scores(context.clock())))
+
+
+@get("/engines/{container_id:str}", opt=READ)
+async def get_engine(request: Request[Any, Any, Any], container_id: FromPath[str]) -> ASGIResponse:
+    context = Context.of(request)
+    engine = context.state.find(container_id)
+    if engine is None:
+        raise NotFoundException(f"no engine has the container id {container_id[:80]}")
+    return json_answer(context.views.engine_with_streams(engine))

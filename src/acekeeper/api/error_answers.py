@@ -1,0 +1,36 @@
+"""Every error answer, in one table: `{"detail": …}` whatever went wrong."""
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from loguru import logger
+
+from acekeeper.errors import AcekeeperError, RuntimeUnavailable, StoreFailed
+
+_OURS: dict[type[AcekeeperError], int] = {StoreFailed: 503, RuntimeUnavailable: 503}
+_RETRY_AFTER = {"Retry-After": "2"}
+
+
+def detail(status: int, text: str, headers: dict[str, str] | None = None) -> Response[bytes]:
+    return Response(
+        msgspec.json.encode({"detail": text}),
+        status_code=status,
+        headers=headers,
+        media_type="application/json",
+    )
+
+
+def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    match error:
+        case msgspec.ValidationError() | msgspec.DecodeError():
+            return detail(400, str(error))
+        case HTTPException():
+            headers = dict(error.headers or {})
+            return detail(error.status_code, error.detail, headers)
+        case AcekeeperError() if type(error) in _OURS:
+            return detail(_OURS[type(error)], str(error), _RETRY_AFTER)
+        case _:
+            logger.opt(exception=error).error("a request failed", path=request.url.path)
+            return detail(500, "internal error; the log has it under this request's id")

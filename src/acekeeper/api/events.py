@@ -1,0 +1,119 @@
+"""/events: what the client tells of its streams."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+from litestar import Request, post
+from litestar.exceptions import HTTPException
+from litestar.response.base import ASGIResponse
+
+from acekeeper.api import bodies, wire
+from acekeeper.api.context import Context, json_answer
+from acekeeper.core import facts
+from acekeeper.usecases import events
+
+F = TypeVar("F")
+
+_started = msgspec.json.Decoder(wire.StreamStarted)
+_ended = msgspec.json.Decoder(wire.StreamEnded)
+_batch = msgspec.json.Decoder(wire.EventBatch)
+
+
+@post("/events/stream_started", opt={"access": "key"})
+async def stream_started(request: Request[Any, Any, Any]) -> ASGIResponse:
+    fact = _started_fact(await bodies.read(request, _started))
+    stream_id = await events.stream_started(Context.of(request).loop, fact)
+    return json_answer(msgspec.json.encode(wire.Accepted(stream_id)), status=202)
+
+
+@post("/events/stream_ended", opt={"access": "key"})
+async def stream_ended(request: Request[Any, Any, Any]) -> ASGIResponse:
+    fact = _ended_fact(await bodies.read(request, _ended))
+    stream_id = await events.stream_ended(Context.of(request).loop, fact)
+    return json_answer(msgspec.json.encode(wire.Accepted(stream_id)), status=202)
+
+
+@post("/events/batch", opt={"access": "key"})
+async def batch(request: Request[Any, Any, Any]) -> ASGIResponse:
+    context = Context.of(request)
+    body = await bodies.read(request, _batch)
+    most = context.limits.max_batch_events
+    if len(body.started) + len(body.ended) > most:
+        raise HTTPException(status_code=413, detail=f"at most {most} events in one batch")
+    started = [_or_error(_decode_started, raw) for raw in body.started]
+    ended = [_or_error(_decode_ended, raw) for raw in body.ended]
+    starts, ends = await events.batch(
+        context.loop,
+        [fact for fact in started if not isinstance(fact, str)],
+        [fact for fact in ended if not isinstance(fact, str)],
+    )
+    answer = {"started": _results(started, starts), "ended": _results(ended, ends)}
+    return json_answer(msgspec.json.encode(answer))
+
+
+def _decode_started(raw: msgspec.Raw) -> facts.StreamStarted:
+    return _started_fact(_started.decode(raw))
+
+
+def _decode_ended(raw: msgspec.Raw) -> facts.StreamEnded:
+    return _ended_fact(_ended.decode(raw))
+
+
+def _or_error(decode: Callable[[msgspec.Raw], F], raw: msgspec.Raw) -> F | str:
+    try:
+        return decode(raw)
+    except msgspec.DecodeError as error:
+        return str(error)
+
+
+def _results(decoded: Sequence[object], results: Sequence[events.Result]) -> list[wire.Result]:
+    """One result per event, in order: what could not be decoded keeps its own error."""
+    remaining = iter(results)
+    return [
+        wire.Result.failed(fact) if isinstance(fact, str) else _result(next(remaining))
+        for fact in decoded
+    ]
+
+
+def _result(result: events.Result) -> wire.Result:
+    if result.error:
+        return wire.Result.failed(result.error)
+    return wire.Result(success=True, stream_id=result.stream_id)
+
+
+def _started_fact(event: wire.StreamStarted) -> facts.StreamStarted:
+    told = (_host(event.engine.host), event.engine.port)
+    by_url = _address(event.session.stat_url)
+    given = (event.labels or {}).get("stream_id")
+    return facts.StreamStarted(
+        id=given or f"{event.stream.key}|{event.session.playback_session_id}",
+        key_type=event.stream.key_type,
+        key=event.stream.key,
+        session=event.session.playback_session_id,
+        stat_url=event.session.stat_url,
+        command_url=event.session.command_url,
+        is_live=bool(event.session.is_live),
+        addresses=(by_url, told) if by_url else (told,),
+        container_id=event.container_id or "",
+    )
+
+
+def _ended_fact(event: wire.StreamEnded) -> facts.StreamEnded:
+    return facts.StreamEnded(
+        event.stream_id or "", event.container_id or "", event.reason or ""
+    )
+
+
+def _address(url: str) -> tuple[str, int] | None:
+    """The engine builds this URL from the Host header it was asked with."""
+    try:
+        parts = urlsplit(url)
+        return (_host(parts.hostname), parts.port or 80) if parts.hostname else None
+    except ValueError as error:
+        raise msgspec.ValidationError(f"{error} - at `$.session.stat_url`") from error
+
+
+def _host(name: str) -> str:
+    return name.strip("[]").rstrip(".").lower()

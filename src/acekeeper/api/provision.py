@@ -1,0 +1,133 @@
+"""/provision: a client asks for an engine of its own."""
+
+import asyncio
+from asyncio import Task
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from litestar import Request, post
+from litestar.exceptions import ClientException
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Scope, Send
+
+from acekeeper.api import bodies, wire
+from acekeeper.api.context import Context, json_answer
+from acekeeper.core.actions import Code, Refusal
+from acekeeper.core.model import Engine
+from acekeeper.log import request_id_var
+from acekeeper.usecases.loop import Loop
+from acekeeper.usecases.provision import delivered, lost, provision
+
+_decoder = msgspec.json.Decoder(wire.ProvisionRequest)
+_RETRY_AFTER_UNKNOWN = 30  # seconds, where nobody can tell: a client's own polling interval
+_ERRORS = {
+    Code.CIRCUIT_BREAKER: "Circuit breaker is open",
+    Code.MAX_CAPACITY: "Maximum capacity reached",
+    Code.GENERAL_ERROR: "No engine could be provided",
+}
+
+
+@post("/provision/acestream", opt={"access": "key"})
+async def provision_acestream(request: Request[Any, Any, Any]) -> ASGIResponse:
+    return await _provision(request, _acestream)
+
+
+@post("/provision", opt={"access": "key"})
+async def provision_container(request: Request[Any, Any, Any]) -> ASGIResponse:
+    return await _provision(request, _container)
+
+
+async def _provision(
+    request: Request[Any, Any, Any], shape: Callable[[Context, Engine], object]
+) -> ASGIResponse:
+    context = Context.of(request)
+    body = await bodies.read_or_default(request, _decoder, wire.ProvisionRequest())
+    _check(body, context.target_image)
+    request_id = request_id_var.get() or ""
+    hung_up = asyncio.create_task(_until_hung_up(request.receive))
+    work = asyncio.create_task(
+        provision(context.loop, request_id, body.host_port, body.labels or {})
+    )
+    await asyncio.wait({work, hung_up}, return_when=asyncio.FIRST_COMPLETED)
+    if not work.done():
+        work.cancel()
+        return json_answer(b"", status=503)  # nobody is there to read it
+    outcome = work.result()
+    if isinstance(outcome, Engine):
+        answer = msgspec.json.encode(shape(context, outcome))
+        return _ClaimAnswer(answer, context.loop, request_id, hung_up)
+    hung_up.cancel()
+    return _refused(outcome)
+
+
+class _ClaimAnswer(ASGIResponse):
+    """A claim belongs to an answer that was delivered."""
+
+    def __init__(self, body: bytes, loop: Loop, request_id: str, hung_up: Task[None]) -> None:
+        super().__init__(body, status_code=200, media_type="application/json")
+        self._loop = loop
+        self._request_id = request_id
+        self._hung_up = hung_up
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            # Sending to a caller that left raises nothing: look before the last byte goes.
+            await asyncio.sleep(0)
+            gone = self._hung_up.done()
+            await super().__call__(scope, receive, send)
+        except BaseException:
+            lost(self._loop, self._request_id)
+            raise
+        finally:
+            self._hung_up.cancel()
+        (lost if gone else delivered)(self._loop, self._request_id)
+
+
+async def _until_hung_up(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _check(body: wire.ProvisionRequest, target_image: str | None) -> None:
+    if body.image not in (None, "", target_image):
+        raise ClientException(f"image: only the configured one is run here ({target_image})")
+    if body.env:
+        raise ClientException("env: must be empty, an engine's flags are the operator's")
+
+
+def _acestream(context: Context, engine: Engine) -> wire.Provisioned:
+    ports = context.rules.ports.ports(engine.slot.port)
+    return wire.Provisioned(
+        container_id=engine.container_id,
+        container_name=engine.slot.container_name,
+        host_http_port=ports.http,
+        container_http_port=ports.http,
+        container_https_port=ports.https,
+    )
+
+
+def _container(_: Context, engine: Engine) -> dict[str, str]:
+    return {
+        "container_id": engine.container_id,
+        "container_name": engine.slot.container_name,
+    }
+
+
+def refusal_detail(refusal: Refusal) -> wire.Refused:
+    return wire.Refused(
+        error=_ERRORS[refusal.code],
+        code=refusal.code.value,
+        message=refusal.message,
+        recovery_eta_seconds=refusal.eta,
+        can_retry=not refusal.conflict,
+        should_wait=refusal.should_wait,
+    )
+
+
+def _refused(refusal: Refusal) -> ASGIResponse:
+    body = msgspec.json.encode({"detail": refusal_detail(refusal)})
+    if refusal.conflict:
+        return json_answer(body, status=409)
+    headers = {"Retry-After": str(refusal.eta or _RETRY_AFTER_UNKNOWN)}
+    return json_answer(body, headers, status=503)

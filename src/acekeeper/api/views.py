@@ -1,0 +1,172 @@
+"""What readers see, encoded on the first read after a change."""
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from itertools import islice
+
+import msgspec
+
+from acekeeper.api import wire
+from acekeeper.core.model import Engine, Now, Rules, State, Stream
+from acekeeper.core.score import health_score
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Views:
+    """Reads the state, never changes it."""
+
+    def __init__(self, state: State, rules: Rules) -> None:
+        self._state = state
+        self._rules = rules
+        self._engines: dict[str, tuple[Engine, tuple[str, ...], bytes]] = {}
+        self._streams: dict[str, tuple[Stream, bytes]] = {}
+        self._list: tuple[int, bytes, str] = (-1, b"", "")
+
+    def engines(self) -> tuple[bytes, str]:
+        """The engines a client may use, and the ETag of that list."""
+        revision, body, etag = self._list
+        if revision != self._state.revision:
+            body = self._array(e for e in self._state.engines.values() if e.listed)
+            etag = f'"{blake2b(body, digest_size=12).hexdigest()}"'
+            self._list = (self._state.revision, body, etag)
+        return body, etag
+
+    def all_engines(self) -> bytes:
+        return self._array(self._state.engines.values())
+
+    def engine(self, engine: Engine) -> bytes:
+        streams = tuple(self._state.playing.get(engine.slot, ()))
+        name = engine.slot.container_name
+        known = self._engines.get(name)
+        if known is not None and known[0] is engine and known[1] == streams:
+            return known[2]
+        body = _encode(_engine(engine, streams))
+        self._engines[name] = (engine, streams, body)
+        return body
+
+    def engine_with_streams(self, engine: Engine) -> bytes:
+        streams = self._state.started_on(engine.slot)
+        return b'{"engine":%b,"streams":%b}' % (
+            self.engine(engine),
+            _join(self.stream(s) for s in streams),
+        )
+
+    def _array(self, engines: Iterable[Engine]) -> bytes:
+        if len(self._engines) > 2 * len(self._state.engines) + 16:
+            self._engines.clear()
+        return _join(self.engine(e) for e in engines)
+
+    def streams(
+        self, status: str | None, container_id: str | None, limit: int, now: Now
+    ) -> bytes:
+        """Every started one, and the newest `limit` ended ones."""
+        if container_id is not None and status == "started":
+            return self._started_on(container_id, now)
+        found: list[Stream] = []
+        if status != "ended":
+            found += (s for s in self._state.streams.values() if s.ended is None)
+        if status != "started":
+            newest = (self._state.streams[i] for i in reversed(self._state.ended))
+            if container_id is not None:
+                newest = (s for s in newest if s.container_id == container_id)
+            found += islice(newest, limit)
+        if container_id is not None:
+            found = [s for s in found if s.container_id == container_id]
+        return _join(map(self.stream, found))
+
+    def _started_on(self, container_id: str, now: Now) -> bytes:
+        """The client's own capacity question: a claim answers it until its stream starts."""
+        engine = self._state.find(container_id)
+        if engine is None:
+            return b"[]"
+        parts = [self.stream(s) for s in self._state.started_on(engine.slot)]
+        claim = engine.claim
+        if claim is not None and (claim.until is None or claim.until.mono > now.mono):
+            parts.append(_encode(_placeholder(engine, claim.request)))
+        return _join(parts)
+
+    def stream(self, stream: Stream) -> bytes:
+        if stream.ended is not None:
+            self._streams.pop(stream.id, None)
+            return _encode(_stream(stream))
+        known = self._streams.get(stream.id)
+        if known is not None and known[0] is stream:
+            return known[1]
+        body = _encode(_stream(stream))
+        self._streams[stream.id] = (stream, body)
+        return body
+
+    def scores(self, now: Now) -> list[wire.EngineScore]:
+        scores = [
+            wire.EngineScore(
+                container_id=e.container_id,
+                host=e.slot.host,
+                port=e.slot.port,
+                health_score=health_score(e, len(self._state.playing.get(e.slot, ())), now),
+                stream_count=len(self._state.playing.get(e.slot, ())),
+                health_status=e.health.value,
+            )
+            for e in self._state.engines.values()
+            if e.container_id
+        ]
+        return sorted(scores, key=lambda s: s.health_score, reverse=True)
+
+
+def _join(parts: Iterable[bytes]) -> bytes:
+    return b"[%b]" % b",".join(parts)
+
+
+def _engine(engine: Engine, streams: tuple[str, ...]) -> wire.Engine:
+    seen = engine.seen or engine.asked
+    draining = engine.drain is not None and engine.phase.value == "running"
+    return wire.Engine(
+        container_id=engine.container_id,
+        container_name=engine.slot.container_name,
+        host=engine.slot.host,
+        port=engine.slot.port,
+        labels=dict(engine.labels),
+        forwarded=False,
+        first_seen=wire.moment(engine.asked.wall),
+        last_seen=wire.moment(seen.wall),
+        health_status=engine.health.value,
+        last_health_check=wire.moment_or_none(engine.checked and engine.checked.wall),
+        last_stream_usage=wire.moment_or_none(engine.used and engine.used.wall),
+        last_cache_cleanup=None,
+        cache_size_bytes=None,
+        streams=list(streams),
+        phase="draining" if draining else engine.phase.value,
+    )
+
+
+def _stream(stream: Stream) -> wire.Stream:
+    return wire.Stream(
+        id=stream.id,
+        key_type=stream.key_type.value,
+        key=stream.key,
+        container_id=stream.container_id,
+        playback_session_id=stream.session,
+        stat_url=stream.stat_url,
+        command_url=stream.command_url,
+        is_live=stream.is_live,
+        started_at=wire.moment(stream.started.wall),
+        ended_at=wire.moment_or_none(stream.ended and stream.ended.wall),
+        status="started" if stream.ended is None else "ended",
+        reason=stream.reason or None,
+    )
+
+
+def _placeholder(engine: Engine, request: str) -> wire.Stream:
+    return wire.Stream(
+        id=f"claim|{request}",
+        key_type="infohash",
+        key="",
+        container_id=engine.container_id,
+        playback_session_id="",
+        stat_url="",
+        command_url="",
+        is_live=False,
+        started_at=wire.moment((engine.handed or engine.asked).wall),
+        ended_at=None,
+        status="started",
+    )
