@@ -4,7 +4,14 @@ BIN := .venv/bin
 
 .PHONY: run stop test lint lock
 
+# Inside the checkout, so that two checkouts never share or adopt each other's engines.
+run stop: export STATE_DIR ?= $(CURDIR)/.state
+
 run: .venv/ready
+	@$(BIN)/acekeeper serve
+
+stop: .venv/ready
+	@$(BIN)/acekeeper stop
 
 test: .venv/ready
 	$(BIN)/pytest
@@ -14,10 +21,13 @@ lint: .venv/ready
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-.venv/ready: requirements-dev.lock pyproject.toml
+.venv/ready: .venv/locked pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+.venv/locked: requirements-dev.lock
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
 # Needs uv; the locks are what every install here and on hosts is checked against.

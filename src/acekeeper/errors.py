@@ -6,7 +6,8 @@ AcekeeperError
 ├── RuntimeUnavailable  whoever runs the engines (systemd, say) cannot be reached
 ├── EngineFailed        an engine could not be started or stopped
 │   └── PortTaken       because somebody else holds one of its ports
-└── EngineSilent        an engine did not answer, or answered what no engine answers
+├── EngineSilent        an engine did not answer, or answered what no engine answers
+└── CallFailed          our own command could not reach the service, or was refused
 """
 
 
@@ -43,4 +44,8 @@ class PortTaken(EngineFailed):
 
 
 class EngineSilent(AcekeeperError):
+    pass
+
+
+class CallFailed(AcekeeperError):
     pass

@@ -13,32 +13,53 @@ from acekeeper.errors import BadSetting
 def hold(state_dir: Path) -> Iterator[None]:
     """BadSetting when another process holds it. The kernel releases it with the process, however
     that ends."""
-    lock = _open(state_dir)
-    if lock is None:
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(_file(state_dir), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError:  # nobody can keep anything there, so there is nothing to guard
         yield
         return
     try:
-        _take(lock, state_dir)
+        if not _take(lock):
+            raise BadSetting(
+                f"another acekeeper is running on STATE_DIR {state_dir}",
+                "Stop it, or give this one a STATE_DIR of its own",
+            )
+        os.ftruncate(lock, 0)
+        os.write(lock, str(os.getpid()).encode())
         yield
     finally:
         os.close(lock)
 
 
-def _open(state_dir: Path) -> int | None:
-    """None where no file can be made: nobody can keep anything there, so there is nothing to
-    guard."""
+def holder(state_dir: Path) -> int | None:
+    """A pidfd of the acekeeper that holds this directory, if one does."""
     try:
-        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return os.open(state_dir / "lock", os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o600)
-    except OSError:
+        lock = os.open(_file(state_dir), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
         return None
+    try:
+        if _take(lock):
+            return None
+        pidfd = os.pidfd_open(int(os.read(lock, 20)))
+        # Held still: so whoever wrote the number lives, and had it when the pidfd was opened.
+        if not _take(lock):
+            return pidfd
+        os.close(pidfd)
+    except (ValueError, ProcessLookupError):  # it ends, or begins, this very moment
+        pass
+    finally:
+        os.close(lock)
+    return None
 
 
-def _take(lock: int, state_dir: Path) -> None:
+def _file(state_dir: Path) -> Path:
+    return state_dir / "lock"
+
+
+def _take(lock: int) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise BadSetting(
-            f"another acekeeper is running on STATE_DIR {state_dir}",
-            "Stop it, or give this one a STATE_DIR of its own",
-        ) from None
+        return False
+    return True

@@ -34,7 +34,7 @@ class Access:
                 headers={"WWW-Authenticate": "Bearer"},
             )
         given = token.strip().encode()
-        if not any([compare_digest(given, key) for key in self._keys]):
+        if not any(compare_digest(given, key) for key in self._keys):
             raise PermissionDeniedException("this API key is not valid")
 
     def _refuse_foreign_names(self, request: Request[Any, Any, Any]) -> None:

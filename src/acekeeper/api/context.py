@@ -51,5 +51,5 @@ def json_answer(
     body: bytes, headers: Mapping[str, str] | None = None, status: int = 200
 ) -> ASGIResponse:
     return ASGIResponse(
-        body, status_code=status, headers=dict(headers or {}), media_type="application/json"
+        body=body, status_code=status, headers=dict(headers or {}), media_type="application/json"
     )

@@ -23,7 +23,7 @@ async def list_engines(
     body, etag = context.views.engines()
     headers = {"ETag": etag, "Cache-Control": "max-age=5"}
     if _matches(request.headers.get("if-none-match"), etag):
-        return ASGIResponse(b"", status_code=304, headers=headers)
+        return ASGIResponse(status_code=304, headers=headers)
     return json_answer(body, headers)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 from litestar import Request, Response
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, ValidationException
 from loguru import logger
 
 from acekeeper.errors import AcekeeperError, RuntimeUnavailable, StoreFailed
@@ -26,6 +26,8 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
     match error:
         case msgspec.ValidationError() | msgspec.DecodeError():
             return detail(400, str(error))
+        case ValidationException(extra=[{"key": key, "message": message}, *_]):
+            return detail(400, f"{key}: {message}")
         case HTTPException():
             headers = dict(error.headers or {})
             return detail(error.status_code, error.detail, headers)

@@ -101,9 +101,7 @@ def _started_fact(event: wire.StreamStarted) -> facts.StreamStarted:
 
 
 def _ended_fact(event: wire.StreamEnded) -> facts.StreamEnded:
-    return facts.StreamEnded(
-        event.stream_id or "", event.container_id or "", event.reason or ""
-    )
+    return facts.StreamEnded(event.stream_id or "", event.container_id or "", event.reason or "")
 
 
 def _address(url: str) -> tuple[str, int] | None:

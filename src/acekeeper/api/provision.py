@@ -49,9 +49,14 @@ async def _provision(
     work = asyncio.create_task(
         provision(context.loop, request_id, body.host_port, body.labels or {})
     )
-    await asyncio.wait({work, hung_up}, return_when=asyncio.FIRST_COMPLETED)
-    if not work.done():
+    try:
+        await asyncio.wait({work, hung_up}, return_when=asyncio.FIRST_COMPLETED)
+    except BaseException:  # our own time ran out
+        hung_up.cancel()
+        raise
+    finally:
         work.cancel()
+    if not work.done():
         return json_answer(b"", status=503)  # nobody is there to read it
     outcome = work.result()
     if isinstance(outcome, Engine):
@@ -65,7 +70,7 @@ class _ClaimAnswer(ASGIResponse):
     """A claim belongs to an answer that was delivered."""
 
     def __init__(self, body: bytes, loop: Loop, request_id: str, hung_up: Task[None]) -> None:
-        super().__init__(body, status_code=200, media_type="application/json")
+        super().__init__(body=body, status_code=200, media_type="application/json")
         self._loop = loop
         self._request_id = request_id
         self._hung_up = hung_up

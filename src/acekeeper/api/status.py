@@ -7,6 +7,7 @@ from litestar import Request, get
 from litestar.response.base import ASGIResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from acekeeper import __version__
 from acekeeper.api.context import Context, json_answer
 from acekeeper.api.provision import refusal_detail
 from acekeeper.api.wire import moment, moment_or_none
@@ -27,6 +28,7 @@ async def ready(request: Request[Any, Any, Any]) -> ASGIResponse:
         "circuit_state": where.value,
         "timestamp": moment(now.wall),
         "degraded": context.degraded(),
+        "version": __version__,
     }
     return json_answer(msgspec.json.encode(body))
 
@@ -88,6 +90,5 @@ async def orchestrator_status(request: Request[Any, Any, Any]) -> ASGIResponse:
 
 @get("/metrics", opt={"access": "read"})
 async def metrics(request: Request[Any, Any, Any]) -> ASGIResponse:
-    return ASGIResponse(
-        Context.of(request).metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST}
-    )
+    body = Context.of(request).metrics.exposition()
+    return ASGIResponse(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})

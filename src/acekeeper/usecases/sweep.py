@@ -6,14 +6,17 @@ from collections.abc import Callable, Coroutine
 from enum import StrEnum
 from typing import Any
 
+from loguru import logger
+
 from acekeeper.core.facts import (
     EngineAnswered,
     EnginesSurveyed,
+    RuntimeConnected,
     RuntimeLost,
     TimePassed,
 )
 from acekeeper.core.model import Engine, Health, Phase
-from acekeeper.errors import RuntimeUnavailable
+from acekeeper.errors import AcekeeperError, RuntimeUnavailable
 from acekeeper.usecases.loop import Loop
 
 _STREAM_SETTLES_AFTER = 2.0  # an engine may not know a session yet that was just announced
@@ -55,7 +58,10 @@ class Sweeps:
         """The internal ticker, where no systemd timer asks."""
         while True:
             await asyncio.sleep(seconds)
-            await self.run(kind)
+            try:
+                await self.run(kind)
+            except AcekeeperError as error:
+                logger.warning("sweep_failed", kind=kind.value, why=str(error))
 
 
 async def _health(loop: Loop) -> Report:
@@ -103,18 +109,25 @@ def _elsewhere(loop: Loop) -> int:
     return len(state.streams) - len(state.ended) - sum(map(len, state.playing.values()))
 
 
-async def _scale(loop: Loop) -> Report:
-    """Asks the runtime what really runs; the plan does the rest."""
-    before = set(loop.state.engines)
+async def list_engines(loop: Loop) -> int:
+    """Tells what the runtime says is running; how many that are."""
     try:
         listing = await loop.runtime.list()
     except RuntimeUnavailable as error:
         loop.tell(RuntimeLost(str(error)))
         raise
+    loop.tell(RuntimeConnected())
     loop.tell(listing)
+    return len(listing.found)
+
+
+async def _scale(loop: Loop) -> Report:
+    """Asks the runtime what really runs; the plan does the rest."""
+    before = set(loop.state.engines)
+    found = await list_engines(loop)
     state = loop.state
     return {
-        "checked": len(listing.found),
+        "checked": found,
         "adopted": len(set(state.engines) - before),
         "gone": len(before - set(state.engines)),
         "free": sum(state.is_free(e, loop.rules) for e in state.engines.values()),

@@ -1,0 +1,81 @@
+"""What every request and every answer passes, also those that no handler sees."""
+
+import re
+from collections.abc import Callable
+from secrets import token_hex
+from time import perf_counter
+
+from litestar.enums import ScopeType
+from litestar.types import (
+    ASGIApp,
+    HTTPResponseStartEvent,
+    HTTPScope,
+    Message,
+    Receive,
+    Scope,
+    Send,
+)
+from loguru import logger
+
+from acekeeper.api.context import Context
+from acekeeper.core.admission import remaining
+from acekeeper.core.breaker import Circuit, circuit, seconds_left
+from acekeeper.log import request_id_var
+
+_SLASHES = re.compile("/{2,}")
+
+
+class Edge:
+    """`draining`: we are about to leave, so no connection is to be kept."""
+
+    def __init__(self, app: ASGIApp, context: Context, draining: Callable[[], bool]) -> None:
+        self._app = app
+        self._context = context
+        self._draining = draining
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        began = perf_counter()
+        request_id = token_hex(8)
+        request_id_var.set(request_id)
+        # A base URL with a slash at its end gives clients two.
+        scope["path"] = _SLASHES.sub("/", scope["path"])
+        if raw := scope.get("raw_path"):
+            scope["raw_path"] = _SLASHES.sub("/", raw.decode("latin-1")).encode("latin-1")
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._add_headers(message, request_id)
+                self._tell(scope, message["status"], perf_counter() - began)
+            await send(message)
+
+        await self._app(scope, receive, answer)
+
+    def _tell(self, scope: HTTPScope, status: int, seconds: float) -> None:
+        endpoint = scope.get("path_template") or "unmatched"
+        method = scope["method"]
+        self._context.metrics.answered(endpoint, method, status, seconds)
+        if status >= 400:
+            logger.info("request_refused", status=status, method=method, path=scope["path"][:200])
+
+    def _add_headers(self, message: HTTPResponseStartEvent, request_id: str) -> None:
+        state, rules = self._context.state, self._context.rules
+        headers = {
+            "x-request-id": request_id,
+            "x-ratelimit-provisioning-limit": str(rules.max_concurrent_provisions),
+            "x-ratelimit-provisioning-remaining": str(remaining(state, rules)),
+        }
+        if state.breaker.opened is not None:
+            now = self._context.clock()
+            where = circuit(state.breaker, rules, now)
+            if where is not Circuit.CLOSED:
+                headers["x-circuit-state"] = where.value
+                headers["retry-after"] = str(seconds_left(state.breaker, rules, now))
+        if self._draining():
+            headers["connection"] = "close"
+        given = list(message["headers"])
+        names = {name.lower() for name, _ in given}
+        encoded = ((name.encode(), value.encode()) for name, value in headers.items())
+        message["headers"] = [*given, *(pair for pair in encoded if pair[0] not in names)]

@@ -1,0 +1,180 @@
+"""Wiring: settings become adapters, usecases and the API, in the order of start and stop."""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
+
+from loguru import logger
+
+from acekeeper import __version__
+from acekeeper.adapters.engine import EngineClient
+from acekeeper.adapters.processes import Processes
+from acekeeper.adapters.store import Store
+from acekeeper.api.access import Access
+from acekeeper.api.application import application
+from acekeeper.api.context import Context, Limits
+from acekeeper.api.edge import Edge
+from acekeeper.api.views import Views
+from acekeeper.core.model import Happening, Now, Rules
+from acekeeper.core.names import PortPlan
+from acekeeper.core.restore import restore
+from acekeeper.metrics import Metrics
+from acekeeper.server import Server, are_loopback
+from acekeeper.settings import Settings
+from acekeeper.usecases.adoption import Adoption
+from acekeeper.usecases.loop import Loop
+from acekeeper.usecases.sweep import Kind, Sweeps
+
+_ADOPT_WITHIN_S = 1.0  # before serving; nothing slow stands in a viewer's way
+_WARNINGS = frozenset(
+    {
+        "engine_died",
+        "engine_start_failed",
+        "engine_stop_failed",
+        "engine_suspected",
+        "engine_unhealthy",
+        "runtime_lost",
+    }
+)
+
+
+def clock() -> Now:
+    return Now(time.time(), time.monotonic())
+
+
+def rules_of(settings: Settings) -> Rules:
+    name = socket.gethostname().lower()
+    ports = settings.port_range_host
+    return Rules(
+        host=settings.engine_host,
+        local_names=frozenset(
+            {settings.engine_host, "localhost", "127.0.0.1", "::1", name, name.partition(".")[0]}
+        ),
+        ports=PortPlan(
+            ports[0],
+            ports[-1],
+            settings.engine_https_base,
+            settings.engine_p2p_base,
+            settings.engine_api_base,
+        ),
+        min_replicas=settings.min_replicas,
+        max_replicas=settings.max_replicas,
+        max_streams_per_engine=settings.max_streams_per_engine,
+        auto_delete=settings.auto_delete,
+        engine_grace_period=settings.engine_grace_period_s,
+        max_concurrent_provisions=settings.max_concurrent_provisions,
+        min_provision_interval=settings.min_provision_interval_s,
+        provision_timeout=settings.provision_timeout_s,
+        startup_grace=settings.provision_startup_grace_s,
+        breaker_threshold=settings.circuit_breaker_threshold,
+        breaker_timeout=settings.circuit_breaker_timeout_s,
+        health_failure_threshold=settings.health_failure_threshold,
+        unhealthy_grace_period=settings.health_unhealthy_grace_period_s,
+        replacement_cooldown=settings.health_replacement_cooldown_s,
+        unmanaged_stream_ttl=settings.unmanaged_stream_ttl_s,
+    )
+
+
+async def serve(settings: Settings, sockets: Sequence[socket.socket]) -> None:
+    """Until SIGTERM or SIGINT."""
+    async with _service(settings) as context:
+        keys = [key.reveal() for key in (settings.api_key, settings.api_key_previous) if key]
+        app = application(
+            context,
+            Access(keys, are_loopback(sockets)),
+            settings.api_request_timeout_s,
+            settings.api_long_operation_timeout_s,
+        )
+        server = Server(Edge(app, context, lambda: server.should_exit))
+        where = [f"{s.getsockname()[0]}:{s.getsockname()[1]}" for s in sockets]
+        logger.info("serving", version=__version__, addresses=where, runtime=settings.runtime)
+        await server.serve(list(sockets))
+        logger.info("stopping")
+
+
+@asynccontextmanager
+async def _service(settings: Settings) -> AsyncIterator[Context]:
+    rules = rules_of(settings)
+    store = Store(
+        settings.state_dir / "acekeeper.db", settings.retention_days, on_trouble=_store_trouble
+    )
+    async with AsyncExitStack() as stack:
+        started = clock()
+        saved = store.load(started)
+        stack.push_async_callback(store.close)
+        state = restore(
+            rules,
+            started,
+            saved.engines,
+            saved.streams,
+            saved.early_ends,
+            saved.breaker,
+            saved.boot,
+        )
+        engines = EngineClient(clock)
+        stack.push_async_callback(engines.close)
+        runtime = Processes(
+            settings.engine_host, settings.engine_command, settings.state_dir, clock
+        )
+        stack.push_async_callback(runtime.close)
+        metrics = Metrics(state, rules, clock)
+        observe = partial(_observe, metrics)
+        loop = Loop(state, rules, clock, runtime, engines, store, observe)
+        stack.push_async_callback(loop.close)
+        sweeps = Sweeps(loop)
+        adoption = Adoption(loop, sweeps)
+        await adoption.open()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(adoption.listed.wait(), _ADOPT_WITHIN_S)
+        for kind, seconds in {
+            Kind.HEALTH: settings.health_check_interval_s,
+            Kind.STREAMS: settings.monitor_interval_s,
+            Kind.SCALE: settings.autoscale_interval_s,
+        }.items():
+            loop.spawn(sweeps.every(kind, seconds))
+        yield Context(
+            loop=loop,
+            sweeps=sweeps,
+            views=Views(state, rules),
+            metrics=metrics,
+            limits=Limits(
+                max_body_bytes=settings.max_body_bytes,
+                max_batch_events=settings.max_batch_events,
+            ),
+            target_image=settings.target_image,
+            degraded=partial(_degraded, loop, store),
+        )
+
+
+def _degraded(loop: Loop, store: Store) -> list[str]:
+    wrong = []
+    if store.degraded:
+        wrong.append(f"store: {store.degraded}")
+    if not loop.state.connected:
+        wrong.append("runtime: whoever runs the engines cannot be reached")
+    elif not loop.state.listed:
+        wrong.append("runtime: the engines are not listed yet")
+    return wrong
+
+
+def _store_trouble(why: str) -> None:
+    if why:
+        logger.error("store_degraded", why=why)
+    else:
+        logger.info("store_recovered")
+
+
+def _observe(metrics: Metrics, happening: Happening) -> None:
+    metrics.observe(happening)
+    fields: dict[str, object] = {k: v for k, v in happening.data.items() if v is not None}
+    if request := fields.pop("request", None):
+        fields["request_id"] = request
+    if happening.engine is not None:
+        fields["engine"] = happening.engine.container_name
+    if happening.stream:
+        fields["stream"] = happening.stream
+    level = "WARNING" if happening.kind in _WARNINGS else "INFO"
+    logger.bind(**fields).log(level, happening.kind)

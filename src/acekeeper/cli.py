@@ -1,0 +1,134 @@
+"""The `acekeeper` command. Each part imports what it needs when it runs: `sweep` is short-lived
+and gets by with the standard library."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from acekeeper import __version__
+from acekeeper.errors import AcekeeperError, BadSetting
+
+_CONFIG = 78  # EX_CONFIG of sysexits.h: trying again without a change is useless
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["emulator"]:  # its options are the engine's, and not for argparse
+        from acekeeper.emulator import main as emulator
+
+        return emulator(words[1:])
+    arguments = _parser().parse_args(words)
+    run: Callable[[argparse.Namespace], int] = arguments.run
+    try:
+        return run(arguments)
+    except AcekeeperError as error:
+        print(f"acekeeper: {error}", file=sys.stderr)
+        return _CONFIG if isinstance(error, BadSetting) else 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="acekeeper", description="Keeps AceStream engines running and hands them to Acexy."
+    )
+    parser.add_argument("--version", action="version", version=f"acekeeper {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for run, text in (
+        (_serve, "run the service until SIGTERM or Ctrl-C; engines outlive it"),
+        (_status, "show the engines and how all is"),
+        (_stop, "end the service and all its engines (only where RUNTIME is process)"),
+    ):
+        name = run.__name__.removeprefix("_")
+        commands.add_parser(name, help=text, description=text).set_defaults(run=run)
+    text = "ask the service for one pass of a kind, and say what it found and did"
+    sweep = commands.add_parser("sweep", help=text, description=text)
+    sweep.add_argument("kind", choices=["health", "streams", "scale"])
+    sweep.set_defaults(run=_sweep)
+    commands.add_parser(
+        "emulator", help="run one emulated engine; docs/emulator.md has its options"
+    )
+    return parser
+
+
+def _serve(_: argparse.Namespace) -> int:
+    import asyncio
+
+    import uvloop
+
+    from acekeeper import app, log
+    from acekeeper.adapters.lock import hold
+    from acekeeper.server import bind
+    from acekeeper.settings import load
+
+    settings = load(os.environ)
+    with hold(settings.state_dir):
+        sockets = bind(settings.app_host, settings.app_port)
+        log.setup(settings.log_level, settings.secrets)
+        if settings.runtime == "process":
+            from acekeeper.greeting import greeting
+
+            print(greeting(settings), flush=True)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(app.serve(settings, sockets))
+    return 0
+
+
+def _sweep(arguments: argparse.Namespace) -> int:
+    from acekeeper.client import call
+    from acekeeper.settings import load
+
+    report = call(load(os.environ), "POST", f"/sweeps/{arguments.kind}")
+    found = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in report.items())
+    print(f"{arguments.kind}: {found}")
+    return 0
+
+
+def _status(_: argparse.Namespace) -> int:
+    from acekeeper.client import call
+    from acekeeper.settings import load
+
+    settings = load(os.environ)
+    whole = call(settings, "GET", "/orchestrator/status")
+    engines = call(settings, "GET", "/engines?include=all")
+    ready = call(settings, "GET", "/health/ready")
+    blocked = whole["provisioning"]["blocked_reason"]
+    print(
+        f"{whole['status']}; {len(engines)} engines, {whole['capacity']['available']} free;"
+        f" {whole['streams']['active']} streams; breaker {ready['circuit_state']}"
+        + (f"; no provisioning: {blocked}" if blocked else "")
+    )
+    for wrong in ready["degraded"]:
+        print(f"  {wrong}")
+    for engine in sorted(engines, key=lambda e: (e["host"], e["port"])):
+        address = f"{engine['host']}:{engine['port']}"
+        state = f"{engine['phase']:9} {engine['health_status']:9}"
+        print(
+            f"  {address:21} {state} {len(engine['streams'])} streams  {engine['container_name']}"
+        )
+    return 0
+
+
+def _stop(_: argparse.Namespace) -> int:
+    import signal
+
+    from acekeeper.adapters import lock, proc
+    from acekeeper.adapters.processes import stop_all
+    from acekeeper.settings import load
+
+    settings = load(os.environ)
+    if settings.runtime != "process":
+        raise BadSetting(
+            "RUNTIME=quadlet: systemd owns the engines",
+            "Use systemctl --user stop acekeeper.service 'engine@*'",
+        )
+    service = lock.holder(settings.state_dir)
+    if service is not None:
+        proc.send(service, signal.SIGTERM)
+        if not proc.ended(service, within=30):
+            raise AcekeeperError("the service does not end", "See its log")
+        print("stopped the service")
+    count = stop_all(settings.state_dir)
+    print(f"stopped {count} {'engine' if count == 1 else 'engines'}")
+    return 0
