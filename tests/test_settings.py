@@ -1,6 +1,7 @@
 import runpy
 import sys
 from pathlib import Path
+from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
@@ -83,10 +84,12 @@ def well_typed(value: object, hint: Any) -> bool:
     if origin := get_origin(hint):
         if origin is tuple:
             return isinstance(value, tuple) and all(isinstance(v, str) for v in value)
-        if isinstance(origin, type):
+        if isinstance(origin, type) and origin is not UnionType:
             return isinstance(value, origin)
         options = get_args(hint)
-        return value in options or any(isinstance(o, type) and isinstance(value, o) for o in options)
+        return value in options or any(
+            isinstance(o, type) and isinstance(value, o) for o in options
+        )
     return type(value) is hint or (hint is Path and isinstance(value, Path))
 
 
@@ -136,7 +139,7 @@ REFUSED = [
     ("MIN_REPLICAS", "abc", "is not a whole number"),
     ("MIN_REPLICAS", "1_0", "is not a whole number"),
     ("MIN_REPLICAS", "1.0", "is not a whole number"),
-    ("MIN_REPLICAS", "٣", "is not a whole number"),  # noqa: RUF001
+    ("MIN_REPLICAS", "٣", "is not a whole number"),
     ("MIN_REPLICAS", "9" * 5000, "is not a whole number"),
     ("MIN_REPLICAS", "-1", "is out of range"),
     ("MIN_REPLICAS", "501", "is out of range"),
@@ -173,7 +176,7 @@ REFUSED = [
 @pytest.mark.parametrize(("name", "said", "wrong"), REFUSED)
 def test_bad_value(name: str, said: str, wrong: str) -> None:
     text = refusal({name: said})
-    assert text.startswith(f"{name}={said[:3]}".replace("\x1b", ""))
+    assert text.startswith(f"{name}={said[:3] if said.isprintable() else said[:1]}")
     assert wrong in text
     assert ". Set it to " in text
     assert len(text) < 500
@@ -278,11 +281,8 @@ TUNING_GUIDE = {
 def test_profile(profile: str) -> None:
     by_profile = load({"PROFILE": profile})
     by_hand = load(dict(pair.split("=") for pair in TUNING_GUIDE.get(profile, "").split()))
-    assert {name for name in SETTINGS if name != "PROFILE"} == {
-        name
-        for name in SETTINGS
-        if getattr(by_profile, name.lower()) == getattr(by_hand, name.lower())
-    }
+    for name in SETTINGS.keys() - {"PROFILE"}:
+        assert getattr(by_profile, name.lower()) == getattr(by_hand, name.lower()), name
     from_profile = [n for n, source in by_profile.sources.items() if source == f"profile {profile}"]
     assert len(from_profile) == len(TUNING_GUIDE.get(profile, "").split())
 
@@ -296,7 +296,9 @@ def test_older_names(tmp_path: Path) -> None:
     assert (settings.circuit_breaker_threshold, settings.circuit_breaker_timeout_s) == (8, 90)
     settings = load(old | {"CIRCUIT_BREAKER_THRESHOLD": "4", "CIRCUIT_BREAKER_TIMEOUT_S": "50"})
     assert (settings.circuit_breaker_threshold, settings.circuit_breaker_timeout_s) == (4, 50)
-    assert load(write(tmp_path, "CIRCUIT_BREAKER_FAILURE_THRESHOLD=6")).circuit_breaker_threshold == 6
+    assert (
+        load(write(tmp_path, "CIRCUIT_BREAKER_FAILURE_THRESHOLD=6")).circuit_breaker_threshold == 6
+    )
     assert refusal({"CIRCUIT_BREAKER_FAILURE_THRESHOLD": "x"}).startswith(
         "CIRCUIT_BREAKER_FAILURE_THRESHOLD=x is not"
     )
@@ -344,8 +346,8 @@ BAD_LINES = [
     ("export MIN_REPLICAS=1", "line 2, is not NAME=value"),
     ("=1", "line 2, is not NAME=value"),
     (f"API_KEY {KEY}", "line 2, is not NAME=value"),
-    (f"API_KEY='{KEY}", "line 2, has a quote that is not closed"),
-    (f"API_KEY={KEY}\\\\\\", "line 2, ends in a backslash"),
+    ("API_KEY='k-51", "line 2, has a quote that is not closed"),
+    (f"API_KEY={KEY}\\\\", "line 2, ends in a backslash"),
 ]
 
 

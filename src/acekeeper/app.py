@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 
@@ -80,23 +80,30 @@ def rules_of(settings: Settings) -> Rules:
 
 async def serve(settings: Settings, sockets: Sequence[socket.socket]) -> None:
     """Until SIGTERM or SIGINT."""
-    async with _service(settings) as context:
-        keys = [key.reveal() for key in (settings.api_key, settings.api_key_previous) if key]
-        app = application(
-            context,
-            Access(keys, are_loopback(sockets)),
-            settings.api_request_timeout_s,
-            settings.api_long_operation_timeout_s,
-        )
-        server = Server(Edge(app, context, lambda: server.should_exit))
+    async with service(settings) as context:
+        app = api(settings, context, are_loopback(sockets), lambda: server.should_exit)
+        server = Server(app)
         where = [f"{s.getsockname()[0]}:{s.getsockname()[1]}" for s in sockets]
         logger.info("serving", version=__version__, addresses=where, runtime=settings.runtime)
         await server.serve(list(sockets))
         logger.info("stopping")
 
 
+def api(
+    settings: Settings, context: Context, only_loopback: bool, draining: Callable[[], bool]
+) -> Edge:
+    keys = [key.reveal() for key in (settings.api_key, settings.api_key_previous) if key]
+    app = application(
+        context,
+        Access(keys, only_loopback),
+        settings.api_request_timeout_s,
+        settings.api_long_operation_timeout_s,
+    )
+    return Edge(app, context, draining)
+
+
 @asynccontextmanager
-async def _service(settings: Settings) -> AsyncIterator[Context]:
+async def service(settings: Settings) -> AsyncIterator[Context]:
     rules = rules_of(settings)
     store = Store(
         settings.state_dir / "acekeeper.db", settings.retention_days, on_trouble=_store_trouble

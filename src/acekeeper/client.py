@@ -23,8 +23,9 @@ def call(settings: Settings, method: str, path: str) -> Any:
         response = connection.getresponse()
         body = response.read()
     except (OSError, http.client.HTTPException) as error:
+        why = str(error) or type(error).__name__
         raise CallFailed(
-            f"no acekeeper answers on {host}:{settings.app_port} ({str(error) or type(error).__name__})",
+            f"no acekeeper answers on {host}:{settings.app_port} ({why})",
             "Start it, or set APP_HOST and APP_PORT to where it is",
         ) from error
     finally:

@@ -2,7 +2,13 @@
 
 from collections.abc import Callable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -14,6 +20,7 @@ _START_BUCKETS = (0.5, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 60, 120)
 
 class Metrics:
     def __init__(self, state: State, rules: Rules, clock: Callable[[], Now]) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series each
         registry = CollectorRegistry()
         self._registry = registry
         self._requests = Counter(

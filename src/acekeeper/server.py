@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import logging
 import signal
 import socket
 from collections.abc import Iterator, Sequence
@@ -65,6 +66,7 @@ def _cannot_listen(error: OSError, host: str, port: int) -> BadSetting:
 
 class Server(uvicorn.Server):
     def __init__(self, app: ASGIApp) -> None:
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)  # the rest we say ourselves
         super().__init__(
             uvicorn.Config(
                 app,
