@@ -1,0 +1,126 @@
+"""What is true of every answer: its headers, and the shape of errors."""
+
+import httpx
+import pytest
+
+from .conftest import BASE, Serve, Served
+
+ROUTES = [
+    ("GET", "/health/ready"),
+    ("GET", "/orchestrator/status"),
+    ("GET", "/engines"),
+    ("GET", "/engines/absent"),
+    ("GET", "/engines/health-score"),
+    ("GET", "/streams"),
+    ("POST", "/events/stream_started"),
+    ("POST", "/events/stream_ended"),
+    ("POST", "/events/batch"),
+    ("POST", "/provision/acestream"),
+    ("POST", "/provision"),
+    ("POST", "/sweeps/health"),
+    ("POST", "/sweeps/streams"),
+    ("POST", "/sweeps/scale"),
+    ("GET", "/metrics"),
+]
+WRONG = [
+    ("GET", "/"),
+    ("GET", "/nowhere"),
+    ("PUT", "/engines"),
+    ("DELETE", "/events/batch"),
+    ("GET", "/sweeps/health"),
+    ("POST", "/sweeps/other"),
+    ("GET", "/streams?limit=-1"),
+    ("GET", "/streams?limit=1.5"),
+    ("GET", "/streams?status=playing"),
+    ("GET", "/engines?include=some"),
+    ("GET", "/engines/%00"),
+    ("GET", "/engines/a/b"),
+    ("GET", "/%ff"),
+]
+
+
+def assert_has_the_headers(answer: httpx.Response) -> None:
+    assert answer.headers["X-RateLimit-Provisioning-Limit"] == "5"
+    assert 0 <= int(answer.headers["X-RateLimit-Provisioning-Remaining"]) <= 5
+    assert answer.headers["X-Request-ID"]
+
+
+@pytest.mark.parametrize("body", [None, b"", b"{", b"[]", b"null", b'"x"', b"\xff", b"{}" * 9])
+async def test_no_request_gets_a_5xx_or_an_answer_without_the_headers(
+    serve: Serve, body: bytes | None
+) -> None:
+    served: Served = await serve(MAX_REPLICAS="1")
+    await served.post("/provision")
+    json = {"Content-Type": "application/json"} if body is not None else {}
+    for method, path in ROUTES + WRONG:
+        answer = await served.client.request(method, path, content=body, headers=json)
+        assert_has_the_headers(answer)
+        if "/provision" in path and answer.status_code == 503:
+            assert answer.json()["detail"]["code"] == "max_capacity"
+        elif answer.status_code >= 400:
+            assert answer.status_code < 500, (method, path)
+            assert isinstance(answer.json()["detail"], str)
+            assert answer.headers["Content-Type"] == "application/json"
+
+
+async def test_what_is_not_there_is_refused(served: Served) -> None:
+    for method, path in WRONG:
+        answer = await served.client.request(method, path)
+        assert answer.status_code in (400, 404, 405), (method, path)
+
+
+async def test_a_bad_parameter_is_named(served: Served) -> None:
+    for query, name in (("limit=x", "limit"), ("status=x", "status")):
+        answer = await served.get(f"/streams?{query}")
+        assert answer.status_code == 400
+        assert answer.json()["detail"].startswith(f"{name}: ")
+
+
+async def test_doubled_slashes_are_single_ones(served: Served) -> None:
+    assert (await served.get(f"{BASE}//engines")).json() == []
+    assert (await served.get(f"{BASE}///streams//?limit=1")).json() == []
+    assert (await served.post(f"{BASE}//provision//acestream", [])).status_code == 400
+
+
+async def test_every_request_has_an_id_of_its_own(served: Served) -> None:
+    answers = [await served.get("/engines") for _ in range(3)]
+    assert len({answer.headers["X-Request-ID"] for answer in answers}) == 3
+
+
+async def test_while_the_breaker_is_not_closed_every_answer_says_so(serve: Serve) -> None:
+    served: Served = await serve(
+        CIRCUIT_BREAKER_THRESHOLD="1", ENGINE_COMMAND="/bin/false {http_port}"
+    )
+    assert "X-Circuit-State" not in (await served.get("/engines")).headers
+    refused = await served.post("/provision/acestream")
+    assert refused.status_code == 503
+    assert refused.json()["detail"]["code"] == "circuit_breaker"
+    for path in ("/engines", "/nowhere", "/orchestrator/status"):
+        answer = await served.get(path)
+        assert answer.headers["X-Circuit-State"] == "open"
+        assert 290 <= int(answer.headers["Retry-After"]) <= 300
+    assert (await served.get("/health/ready")).json()["ready"] is False
+
+
+async def test_a_request_that_takes_too_long_is_ended_and_names_the_limit(serve: Serve) -> None:
+    slow = "{python} -m acekeeper.emulator --http-port {http_port} --start-delay 60"
+    served: Served = await serve(API_REQUEST_TIMEOUT_S="0.2", ENGINE_COMMAND=slow)
+    answer = await served.post("/provision/acestream")
+    assert answer.status_code == 503
+    assert "API_REQUEST_TIMEOUT_S" in answer.json()["detail"]
+    assert answer.headers["Retry-After"]
+    # Nobody has the engine: its start goes on for the next caller.
+    await served.until(lambda s: [e.claim for e in s.context.state.engines.values()] == [None])
+
+
+async def test_our_own_defects_are_answered_and_logged(
+    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> bytes:
+        raise RuntimeError("a defect, with a detail nobody outside is to read")
+
+    monkeypatch.setattr(served.context.views, "all_engines", broken)
+    answer = await served.get("/engines?include=all")
+    assert answer.status_code == 500
+    assert "defect" not in answer.text
+    assert_has_the_headers(answer)
