@@ -5,6 +5,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from acekeeper import __version__
 from acekeeper.errors import AcekeeperError, BadSetting
@@ -46,6 +47,18 @@ def _parser() -> argparse.ArgumentParser:
     sweep = commands.add_parser("sweep", help=text, description=text)
     sweep.add_argument("kind", choices=["health", "streams", "scale"])
     sweep.set_defaults(run=_sweep)
+    text = "show every setting in force and where it came from"
+    settings = commands.add_parser("settings", help=text, description=text)
+    settings.add_argument(
+        "--drop-ins",
+        metavar="DIR",
+        type=Path,
+        help="write what systemd's units need of them below DIR, and name the files that changed",
+    )
+    settings.add_argument(
+        "--check", action="store_true", help="with --drop-ins: name them, and write nothing"
+    )
+    settings.set_defaults(run=_settings)
     commands.add_parser(
         "emulator", help="run one emulated engine; docs/emulator.md has its options"
     )
@@ -82,6 +95,23 @@ def _sweep(arguments: argparse.Namespace) -> int:
     report = call(load(os.environ), "POST", f"/sweeps/{arguments.kind}")
     found = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in report.items())
     print(f"{arguments.kind}: {found}")
+    return 0
+
+
+def _settings(arguments: argparse.Namespace) -> int:
+    from acekeeper.drop_ins import outdated, write
+    from acekeeper.settings import load
+    from acekeeper.settings_table import table
+
+    if arguments.check and arguments.drop_ins is None:
+        raise AcekeeperError("--check is for --drop-ins DIR")
+    settings = load(os.environ)
+    if arguments.drop_ins is None:
+        print(table(settings))
+    else:
+        change = outdated if arguments.check else write
+        for path in change(arguments.drop_ins, settings):
+            print(path)
     return 0
 
 

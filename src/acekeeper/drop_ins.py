@@ -1,0 +1,94 @@
+"""Drop-ins for what the units cannot read from an environment file: addresses, intervals, limits.
+
+Only these; everything else a unit says is in the plain files of systemd/.
+"""
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from acekeeper.errors import AcekeeperError
+from acekeeper.settings import Settings
+
+_HEAD = "# Written by `acekeeper settings --drop-ins`, which will do it again.\n"
+_ALWAYS = ("127.0.0.1", "::1")
+_ANY = {"127.0.0.1": "0.0.0.0", "::1": "::"}
+_AFTER_CLIENT_S = 10  # the `sweep` command gives up by itself, and can say why
+
+
+def drop_ins(settings: Settings) -> Mapping[str, str]:
+    """Their texts, by path below the directory of the units."""
+    timeout = _seconds(settings.api_long_operation_timeout_s + _AFTER_CLIENT_S)
+    files = {
+        "acekeeper.socket.d/listen.conf": _listen(settings),
+        "acekeeper-sweep@.service.d/timeout.conf": f"[Service]\nTimeoutStartSec={timeout}\n",
+    }
+    for kind, interval in {
+        "health": settings.health_check_interval_s,
+        "streams": settings.monitor_interval_s,
+        "scale": settings.autoscale_interval_s,
+    }.items():
+        files[f"acekeeper-sweep@{kind}.timer.d/interval.conf"] = _interval(interval)
+    return {name: _HEAD + text for name, text in files.items()}
+
+
+def outdated(directory: Path, settings: Settings) -> list[Path]:
+    """The drop-ins that are missing or say something else."""
+    files = {directory / name: text for name, text in drop_ins(settings).items()}
+    return [path for path, text in files.items() if _read(path) != text]
+
+
+def write(directory: Path, settings: Settings) -> list[Path]:
+    """Those that were missing or said something else; the others are not touched."""
+    changed = outdated(directory, settings)
+    texts = drop_ins(settings)
+    for path in changed:
+        _replace(path, texts[str(path.relative_to(directory))])
+    return changed
+
+
+def _listen(settings: Settings) -> str:
+    wanted = [*_ALWAYS, *([] if settings.app_host == "localhost" else [settings.app_host])]
+    # Who listens on every address has this one already.
+    addresses = dict.fromkeys(a for a in wanted if _ANY.get(a) != settings.app_host)
+    lines = [_stream(address, settings.app_port) for address in addresses]
+    return "\n".join(["[Socket]", "ListenStream=", *lines, ""])
+
+
+def _stream(address: str, port: int) -> str:
+    is_ipv6 = ipaddress.ip_address(address).version == 6
+    host = f"[{address}]" if is_ipv6 else address
+    return f"ListenStream={host.replace('%', '%%')}:{port}"  # a zone, not a specifier
+
+
+def _interval(seconds: float) -> str:
+    # The empty one takes back every time of the plain file, not only its own.
+    return f"[Timer]\nOnUnitActiveSec=\nOnActiveSec=1s\nOnUnitActiveSec={_seconds(seconds)}\n"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise AcekeeperError(f"{path} cannot be read: {error}") from error
+
+
+def _replace(path: Path, text: str) -> None:
+    """Whoever reads it meanwhile reads the old one or the new one whole."""
+    new = path.with_name(f".{path.name}.new")
+    try:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        with new.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    except OSError as error:
+        raise AcekeeperError(f"{path} cannot be written: {error.strerror}") from error

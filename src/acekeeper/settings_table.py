@@ -1,0 +1,36 @@
+"""The settings in force, as an operator would write them, and where each came from."""
+
+import shlex
+from pathlib import Path
+
+from acekeeper.setting_kinds import Secret
+from acekeeper.settings import SETTINGS, Settings
+
+
+def table(settings: Settings) -> str:
+    lines = [
+        (f"{name}={_said(getattr(settings, name.lower()))}", settings.sources[name])
+        for name in SETTINGS
+    ]
+    width = min(max(len(said) for said, _ in lines), 60)
+    return "\n".join(f"{said:{width}}  # {source}" for said, source in lines)
+
+
+def _said(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case Secret():
+            return "***"
+        case bool():
+            return str(value).lower()
+        case float():
+            return str(value).removesuffix(".0")
+        case range():
+            return f"{value[0]}-{value[-1]}"
+        case tuple():
+            return shlex.join(value)
+        case str() | int() | Path():
+            return str(value)
+        case _:
+            raise AssertionError(f"no setting is a {type(value).__name__}")
