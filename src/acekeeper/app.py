@@ -11,6 +11,7 @@ from loguru import logger
 
 from acekeeper import __version__
 from acekeeper.adapters.engine import EngineClient
+from acekeeper.adapters.notify import Notifier
 from acekeeper.adapters.processes import Processes
 from acekeeper.adapters.store import Store
 from acekeeper.api.access import Access
@@ -28,6 +29,7 @@ from acekeeper.usecases.adoption import Adoption
 from acekeeper.usecases.loop import Loop
 from acekeeper.usecases.sweep import Kind, Sweeps
 
+_OVERDUE_S = 5.0  # a deadline of the plan that passed unheeded for so long: the loop is stuck
 _ADOPT_WITHIN_S = 1.0  # before serving; nothing slow stands in a viewer's way
 _WARNINGS = frozenset(
     {
@@ -80,12 +82,19 @@ def rules_of(settings: Settings) -> Rules:
 
 async def serve(settings: Settings, sockets: Sequence[socket.socket]) -> None:
     """Until SIGTERM or SIGINT."""
-    async with service(settings) as context:
-        app = api(settings, context, are_loopback(sockets), lambda: server.should_exit)
-        server = Server(app)
+    notifier = Notifier()
+
+    def started() -> None:
         where = [f"{s.getsockname()[0]}:{s.getsockname()[1]}" for s in sockets]
         logger.info("serving", version=__version__, addresses=where, runtime=settings.runtime)
+        notifier.ready()
+
+    async with service(settings) as context:
+        app = api(settings, context, are_loopback(sockets), lambda: server.should_exit)
+        server = Server(app, started)
+        context.loop.spawn(notifier.feed_watchdog(partial(_does_its_duties, context.loop)))
         await server.serve(list(sockets))
+        notifier.stopping()
         logger.info("stopping")
 
 
@@ -154,6 +163,10 @@ async def service(settings: Settings) -> AsyncIterator[Context]:
             target_image=settings.target_image,
             degraded=partial(_degraded, loop, store),
         )
+
+
+def _does_its_duties(loop: Loop) -> bool:
+    return not loop.is_overdue(_OVERDUE_S) and loop.store.is_alive
 
 
 def _degraded(loop: Loop, store: Store) -> list[str]:

@@ -72,12 +72,14 @@ def _serve(_: argparse.Namespace) -> int:
 
     from acekeeper import app, log
     from acekeeper.adapters.lock import hold
+    from acekeeper.adapters.notify import inherited_sockets
     from acekeeper.server import bind
     from acekeeper.settings import load
 
     settings = load(os.environ)
     with hold(settings.state_dir):
-        sockets = bind(settings.app_host, settings.app_port)
+        inherited = [s for group in inherited_sockets().values() for s in group]
+        sockets = inherited or bind(settings.app_host, settings.app_port)
         log.setup(settings.log_level, settings.secrets)
         if settings.runtime == "process":
             from acekeeper.greeting import greeting

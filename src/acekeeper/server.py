@@ -5,7 +5,7 @@ import errno
 import logging
 import signal
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import uvicorn
@@ -65,7 +65,10 @@ def _cannot_listen(error: OSError, host: str, port: int) -> BadSetting:
 
 
 class Server(uvicorn.Server):
-    def __init__(self, app: ASGIApp) -> None:
+    """`started` is called when it listens."""
+
+    def __init__(self, app: ASGIApp, started: Callable[[], None]) -> None:
+        self._tell_started = started
         logging.getLogger("uvicorn").setLevel(logging.WARNING)  # the rest we say ourselves
         super().__init__(
             uvicorn.Config(
@@ -81,6 +84,10 @@ class Server(uvicorn.Server):
                 backlog=_BACKLOG,
             )
         )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._tell_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stops listening first. Then what is on its way is answered, with `Connection: close`

@@ -89,6 +89,10 @@ class Store:
         self._prune_at = 0.0
 
     @property
+    def is_alive(self) -> bool:
+        return self._writer.is_alive()
+
+    @property
     def queue_length(self) -> int:
         return self._queue.qsize()
 

@@ -77,6 +77,12 @@ class Loop:
         future.add_done_callback(lambda _: self._outcomes.pop(request, None))
         return future
 
+    def is_overdue(self, seconds: float) -> bool:
+        """Whether what was due by the clock so long ago is still not done."""
+        return self._alarm is not None and (
+            asyncio.get_running_loop().time() - self._alarm.when() > seconds
+        )
+
     async def close(self) -> None:
         """Stops planning and what is under way; engines go on."""
         self._closed = True

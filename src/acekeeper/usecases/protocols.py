@@ -47,6 +47,10 @@ class Store(Protocol):
     degraded: str
     """What is wrong with it, empty when nothing is."""
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it still works on what is written."""
+
     def write(self, changes: Changes) -> Future[None]:
         """Done when these changes and all before them are on disk; StoreFailed if they are not
         (they are kept and tried again)."""
