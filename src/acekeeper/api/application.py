@@ -1,9 +1,11 @@
 """The routes put together."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from litestar import Litestar
 from litestar.datastructures import State
+from litestar.handlers import HTTPRouteHandler
 
 from acekeeper.api import engines, events, provision, status, streams, sweeps
 from acekeeper.api.access import Access
@@ -11,26 +13,28 @@ from acekeeper.api.context import Context
 from acekeeper.api.deadline import deadline
 from acekeeper.api.error_answers import answer
 
+ROUTES: Sequence[HTTPRouteHandler] = (
+    engines.list_engines,
+    engines.health_scores,
+    engines.get_engine,
+    streams.list_streams,
+    events.stream_started,
+    events.stream_ended,
+    events.batch,
+    provision.provision_acestream,
+    provision.provision_container,
+    sweeps.sweep,
+    status.ready,
+    status.orchestrator_status,
+    status.metrics,
+)
+
 
 def application(
     context: Context, access: Access, request_timeout: float, long_timeout: float
 ) -> Litestar:
     return Litestar(
-        route_handlers=[
-            engines.list_engines,
-            engines.health_scores,
-            engines.get_engine,
-            streams.list_streams,
-            events.stream_started,
-            events.stream_ended,
-            events.batch,
-            provision.provision_acestream,
-            provision.provision_container,
-            sweeps.sweep,
-            status.ready,
-            status.orchestrator_status,
-            status.metrics,
-        ],
+        route_handlers=ROUTES,
         state=State({"context": context}),
         before_request=access,
         middleware=[partial(deadline, ordinary=request_timeout, long=long_timeout)],
