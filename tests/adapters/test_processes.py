@@ -532,6 +532,16 @@ async def test_the_log_holds_the_last_two_starts(world: World, pipe: Pipe) -> No
     assert len(list(logs.iterdir())) == 2
 
 
+async def test_where_no_log_can_be_written_the_engine_runs_all_the_same(
+    world: World, pipe: Pipe
+) -> None:
+    world.state_dir.mkdir(exist_ok=True)
+    (world.state_dir / "logs").write_text("no directory")
+    engine = await world.start(await world.stand_ins(WAITS))
+    assert pipe.line().startswith("up ")
+    assert engine.is_running()
+
+
 # acekeeper, killed before `start` could name the engine it has just spawned.
 KILLED_ACEKEEPER = """
 import asyncio, os, signal, sys

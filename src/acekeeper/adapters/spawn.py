@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import BinaryIO
 
+from loguru import logger
+
 from acekeeper.core.names import Ports, Slot
 from acekeeper.errors import EngineFailed, PortTaken
 
@@ -51,14 +53,14 @@ def spawn(
         )
     numbers = {f"{name}_port": port for name, port in ports._asdict().items()}
     try:
-        with _fresh_log(directory / "logs" / f"{slot.container_name}.log") as log:
+        with _log(directory / "logs" / f"{slot.container_name}.log") as log:
             child = subprocess.Popen(  # noqa: S603 (the operator's command, and no shell)
                 [word.format_map(numbers) for word in command],
                 executable=Path(program).absolute(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                cwd=directory,
+                cwd=directory if directory.is_dir() else "/",
                 env=_environment() | mark,
                 start_new_session=True,
                 umask=0o077,
@@ -79,8 +81,13 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _fresh_log(path: Path) -> BinaryIO:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if path.exists():
-        path.replace(path.with_name(f"{path.name}.1"))
-    return path.open("ab")
+def _log(path: Path) -> BinaryIO:
+    """A fresh one; where none can be written (a full disk, say) viewers get their engine still."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.exists():
+            path.replace(path.with_name(f"{path.name}.1"))
+        return path.open("ab")
+    except OSError as error:
+        logger.warning("engine_log_lost", path=path, why=error.strerror)
+        return Path(os.devnull).open("ab")

@@ -31,6 +31,7 @@ from acekeeper.usecases.protocols import Clock, EngineApi, Runtime, Store
 # How long an answer waits for its claim to be on disk: a stalled disk must not cost the viewer
 # the engine.
 _CLAIM_ON_DISK_WITHIN = 0.3
+_STREAM_SETTLES_AFTER = 2.0  # an engine may not know a session yet that was just announced
 
 Outcome = Engine | Refusal
 
@@ -206,8 +207,9 @@ class Loop:
     async def _look(self, slot: Slot, start: str) -> None:
         self.tell(await self.look(slot, start))
 
-    async def look(self, slot: Slot, start: str, before: float = math.inf) -> StreamsAsked:
-        """Asks an engine about the streams on it that started `before` (monotonic)."""
+    async def look(self, slot: Slot, start: str) -> StreamsAsked:
+        """Asks an engine about the streams on it, but for those it may not know yet."""
+        before = self.clock().mono - _STREAM_SETTLES_AFTER
         ids = [s.id for s in self.state.started_on(slot) if s.started.mono < before]
         answers = await asyncio.gather(
             *(self.engines.stat(slot, self.state.streams[i].stat_url) for i in ids),

@@ -19,8 +19,6 @@ from acekeeper.core.model import Engine, Health, Phase
 from acekeeper.errors import AcekeeperError, RuntimeUnavailable
 from acekeeper.usecases.loop import Loop
 
-_STREAM_SETTLES_AFTER = 2.0  # an engine may not know a session yet that was just announced
-
 
 class Kind(StrEnum):
     HEALTH = "health"
@@ -87,9 +85,8 @@ async def _health(loop: Loop) -> Report:
 
 
 async def _streams(loop: Loop) -> Report:
-    before = loop.clock().mono - _STREAM_SETTLES_AFTER
     engines = [loop.state.engines[slot] for slot in list(loop.state.playing)]
-    answers = await asyncio.gather(*(loop.look(*e.ref, before=before) for e in engines))
+    answers = await asyncio.gather(*(loop.look(*e.ref) for e in engines))
     ended = 0
     silent = 0
     for answer in answers:
