@@ -1,0 +1,197 @@
+"""A real `acekeeper serve` with engines of its own, and the ways in which tests look at it."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiohttp
+
+T = TypeVar("T")
+
+COMMAND = Path(sys.executable).with_name("acekeeper")
+LIMIT_S = 15.0
+_MARK = b"ACEKEEPER_ENGINE="
+
+
+async def eventually(look: Callable[[], Awaitable[T] | T], within: float = LIMIT_S) -> T:
+    """What `look` says as soon as that is true."""
+    deadline = time.monotonic() + within
+    while True:
+        said = look()
+        if isinstance(said, Awaitable):
+            said = await said
+        if said:
+            return said
+        assert time.monotonic() < deadline, f"did not happen within {within:g} s"
+        await asyncio.sleep(0.02)
+
+
+class Service:
+    """`settings` by their names. Engines answer `start_delay` seconds after their start; their
+    admin port is their API port."""
+
+    def __init__(self, state: Path, slots: int = 24, start_delay: float = 0.3, **settings: object):
+        ports = _free_ports(1 + 4 * slots)
+        self.port = ports[0]
+        self.base = f"http://127.0.0.1:{self.port}"
+        self.state = state
+        self.slots = range(ports[1], ports[1] + slots)
+        self._api_base = ports[1] + 3 * slots
+        self.environment = {
+            "STATE_DIR": str(state),
+            "APP_PORT": str(self.port),
+            "PORT_RANGE_HOST": f"{self.slots[0]}-{self.slots[-1]}",
+            "ENGINE_HTTPS_BASE": str(ports[1] + slots),
+            "ENGINE_P2P_BASE": str(ports[1] + 2 * slots),
+            "ENGINE_API_BASE": str(self._api_base),
+            "MAX_REPLICAS": str(slots),
+            "ENGINE_COMMAND": "{python} -m acekeeper.emulator --http-port {http_port}"
+            f" --admin-port {{api_port}} --start-delay {start_delay}",
+        } | {name: str(value) for name, value in settings.items()}
+        self.process: subprocess.Popen[bytes] | None = None
+        self._log = state.with_name(f"{state.name}.log")
+
+    def launch(self, **popen: Any) -> subprocess.Popen[bytes]:
+        """Does not wait for it; what it says goes behind what earlier runs said."""
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [COMMAND, "serve"],
+                env=_without_settings() | self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                **popen,
+            )
+        return self.process
+
+    async def start(self, engines: int = 0) -> None:
+        """Returns when it answers, and so many engines are listed."""
+        process = self.launch()
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3)) as http:
+
+            async def answers(path: str) -> Any:
+                assert process.poll() is None, f"ended with {process.returncode}:\n{self.said()}"
+                try:
+                    async with http.get(self.base + path, headers=self.authorization) as response:
+                        return await response.json() if response.status == 200 else None
+                except aiohttp.ClientConnectorError:
+                    return None
+
+            async def ready() -> bool:
+                return bool(answer := await answers("/health/ready")) and bool(answer["ready"])
+
+            async def listed() -> bool:
+                return len(await answers("/engines")) >= engines
+
+            await eventually(ready)
+            await eventually(listed)
+
+    @property
+    def authorization(self) -> dict[str, str]:
+        key = self.environment.get("API_KEY")
+        return {"Authorization": f"Bearer {key}"} if key else {}
+
+    async def exited(self, within: float = LIMIT_S) -> int:
+        assert self.process
+        return await asyncio.to_thread(self.process.wait, within)
+
+    async def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+        await self.exited()
+
+    async def stop(self) -> int:
+        self._signal(signal.SIGTERM)
+        return await self.exited()
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self.process
+        self.process.send_signal(number)
+
+    def end(self) -> None:
+        """Whatever is left of it and of its engines."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+        subprocess.run(
+            [COMMAND, "stop-engines"],
+            env=_without_settings() | self.environment,
+            check=True,
+            capture_output=True,
+            timeout=LIMIT_S,
+        )
+
+    def said(self) -> str:
+        return self._log.read_text()
+
+    def log(self, *events: str) -> list[dict[str, Any]]:
+        """Its log lines; a line that is no JSON object fails the test."""
+        lines = [json.loads(line) for line in self.said().splitlines(keepends=True) if _whole(line)]
+        assert all(isinstance(line, dict) for line in lines)
+        return [line for line in lines if not events or line["event"] in events]
+
+    def engine_pids(self) -> dict[int, int]:
+        """By port: the processes that carry the mark of this state directory."""
+        return dict(_marked(self.state))
+
+    def admin_port(self, port: int) -> int:
+        return self._api_base + port - self.slots[0]
+
+    async def fault(self, port: int, kind: str) -> None:
+        await self._admin(port, "/faults", {"kind": kind})
+
+    async def crash(self, port: int) -> None:
+        await self._admin(port, "/crash", {"signal": "SIGKILL"})
+
+    async def _admin(self, port: int, path: str, body: object) -> None:
+        url = f"http://127.0.0.1:{self.admin_port(port)}{path}"
+        async with aiohttp.ClientSession() as http, http.post(url, json=body) as response:
+            assert response.status == 200, await response.text()
+
+
+def _whole(line: str) -> bool:
+    return line.endswith("\n")
+
+
+def _marked(state: Path) -> Iterator[tuple[int, int]]:
+    wanted = _MARK + os.fsencode(state.resolve()) + b":"
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            variables = (process / "environ").read_bytes().split(b"\0")
+        except OSError:  # it ended, or is not ours
+            continue
+        for variable in variables:
+            if variable.startswith(wanted):
+                yield int(variable.removeprefix(wanted)), int(process.name)
+
+
+def _without_settings() -> dict[str, str]:
+    """A developer's own settings are not the tests'."""
+    return {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+
+
+def _free_ports(count: int) -> range:
+    """In a row, and below those the kernel gives to clients."""
+    for _ in range(200):
+        first = random.randrange(10_000, 32_000 - count)
+        if all(map(_is_free, range(first, first + count))):
+            return range(first, first + count)
+    raise AssertionError(f"no {count} free ports in a row")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            return False
+    return True
