@@ -1,12 +1,22 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 from .service import Service
 
-MakeService = Callable[..., Service]
+
+class MakeService(Protocol):
+    def __call__(
+        self,
+        state: Path | None = None,
+        *,
+        slots: int = 24,
+        start_delay: float = 0.3,
+        **settings: object,
+    ) -> Service: ...
 
 
 @pytest.fixture
@@ -16,10 +26,17 @@ def service(tmp_path: Path) -> Iterator[MakeService]:
     with ExitStack() as stack:
         count = 0
 
-        def make(state: Path | None = None, **settings: object) -> Service:
+        def make(
+            state: Path | None = None,
+            *,
+            slots: int = 24,
+            start_delay: float = 0.3,
+            **settings: object,
+        ) -> Service:
             nonlocal count
             count += 1
-            made = Service(state or tmp_path / f"state-{count}", **settings)  # type: ignore[arg-type]
+            state = state or tmp_path / f"state-{count}"
+            made = Service(state, slots=slots, start_delay=start_delay, **settings)
             stack.callback(made.end)
             return made
 

@@ -22,17 +22,13 @@ LIMIT_S = 15.0
 _MARK = b"ACEKEEPER_ENGINE="
 
 
-async def eventually(look: Callable[[], Awaitable[T] | T], within: float = LIMIT_S) -> T:
+async def eventually(look: Callable[[], Awaitable[T]], within: float = LIMIT_S) -> T:
     """What `look` says as soon as that is true."""
     deadline = time.monotonic() + within
-    while True:
-        said = look()
-        if isinstance(said, Awaitable):
-            said = await said
-        if said:
-            return said
+    while not (said := await look()):
         assert time.monotonic() < deadline, f"did not happen within {within:g} s"
         await asyncio.sleep(0.02)
+    return said
 
 
 class Service:
@@ -137,6 +133,15 @@ class Service:
         lines = [json.loads(line) for line in self.said().splitlines(keepends=True) if _whole(line)]
         assert all(isinstance(line, dict) for line in lines)
         return [line for line in lines if not events or line["event"] in events]
+
+    async def logged(self, event: str, count: int = 1) -> list[dict[str, Any]]:
+        """Waits until there are so many lines of this event."""
+
+        async def lines() -> list[dict[str, Any]]:
+            found = self.log(event)
+            return found if len(found) >= count else []
+
+        return await eventually(lines)
 
     def engine_pids(self) -> dict[int, int]:
         """By port: the processes that carry the mark of this state directory."""
