@@ -83,9 +83,12 @@ class Client:
 
     async def engines(self) -> list[Engine]:
         if time.monotonic() >= self._engines_until:
-            self._engines = await self._get("/engines", list[Engine])
+            self._engines = await self.read_engines()
             self._engines_until = time.monotonic() + _ENGINES_KEPT
         return self._engines
+
+    async def read_engines(self) -> list[Engine]:
+        return await self._get("/engines", list[Engine])
 
     async def streams(self, container_id: str) -> list[Stream]:
         """The capacity question."""

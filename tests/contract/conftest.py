@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
@@ -11,11 +11,11 @@ from .service import Service
 class MakeService(Protocol):
     def __call__(
         self,
-        state: Path | None = None,
+        settings: Mapping[str, object],
         *,
+        state: Path | None = None,
         slots: int = 24,
         start_delay: float = 0.3,
-        **settings: object,
     ) -> Service: ...
 
 
@@ -27,16 +27,15 @@ def service(tmp_path: Path) -> Iterator[MakeService]:
         count = 0
 
         def make(
-            state: Path | None = None,
+            settings: Mapping[str, object],
             *,
+            state: Path | None = None,
             slots: int = 24,
             start_delay: float = 0.3,
-            **settings: object,
         ) -> Service:
             nonlocal count
             count += 1
-            state = state or tmp_path / f"state-{count}"
-            made = Service(state, slots=slots, start_delay=start_delay, **settings)
+            made = Service(state or tmp_path / f"state-{count}", settings, slots, start_delay)
             stack.callback(made.end)
             return made
 

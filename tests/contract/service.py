@@ -9,9 +9,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import aiohttp
 
@@ -31,11 +31,23 @@ async def eventually(look: Callable[[], Awaitable[T]], within: float = LIMIT_S) 
     return said
 
 
+class Answer(NamedTuple):
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
 class Service:
     """`settings` by their names. Engines answer `start_delay` seconds after their start; their
     admin port is their API port."""
 
-    def __init__(self, state: Path, slots: int = 24, start_delay: float = 0.3, **settings: object):
+    def __init__(
+        self, state: Path, settings: Mapping[str, object], slots: int, start_delay: float
+    ) -> None:
         ports = _free_ports(1 + 4 * slots)
         self.port = ports[0]
         self.base = f"http://127.0.0.1:{self.port}"
@@ -54,7 +66,7 @@ class Service:
             f" --admin-port {{api_port}} --start-delay {start_delay}",
         } | {name: str(value) for name, value in settings.items()}
         self.process: subprocess.Popen[bytes] | None = None
-        self._log = state.with_name(f"{state.name}.log")
+        self._log = state.with_name(f"{state.name}.stderr")
 
     def launch(self, **popen: Any) -> subprocess.Popen[bytes]:
         """Does not wait for it; what it says goes behind what earlier runs said."""
@@ -63,7 +75,7 @@ class Service:
                 [COMMAND, "serve"],
                 env=_without_settings() | self.environment,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=subprocess.DEVNULL,
                 stderr=log,
                 **popen,
             )
@@ -72,24 +84,38 @@ class Service:
     async def start(self, engines: int = 0) -> None:
         """Returns when it answers, and so many engines are listed."""
         process = self.launch()
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3)) as http:
 
-            async def answers(path: str) -> Any:
-                assert process.poll() is None, f"ended with {process.returncode}:\n{self.said()}"
-                try:
-                    async with http.get(self.base + path, headers=self.authorization) as response:
-                        return await response.json() if response.status == 200 else None
-                except aiohttp.ClientConnectorError:
-                    return None
+        async def ready() -> bool:
+            assert process.poll() is None, f"ended with {process.returncode}:\n{self.said()}"
+            try:
+                return bool((await self.get("/health/ready"))["ready"])
+            except aiohttp.ClientConnectorError:
+                return False
 
-            async def ready() -> bool:
-                return bool(answer := await answers("/health/ready")) and bool(answer["ready"])
+        async def listed() -> bool:
+            return len(await self.get("/engines")) >= engines
 
-            async def listed() -> bool:
-                return len(await answers("/engines")) >= engines
+        await eventually(ready)
+        await eventually(listed)
 
-            await eventually(ready)
-            await eventually(listed)
+    async def call(self, method: str, path: str, body: object = None) -> Answer:
+        within = aiohttp.ClientTimeout(total=LIMIT_S)
+        async with (
+            aiohttp.ClientSession(timeout=within) as http,
+            http.request(
+                method, self.base + path, json=body, headers=self.authorization
+            ) as response,
+        ):
+            return Answer(response.status, response.headers, await response.read())
+
+    async def get(self, path: str) -> Any:
+        answer = await self.call("GET", path)
+        assert answer.status == 200, answer
+        return answer.json
+
+    async def stream_ids(self, status: str) -> set[str]:
+        streams = await self.get(f"/streams?status={status}&limit=10000")
+        return {stream["id"] for stream in streams}
 
     @property
     def authorization(self) -> dict[str, str]:
@@ -118,7 +144,7 @@ class Service:
             self.process.kill()
             self.process.wait()
         subprocess.run(
-            [COMMAND, "stop-engines"],
+            [COMMAND, "stop"],
             env=_without_settings() | self.environment,
             check=True,
             capture_output=True,
@@ -151,15 +177,20 @@ class Service:
         return self._api_base + port - self.slots[0]
 
     async def fault(self, port: int, kind: str) -> None:
-        await self._admin(port, "/faults", {"kind": kind})
+        await self._admin("POST", port, "/faults", {"kind": kind})
 
     async def crash(self, port: int) -> None:
-        await self._admin(port, "/crash", {"signal": "SIGKILL"})
+        await self._admin("POST", port, "/crash", {"signal": "SIGKILL"})
 
-    async def _admin(self, port: int, path: str, body: object) -> None:
+    async def counters(self, port: int) -> dict[str, int]:
+        counters: dict[str, int] = await self._admin("GET", port, "/counters")
+        return counters
+
+    async def _admin(self, method: str, port: int, path: str, body: object = None) -> Any:
         url = f"http://127.0.0.1:{self.admin_port(port)}{path}"
-        async with aiohttp.ClientSession() as http, http.post(url, json=body) as response:
-            assert response.status == 200, await response.text()
+        async with aiohttp.ClientSession() as http, http.request(method, url, json=body) as answer:
+            assert answer.status == 200, await answer.text()
+            return await answer.json()
 
 
 def _whole(line: str) -> bool:

@@ -56,15 +56,15 @@ class Viewer:
     def plays(self) -> bool:
         return self._reading is not None and not self.reason
 
-    async def play(self) -> None:
-        """Returns with its first bytes."""
+    async def begin(self) -> None:
+        """All that comes before its first bytes, which `takes` waits for."""
         self.address = await self.client.choose()
         self._session = await self._getstream()
         self.start_acknowledged = await self.client.event(
             "/events/stream_started", self._started(self._session)
         )
+        self.reason = ""
         self._reading = asyncio.create_task(self._read(self._session.playback_url))
-        await self.takes(1)
 
     async def takes(self, more: int) -> None:
         """Waits until this many more bytes have come; PlaybackFailed when they cannot."""
