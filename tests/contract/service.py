@@ -15,6 +15,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import aiohttp
 
+from .client import PATIENCE
+
 T = TypeVar("T")
 
 COMMAND = Path(sys.executable).with_name("acekeeper")
@@ -99,7 +101,8 @@ class Service:
         await eventually(listed)
 
     async def call(self, method: str, path: str, body: object = None) -> Answer:
-        within = aiohttp.ClientTimeout(total=LIMIT_S)
+        """With the client's patience."""
+        within = aiohttp.ClientTimeout(total=PATIENCE)
         async with (
             aiohttp.ClientSession(timeout=within) as http,
             http.request(
@@ -181,6 +184,9 @@ class Service:
 
     async def crash(self, port: int) -> None:
         await self._admin("POST", port, "/crash", {"signal": "SIGKILL"})
+
+    async def lose_sessions(self, port: int) -> None:
+        await self._admin("POST", port, "/lose-sessions", {})
 
     async def counters(self, port: int) -> dict[str, int]:
         counters: dict[str, int] = await self._admin("GET", port, "/counters")

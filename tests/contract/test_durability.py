@@ -1,0 +1,134 @@
+"""What was acknowledged is there after kill -9."""
+
+import asyncio
+from itertools import count
+
+import aiohttp
+
+from .client import Client, Waits
+from .conftest import MakeService
+from .service import Service, eventually
+from .test_viewers import NO_SWEEPS
+from .viewer import Viewer
+
+SETTINGS = {"MIN_REPLICAS": 0, **NO_SWEEPS}
+ELSEWHERE = {"host": "192.0.2.1", "port": 6878}  # not ours, so its streams stay as they are told
+TWO_SECONDS = (9 << 19) + 800_000  # bytes: what comes at once, and what the bitrate gives then
+
+
+def started(stream_id: str) -> dict[str, object]:
+    return {
+        "engine": ELSEWHERE,
+        "stream": {"key_type": "infohash", "key": stream_id},
+        "session": {
+            "playback_session_id": "session",
+            "stat_url": "http://192.0.2.1:6878/ace/stat/x/y",
+            "command_url": "http://192.0.2.1:6878/ace/cmd/x/y",
+            "is_live": 1,
+        },
+        "labels": {"stream_id": stream_id},
+    }
+
+
+class Load:
+    """Tells of streams until nobody answers any more, and remembers what was acknowledged."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self.begun: set[str] = set()
+        self.ended: set[str] = set()
+        self.end_sent: set[str] = set()
+
+    async def singles(self, worker: int) -> None:
+        async with Client(self._service.base) as client:
+            for number in count():
+                stream = f"single-{worker}-{number}"
+                if not await client.event("/events/stream_started", started(stream)):
+                    return
+                self.begun.add(stream)
+                if number % 2:
+                    self.end_sent.add(stream)
+                    if not await client.event("/events/stream_ended", {"stream_id": stream}):
+                        return
+                    self.ended.add(stream)
+
+    async def batches(self, worker: int) -> None:
+        earlier: list[str] = []
+        for number in count():
+            streams = [f"batch-{worker}-{number}-{n}" for n in range(40)]
+            self.end_sent |= set(earlier)
+            try:
+                answer = await self._service.call(
+                    "POST",
+                    "/events/batch",
+                    {
+                        "started": [started(stream) for stream in streams],
+                        "ended": [{"stream_id": stream} for stream in earlier],
+                    },
+                )
+            except aiohttp.ClientError:
+                return
+            assert answer.status == 200
+            results = answer.json["started"] + answer.json["ended"]
+            assert all(result["success"] for result in results), results
+            self.begun |= set(streams)
+            self.ended |= set(earlier)
+            earlier = streams[::2]
+
+
+async def test_events_acknowledged_in_the_midst_of_load_are_kept(service: MakeService) -> None:
+    running = service(SETTINGS)
+    await running.start()
+    load = Load(running)
+    workers = [asyncio.create_task(load.singles(n)) for n in range(8)]
+    workers += [asyncio.create_task(load.batches(n)) for n in range(2)]
+
+    async def well_under_way() -> bool:
+        return len(load.begun) > 500 and len(load.ended) > 200
+
+    await eventually(well_under_way)
+    await running.kill()
+    await asyncio.gather(*workers)
+
+    await running.start()
+    is_started, is_ended = await running.stream_ids("started"), await running.stream_ids("ended")
+    assert load.ended <= is_ended
+    assert load.begun - load.end_sent <= is_started
+    assert load.begun <= is_started | is_ended
+
+
+async def test_an_end_that_came_before_its_start_is_remembered(service: MakeService) -> None:
+    running = service(SETTINGS)
+    await running.start()
+    async with Client(running.base) as client:
+        assert await client.event("/events/stream_ended", {"stream_id": "late"})
+        await running.kill()
+        await running.start()
+        assert await client.event("/events/stream_started", started("late"))
+        assert await client.event("/events/stream_started", started("other"))
+    assert await running.stream_ids("started") == {"other"}
+    assert await running.stream_ids("ended") == {"late"}
+
+
+async def test_after_a_restart_engines_are_asked_about_their_streams(service: MakeService) -> None:
+    running = service(SETTINGS | {"MIN_REPLICAS": 2})
+    await running.start(engines=2)
+    async with (
+        Client(running.base, waits=Waits(after_provision=0)) as client,
+        Viewer(client, "a" * 40) as stays,
+        Viewer(client, "b" * 40) as goes,
+    ):
+        await stays.begin()
+        await goes.begin()
+        await goes.takes(TWO_SECONDS)  # an engine may not know a younger one yet
+        await running.kill()
+        await running.lose_sessions(goes.address.port)  # while nobody keeps the books
+        await running.start()
+        await eventually(lambda: has_ended(running, goes.stream_id))
+        assert await running.stream_ids("started") == {stays.stream_id}
+    (ended,) = running.log("stream_ended")
+    assert ended["reason"] == "unknown_to_engine"
+
+
+async def has_ended(service: Service, stream_id: str) -> bool:
+    return stream_id in await service.stream_ids("ended")
