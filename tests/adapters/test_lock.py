@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from acekeeper.adapters.lock import hold
+from acekeeper.adapters.lock import hold, holder
 from acekeeper.errors import BadSetting
 
 _HOLD = """
@@ -37,5 +37,12 @@ def test_a_second_one_is_told_of_the_first_and_a_killed_one_holds_nothing(tmp_pa
 
 def test_where_nothing_can_be_kept_there_is_nothing_to_hold(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
+    assert holder(tmp_path / "file") is None
     with hold(tmp_path / "file"):
         pass
+
+
+def test_a_lock_that_cannot_be_opened_is_no_free_one(tmp_path: Path) -> None:
+    (tmp_path / "lock").symlink_to(tmp_path / "lock")  # stands in for one of another user
+    with pytest.raises(BadSetting, match=f"{tmp_path} cannot be opened"):
+        holder(tmp_path)

@@ -36,8 +36,13 @@ def holder(state_dir: Path) -> int | None:
     """A pidfd of the acekeeper that holds this directory, if one does."""
     try:
         lock = os.open(_file(state_dir), os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise BadSetting(
+            f"the lock in STATE_DIR {state_dir} cannot be opened: {error.strerror}",
+            "Do this as the user acekeeper runs as",
+        ) from error
     try:
         if _take(lock):
             return None
