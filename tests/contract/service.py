@@ -3,9 +3,7 @@
 import asyncio
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import aiohttp
 
+from ..ports import engine_ports
 from .client import PATIENCE
 
 T = TypeVar("T")
@@ -50,29 +49,28 @@ class Service:
     def __init__(
         self, state: Path, settings: Mapping[str, object], slots: int, start_delay: float
     ) -> None:
-        ports = _free_ports(1 + 4 * slots)
-        self.port = ports[0]
-        self.base = f"http://127.0.0.1:{self.port}"
+        ports = engine_ports(slots + 1)
+        first, last = map(int, ports["PORT_RANGE_HOST"].split("-"))
+        self.base = f"http://127.0.0.1:{last}"
+        self.port = last
         self.state = state
-        self.slots = range(ports[1], ports[1] + slots)
-        self._api_base = ports[1] + 3 * slots
+        self.slots = range(first, last)
         self.environment = {
             "STATE_DIR": str(state),
-            "APP_PORT": str(self.port),
-            "PORT_RANGE_HOST": f"{self.slots[0]}-{self.slots[-1]}",
-            "ENGINE_HTTPS_BASE": str(ports[1] + slots),
-            "ENGINE_P2P_BASE": str(ports[1] + 2 * slots),
-            "ENGINE_API_BASE": str(self._api_base),
             "MAX_REPLICAS": str(slots),
             "ENGINE_COMMAND": "{python} -m acekeeper.emulator --http-port {http_port}"
             f" --admin-port {{api_port}} --start-delay {start_delay}",
-        } | {name: str(value) for name, value in settings.items()}
+            **ports,
+            "PORT_RANGE_HOST": f"{first}-{last - 1}",
+            "APP_PORT": str(last),
+            **{name: str(value) for name, value in settings.items()},
+        }
         self.process: subprocess.Popen[bytes] | None = None
-        self._log = state.with_name(f"{state.name}.stderr")
+        self.log_file = state.with_name(f"{state.name}.stderr")
 
     def launch(self, **popen: Any) -> subprocess.Popen[bytes]:
         """Does not wait for it; what it says goes behind what earlier runs said."""
-        with self._log.open("ab") as log:
+        with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 [COMMAND, "serve"],
                 env=_without_settings() | self.environment,
@@ -148,14 +146,14 @@ class Service:
             self.process.wait()
         subprocess.run(
             [COMMAND, "stop"],
-            env=_without_settings() | self.environment,
+            env=_without_settings() | {"STATE_DIR": str(self.state)},
             check=True,
             capture_output=True,
             timeout=LIMIT_S,
         )
 
     def said(self) -> str:
-        return self._log.read_text()
+        return self.log_file.read_text()
 
     def log(self, *events: str) -> list[dict[str, Any]]:
         """Its log lines; a line that is no JSON object fails the test."""
@@ -177,7 +175,7 @@ class Service:
         return dict(_marked(self.state))
 
     def admin_port(self, port: int) -> int:
-        return self._api_base + port - self.slots[0]
+        return int(self.environment["ENGINE_API_BASE"]) + port - self.slots[0]
 
     async def fault(self, port: int, kind: str) -> None:
         await self._admin("POST", port, "/faults", {"kind": kind})
@@ -218,22 +216,3 @@ def _marked(state: Path) -> Iterator[tuple[int, int]]:
 def _without_settings() -> dict[str, str]:
     """A developer's own settings are not the tests'."""
     return {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
-
-
-def _free_ports(count: int) -> range:
-    """In a row, and below those the kernel gives to clients."""
-    for _ in range(200):
-        first = random.randrange(10_000, 32_000 - count)
-        if all(map(_is_free, range(first, first + count))):
-            return range(first, first + count)
-    raise AssertionError(f"no {count} free ports in a row")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("0.0.0.0", port))
-        except OSError:
-            return False
-    return True
