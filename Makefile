@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run stop test lint docs lock
+.PHONY: run stop test lint docs bench lock
 
 # Inside the checkout, so that two checkouts never share or adopt each other's engines.
 run stop: export STATE_DIR ?= $(CURDIR)/.state
@@ -23,6 +23,10 @@ lint: .venv/ready
 
 docs: .venv/ready
 	$(BIN)/python docs/generate.py
+
+# About a minute; it measures and gates nothing.
+bench: .venv/ready
+	$(BIN)/python -m tests.load.bench
 
 .venv/ready: .venv/locked pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

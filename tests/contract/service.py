@@ -81,7 +81,7 @@ class Service:
             )
         return self.process
 
-    async def start(self, engines: int = 0) -> None:
+    async def start(self, engines: int = 0, within: float = LIMIT_S) -> None:
         """Returns when it answers, and so many engines are listed."""
         process = self.launch()
 
@@ -96,7 +96,7 @@ class Service:
             return len(await self.get("/engines")) >= engines
 
         await eventually(ready)
-        await eventually(listed)
+        await eventually(listed, within)
 
     async def call(self, method: str, path: str, body: object = None) -> Answer:
         """With the client's patience."""

@@ -2,9 +2,11 @@
 
 import asyncio
 from itertools import count
+from typing import Any
 
 import aiohttp
 
+from ..api import bodies
 from .client import Client, Waits
 from .conftest import MakeService
 from .service import Service, eventually
@@ -12,22 +14,12 @@ from .test_viewers import NO_SWEEPS
 from .viewer import Viewer
 
 SETTINGS = {"MIN_REPLICAS": 0, **NO_SWEEPS}
-ELSEWHERE = {"host": "192.0.2.1", "port": 6878}  # not ours, so its streams stay as they are told
 TWO_SECONDS = (9 << 19) + 800_000  # bytes: what comes at once, and what the bitrate gives then
 
 
-def started(stream_id: str) -> dict[str, object]:
-    return {
-        "engine": ELSEWHERE,
-        "stream": {"key_type": "infohash", "key": stream_id},
-        "session": {
-            "playback_session_id": "session",
-            "stat_url": "http://192.0.2.1:6878/ace/stat/x/y",
-            "command_url": "http://192.0.2.1:6878/ace/cmd/x/y",
-            "is_live": 1,
-        },
-        "labels": {"stream_id": stream_id},
-    }
+def started(stream_id: str) -> dict[str, Any]:
+    """On an engine that is not ours, so that nobody but the client can say that it has ended."""
+    return bodies.started(labels={"stream_id": stream_id})
 
 
 class Load:
