@@ -144,13 +144,14 @@ class Service:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
-        subprocess.run(
-            [COMMAND, "stop"],
-            env=_without_settings() | {"STATE_DIR": str(self.state)},
-            check=True,
-            capture_output=True,
-            timeout=LIMIT_S,
-        )
+        if self.engine_pids():
+            subprocess.run(
+                [COMMAND, "stop"],
+                env=_without_settings() | {"STATE_DIR": str(self.state)},
+                check=True,
+                capture_output=True,
+                timeout=LIMIT_S,
+            )
 
     def said(self) -> str:
         return self.log_file.read_text()

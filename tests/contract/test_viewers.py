@@ -18,12 +18,14 @@ NO_SWEEPS: dict[str, object] = {
     "MONITOR_INTERVAL_S": AN_HOUR,
     "AUTOSCALE_INTERVAL_S": AN_HOUR,
 }
-SETTINGS: dict[str, object] = {
-    "MIN_REPLICAS": 2,
-    "MIN_PROVISION_INTERVAL_S": 0.1,
-    "MAX_CONCURRENT_PROVISIONS": 4,
+LIMITS: dict[str, object] = {
+    "MIN_PROVISION_INTERVAL_S": 0,
+    "MAX_CONCURRENT_PROVISIONS": VIEWERS,
     **NO_SWEEPS,
 }
+# Most viewers have to ask for an engine; or there is one for each when they come.
+FEW_READY = {"MIN_REPLICAS": 3, **LIMITS}
+ALL_READY = {"MIN_REPLICAS": VIEWERS, "MAX_REPLICAS": VIEWERS + 2, **LIMITS}
 
 
 def infohash(number: int) -> str:
@@ -52,8 +54,8 @@ async def all_take(viewers: list[Viewer]) -> None:
 async def test_every_viewer_has_an_engine_of_its_own_and_leaves_no_trace(
     service: MakeService,
 ) -> None:
-    running = service(SETTINGS)
-    await running.start(engines=2)
+    running = service(FEW_READY)
+    await running.start(engines=3)
     async with audience(running) as viewers:
         assert len({viewer.address.port for viewer in viewers}) == VIEWERS
         assert all(viewer.start_acknowledged for viewer in viewers)
@@ -77,8 +79,8 @@ async def test_every_viewer_has_an_engine_of_its_own_and_leaves_no_trace(
 
 async def test_an_engine_killed_hurts_its_own_viewer_alone(service: MakeService) -> None:
     """Only the kernel's word can take it off the list: every sweep is an hour away."""
-    running = service(SETTINGS)
-    await running.start(engines=2)
+    running = service(ALL_READY)
+    await running.start(engines=VIEWERS)
     async with audience(running) as viewers:
         victim, *others = viewers
         port = victim.address.port
@@ -102,8 +104,8 @@ async def test_an_engine_hung_leaves_the_list_and_costs_nobody_else_anything(
     service: MakeService,
 ) -> None:
     interval = 1
-    running = service(SETTINGS | {"HEALTH_CHECK_INTERVAL_S": interval})
-    await running.start(engines=2)
+    running = service(ALL_READY | {"HEALTH_CHECK_INTERVAL_S": interval})
+    await running.start(engines=VIEWERS)
     async with audience(running) as viewers, Client(running.base) as reader:
         victim, *others = viewers
         await running.fault(victim.address.port, "hang")
@@ -124,8 +126,8 @@ async def test_an_engine_hung_leaves_the_list_and_costs_nobody_else_anything(
 
 
 async def test_acekeeper_killed_under_load_comes_back_as_it_was(service: MakeService) -> None:
-    running = service(SETTINGS)
-    await running.start(engines=2)
+    running = service(ALL_READY)
+    await running.start(engines=VIEWERS)
     async with audience(running) as viewers, Client(running.base, waits=HURRIED) as client:
         guests: list[Viewer] = []
         crowd = [asyncio.create_task(come_and_go(client, guests, n)) for n in range(3)]
