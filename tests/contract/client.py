@@ -3,6 +3,7 @@ nor reads the answers to its events."""
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from operator import itemgetter
@@ -42,10 +43,10 @@ class Address(NamedTuple):
 
 @dataclass(frozen=True)
 class Waits:
-    """What the client waits for, in seconds; a test may be in more of a hurry."""
+    """How the client waits, in seconds; a test may be in more of a hurry."""
 
     after_provision: float = 5.0
-    eta_second: float = 1.0
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
 class Client:
@@ -114,10 +115,10 @@ class Client:
         if not self.can_provision:
             raise ProvisionRefused(_SAID_BEFORE)
         engine = await self._provision()
-        await asyncio.sleep(self._waits.after_provision)
+        await self._waits.sleep(self._waits.after_provision)
         self._engines_until = 0.0  # kept for less than it waited
         if all(e.container_id != engine.container_id for e in await self._engines_or_none()):
-            await asyncio.sleep(self._waits.after_provision)
+            await self._waits.sleep(self._waits.after_provision)
         return Address("localhost", engine.host_http_port)
 
     async def _engines_or_none(self) -> list[Engine]:
@@ -135,8 +136,7 @@ class Client:
                 if tries == _PROVISION_TRIES or not error.refusal.should_wait:
                     raise
                 eta = error.refusal.recovery_eta_seconds
-                wait = eta // 2 if tries == 1 else eta
-                await asyncio.sleep(wait * self._waits.eta_second)
+                await self._waits.sleep(eta // 2 if tries == 1 else eta)
             except CallFailed:
                 if tries == _PROVISION_TRIES:
                     raise

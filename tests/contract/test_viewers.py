@@ -11,7 +11,7 @@ from .viewer import PlaybackFailed, Viewer
 
 VIEWERS = 10
 ENOUGH = 200_000  # bytes: more than any buffer on the way still holds
-HURRIED = Waits(after_provision=0, eta_second=1)
+HURRIED = Waits(after_provision=0)
 AN_HOUR = 3600
 NO_SWEEPS: dict[str, object] = {
     "HEALTH_CHECK_INTERVAL_S": AN_HOUR,
@@ -36,7 +36,8 @@ def infohash(number: int) -> str:
 async def audience(service: Service) -> AsyncIterator[list[Viewer]]:
     """Ten who play, having come one after another."""
     async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(Client(service.base, waits=HURRIED))
+        base = f"{service.base}/"  # which gives doubled slashes
+        client = await stack.enter_async_context(Client(base, waits=HURRIED))
         viewers = [
             await stack.enter_async_context(Viewer(client, infohash(number)))
             for number in range(VIEWERS)
