@@ -83,8 +83,9 @@ class StderrSink:
             case None | bool():
                 return value
             case int() | float():
-                text = str(value)
-                return value if self._text(text) == text else self._text(text)
+                number = int(value) if isinstance(value, int) else float(value)
+                text = str(number)
+                return number if self._text(text) == text else self._text(text)
             case str():
                 return self._text(value)
             case dict():
@@ -96,6 +97,7 @@ class StderrSink:
                 return self._text(str(value))
 
     def _text(self, text: str) -> str:
+        text = str.__str__(text)  # a plain one, since msgspec takes no subclass
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text if text.isascii() else text.encode(errors="backslashreplace").decode()
@@ -118,17 +120,21 @@ class _ToLoguru(logging.Handler):
         self._sink = sink
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            message = record.getMessage()
-        except Exception:  # the arguments do not fit the library's own format
-            message = f"{record.msg} {record.args}"
         level: str | int = record.levelno
         if record.levelname in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
             level = record.levelname
         try:
+            message = self._message(record)
             logger.bind(logger=record.name).opt(exception=record.exc_info).log(level, message)
-        except Exception:  # loguru refuses a record made while it writes one, as in a `__del__`
+        # What cannot be shown at all; and a record made while loguru writes one, as in a `__del__`.
+        except Exception:
             self._sink.dropped += 1
+
+    def _message(self, record: logging.LogRecord) -> str:
+        try:
+            return record.getMessage()
+        except Exception:  # the arguments do not fit the library's own format
+            return f"{record.msg} {record.args}"
 
 
 def _uncaught(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
