@@ -104,7 +104,7 @@ class Loop:
     def _done(self, task: Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.opt(exception=error).error("a task of the loop failed")
+            _defect(error)
 
     def _write(self, changes: Changes) -> Future[None]:
         durable = self.store.write(changes)
@@ -184,6 +184,9 @@ class Loop:
             fact = EngineStartFailed(slot, str(error))
         except AcekeeperError as error:
             fact = EngineStartFailed(slot, str(error), excused=True)
+        except Exception as error:
+            _defect(error)
+            fact = EngineStartFailed(slot, repr(error), excused=True)
         self.tell(fact)
 
     async def _stop(self, slot: Slot, start: str) -> None:
@@ -191,6 +194,9 @@ class Loop:
             await self.runtime.stop(slot, start)
         except AcekeeperError as error:
             self.tell(EngineStopFailed(slot, start, str(error)))
+        except Exception as error:
+            _defect(error)
+            self.tell(EngineStopFailed(slot, start, repr(error)))
 
     async def _ask(self, slot: Slot, start: str) -> None:
         self.tell(await self.ask(slot, start))
@@ -202,6 +208,9 @@ class Loop:
             await self.engines.status(slot)
         except Silence as error:
             return EngineSilent(slot, start, str(error), excused=self.lag.since(began))
+        except Exception as error:
+            _defect(error)
+            return EngineSilent(slot, start, repr(error), excused=True)
         return EngineAnswered(slot, start)
 
     async def _look(self, slot: Slot, start: str) -> None:
@@ -223,5 +232,11 @@ class Loop:
             elif isinstance(answer, Sample):
                 samples[stream_id] = answer
             elif not isinstance(answer, Silence):
-                raise answer
+                _defect(answer)
         return StreamsAsked(slot, start, samples, frozenset(unknown))
+
+
+def _defect(error: BaseException) -> None:
+    """Of ours, or an error nobody translated. What was under way ends all the same, or its engine
+    would wait for that end for ever."""
+    logger.opt(exception=error).error("a task of the loop failed")

@@ -60,6 +60,8 @@ class Sweeps:
                 await self.run(kind)
             except AcekeeperError as error:
                 logger.warning("sweep_failed", kind=kind.value, why=str(error))
+            except Exception as error:  # a defect; the next pass may be spared it
+                logger.opt(exception=error).error("sweep_failed", kind=kind.value)
 
 
 async def _health(loop: Loop) -> Report:

@@ -1,0 +1,174 @@
+"""The usecases at work: the real loop and store, and on the far side of their protocols a runtime
+and engines that do as scripted."""
+
+import asyncio
+import time
+from asyncio import Event, Future
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from acekeeper.core.facts import EnginesListed, EngineStarted, Fact, Found, RuntimeConnected
+from acekeeper.core.model import Changes, Happening, Now, Sample
+from acekeeper.core.names import Ports, Slot
+from acekeeper.errors import EngineSilent, RuntimeUnavailable
+from acekeeper.usecases.adoption import Adoption
+from acekeeper.usecases.loop import Loop
+from acekeeper.usecases.protocols import Store
+from acekeeper.usecases.sweep import Sweeps
+
+from ..core.world import HOST, slot
+
+
+class Clock:
+    """The real one, that can be put forward."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> Now:
+        return Now(time.time() + self.ahead, time.monotonic() + self.ahead)
+
+
+class ScriptedRuntime:
+    """Engines as whoever runs them knows them."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.running: dict[Slot, Found] = {}
+        self.calls: list[str] = []
+        self.starting_fails: Exception | None = None
+        self.stopping_fails: Exception | None = None
+        self.unreachable = False
+        self._clock = clock
+        self._starts = 0
+
+    async def open(self, tell: Callable[[Fact], None]) -> None:
+        self.tell = tell
+        tell(RuntimeConnected())
+
+    async def close(self) -> None:
+        pass
+
+    def add(self, *numbers: int) -> None:
+        for n in numbers:
+            self._starts += 1
+            name = f"start-{self._starts}"
+            self.running[slot(n)] = Found(slot(n), name, f"id-{name}")
+
+    async def list(self) -> EnginesListed:
+        self.calls.append("list")
+        asked = self._clock()
+        await asyncio.sleep(0)
+        if self.unreachable:
+            raise RuntimeUnavailable("the bus is gone")
+        return EnginesListed(HOST, "boot", asked, tuple(self.running.values()))
+
+    async def start(self, slot: Slot, ports: Ports) -> EngineStarted:
+        self.calls.append(f"start {slot.port}")
+        assert ports.http == slot.port
+        await asyncio.sleep(0)
+        if self.starting_fails:
+            raise self.starting_fails
+        self.add(slot.port - 19000)
+        found = self.running[slot]
+        return EngineStarted(slot, found.start, found.container_id)
+
+    async def stop(self, slot: Slot, start: str) -> None:
+        assert start == self.running[slot].start
+        self.calls.append(f"stop {slot.port}")
+        if self.stopping_fails:
+            raise self.stopping_fails
+
+
+class ScriptedEngines:
+    """What the engines answer; those of `silent` nothing."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.silent: set[int] = set()
+        self.asked: list[str] = []
+        self.sessions: dict[str, Sample | Exception] = {}  # by the end of their stat URL
+        self.before_answer: Callable[[], object] = lambda: None
+        self.slow: set[int] = set(range(100))  # those that wait for `go_on`
+        self.go_on = Event()
+        self.go_on.set()
+        self._clock = clock
+
+    async def status(self, slot: Slot) -> None:
+        self.asked.append(f"status {slot.port}")
+        if slot.port - 19000 in self.slow:
+            await self.go_on.wait()
+        self.before_answer()
+        if slot.port - 19000 in self.silent:
+            raise EngineSilent("no answer within 5 s")
+
+    async def stat(self, slot: Slot, stat_url: str) -> Sample | None:
+        name = stat_url.rpartition("/")[2]
+        self.asked.append(f"stat {name}")
+        await self.go_on.wait()
+        if slot.port - 19000 in self.silent:
+            raise EngineSilent("no answer within 3 s")
+        found = self.sessions.get(name)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def plays(self, name: str) -> None:
+        self.sessions[name] = Sample(self._clock(), "dl", 4, 100, 0, 1, 0)
+
+
+class HeldStore:
+    """A disk that takes its time: a write is done when the test says so."""
+
+    degraded = ""
+    is_alive = True
+
+    def __init__(self) -> None:
+        self.writes: list[tuple[Changes, Future[None]]] = []
+
+    def write(self, changes: Changes) -> Future[None]:
+        future: Future[None] = asyncio.get_running_loop().create_future()
+        self.writes.append((changes, future))
+        return future
+
+    def release(self) -> None:
+        for _, future in self.writes:
+            if not future.done():
+                future.set_result(None)
+
+
+@dataclass
+class House:
+    loop: Loop
+    runtime: ScriptedRuntime
+    engines: ScriptedEngines
+    store: Store
+    clock: Clock
+    happened: list[Happening] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.sweeps = Sweeps(self.loop)
+        self.adoption = Adoption(self.loop, self.sweeps)
+
+    async def open(self, *numbers: int) -> None:
+        """With these engines running and adopted."""
+        self.runtime.add(*numbers)
+        await self.adoption.open()
+        await self.until(lambda: self.loop.state.surveyed and self.listed() == list(numbers))
+        self.runtime.calls.clear()
+        self.engines.asked.clear()
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        """Waits for what happens by itself; every turn lets the loop go on."""
+        async with asyncio.timeout(10):
+            while not holds():
+                await asyncio.sleep(0.005)
+
+    async def turns(self) -> None:
+        """Lets everything happen that waits for nothing."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    def listed(self) -> list[int]:
+        return sorted(e.slot.port - 19000 for e in self.loop.state.engines.values() if e.listed)
+
+    def kinds(self) -> list[str]:
+        return [happening.kind for happening in self.happened]

@@ -1,0 +1,92 @@
+"""Events: done means on disk, and what is not on disk is said."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from acekeeper.adapters.store import Store
+from acekeeper.core.facts import StreamEnded
+from acekeeper.errors import StoreFailed
+from acekeeper.usecases import events
+
+from ..adapters.storing import Disk, Troubles, next_run, select
+from ..core.world import slot, started
+from .conftest import MakeHouse
+from .house import Clock, HeldStore, House
+
+READ_ONLY = "PRAGMA query_only = 1"
+
+
+async def test_it_is_done_when_it_is_on_disk(make_house: MakeHouse) -> None:
+    store = HeldStore()
+    house = make_house(store)
+    start = house.loop.tell(started("s"))
+    assert "s" in house.loop.state.streams  # who reads does not wait for the disk
+    assert not start.done()
+    store.release()
+    await start
+
+
+async def test_an_acknowledged_start_and_end_are_there_in_the_next_run(
+    house: House, db: Path
+) -> None:
+    await house.open(0)
+    for name in ("plays", "ended"):
+        assert await events.stream_started(house.loop, started(name, slot(0))) == name
+    assert await events.stream_ended(house.loop, StreamEnded("ended", reason="eof")) == "ended"
+    assert await events.stream_ended(house.loop, StreamEnded("not yet")) is None
+    # Another connection, as after a kill: the writer still has its own open.
+    rows = select(db, "SELECT id, ended IS NULL, reason FROM streams ORDER BY id")
+    assert rows == [("ended", 0, "eof"), ("plays", 1, "")]
+    saved = await next_run(db, house.clock())
+    assert [name for name, _ in saved.early_ends] == ["not yet"]
+
+
+@pytest.fixture
+async def failing(make_house: MakeHouse, db: Path) -> Any:
+    """A house on a disk that takes no more writes, and how to heal it."""
+    disk, troubles = Disk(), Troubles()
+    store = Store(db, 7, on_trouble=troubles, connect=disk)
+    store.load(Clock()())
+    house = make_house(store)
+    await house.loop.tell(started("before"))
+    disk.fail(READ_ONLY)
+    yield house, disk, troubles
+    disk.heal()
+    await store.close()
+
+
+async def test_what_is_not_on_disk_is_refused_but_kept(failing: Any, db: Path) -> None:
+    house, disk, troubles = failing
+    with pytest.raises(StoreFailed):
+        await events.stream_started(house.loop, started("s"))
+    with pytest.raises(StoreFailed):
+        await events.stream_ended(house.loop, StreamEnded("before"))
+    assert house.loop.state.streams["s"].ended is None
+    assert house.loop.state.streams["before"].ended is not None
+    assert house.store.degraded
+    disk.heal()
+    await troubles.over()
+    assert select(db, "SELECT id FROM streams WHERE ended IS NULL") == [("s",)]
+
+
+async def test_every_event_of_a_batch_on_a_failing_disk_says_so(failing: Any) -> None:
+    house, *_ = failing
+    starts, ends = await events.batch(
+        house.loop, [started("a"), started("b")], [StreamEnded("a"), StreamEnded("absent")]
+    )
+    assert [r.stream_id for r in starts + ends] == ["a", "b", "a", None]
+    assert all("read-only" in r.error for r in starts + ends)
+
+
+async def test_a_batch_ends_what_it_started_and_misses_what_is_not_there(house: House) -> None:
+    starts, ends = await events.batch(
+        house.loop,
+        [started("a"), started("b")],
+        [StreamEnded("a"), StreamEnded("absent"), StreamEnded("")],
+    )
+    assert starts == [events.Result("a"), events.Result("b")]
+    missed = events.Result(None, "stream not found")
+    assert ends == [events.Result("a"), missed, missed]
+    assert [s.id for s in house.loop.state.streams.values() if s.ended is None] == ["b"]

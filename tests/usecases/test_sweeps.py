@@ -1,0 +1,225 @@
+"""Sweeps: what they find, what they say of it, and who shares one."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from acekeeper.core.model import Health, Phase
+from acekeeper.errors import RuntimeUnavailable
+from acekeeper.usecases.sweep import Kind
+
+from ..core.world import slot, started
+from .conftest import MakeHouse
+from .house import House
+
+
+async def test_a_hung_engine_is_off_the_list_at_once_and_unhealthy_at_the_threshold(
+    make_house: MakeHouse,
+) -> None:
+    house = make_house(health_failure_threshold=2, ask_suspect_every=3600)
+    await house.open(0, 1)
+    house.engines.silent = {1}
+    report = await house.sweeps.run(Kind.HEALTH)
+    assert report | {"seconds": 0} == {
+        "checked": 2,
+        "answered": 1,
+        "silent": 1,
+        "unhealthy": 0,
+        "seconds": 0,
+    }
+    assert house.listed() == [0]
+    assert house.loop.state.engines[slot(1)].health is Health.UNKNOWN
+    assert (await house.sweeps.run(Kind.HEALTH))["unhealthy"] == 1
+    house.engines.silent = set()
+    assert (await house.sweeps.run(Kind.HEALTH))["unhealthy"] == 0
+    assert house.listed() == [0, 1]
+
+
+async def test_a_silent_engine_is_off_the_list_while_others_still_think(house: House) -> None:
+    await house.open(0, 1)
+    house.engines.silent = {1}
+    house.engines.slow = {0}
+    house.engines.go_on.clear()
+    sweep = asyncio.create_task(house.sweeps.run(Kind.HEALTH))
+    await house.until(lambda: house.listed() == [0])
+    assert not sweep.done()
+    house.engines.go_on.set()
+    assert (await sweep)["silent"] == 1
+
+
+async def test_that_all_is_well_changes_the_list_once_a_pass(house: House) -> None:
+    """So that its ETag holds in between."""
+    await house.open(0, 1, 2)
+    before = {e.checked for e in house.loop.state.engines.values()}
+    await house.sweeps.run(Kind.HEALTH)
+    after = {e.checked for e in house.loop.state.engines.values()}
+    assert len(after) == 1
+    assert not after & before
+
+
+async def test_a_silence_while_we_were_late_ourselves_judges_nobody(house: House) -> None:
+    await house.open(0)
+    house.engines.silent = {0}
+
+    def late() -> None:
+        house.clock.ahead += 2
+
+    house.engines.before_answer = late
+    report = await house.sweeps.run(Kind.HEALTH)
+    assert report["silent"] == 1
+    assert house.listed() == [0]
+    house.engines.before_answer = lambda: None
+    await house.until(lambda: not house.loop.lag.since(house.clock()))
+    await house.sweeps.run(Kind.HEALTH)
+    assert house.listed() == []
+
+
+async def test_a_defect_in_asking_judges_nobody_and_is_logged(
+    house: House, logged: list[Any]
+) -> None:
+    await house.open(0, 1)
+
+    def defect() -> None:
+        raise ZeroDivisionError
+
+    house.engines.before_answer = defect
+    assert (await house.sweeps.run(Kind.HEALTH))["silent"] == 2
+    assert house.listed() == [0, 1]
+    assert [r["exception"].type for r in logged] == [ZeroDivisionError] * 2
+
+
+async def test_engines_on_their_way_are_not_asked(make_house: MakeHouse) -> None:
+    house = make_house(auto_delete=True, engine_grace_period=0.01, drain_wait=0)
+    house.runtime.add(0)
+    await house.adoption.open()
+    await house.until(lambda: "stop 19000" in house.runtime.calls)
+    assert house.loop.state.engines[slot(0)].phase is Phase.STOPPING
+    assert (await house.sweeps.run(Kind.HEALTH))["checked"] == 0
+
+
+async def test_a_stream_its_engine_does_not_know_ends_once_it_has_settled(house: House) -> None:
+    await house.open(0)
+    house.engines.plays("known")
+    house.loop.tell(started("known", slot(0)))
+    house.loop.tell(started("unknown", slot(0)))
+    house.loop.tell(started("elsewhere"))
+    report = await house.sweeps.run(Kind.STREAMS)
+    assert (report["checked"], report["ended"], report["elsewhere"]) == (0, 0, 1)
+    assert house.engines.asked == []
+    house.clock.ahead += 2.1
+    house.loop.tell(started("young", slot(0)))
+    report = await house.sweeps.run(Kind.STREAMS)
+    assert report | {"seconds": 0} == {
+        "checked": 2,
+        "ended": 1,
+        "silent_engines": 0,
+        "elsewhere": 1,
+        "seconds": 0,
+    }
+    streams = house.loop.state.streams
+    assert streams["unknown"].reason == "unknown_to_engine"
+    assert [name for name, s in streams.items() if s.ended is None] == [
+        "known",
+        "elsewhere",
+        "young",
+    ]
+    assert streams["known"].sample == house.engines.sessions["known"]
+
+
+async def test_the_streams_of_a_silent_engine_stay(house: House) -> None:
+    await house.open(0, 1)
+    house.loop.tell(started("s", slot(0)))
+    house.loop.tell(started("gone", slot(1)))
+    house.clock.ahead += 2.1
+    house.engines.silent = {0}
+    report = await house.sweeps.run(Kind.STREAMS)
+    assert (report["checked"], report["ended"], report["silent_engines"]) == (1, 1, 1)
+    assert house.loop.state.streams["s"].ended is None
+
+
+async def test_one_stream_that_cannot_be_asked_about_hides_no_other(
+    house: House, logged: list[Any]
+) -> None:
+    await house.open(0)
+    for name in ("poison", "unknown"):
+        house.loop.tell(started(name, slot(0)))
+    house.engines.sessions["poison"] = ZeroDivisionError("a defect")
+    house.clock.ahead += 2.1
+    assert (await house.sweeps.run(Kind.STREAMS))["ended"] == 1
+    assert house.loop.state.streams["poison"].ended is None
+    assert [r["exception"].type for r in logged] == [ZeroDivisionError]
+
+
+async def test_the_scale_sweep_finds_what_no_signal_told(house: House) -> None:
+    await house.open(0, 1)
+    del house.runtime.running[slot(1)]
+    house.runtime.add(2, 3)
+    house.engines.silent = {3}
+    report = await house.sweeps.run(Kind.SCALE)
+    assert report | {"seconds": 0} == {
+        "checked": 3,
+        "adopted": 2,
+        "gone": 1,
+        "free": 1,
+        "starting": 2,
+        "draining": 0,
+        "seconds": 0,
+    }
+    await house.until(lambda: house.listed() == [0, 2])
+
+
+async def test_who_cannot_be_listed_is_not_gone(house: House) -> None:
+    await house.open(0, 1)
+    house.runtime.unreachable = True
+    with pytest.raises(RuntimeUnavailable):
+        await house.sweeps.run(Kind.SCALE)
+    assert not house.loop.state.connected
+    assert house.listed() == [0, 1]
+    assert house.kinds()[-1] == "runtime_lost"
+    house.runtime.unreachable = False
+    await house.sweeps.run(Kind.SCALE)
+    assert house.loop.state.connected
+    assert house.listed() == [0, 1]
+
+
+async def test_two_who_ask_at_once_share_one_pass(house: House) -> None:
+    await house.open(0)
+    house.engines.go_on.clear()
+    first = asyncio.create_task(house.sweeps.run(Kind.HEALTH))
+    leaver = asyncio.create_task(house.sweeps.run(Kind.HEALTH))
+    await house.until(lambda: house.engines.asked)
+    second = asyncio.create_task(house.sweeps.run(Kind.HEALTH))
+    other = await house.sweeps.run(Kind.STREAMS)  # another kind waits for nobody
+    assert other["checked"] == 0
+    await house.turns()
+    leaver.cancel()  # and takes the pass from nobody
+    await house.turns()
+    house.engines.go_on.set()
+    assert await first is await second
+    assert house.engines.asked == ["status 19000"]
+    await house.sweeps.run(Kind.HEALTH)
+    assert len(house.engines.asked) == 2
+
+
+async def test_a_sweep_looks_at_the_clock_too(house: House) -> None:
+    """An alarm may be lost, or come late after a suspend."""
+    await house.open(0)
+    house.loop.tell(started("elsewhere"))
+    house.clock.ahead += 3601
+    await house.sweeps.run(Kind.STREAMS)
+    assert house.loop.state.streams == {}
+
+
+async def test_the_ticker_goes_on_whatever_happens(house: House, logged: list[Any]) -> None:
+    await house.open(0)
+    house.runtime.unreachable = True
+    house.loop.spawn(house.sweeps.every(Kind.SCALE, 0.01))
+    await house.until(lambda: len(logged) > 2)
+    assert {r["message"] for r in logged} == {"sweep_failed"}
+    assert logged[-1]["extra"] == {"kind": "scale", "why": "the bus is gone"}
+    house.runtime.list = None  # type: ignore[assignment, method-assign]  # a defect
+    await house.until(lambda: logged[-1]["exception"])
+    del house.runtime.list
+    house.runtime.unreachable = False
+    await house.until(lambda: house.loop.state.connected)
