@@ -1,5 +1,6 @@
 """/provision: an engine of one's own, or a refusal the client understands."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -118,3 +119,17 @@ async def test_sweeps_say_what_they_found(serve: Serve) -> None:
     assert (scale["checked"], scale["gone"], scale["adopted"]) == (1, 0, 0)
     streams = (await served.post("/sweeps/streams")).json()
     assert (streams["checked"], streams["ended"]) == (0, 0)
+
+
+async def test_a_caller_cut_off_in_the_moment_of_its_answer_keeps_nothing(serve: Serve) -> None:
+    served: Served = await serve()
+    request = asyncio.create_task(served.post("/provision/acestream"))
+    await served.until(lambda s: bool(s.context.state.requests))
+    [work] = [
+        t for t in asyncio.all_tasks() if getattr(t.get_coro(), "__name__", "") == "provision"
+    ]
+    work.add_done_callback(lambda _: request.cancel())
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    assert served.context.state.requests == {}
+    assert [e.claim for e in served.context.state.engines.values()] == [None]

@@ -51,8 +51,9 @@ async def _provision(
     )
     try:
         await asyncio.wait({work, hung_up}, return_when=asyncio.FIRST_COMPLETED)
-    except BaseException:  # our own time ran out
+    except BaseException:  # our own time ran out, in the very moment of an answer perhaps
         hung_up.cancel()
+        lost(context.loop, request_id)
         raise
     finally:
         work.cancel()
