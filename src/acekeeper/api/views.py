@@ -91,6 +91,8 @@ class Views:
         known = self._streams.get(stream.id)
         if known is not None and known[0] is stream:
             return known[1]
+        if len(self._streams) > 2 * (len(self._state.streams) - len(self._state.ended)) + 16:
+            self._streams.clear()  # most have ended and were not asked for since
         body = _encode(_stream(stream))
         self._streams[stream.id] = (stream, body)
         return body
