@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     for run, text in (
         (_serve, "run the service until SIGTERM or Ctrl-C; engines outlive it"),
         (_status, "show the engines and how all is"),
+        (_doctor, "say what is wrong on this host and what to do; ends with 1 if anything is"),
         (_stop, "end the service and all its engines (only where RUNTIME is process)"),
     ):
         name = run.__name__.removeprefix("_")
@@ -140,6 +141,19 @@ def _status(_: argparse.Namespace) -> int:
             f"  {address:21} {state} {len(engine['streams'])} streams  {engine['container_name']}"
         )
     return 0
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    from acekeeper.doctor import examine
+
+    status = 0
+    for finding in examine(os.environ):
+        if finding.is_well:
+            print(f"ok     {finding.text}")
+        else:
+            status = 1
+            print(f"wrong  {finding.text}. {finding.advice}.")
+    return status
 
 
 def _stop(_: argparse.Namespace) -> int:

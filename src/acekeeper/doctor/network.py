@@ -1,0 +1,51 @@
+"""What containers need for their network, and the ports of the engines."""
+
+import os
+from collections.abc import Container, Iterator
+
+from acekeeper.adapters.spawn import test
+from acekeeper.core.names import PortPlan, Slot
+from acekeeper.doctor.finding import Finding, well, wrong
+from acekeeper.doctor.tool import run
+from acekeeper.errors import EngineFailed
+from acekeeper.settings import Settings
+
+_TUN = "/dev/net/tun"
+
+
+def check(settings: Settings) -> Iterator[Finding]:
+    try:
+        os.close(os.open(_TUN, os.O_RDWR))
+        yield well(f"{_TUN} can be used")
+    except OSError as error:
+        yield wrong(f"{_TUN} cannot be used: {error.strerror}", "Give it mode 0666, as Debian does")
+    listed = run(
+        *("systemctl", "--user", "list-units", "--plain", "--no-legend"),
+        *("--state=active,activating,deactivating", "engine@*.service"),
+    )
+    units = (line.split()[0] for line in listed.out.splitlines())
+    slots = (Slot.from_unit(settings.engine_host, unit) for unit in units)
+    yield from ports(settings, {slot.port for slot in slots if slot})
+
+
+def ports(settings: Settings, ours: Container[int]) -> Iterator[Finding]:
+    """`ours`: the HTTP ports of engines that run."""
+    first = settings.port_range_host[0]
+    plan = PortPlan(
+        first,
+        settings.port_range_host[-1],
+        settings.engine_https_base,
+        settings.engine_p2p_base,
+        settings.engine_api_base,
+    )
+    taken = []
+    for port in range(first, first + settings.max_replicas):
+        if port not in ours:
+            try:
+                test(plan.ports(port))
+            except EngineFailed as error:
+                taken.append(error.message)
+    for text in taken:
+        yield wrong(text, "`ss -ltnup` names it; stop it, or move PORT_RANGE_HOST or its bases")
+    if not taken:
+        yield well(f"the ports of {settings.max_replicas} engines are free, or ours")

@@ -1,0 +1,67 @@
+"""Runs the host's own tools, and knows what their complaints mean."""
+
+import shutil
+import subprocess
+from typing import NamedTuple
+
+from acekeeper.doctor.finding import Finding, wrong
+
+_WITHIN_S = 60
+_MISSING = 127  # as a shell says it
+
+# By what the complaint contains.
+SYMPTOMS = {
+    "additional UIDs or GIDs defined in /etc/subuid": (
+        "Give the user subordinate ids in /etc/subuid and /etc/subgid, then run"
+        " `podman system migrate` as the user"
+    ),
+    "is not logged in or lingering": "Run `loginctl enable-linger` for the user, as root",
+    "no space left on device": "Make room: `df -h` and `df -i` show where there is none",
+    "Address already in use": "`ss -ltnup` names the program on that port; stop or move it",
+    "address already in use": "`ss -ltnup` names the program on that port; stop or move it",
+    "Failed to set up tap device": "Let the user open /dev/net/tun: mode 0666, as Debian has it",
+    "is not supported over overlayfs": (
+        "Put the user's home directory on a real file system such as ext4"
+    ),
+    "unsupported key": "This Podman is too old for the quadlet: upgrade it, or deploy again",
+    "try resetting the pause process": "Run `podman system migrate` as the user, twice if it fails",
+    "could not find pasta": "Install the package passt",
+    "connect to bus": "Install dbus-user-session, and run this in the user's own session",
+    "user scope bus": "Install dbus-user-session, and run this in the user's own session",
+}
+
+
+class Ran(NamedTuple):
+    status: int
+    out: str
+    complaint: str  # one line, the last thing it said when it failed
+
+    @property
+    def failed(self) -> bool:
+        return self.status != 0
+
+
+def run(*command: str) -> Ran:
+    program = shutil.which(command[0])
+    if program is None:
+        return Ran(_MISSING, "", f"{command[0]} is not installed")
+    try:
+        ran = subprocess.run(  # noqa: S603 (fixed commands, no shell)
+            [program, *command[1:]],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_WITHIN_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Ran(1, "", f"no end after {_WITHIN_S} s")
+    said = (ran.stderr.strip() or ran.stdout.strip() or f"exit status {ran.returncode}").split("\n")
+    return Ran(ran.returncode, ran.stdout.strip(), said[-1])
+
+
+def complaint(what: str, ran: Ran, advice: str) -> Finding:
+    """`advice` is for complaints nobody knows better."""
+    known = (text for symptom, text in SYMPTOMS.items() if symptom in ran.complaint)
+    return wrong(f"{what}: {ran.complaint}", next(known, advice))

@@ -1,0 +1,101 @@
+"""The user's systemd: the bus, our units as they are loaded, the drop-ins, the quadlet."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from acekeeper.doctor.finding import Finding, well, wrong
+from acekeeper.doctor.tool import complaint, run
+from acekeeper.drop_ins import outdated
+from acekeeper.settings import Settings
+
+_OURS = (
+    "acekeeper.socket",
+    "acekeeper.service",
+    "acekeeper-sweep@health.timer",
+    "acekeeper-sweep@streams.timer",
+    "acekeeper-sweep@scale.timer",
+)
+_GENERATORS = "/usr/lib/systemd/system-generators"
+_RELOAD = "Run `systemctl --user daemon-reload`"
+
+
+def check(settings: Settings) -> Iterator[Finding]:
+    bus = run("systemctl", "--user", "show", "--property=Version", "--value")
+    if bus.failed:
+        yield complaint("the user's systemd cannot be reached", bus, "Is the user lingering?")
+        return
+    yield well(f"the user's systemd {bus.out} answers")
+    for unit in _OURS:
+        findings = list(_loaded(unit))
+        yield from findings
+        if not all(finding.is_well for finding in findings):
+            break  # those after it depend on it
+    yield from _failed()
+    yield from _drop_ins(settings)
+    yield _quadlet()
+
+
+def _loaded(unit: str) -> Iterator[Finding]:
+    names = ("LoadState", "ActiveState", "NeedDaemonReload")
+    shown = run("systemctl", "--user", "show", f"--property={','.join(names)}", unit)
+    values = dict(line.partition("=")[::2] for line in shown.out.splitlines())
+    if values.get("LoadState") != "loaded":
+        yield wrong(f"{unit} is {values.get('LoadState', 'unknown')}", f"Deploy again. {_RELOAD}")
+        return
+    if values.get("NeedDaemonReload") == "yes":
+        yield wrong(f"{unit} has changed on disk since it was loaded", _RELOAD)
+    if values.get("ActiveState") == "active":
+        yield well(f"{unit} is active")
+    else:
+        yield wrong(
+            f"{unit} is {values.get('ActiveState')}",
+            f"`systemctl --user status {unit}` says why;"
+            " `systemctl --user enable --now acekeeper.service` starts all",
+        )
+
+
+def _failed() -> Iterator[Finding]:
+    patterns = ("acekeeper*", "engine@*")
+    listed = run(
+        *("systemctl", "--user", "list-units", "--state=failed", "--plain", "--no-legend"),
+        *patterns,
+    )
+    for line in listed.out.splitlines():
+        unit = line.split()[0]
+        asked = run("systemctl", "--user", "show", "--property=Result", "--value", unit)
+        yield wrong(
+            f"{unit} failed ({asked.out})",
+            f"`journalctl _SYSTEMD_USER_UNIT={unit} + USER_UNIT={unit}`, as root, says why",
+        )
+
+
+def _drop_ins(settings: Settings) -> Iterator[Finding]:
+    config = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    directory = Path(config) / "systemd/user"
+    differ = outdated(directory, settings)
+    for path in differ:
+        yield wrong(
+            f"{path} does not say what the settings say",
+            f"Run `acekeeper settings --drop-ins {directory}` and `systemctl --user daemon-reload`,"
+            " and restart its unit",
+        )
+    if not differ:
+        yield well("the drop-ins are up to date")
+
+
+def _quadlet() -> Finding:
+    where = f"{os.environ.get('PATH', '')}:{_GENERATORS}"
+    generator = shutil.which("podman-system-generator", path=where)
+    if generator is None:
+        return wrong("Podman has no quadlet generator", "Install Podman 5.4 or newer")
+    rendered = run(generator, "--user", "--dryrun")
+    if rendered.failed:
+        return complaint("the quadlets cannot be rendered", rendered, "Deploy again")
+    if "---engine@.service---" not in rendered.out:
+        return wrong(
+            "there is no quadlet engine@.container for this user",
+            f"Deploy again: it belongs in /etc/containers/systemd/users/{os.getuid()}/",
+        )
+    return well("the quadlet engine@.container can be rendered")

@@ -1,0 +1,155 @@
+"""A host of stand-ins: the tools the doctor asks, as small scripts on a PATH of their own."""
+
+import os
+import socket
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from acekeeper import __version__
+from acekeeper.doctor import Finding, examine
+from acekeeper.drop_ins import write
+from acekeeper.settings import load
+
+IMAGE = "ab" * 32
+HEALTHY = {
+    "loginctl": "echo yes",
+    "getsubids": "echo 0: acekeeper 100000 65536",
+    "podman": """
+case "$1 $2" in
+    "--version ") echo podman version 5.4.2;;
+    "create --pull=never") echo 0123abcd;;
+esac""",
+    "podman-system-generator": "echo ---engine@.service---",
+    "systemctl": """
+case "$*" in
+    *Version*) echo 257;;
+    *LoadState*) printf 'LoadState=loaded\\nActiveState=active\\nNeedDaemonReload=no\\n';;
+    *is-active*) echo active;;
+esac""",
+}
+
+
+class World:
+    """A host where all is well, until a test changes something."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.state_dir = root / "state"
+        self.runtime_dir = root / "run"
+        self.units = root / "config/systemd/user"
+        self.environ = {
+            "RUNTIME": "quadlet",
+            "TARGET_IMAGE": IMAGE,
+            "STATE_DIR": str(self.state_dir),
+            "MAX_REPLICAS": "2",
+        }
+
+    def tool(self, name: str, script: str) -> None:
+        path = self.root / "bin" / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+    def fails(self, name: str, complaint: str, *, status: int = 1) -> None:
+        self.tool(name, f"echo '{complaint}' >&2; exit {status}")
+
+    def found(self) -> list[Finding]:
+        return list(examine(self.environ))
+
+    def wrong(self) -> list[str]:
+        return [f"{f.text}. {f.advice}" for f in self.found() if not f.is_well]
+
+
+@pytest.fixture
+def world(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_ports: range, api: "Answering"
+) -> Iterator[World]:
+    world = World(tmp_path)
+    for directory in (world.state_dir, tmp_path / "bin", world.runtime_dir / "podman"):
+        directory.mkdir(parents=True)
+    for name, script in HEALTHY.items():
+        world.tool(name, script)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(world.runtime_dir))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    # Not every machine that runs the tests has one.
+    monkeypatch.setattr("acekeeper.doctor.network._TUN", "/dev/null")
+    world.environ |= {
+        "APP_PORT": str(api.port),
+        "PORT_RANGE_HOST": f"{free_ports[0]}-{free_ports[1]}",
+        "ENGINE_HTTPS_BASE": str(free_ports[2]),
+        "ENGINE_P2P_BASE": str(free_ports[4]),
+        "ENGINE_API_BASE": str(free_ports[6]),
+    }
+    write(world.units, load(world.environ))
+    with Answering(socket.AF_UNIX, str(world.runtime_dir / "podman/podman.sock"), b"OK"):
+        yield world
+
+
+@pytest.fixture
+def free_ports() -> range:
+    """Eight in a row that nobody listens on."""
+    for first in range(23000, 60000, 8):
+        held = []
+        try:
+            for port in range(first, first + 8):
+                held.append(socket.create_server(("127.0.0.1", port)))
+        except OSError:
+            continue
+        else:
+            return range(first, first + 8)
+        finally:
+            for each in held:
+                each.close()
+    pytest.fail("no eight free ports in a row")
+
+
+@pytest.fixture
+def api() -> Iterator["Answering"]:
+    with Answering(socket.AF_INET, ("127.0.0.1", 0), ready(__version__)) as api:
+        yield api
+
+
+def ready(version: str, *, degraded: str = "[]", is_ready: str = "true") -> bytes:
+    return (
+        f'{{"version": "{version}", "ready": {is_ready}, "degraded": {degraded},'
+        ' "circuit_state": "open"}'
+    ).encode()
+
+
+class Answering:
+    """Answers every HTTP request with 200 and the same body."""
+
+    def __init__(
+        self, family: socket.AddressFamily, address: str | tuple[str, int], body: bytes
+    ) -> None:
+        self.body = body
+        self._listening = socket.socket(family)
+        self._listening.bind(address)
+        self._listening.listen()
+        name = self._listening.getsockname()
+        self.port = name[1] if isinstance(name, tuple) else 0
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> "Answering":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._listening.close()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listening.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(65536)
+                head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(self.body)}\r\n\r\n"
+                connection.sendall(head.encode() + self.body)

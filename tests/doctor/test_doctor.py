@@ -1,0 +1,292 @@
+"""What each thing that is wrong on a host looks like, and what the doctor says to it."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from .conftest import HEALTHY, IMAGE, Answering, World, ready
+
+
+def test_on_a_healthy_host_all_is_well(world: World) -> None:
+    assert world.wrong() == []
+    said = [finding.text for finding in world.found()]
+    assert "Podman is 5.4.2" in said
+    assert "acekeeper-sweep@health.timer is active" in said
+    assert "the ports of 2 engines are free, or ours" in said
+
+
+class Case(NamedTuple):
+    tool: str
+    complaint: str
+    says: str
+    advises: str
+
+
+# As the tools themselves say it.
+COMPLAINTS = [
+    Case(
+        "podman",
+        "Error: nomap requires additional UIDs or GIDs defined in /etc/subuid and /etc/subgid"
+        " to function correctly",
+        "Podman: Error: nomap requires",
+        "podman system migrate",
+    ),
+    Case(
+        "podman",
+        "Error: creating container storage: mkdir /x: no space left on device",
+        "Podman: Error: creating container storage",
+        "df -i",
+    ),
+    Case("podman", "Error: 'overlay' is not supported over overlayfs", "overlayfs", "ext4"),
+    Case(
+        "podman",
+        "Error: invalid internal status, try resetting the pause process with podman system"
+        " migrate: cannot re-exec process",
+        "invalid internal status",
+        "`podman system migrate` as the user, twice",
+    ),
+    Case("loginctl", "User ID 995 is not logged in or lingering", "user ", "enable-linger"),
+    Case(
+        "systemctl",
+        "Failed to connect to bus: No medium found",
+        "the user's systemd cannot be reached: Failed to connect to bus",
+        "dbus-user-session",
+    ),
+    Case(
+        "podman-system-generator",
+        'quadlet-generator[7]: converting "engine@.container": unsupported key "Memory" in group',
+        "the quadlets cannot be rendered: quadlet-generator[7]",
+        "too old for the quadlet",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", COMPLAINTS, ids=lambda case: case.advises)
+def test_complaints_of_tools_are_known(world: World, case: Case) -> None:
+    world.fails(case.tool, case.complaint)
+    found = [text for text in world.wrong() if case.says in text]
+    assert len(found) == 1
+    assert case.advises in found[0]
+
+
+@pytest.mark.parametrize(
+    ("step", "complaint", "advice"),
+    [
+        ("create", "Error: creating container storage: x", "podman info"),
+        ("container", "Error: setting up Pasta: Failed to set up tap device in namespace", "tun"),
+        (
+            "container",
+            "Error: pasta failed with exit code 1: Failed to bind port 21000 (Address already"
+            " in use)",
+            "ss -ltnup",
+        ),
+        ("container", "Error: could not find pasta, the network namespace can", "passt"),
+    ],
+)
+def test_a_container_that_cannot_be_set_up(
+    world: World, step: str, complaint: str, advice: str
+) -> None:
+    failing = f'if [ "$1" = {step} ]; then echo "{complaint}" >&2; exit 126; fi\n'
+    world.tool("podman", failing + HEALTHY["podman"])
+    (text,) = world.wrong()
+    assert text.startswith("a container cannot be ")
+    assert complaint in text
+    assert advice in text
+
+
+def test_a_container_that_was_set_up_is_removed_even_if_that_failed(world: World) -> None:
+    calls = world.root / "calls"
+    for failing in ("", 'if [ "$1" = container ]; then exit 126; fi\n'):
+        world.tool("podman", f'echo "$*" >> {calls}\n{failing}{HEALTHY["podman"]}')
+        world.found()
+        assert calls.read_text().splitlines()[-1] == "rm --force --time=0 --volumes 0123abcd"
+        calls.unlink()
+
+
+@pytest.mark.parametrize("said", ["podman version 4.9.3", "podman version 5.3.9", "podman"])
+def test_an_old_podman(world: World, said: str) -> None:
+    world.tool("podman", f'[ "$1" = --version ] && echo {said} && exit\n{HEALTHY["podman"]}')
+    assert world.wrong() == [f"{said} is too old. Install Podman 5.4 or newer"]
+
+
+def test_a_missing_podman(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    (world.root / "bin/podman").unlink()
+    monkeypatch.setenv("PATH", f"{world.root}/bin")
+    assert world.wrong() == ["Podman: podman is not installed. Install the package podman"]
+
+
+def test_an_image_that_is_not_here(world: World) -> None:
+    world.tool("podman", f'[ "$1" = image ] && exit 1\n{HEALTHY["podman"]}')
+    (text,) = world.wrong()
+    assert text.startswith(f"the engine image {IMAGE} is not here. ")
+
+
+@pytest.mark.parametrize(("active", "advice"), [("active", "restart"), ("inactive", "enable")])
+def test_a_podman_socket_nobody_answers_on(world: World, active: str, advice: str) -> None:
+    (world.runtime_dir / "podman/podman.sock").unlink()
+    world.tool("systemctl", HEALTHY["systemctl"].replace("echo active", f"echo {active}"))
+    (text,) = world.wrong()
+    assert "(No such file or directory)" in text
+    assert f"Run `systemctl --user {advice} " in text
+
+
+def test_a_user_who_does_not_linger_and_has_few_ids(world: World) -> None:
+    world.tool("loginctl", "echo no")
+    world.tool("getsubids", '[ "$1" = -g ] && echo 0: acekeeper 100000 1000; exit 1')
+    linger, uids, gids = world.wrong()
+    assert "does not linger" in linger
+    assert "has 0 subordinate uids" in uids
+    assert "/etc/subuid" in uids
+    assert "has 1000 subordinate gids" in gids
+    assert "/etc/subgid" in gids
+
+
+def test_units_that_are_not_as_they_should_be(world: World) -> None:
+    world.tool(
+        "systemctl",
+        """
+case "$*" in
+    *LoadState*socket) printf 'LoadState=loaded\\nActiveState=active\\nNeedDaemonReload=yes\\n';;
+    *--state=failed*) echo 'acekeeper-sweep@health.service loaded failed failed A sweep';;
+    *Result*) echo exit-code;;
+    *) echo 257;;
+esac""",
+    )
+    changed, failed = world.wrong()
+    assert changed.startswith("acekeeper.socket has changed on disk since it was loaded. ")
+    assert failed.startswith("acekeeper-sweep@health.service failed (exit-code). `journalctl ")
+
+
+@pytest.mark.parametrize(
+    ("unit", "shown", "says"),
+    [
+        ("acekeeper.service", "LoadState=not-found", "acekeeper.service is not-found"),
+        (
+            "acekeeper.service",
+            "LoadState=loaded\nActiveState=failed",
+            "acekeeper.service is failed",
+        ),
+        (
+            "acekeeper-sweep@scale.timer",
+            "LoadState=loaded\nActiveState=inactive",
+            "acekeeper-sweep@scale.timer is inactive",
+        ),
+    ],
+)
+def test_units_that_do_not_run(world: World, unit: str, shown: str, says: str) -> None:
+    special = f"case \"$*\" in *LoadState*{unit}) printf '{shown}\\n'; exit;; esac\n"
+    world.tool("systemctl", special + HEALTHY["systemctl"])
+    (text,) = world.wrong()
+    assert text.startswith(says)
+
+
+def test_drop_ins_that_say_something_else(world: World) -> None:
+    world.environ["MONITOR_INTERVAL_S"] = "3"
+    (text,) = world.wrong()
+    path = world.units / "acekeeper-sweep@streams.timer.d/interval.conf"
+    assert text.startswith(f"{path} does not say what the settings say. ")
+    assert f"`acekeeper settings --drop-ins {world.units}`" in text
+
+
+def test_a_host_without_the_quadlet(world: World) -> None:
+    world.tool("podman-system-generator", "echo ---other.service---")
+    (text,) = world.wrong()
+    assert f"/etc/containers/systemd/users/{os.getuid()}/" in text
+
+
+def test_a_tun_that_cannot_be_used(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("acekeeper.doctor.network._TUN", str(world.root / "absent"))
+    (text,) = world.wrong()
+    assert text.endswith(
+        "cannot be used: No such file or directory. Give it mode 0666, as Debian does"
+    )
+
+
+def test_a_port_somebody_else_has_and_one_that_is_ours(world: World, free_ports: range) -> None:
+    with socket.create_server(("127.0.0.1", free_ports[1])):
+        (text,) = world.wrong()
+        assert text.startswith(f"HTTP port {free_ports[1]} is taken by another program. ")
+        engine = f"engine@{free_ports[1]}.service loaded active running AceStream"
+        listing = f'case "$*" in *--state=active*) echo {engine};; esac\n'
+        world.tool("systemctl", listing + HEALTHY["systemctl"])
+        assert world.wrong() == []
+
+
+def test_a_state_directory_that_cannot_be_written(world: World) -> None:
+    shutil.rmtree(world.state_dir)
+    (text,) = world.wrong()
+    assert text.startswith(f"STATE_DIR {world.state_dir} is not writable: No such file ")
+
+
+def test_a_disk_that_is_nearly_full(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    gib = 1 << 30
+    usage = {world.state_dir: (100 * gib, 0, gib - 1), world.runtime_dir: (gib, 0, gib // 10)}
+    home = shutil.disk_usage(Path.home())
+    monkeypatch.setattr(
+        "shutil.disk_usage",
+        lambda path: type(home)(*usage[path]) if path in usage else type(home)(gib, 0, gib),
+    )
+    assert world.wrong() == [
+        f"{world.state_dir} has only 1023 MiB left. Make room on that file system"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (ready("0.0.1"), "the API answers as version 0.0.1"),
+        (ready("{v}", degraded='["store: no"]', is_ready="false"), "store: no"),
+        (ready("{v}", is_ready="false"), "the service is not ready; its circuit breaker is open"),
+    ],
+)
+def test_a_service_that_is_another_or_not_well(
+    world: World, api: Answering, body: bytes, says: str
+) -> None:
+    version = api.body.split(b'"')[3]
+    api.body = body.replace(b"{v}", version)
+    (text,) = world.wrong()
+    assert text.startswith(says)
+
+
+def test_a_service_that_does_not_answer(world: World) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        world.environ["APP_PORT"] = str(silent.getsockname()[1])
+        assert any(text.startswith("no acekeeper answers on ") for text in world.wrong())
+
+
+def test_settings_that_cannot_be_read_are_all_there_is_to_say(world: World) -> None:
+    world.environ["MIN_REPLICAS"] = "many"
+    (text,) = world.wrong()
+    assert text.startswith("MIN_REPLICAS=many is not a whole number. Set it to ")
+    assert len(world.found()) == 1
+
+
+def test_where_engines_are_processes(world: World) -> None:
+    world.environ |= {"RUNTIME": "process", "ENGINE_COMMAND": "absent-engine {http_port}"}
+    (text,) = world.wrong()
+    assert text.startswith("ENGINE_COMMAND: the program 'absent-engine' is missing ")
+    del world.environ["ENGINE_COMMAND"]
+    assert world.wrong() == []
+    assert not any("Podman" in finding.text for finding in world.found())
+
+
+def test_the_command_ends_with_1_if_anything_is_wrong(world: World) -> None:
+    def doctor() -> subprocess.CompletedProcess[str]:
+        command = [str(Path(sys.executable).with_name("acekeeper")), "doctor"]
+        environ = os.environ | world.environ | {"RUNTIME": "process"}
+        return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+
+    well = doctor()
+    assert well.returncode == 0, well.stdout
+    assert {line.split()[0] for line in well.stdout.splitlines()} == {"ok"}
+    world.state_dir.rmdir()
+    ill = doctor()
+    assert ill.returncode == 1
+    assert "\nwrong  STATE_DIR " in ill.stdout
