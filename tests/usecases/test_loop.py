@@ -185,6 +185,7 @@ async def test_a_draining_engine_is_looked_at_before_it_is_stopped(
     await house.until(lambda: "engine_draining" in house.kinds())
     await house.loop.tell(started("s", slot(0)))  # who had chosen it before
     house.engines.sessions["s"] = RuntimeError("a defect")
+    house.clock.ahead += 3  # it is old enough for its engine to know it
     await house.until(lambda: house.engines.asked.count("stat s") == 1)
     assert "stop 19000" not in house.runtime.calls
     await house.turns()
