@@ -1,0 +1,214 @@
+"""The `acekeeper` command, in processes of its own."""
+
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from acekeeper import __version__
+from acekeeper.adapters.processes import stop_all
+
+from .running import COMMAND, LIMIT_S, Service, free_port, run, settings, until
+
+Start = Callable[..., Service]
+
+
+@contextmanager
+def services(tmp_path: Path) -> Iterator[Start]:
+    """Starts services and waits until they serve."""
+    started: list[Service] = []
+
+    def begin(environ: dict[str, str] | None = None, **given: str) -> Service:
+        service = Service(environ or settings(tmp_path, **given), tmp_path)
+        started.append(service)
+        service.wait_for("serving")
+        return service
+
+    try:
+        yield begin
+    finally:
+        for service in started:
+            service.kill()
+            stop_all(Path(service.environ["STATE_DIR"]))
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    with services(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One for those who only ask, with an engine."""
+    with services(tmp_path_factory.mktemp("shared")) as start:
+        service = start(MIN_REPLICAS="1", MAX_REPLICAS="1", API_KEY="right")
+        service.wait_for("engine_ready")
+        yield service
+
+
+def one_line(text: str) -> str:
+    """An error is one line that says what and what to do, and no traceback."""
+    assert text.startswith("acekeeper: ")
+    assert text.count("\n") == 1
+    assert text.endswith("\n")
+    return text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_with_status_0_and_a_clean_terminal(start: Start, number: int) -> None:
+    service = start(API_KEY="a-secret-key")
+    status, stdout, stderr = service.end(number)
+    assert status == 0
+    assert stdout.startswith(f"acekeeper {__version__}\n")
+    assert f"http://127.0.0.1:{service.address[1]}/engines" in stdout
+    assert service.environ["STATE_DIR"] in stdout
+    assert "$API_KEY" in stdout
+    events = [fields["event"] for fields in service.log()]
+    assert events[-1] == "stopping"
+    assert "a-secret-key" not in stdout + stderr
+
+
+def test_engines_outlive_it_until_stop_ends_them_too_and_says_how_many(start: Start) -> None:
+    first = start(MIN_REPLICAS="2")
+    until(lambda: [f["event"] for f in first.log()].count("engine_ready") == 2)
+    assert first.end(signal.SIGTERM).status == 0
+    second = start(first.environ)
+    assert run(second.environ, "stop") == (0, "stopped the service\nstopped 2 engines\n", "")
+    assert second.process.wait(LIMIT_S) == 0
+    # It took over the engines it found.
+    assert "engine_starting" not in [fields["event"] for fields in second.log()]
+    assert run(second.environ, "stop") == (0, "stopped 0 engines\n", "")
+    port = int(second.environ["PORT_RANGE_HOST"].split("-")[0])
+    for gone in (port, port + 1, second.address[1]):
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", gone), LIMIT_S)
+
+
+def test_stop_is_not_for_engines_of_systemd(tmp_path: Path) -> None:
+    image = f"name@sha256:{'0' * 64}"
+    ended = run(settings(tmp_path, RUNTIME="quadlet", TARGET_IMAGE=image), "stop")
+    assert ended.status == 78
+    assert "systemctl --user stop" in one_line(ended.stderr)
+
+
+@pytest.mark.parametrize("command", ["serve", "stop"])
+def test_a_bad_setting_is_named_in_one_line(tmp_path: Path, command: str) -> None:
+    status, stdout, stderr = run(settings(tmp_path, MIN_REPLICAS="many"), command)
+    assert (status, stdout) == (78, "")
+    assert one_line(stderr) == (
+        "acekeeper: MIN_REPLICAS=many is not a whole number."
+        " Set it to a whole number from 0 to 500\n"
+    )
+
+
+def test_a_port_in_use_is_named_in_one_line(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        status, stdout, stderr = run(settings(tmp_path, APP_PORT=str(port)), "serve")
+    assert (status, stdout) == (78, "")
+    assert f"APP_PORT={port}: another program listens there" in one_line(stderr)
+
+
+def test_a_second_one_on_the_same_directory_is_refused(service: Service) -> None:
+    second = {**service.environ, "APP_PORT": str(free_port())}
+    status, stdout, stderr = run(second, "serve")
+    assert (status, stdout) == (78, "")
+    assert f"another acekeeper is running on STATE_DIR {second['STATE_DIR']}" in one_line(stderr)
+    assert service.process.poll() is None
+
+
+def test_status_shows_the_engines(service: Service) -> None:
+    port = service.environ["PORT_RANGE_HOST"].split("-")[0]
+    status, stdout, stderr = run(service.environ, "status")
+    assert (status, stderr) == (0, "")
+    assert stdout.splitlines() == [
+        "healthy; 1 engines, 1 free; 0 streams; breaker closed",
+        f"  127.0.0.1:{port}       running   healthy   0 streams  engine-{port}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "counted"),
+    [
+        ("health", "answered 1, silent 0, unhealthy 0"),
+        ("streams", "ended 0, silent engines 0"),
+        ("scale", "adopted 0, gone 0, free 1"),
+    ],
+)
+def test_a_sweep_says_in_one_line_what_it_found(service: Service, kind: str, counted: str) -> None:
+    status, stdout, stderr = run(service.environ, "sweep", kind)
+    assert (status, stderr) == (0, "")
+    assert stdout.startswith(f"{kind}: checked ")
+    assert counted in stdout
+    assert stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize(("key", "code"), [("wrong", 403), ("", 401)])
+def test_without_the_key_a_sweep_is_refused_and_says_so(
+    service: Service, key: str, code: int
+) -> None:
+    status, stdout, stderr = run({**service.environ, "API_KEY": key}, "sweep", "health")
+    assert (status, stdout) == (1, "")
+    assert f"POST /sweeps/health was answered {code}: " in one_line(stderr)
+
+
+@pytest.mark.parametrize("words", [("sweep", "health"), ("status",)])
+def test_when_nobody_answers_it_says_where_it_asked(tmp_path: Path, words: tuple[str]) -> None:
+    environ = settings(tmp_path, APP_HOST="0.0.0.0", API_KEY="key")
+    status, stdout, stderr = run(environ, *words)
+    assert (status, stdout) == (1, "")
+    assert f"no acekeeper answers on 127.0.0.1:{environ['APP_PORT']}" in one_line(stderr)
+
+
+class _Other(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<html>\nhello\n</html>")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_when_somebody_else_answers_it_says_so(tmp_path: Path) -> None:
+    with HTTPServer(("127.0.0.1", 0), _Other) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        environ = settings(tmp_path, APP_PORT=str(server.server_address[1]))
+        status, stdout, stderr = run(environ, "sweep", "health")
+        thread.join(LIMIT_S)
+    assert (status, stdout) == (1, "")
+    assert "answered 200 without JSON" in one_line(stderr)
+
+
+def test_an_unknown_command_or_kind_is_refused() -> None:
+    for words in (("nonsense",), (), ("sweep", "nonsense"), ("status", "more")):
+        ended = run({}, *words)
+        assert (ended.status, ended.stdout) == (2, "")
+        assert ended.stderr.startswith("usage: acekeeper")
+        assert "Traceback" not in ended.stderr
+    assert run({}, "--version").stdout == f"acekeeper {__version__}\n"
+
+
+def test_the_emulator_gets_its_options_as_they_are() -> None:
+    port = free_port()
+    options = ["--http-port", str(port), "--start-delay", "0", "--unknown-to-argparse", "--help"]
+    with subprocess.Popen(
+        [COMMAND, "emulator", *options], stdout=subprocess.PIPE, env={}
+    ) as emulator:
+        try:
+            assert emulator.stdout
+            assert any(str(port).encode() in line for line in emulator.stdout)
+            socket.create_connection(("127.0.0.1", port), LIMIT_S).close()
+        finally:
+            emulator.terminate()
+        assert emulator.wait(LIMIT_S) in (0, -signal.SIGTERM)
