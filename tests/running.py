@@ -40,6 +40,15 @@ def settings(tmp_path: Path, **given: str) -> dict[str, str]:
     }
 
 
+# As systemd does it: the socket is descriptor 3, and the pid says who is meant.
+_HAND_OVER = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+told = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
+os.execve(sys.argv[2], sys.argv[2:], os.environ | told)
+"""
+
+
 class Ended(NamedTuple):
     status: int
     stdout: str
@@ -62,16 +71,9 @@ class Service:
     ) -> None:
         self.environ = environ
         self.log_file = tmp_path / f"log-{time.monotonic_ns()}"
-        command: list[str] = [COMMAND, "serve"]
+        command = [COMMAND, "serve"]
         if listening is not None:
-            # As systemd hands it over: descriptor 3, and the pid of who is meant.
-            told = "LISTEN_PID=$$ LISTEN_FDS=1"
-            command = [
-                "/bin/sh",
-                "-c",
-                f'{told} exec "$0" serve 3<&{listening.fileno()}',
-                COMMAND,
-            ]
+            command = [sys.executable, "-ISc", _HAND_OVER, str(listening.fileno()), *command]
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
                 command,
