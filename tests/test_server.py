@@ -164,9 +164,16 @@ class Slow:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
+async def stops_listening(server: Server) -> None:
+    async with asyncio.timeout(LIMIT_S):
+        while any(listener.is_serving() for listener in server.servers):
+            await asyncio.sleep(0.01)
+
+
 async def test_while_it_drains_every_answer_closes_its_connection(
-    tmp_path: Path, held: socket.socket
+    tmp_path: Path, held: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("acekeeper.server._STILL_COMING_S", 1.0)  # this test may be slow
     given = load(settings(tmp_path))
     async with service(given) as context:
         draining: Callable[[], bool] = lambda: server.should_exit  # noqa: E731
@@ -176,6 +183,7 @@ async def test_while_it_drains_every_answer_closes_its_connection(
             assert "connection: close" not in await caller.headers()
             await caller.reader.readexactly(2)  # []
             server.handle_exit(signal.SIGTERM, None)
+            await stops_listening(server)
             caller.ask()  # it had no way to know
             headers = await caller.headers()
             assert headers.startswith("http/1.1 200")
@@ -190,9 +198,7 @@ async def test_what_is_being_answered_at_the_end_is_answered(held: socket.socket
         caller.ask()
         await asyncio.wait_for(app.asked.wait(), LIMIT_S)
         server.handle_exit(signal.SIGTERM, None)
-        async with asyncio.timeout(LIMIT_S):
-            while any(s.is_serving() for s in server.servers):
-                await asyncio.sleep(0.01)
+        await stops_listening(server)
         app.go_on.set()
         assert (await caller.headers()).startswith("http/1.1 200")
         assert await caller.ends()
