@@ -19,7 +19,13 @@ from .client import PATIENCE
 T = TypeVar("T")
 
 COMMAND = Path(sys.executable).with_name("acekeeper")
-LIMIT_S = 15.0
+LIMIT_S = 30.0
+_AN_HOUR = 3600
+NO_SWEEPS: dict[str, object] = {
+    "HEALTH_CHECK_INTERVAL_S": _AN_HOUR,
+    "MONITOR_INTERVAL_S": _AN_HOUR,
+    "AUTOSCALE_INTERVAL_S": _AN_HOUR,
+}
 _MARK = b"ACEKEEPER_ENGINE="
 
 

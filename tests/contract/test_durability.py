@@ -9,13 +9,15 @@ from itertools import count
 from typing import Any
 
 import aiohttp
+import pytest
 
 from ..api import bodies
 from .client import Client, Waits
 from .conftest import MakeService
-from .service import Service, eventually
-from .test_viewers import NO_SWEEPS
+from .service import NO_SWEEPS, Service, eventually
 from .viewer import Viewer
+
+pytestmark = pytest.mark.timeout(120)
 
 SETTINGS = {"MIN_REPLICAS": 0, **NO_SWEEPS}
 TWO_SECONDS = (9 << 19) + 800_000  # bytes: what comes at once, and what the bitrate gives then

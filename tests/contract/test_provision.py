@@ -12,6 +12,8 @@ from .go_json import decode
 from .service import Answer, Service, eventually
 from .shapes import Provisioned, RefusalBody
 
+pytestmark = pytest.mark.timeout(120)
+
 NEVER_READY = 3600.0  # seconds of start delay
 NO_LIMITS: dict[str, object] = {"MAX_CONCURRENT_PROVISIONS": 50, "MIN_PROVISION_INTERVAL_S": 0}
 

@@ -8,9 +8,10 @@ import pytest
 
 from .client import Client, ProvisionRefused
 from .conftest import MakeService
-from .service import Service, eventually
+from .service import NO_SWEEPS, Service, eventually
 from .test_durability import started
-from .test_viewers import NO_SWEEPS
+
+pytestmark = pytest.mark.timeout(120)
 
 BAD_SETTING = 78
 KEY = "correct-horse-battery-staple"

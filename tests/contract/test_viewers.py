@@ -4,20 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import pytest
+
 from .client import CallFailed, Client, ProvisionRefused, Waits
 from .conftest import MakeService
-from .service import Service, eventually
+from .service import NO_SWEEPS, Service, eventually
 from .viewer import PlaybackFailed, Viewer
+
+pytestmark = pytest.mark.timeout(120)
 
 VIEWERS = 10
 ENOUGH = 200_000  # bytes: more than any buffer on the way still holds
 HURRIED = Waits(after_provision=0)
-AN_HOUR = 3600
-NO_SWEEPS: dict[str, object] = {
-    "HEALTH_CHECK_INTERVAL_S": AN_HOUR,
-    "MONITOR_INTERVAL_S": AN_HOUR,
-    "AUTOSCALE_INTERVAL_S": AN_HOUR,
-}
 LIMITS: dict[str, object] = {
     "MIN_PROVISION_INTERVAL_S": 0,
     "MAX_CONCURRENT_PROVISIONS": VIEWERS,
@@ -112,9 +110,9 @@ async def test_an_engine_hung_leaves_the_list_and_costs_nobody_else_anything(
         await running.fault(victim.address.port, "hang")
         over = asyncio.Event()
         reading = asyncio.create_task(reads(reader, over))
-        # A probe takes 5 s to fail; the rest is for a slow machine.
+        # A probe takes 5 s to fail. One in which acekeeper itself was slow counts against nobody.
         await eventually(
-            lambda: is_off_the_list(running, victim.address.port), within=interval + 5 + 3
+            lambda: is_off_the_list(running, victim.address.port), within=2 * (interval + 5) + 3
         )
         await all_take(others)
         over.set()
@@ -131,7 +129,8 @@ async def test_acekeeper_killed_under_load_comes_back_as_it_was(service: MakeSer
     await running.start(engines=VIEWERS)
     async with audience(running) as viewers, Client(running.base, waits=HURRIED) as client:
         guests: list[Viewer] = []
-        crowd = [asyncio.create_task(come_and_go(client, guests, n)) for n in range(3)]
+        over = asyncio.Event()
+        crowd = [asyncio.create_task(come_and_go(client, guests, n, over)) for n in range(3)]
         await eventually(lambda: have_left(guests, 6))
         engines = {e["port"]: e["container_id"] for e in await running.get("/engines?include=all")}
         pids = running.engine_pids()
@@ -147,9 +146,8 @@ async def test_acekeeper_killed_under_load_comes_back_as_it_was(service: MakeSer
         await all_take(viewers)
         left = sum(guest.end_acknowledged for guest in guests)
         await eventually(lambda: have_left(guests, left + 3))
-        for task in crowd:
-            task.cancel()
-        await asyncio.gather(*crowd, return_exceptions=True)
+        over.set()
+        await asyncio.gather(*crowd)
 
         started, ended = await running.stream_ids("started"), await running.stream_ids("ended")
         assert {viewer.stream_id for viewer in viewers} <= started
@@ -186,10 +184,12 @@ async def reads(client: Client, over: asyncio.Event) -> int:
     return count
 
 
-async def come_and_go(client: Client, guests: list[Viewer], number: int) -> None:
+async def come_and_go(
+    client: Client, guests: list[Viewer], number: int, over: asyncio.Event
+) -> None:
     """Whatever fails while acekeeper is away is not held against it."""
     turn = 0
-    while True:
+    while not over.is_set():
         turn += 1
         async with Viewer(client, infohash(1000 * (number + 1) + turn)) as guest:
             guests.append(guest)

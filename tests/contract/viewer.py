@@ -43,10 +43,10 @@ class Viewer:
         self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
     ) -> None:
         """The test is over, so nothing more is said to anybody."""
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.gather(self._reading, return_exceptions=True)
-        await self._http.close()
+        try:
+            await self._stop_reading()
+        finally:
+            await self._http.close()
 
     @property
     def stream_id(self) -> str:
@@ -83,9 +83,7 @@ class Viewer:
 
     async def leave(self, reason: str = "client_disconnected") -> None:
         """The event and the stop go out in no fixed order; neither's failure is of interest."""
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.gather(self._reading, return_exceptions=True)
+        await self._stop_reading()
         self.end_acknowledged, _ = await asyncio.gather(
             self.client.event(
                 "/events/stream_ended", {"stream_id": self.stream_id, "reason": reason}
@@ -139,6 +137,11 @@ class Viewer:
             self.reason = f"failed: {error!r}"
         self._news.set()
         return self.reason
+
+    async def _stop_reading(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
 
     async def _stop(self) -> None:
         if self._session is None:
