@@ -141,6 +141,7 @@ async def service(settings: Settings) -> AsyncIterator[Context]:
         loop = Loop(state, rules, clock, runtime, engines, store, observe)
         stack.push_async_callback(loop.close)
         sweeps = Sweeps(loop)
+        stack.push_async_callback(sweeps.close)
         adoption = Adoption(loop, sweeps)
         await adoption.open()
         with suppress(TimeoutError):

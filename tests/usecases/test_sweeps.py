@@ -202,6 +202,18 @@ async def test_two_who_ask_at_once_share_one_pass(house: House) -> None:
     assert len(house.engines.asked) == 2
 
 
+async def test_the_close_ends_what_is_under_way(house: House) -> None:
+    await house.open(0)
+    house.engines.go_on.clear()
+    sweep = asyncio.create_task(house.sweeps.run(Kind.HEALTH))
+    await house.until(lambda: house.engines.asked)
+    await house.sweeps.close()
+    house.engines.go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await sweep
+    assert house.listed() == [0]
+
+
 async def test_a_sweep_looks_at_the_clock_too(house: House) -> None:
     """An alarm may be lost, or come late after a suspend."""
     await house.open(0)

@@ -45,6 +45,13 @@ class Sweeps:
             task.add_done_callback(lambda _: self._running.pop(kind, None))
         return await asyncio.shield(task)
 
+    async def close(self) -> None:
+        """Ends what is under way: it may wait long for a hung engine."""
+        passes = list(self._running.values())
+        for task in passes:
+            task.cancel()
+        await asyncio.gather(*passes, return_exceptions=True)
+
     async def _timed(self, sweep: Callable[[Loop], Coroutine[Any, Any, Report]]) -> Report:
         began = self._loop.clock()
         self._loop.tell(TimePassed())

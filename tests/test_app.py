@@ -1,0 +1,134 @@
+"""The wiring: the order of start and stop, and what the log says meanwhile."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from acekeeper.adapters.processes import stop_all
+from acekeeper.api.context import Context
+from acekeeper.app import clock, rules_of, service
+from acekeeper.core.model import Rules
+from acekeeper.settings import load
+from acekeeper.usecases.provision import delivered, provision
+from acekeeper.usecases.sweep import Kind
+
+from .running import settings
+from .usecases.house import Clock, ScriptedEngines
+
+
+@asynccontextmanager
+async def serving(environ: dict[str, str]) -> AsyncIterator[Context]:
+    given = load(environ)
+    try:
+        async with service(given) as context:
+            yield context
+    finally:
+        stop_all(given.state_dir)
+
+
+async def until(holds: Any) -> None:
+    async with asyncio.timeout(10):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
+async def test_nothing_of_it_goes_on_after_its_end(tmp_path: Path) -> None:
+    ours = asyncio.all_tasks()
+    async with serving(settings(tmp_path, MIN_REPLICAS="1")) as context:
+        await until(lambda: any(e.listed for e in context.state.engines.values()))
+        hung = ScriptedEngines(Clock())
+        hung.go_on.clear()
+        context.loop.engines = hung
+        waiting = asyncio.create_task(context.sweeps.run(Kind.HEALTH))
+        await until(lambda: hung.asked)
+    await asyncio.wait({waiting})
+    assert asyncio.all_tasks() == ours
+    assert not context.loop.store.is_alive
+
+
+async def test_a_disk_that_cannot_be_used_is_degraded_and_no_reason_not_to_serve(
+    tmp_path: Path,
+) -> None:
+    logged: list[Any] = []
+    number = logger.add(lambda message: logged.append(message.record))
+    (tmp_path / "state").write_text("a file where the directory should be")
+    async with serving(settings(tmp_path)) as context:
+        [wrong] = context.degraded()
+        assert wrong.startswith("store: ")
+        assert context.state.listed
+    logger.remove(number)
+    [trouble] = [r for r in logged if r["message"] == "store_degraded"][:1]
+    assert trouble["level"].name == "ERROR"
+    assert str(tmp_path / "state") in trouble["extra"]["why"]
+
+
+async def test_what_happens_is_logged_with_its_engine_its_stream_and_its_request(
+    tmp_path: Path,
+) -> None:
+    logged: list[Any] = []
+    number = logger.add(lambda message: logged.append(message.record))
+    async with serving(settings(tmp_path)) as context:
+        engine = await provision(context.loop, "the-request", None, {})
+        assert not hasattr(engine, "eta"), engine
+        delivered(context.loop, "the-request")
+        [pid] = [e.start.split(":")[0] for e in context.state.engines.values()]
+        os.kill(int(pid), signal.SIGKILL)
+        await until(lambda: not context.state.engines)
+    logger.remove(number)
+    found = {record["message"]: record for record in logged}
+    for event in ("engine_starting", "engine_ready", "engine_granted"):
+        extra = found[event]["extra"]
+        assert extra["request_id"] == "the-request"
+        assert extra["engine"].startswith("engine-")
+        assert "request" not in extra
+        assert None not in extra.values()
+        assert found[event]["level"].name == "INFO"
+    assert found["engine_died"]["level"].name == "WARNING"
+    assert found["engine_died"]["extra"]["cause"] == "killed"
+
+
+SETTING_OF = {
+    "min_replicas": "MIN_REPLICAS",
+    "max_replicas": "MAX_REPLICAS",
+    "max_streams_per_engine": "MAX_STREAMS_PER_ENGINE",
+    "auto_delete": "AUTO_DELETE",
+    "engine_grace_period": "ENGINE_GRACE_PERIOD_S",
+    "max_concurrent_provisions": "MAX_CONCURRENT_PROVISIONS",
+    "min_provision_interval": "MIN_PROVISION_INTERVAL_S",
+    "provision_timeout": "PROVISION_TIMEOUT_S",
+    "startup_grace": "PROVISION_STARTUP_GRACE_S",
+    "breaker_threshold": "CIRCUIT_BREAKER_THRESHOLD",
+    "breaker_timeout": "CIRCUIT_BREAKER_TIMEOUT_S",
+    "health_failure_threshold": "HEALTH_FAILURE_THRESHOLD",
+    "unhealthy_grace_period": "HEALTH_UNHEALTHY_GRACE_PERIOD_S",
+    "replacement_cooldown": "HEALTH_REPLACEMENT_COOLDOWN_S",
+    "unmanaged_stream_ttl": "UNMANAGED_STREAM_TTL_S",
+}
+
+
+def test_every_setting_of_the_rules_reaches_its_rule() -> None:
+    numbers = {setting: str(7 + n) for n, setting in enumerate(SETTING_OF.values())}
+    numbers |= {"AUTO_DELETE": "false", "ENGINE_HOST": "127.0.0.9"}
+    rules = rules_of(load({**numbers, "PORT_RANGE_HOST": "19100-19200"}))
+    for rule, setting in SETTING_OF.items():
+        expected = False if setting == "AUTO_DELETE" else int(numbers[setting])
+        assert getattr(rules, rule) == expected, rule
+    assert rules.ports == (19100, 19200, 20000, 21000, 22000)
+    assert {rules.host, "localhost", "127.0.0.1", "::1"} <= rules.local_names
+    # What no setting changes is what the rules say themselves.
+    others = {f.name for f in fields(Rules)} - SETTING_OF.keys() - {"host", "local_names", "ports"}
+    plain = Rules(host="", local_names=frozenset(), ports=rules.ports)
+    assert [name for name in others if getattr(rules, name) != getattr(plain, name)] == []
+
+
+def test_the_clock_is_both_clocks() -> None:
+    first, second = clock(), clock()
+    assert first.wall > 1.7e9
+    assert first.mono <= second.mono
