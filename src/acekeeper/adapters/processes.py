@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from acekeeper.adapters import proc
+from acekeeper.adapters.ports import test
 from acekeeper.adapters.proc import Process
-from acekeeper.adapters.spawn import spawn, test
+from acekeeper.adapters.spawn import spawn
 from acekeeper.core.facts import (
     EngineDied,
     EnginesListed,

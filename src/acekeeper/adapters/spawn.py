@@ -1,9 +1,7 @@
 """An engine's process from its command line: its ports, its surroundings, its log."""
 
-import errno
 import os
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 from typing import BinaryIO
@@ -11,34 +9,10 @@ from typing import BinaryIO
 from loguru import logger
 
 from acekeeper.core.names import Ports, Slot
-from acekeeper.errors import EngineFailed, PortTaken
+from acekeeper.errors import EngineFailed
 
 _SECRETS = frozenset({"API_KEY", "API_KEY_PREVIOUS"})
 _SUPERVISION = ("NOTIFY_SOCKET", "LISTEN_", "WATCHDOG_")  # between systemd and us
-
-
-def test(ports: Ports) -> None:
-    """Raises PortTaken when somebody holds one of them."""
-    wanted = (
-        ("HTTP", ports.http, socket.SOCK_STREAM, "127.0.0.1"),
-        ("HTTPS", ports.https, socket.SOCK_STREAM, "127.0.0.1"),
-        ("API", ports.api, socket.SOCK_STREAM, "127.0.0.1"),
-        ("peer-to-peer", ports.p2p, socket.SOCK_STREAM, "0.0.0.0"),
-        ("peer-to-peer", ports.p2p, socket.SOCK_DGRAM, "0.0.0.0"),
-    )
-    for name, port, kind, address in wanted:
-        with socket.socket(socket.AF_INET, kind) as tried:
-            if kind == socket.SOCK_STREAM:
-                # An earlier engine's connections that linger do not hold the port.
-                tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                tried.bind((address, port))
-            except OSError as error:
-                if error.errno == errno.EADDRINUSE:
-                    raise PortTaken(f"{name} port {port} is taken by another program") from error
-                raise EngineFailed(
-                    f"{name} port {port} cannot be used: {error.strerror}"
-                ) from error
 
 
 def spawn(

@@ -1,0 +1,31 @@
+"""Whether an engine's ports can be had, tried by binding them."""
+
+import errno
+import socket
+
+from acekeeper.core.names import Ports
+from acekeeper.errors import EngineFailed, PortTaken
+
+
+def test(ports: Ports) -> None:
+    """Raises PortTaken when somebody holds one of them."""
+    wanted = (
+        ("HTTP", ports.http, socket.SOCK_STREAM, "127.0.0.1"),
+        ("HTTPS", ports.https, socket.SOCK_STREAM, "127.0.0.1"),
+        ("API", ports.api, socket.SOCK_STREAM, "127.0.0.1"),
+        ("peer-to-peer", ports.p2p, socket.SOCK_STREAM, "0.0.0.0"),
+        ("peer-to-peer", ports.p2p, socket.SOCK_DGRAM, "0.0.0.0"),
+    )
+    for name, port, kind, address in wanted:
+        with socket.socket(socket.AF_INET, kind) as tried:
+            if kind == socket.SOCK_STREAM:
+                # An earlier engine's connections that linger do not hold the port.
+                tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                tried.bind((address, port))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    raise PortTaken(f"{name} port {port} is taken by another program") from error
+                raise EngineFailed(
+                    f"{name} port {port} cannot be used: {error.strerror}"
+                ) from error
