@@ -1,0 +1,147 @@
+"""Our side of Podman's socket; on the other side is a server that says what Podman says."""
+
+import asyncio
+import json
+import socketserver
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from acekeeper.adapters.podman import Podman
+from acekeeper.errors import RuntimeUnavailable
+
+ID = "cd" * 32
+IMAGE = "ab" * 32
+LINES = (b"first\n", b"second \xff\n")
+
+
+class FakePodman(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+
+    def __init__(self, path: Path) -> None:
+        self.asked: list[str] = []
+        self.hang = threading.Event()
+        self.release = threading.Event()
+        self.broken = False
+        super().__init__(str(path), Handler)
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: FakePodman
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)
+        if self.server.hang.is_set():
+            self.server.release.wait()
+        url = urlsplit(self.path)
+        path = url.path.partition("/libpod")[2]
+        query = parse_qs(url.query)
+        if self.server.broken:
+            self.answer(500, {"cause": "storage", "message": "storage is broken"})
+        elif path == f"/images/{IMAGE}/json":
+            self.answer(200, {"Id": IMAGE})
+        elif path == f"/containers/{ID}/json":
+            self.answer(200, {"Id": ID, "State": {"Status": "running"}})
+        elif path == f"/containers/{ID}/logs":
+            kept = LINES[-int(query["tail"][0]) :]
+            frames = b"".join(struct.pack(">BxxxL", 1, len(line)) + line for line in kept)
+            self.answer(200, frames)
+        elif path == "/containers/stats" and query["containers"] == [ID]:
+            self.answer(200, {"Error": None, "Stats": [{"CPU": 1.5}]})
+        else:
+            self.answer(404, {"cause": "no such container", "message": f"no {path}"})
+
+    def answer(self, code: int, body: object) -> None:
+        with suppress(OSError):  # the caller has given up
+            self.send(code, body)
+
+    def send(self, code: int, body: object) -> None:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(data)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(data)
+
+    def address_string(self) -> str:
+        return "podman"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Iterator[FakePodman]:
+    with FakePodman(tmp_path / "podman.sock") as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.release.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def podman(fake: FakePodman) -> Iterator[Podman]:
+    podman = Podman(Path(str(fake.server_address)))
+    yield podman
+    podman.close()
+
+
+async def test_an_image_is_there_or_not(podman: Podman) -> None:
+    assert await podman.has_image(IMAGE)
+    assert not await podman.has_image("ef" * 32)
+
+
+async def test_a_container_is_described(podman: Podman) -> None:
+    assert (await podman.inspect(ID) or {})["State"] == {"Status": "running"}
+    assert await podman.stats(ID) == {"CPU": 1.5}
+
+
+async def test_the_last_lines_are_read_whatever_their_bytes(podman: Podman) -> None:
+    assert await podman.logs(ID, 10) == "first\nsecond \ufffd\n"
+    assert await podman.logs(ID, 1) == "second \ufffd\n"
+
+
+async def test_an_unknown_container_is_none(podman: Podman) -> None:
+    other = "ef" * 32
+    assert await podman.inspect(other) is None
+    assert await podman.stats(other) is None
+    assert await podman.logs(other, 10) is None
+
+
+async def test_a_failure_says_what_podman_said(fake: FakePodman, podman: Podman) -> None:
+    fake.broken = True
+    with pytest.raises(RuntimeUnavailable, match="storage is broken"):
+        await podman.inspect(ID)
+
+
+async def test_without_a_socket_it_says_how_to_have_one(tmp_path: Path) -> None:
+    podman = Podman(tmp_path / "absent.sock")
+    with pytest.raises(RuntimeUnavailable, match=r"no socket at .*absent\.sock.*podman\.socket"):
+        await podman.has_image(IMAGE)
+    podman.close()
+
+
+async def test_one_that_hangs_is_given_up(fake: FakePodman) -> None:
+    fake.hang.set()
+    podman = Podman(Path(str(fake.server_address)), within=0.1)
+    with pytest.raises(RuntimeUnavailable, match=r"did not answer within 0\.1 s"):
+        await podman.inspect(ID)
+    podman.close()
+
+
+async def test_few_are_asked_at_once(fake: FakePodman, podman: Podman) -> None:
+    fake.hang.set()
+    asked = [asyncio.create_task(podman.inspect(ID)) for _ in range(12)]
+    await asyncio.to_thread(fake.release.wait, 0.1)  # all have had time to be asked
+    assert len(fake.asked) <= 4
+    fake.release.set()
+    assert all(await asyncio.gather(*asked))
+    assert len(fake.asked) == 12
