@@ -1,0 +1,56 @@
+"""The quadlets as files. What Podman's generator makes of them is compared on a host."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BASE = ROOT / "quadlets/engine@.container"
+VARIANTS = sorted((ROOT / "quadlets/variants").iterdir())
+EVERY_VARIANT = pytest.mark.parametrize("variant", VARIANTS, ids=lambda path: path.stem)
+
+
+def settings(path: Path) -> list[str]:
+    lines = (line.strip() for line in path.read_text().splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+@EVERY_VARIANT
+def test_a_variant_tells_its_engine_every_port(variant: Path) -> None:
+    (command,) = (line for line in settings(variant) if line.startswith("Exec="))
+    given = dict(re.findall(r"--([a-z0-9-]*port) \$\{(\w+)\}", command))
+    assert given == {
+        "http-port": "HTTP_PORT",
+        "https-port": "HTTPS_PORT",
+        "port": "P2P_PORT",
+        "api-port": "API_PORT",
+    }
+
+
+@EVERY_VARIANT
+def test_a_variant_loosens_nothing(variant: Path) -> None:
+    keys = {line.partition("=")[0] for line in settings(variant)}
+    assert keys <= {"[Container]", "Exec", "Environment", "RunInit", "User", "ShmSize", "Tmpfs"}
+    mounts = [line for line in settings(variant) if line.startswith("Tmpfs=")]
+    assert all(re.search(r":rw,size=\d+m,mode=1777$", mount) for mount in mounts)
+
+
+def test_only_the_peer_to_peer_port_is_open_to_the_world() -> None:
+    published = [line for line in settings(BASE) if line.startswith("PublishPort=")]
+    open_to_all = {line for line in published if not line.startswith("PublishPort=127.0.0.1:")}
+    assert open_to_all == {
+        "PublishPort=${P2P_PORT}:${P2P_PORT}/tcp",
+        "PublishPort=${P2P_PORT}:${P2P_PORT}/udp",
+    }
+    assert len(published) == 5
+
+
+@EVERY_VARIANT
+def test_the_recorded_unit_is_of_these_files(variant: Path) -> None:
+    """`pytest tests/host` compares it with what the generator makes."""
+    recorded = (ROOT / f"tests/golden/engine@.{variant.stem}.service").read_text().splitlines()
+    sections = {"[Quadlet]": "[X-Quadlet]", "[Container]": "[X-Container]"}
+    for line in [*settings(BASE), *settings(variant)]:
+        assert sections.get(line, line) in recorded
+    assert len(list((ROOT / "tests/golden").glob("engine@.*.service"))) == len(VARIANTS)
