@@ -16,6 +16,7 @@ def test_the_names_of_a_slot() -> None:
     assert slot.unit == "engine@19000.service"
     assert slot.container_name == "engine-19000"
     assert slot.environment_file == "19000.env"
+    assert slot.container_id_file == "engine@19000.cid"
 
 
 @pytest.mark.parametrize(

@@ -52,3 +52,8 @@ class Slot(NamedTuple):
     @property
     def environment_file(self) -> str:
         return f"{self.port}.env"
+
+    @property
+    def container_id_file(self) -> str:
+        """Where Podman writes it, as a quadlet's unit tells it to."""
+        return f"engine@{self.port}.cid"

@@ -1,0 +1,288 @@
+"""Engines as units of the user's systemd, which runs them as containers by a static quadlet.
+
+No unit is ever generated here: what is an engine's own is in its environment file. A start is named
+by systemd's invocation id. A unit that failed is shown as such for a while, then forgotten.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from acekeeper.adapters import proc
+from acekeeper.adapters.bus import runtime_dir
+from acekeeper.adapters.causes import Why, why
+from acekeeper.adapters.podman import Podman
+from acekeeper.adapters.ports import test
+from acekeeper.adapters.reservations import Reservations
+from acekeeper.adapters.systemd import GONE, Systemd, Unit
+from acekeeper.core.facts import (
+    EngineDied,
+    EngineIdentified,
+    EnginesListed,
+    EngineStarted,
+    Fact,
+    Found,
+    RuntimeConnected,
+    RuntimeLost,
+)
+from acekeeper.core.model import Now
+from acekeeper.core.names import Ports, Slot
+from acekeeper.errors import AcekeeperError, EngineFailed, PortTaken, RuntimeUnavailable
+
+_UNITS = "engine@*.service"
+_START_WITHIN = 120.0
+_STOP_WITHIN = 60.0  # longer than the unit's own limits, after which systemd kills
+# For an operator to see in `systemctl --user --failed`; the journal keeps the reason.
+_FAILED_SHOWN = 600.0
+
+
+@dataclass(slots=True, eq=False)
+class _Engine:
+    slot: Slot
+    start: str
+    container_id: str
+    ran: bool
+    dying: bool = False  # systemd was asked to stop it, by us or by somebody else
+    named: bool = False  # whoever asked knows of this start, and may hear of its end
+
+
+class Quadlet:
+    def __init__(
+        self,
+        host: str,
+        image: str,
+        state_dir: Path,
+        clock: Callable[[], Now],
+        systemd: Systemd,
+        podman: Podman,
+        start_within: float = _START_WITHIN,
+    ) -> None:
+        self._host = host
+        self._image = image.removeprefix("sha256:")
+        self._reservations = Reservations(state_dir / "engines")
+        self._clock = clock
+        self._systemd = systemd
+        self._podman = podman
+        self._runtime_dir = Path(runtime_dir())
+        self._start_within = start_within
+        self._boot = proc.boot_id()
+        self._engines: dict[Slot, _Engine] = {}
+        self._starting: set[Slot] = set()
+        self._leaving: dict[Slot, asyncio.Event] = {}  # the engine is dead, its unit not yet gone
+        self._seen: dict[Slot, Unit] = {}
+        self._failed: dict[Slot, float] = {}  # since when we see the unit as failed
+
+    async def open(self, tell: Callable[[Fact], None]) -> None:
+        self._tell = tell
+        self._loop = asyncio.get_running_loop()
+        self._reservations.open()
+        self._systemd.open(self)
+
+    async def close(self) -> None:
+        await self._systemd.close()
+        self._podman.close()
+
+    async def list(self) -> EnginesListed:
+        asked = self._clock()
+        known = list(self._engines.values())
+        states = await self._systemd.states(_UNITS)
+        units = {s: state for name, state in states.items() if (s := self._slot(name))}
+        living = {slot: state for slot, state in units.items() if state not in GONE}
+        await self._find(living)
+        for engine in known:
+            if engine.slot not in living and self._engines.get(engine.slot) is engine:
+                del self._engines[engine.slot]
+        self._reservations.keep({*living, *self._engines, *self._starting, *self._leaving})
+        await self._reset_failed({s for s, state in units.items() if state == "failed"}, asked)
+        found = tuple(
+            Found(e.slot, e.start, e.container_id, dying=e.dying) for e in self._engines.values()
+        )
+        return EnginesListed(self._host, self._boot, asked, found)
+
+    async def start(self, slot: Slot, ports: Ports) -> EngineStarted:
+        await self._wait_for_last(slot)
+        if slot in self._engines or slot in self._starting:
+            raise PortTaken(f"Port {slot.port} has an engine already")
+        self._starting.add(slot)
+        try:
+            test(ports)
+            self._reservations.make(slot, self._image, ports)
+            unit = await self._run(slot, ports)
+        finally:
+            self._starting.discard(slot)
+        engine = self._name(_Engine(slot, unit.invocation, self._container_id(slot), ran=True))
+        return EngineStarted(slot, engine.start, engine.container_id)
+
+    async def stop(self, slot: Slot, start: str) -> None:
+        engine = self._engines.get(slot)
+        known = engine.start if engine else await self._systemd.invocation(slot.unit)
+        if known != start:
+            return
+        try:
+            async with asyncio.timeout(_STOP_WITHIN):
+                result = await self._systemd.stop(slot.unit)
+        except TimeoutError:
+            raise EngineFailed(f"systemd did not stop it within {_STOP_WITHIN:g} s") from None
+        if result != "done":
+            raise EngineFailed(f"systemd did not stop it: its job was {result}")
+
+    def connected(self) -> None:
+        self._tell(RuntimeConnected())
+
+    def lost(self, why: str) -> None:
+        """What runs is found again by the next list."""
+        self._engines.clear()
+        self._seen.clear()
+        for leaving in self._leaving.values():
+            leaving.set()
+        self._leaving.clear()
+        self._tell(RuntimeLost(f"The user's systemd: {why}"))
+
+    def changed(self, unit: Unit) -> None:
+        slot = self._slot(unit.name)
+        if slot is not None:
+            self._seen[slot] = unit
+            self._judge(slot, unit)
+
+    def _judge(self, slot: Slot, unit: Unit) -> None:
+        engine = self._engines.get(slot)
+        if engine is not None and engine.named:
+            self._judge_engine(engine, unit)
+        if unit.is_gone:
+            # A unit that is busy is being restarted by somebody, and needs its file.
+            if not unit.busy and slot not in self._engines and slot not in self._starting:
+                self._release(slot)
+        elif unit.active != "deactivating" and slot in self._leaving:
+            self._leaving.pop(slot).set()
+
+    def _judge_engine(self, engine: _Engine, unit: Unit) -> None:
+        if unit.invocation != engine.start or unit.is_dead:
+            del self._engines[engine.slot]
+            if not unit.is_gone:
+                self._leaving[engine.slot] = asyncio.Event()
+            self._tell(EngineDied(engine.slot, engine.start, *_why(engine, unit)))
+        elif unit.active == "deactivating":
+            engine.dying = True
+        elif unit.active == "active":
+            engine.ran = True
+            if not engine.container_id and (found := self._container_id(engine.slot)):
+                engine.container_id = found
+                self._tell(EngineIdentified(engine.slot, engine.start, found))
+
+    def _name(self, engine: _Engine) -> _Engine:
+        self._engines[engine.slot] = engine
+        # Not at once: whoever awaits us is to hear of this start before it hears of its end.
+        self._loop.call_soon(self._loop.call_soon, self._watch, engine)
+        return engine
+
+    def _watch(self, engine: _Engine) -> None:
+        if self._engines.get(engine.slot) is engine:
+            engine.named = True
+            if (unit := self._seen.get(engine.slot)) is not None:
+                self._judge(engine.slot, unit)
+
+    async def _find(self, living: dict[Slot, str]) -> None:
+        """Names what runs and is not known: an earlier acekeeper's, or started by hand."""
+        new = [slot for slot in living if not self._is_held(slot)]
+        starts = await asyncio.gather(*(self._systemd.invocation(s.unit) for s in new))
+        for slot, start in zip(new, starts, strict=True):
+            if start and not self._is_held(slot):  # it may have been started, or ended, meanwhile
+                state = living[slot]
+                engine = _Engine(slot, start, self._container_id(slot), ran=state == "active")
+                engine.dying = state == "deactivating"
+                self._name(engine)
+
+    async def _reset_failed(self, failed: set[Slot], now: Now) -> None:
+        self._failed = {slot: self._failed.get(slot, now.mono) for slot in failed}
+        for slot, since in self._failed.items():
+            if now.mono - since >= _FAILED_SHOWN and slot not in self._starting:
+                with suppress(EngineFailed):  # it is gone already
+                    await self._systemd.reset_failed(slot.unit)
+
+    async def _wait_for_last(self, slot: Slot) -> None:
+        if (leaving := self._leaving.get(slot)) is None:
+            return
+        try:
+            async with asyncio.timeout(_STOP_WITHIN):
+                await leaving.wait()
+        except TimeoutError:
+            raise PortTaken(f"{slot.unit} of the last engine there does not end") from None
+
+    async def _run(self, slot: Slot, ports: Ports) -> Unit:
+        """The unit, active. After RuntimeUnavailable nobody knows; the next list finds out."""
+        self._seen.pop(slot, None)
+        try:
+            result = await self._start_job(slot)
+            # What a job did to its unit is told before its end.
+            unit = self._seen.get(slot)
+            if result == "done" and unit is not None:
+                return unit
+            raise await self._failure(slot, ports, result, unit)
+        except EngineFailed:
+            unit = self._seen.get(slot)
+            if unit is None or unit.is_gone:
+                self._release(slot)
+            raise
+
+    async def _start_job(self, slot: Slot) -> str:
+        try:
+            async with asyncio.timeout(self._start_within):
+                return await self._systemd.start(slot.unit)
+        except TimeoutError:
+            late = f"systemd did not start it within {self._start_within:g} s"
+        try:
+            async with asyncio.timeout(_STOP_WITHIN):
+                await self._systemd.stop(slot.unit)
+        except (TimeoutError, AcekeeperError) as error:
+            raise EngineFailed(f"{late}, nor stop it: {error}", _journal(slot)) from error
+        raise EngineFailed(late, _journal(slot))
+
+    async def _failure(
+        self, slot: Slot, ports: Ports, result: str, unit: Unit | None
+    ) -> EngineFailed:
+        """May raise it too."""
+        if unit is None:
+            return EngineFailed(f"It did not start: its job was {result}", _journal(slot))
+        cause, detail = why(unit, ran=False, asked=result == "canceled")
+        if cause == "image" and not await self._has_image():
+            return EngineFailed(
+                f"The image {self._image} is not on this host", "Pull or load it as our user"
+            )
+        if cause == "network":
+            test(ports)
+        return EngineFailed(f"It did not start: {detail}", _journal(slot))
+
+    async def _has_image(self) -> bool:
+        with suppress(RuntimeUnavailable):
+            return await self._podman.has_image(self._image)
+        return True  # as far as we know
+
+    def _slot(self, unit: str) -> Slot | None:
+        return Slot.from_unit(self._host, unit)
+
+    def _is_held(self, slot: Slot) -> bool:
+        return slot in self._engines or slot in self._starting or slot in self._leaving
+
+    def _container_id(self, slot: Slot) -> str:
+        try:
+            return (self._runtime_dir / slot.container_id_file).read_text().strip()
+        except OSError:
+            return ""  # Podman has not got so far
+
+    def _release(self, slot: Slot) -> None:
+        """The unit is gone."""
+        self._reservations.remove(slot)
+        if (leaving := self._leaving.pop(slot, None)) is not None:
+            leaving.set()
+
+
+def _why(engine: _Engine, unit: Unit) -> Why:
+    if unit.invocation != engine.start:
+        return Why("gone", "another start took its place")
+    return why(unit, ran=engine.ran, asked=engine.dying)
+
+
+def _journal(slot: Slot) -> str:
+    return f"See journalctl _SYSTEMD_USER_UNIT={slot.unit}"

@@ -1,0 +1,60 @@
+"""The environment files of engines, each the reservation of its engine's port.
+
+Made exclusively before a unit is started, and removed when it is gone: systemd reads it again for
+each command of the unit.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from loguru import logger
+
+from acekeeper.core.names import Ports, Slot
+from acekeeper.errors import EngineFailed, PortTaken
+
+
+class Reservations:
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def open(self) -> None:
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            # Every start will fail with it; what runs is kept all the same.
+            logger.error("no_environment_files", why=str(error))
+
+    def make(self, slot: Slot, image: str, ports: Ports) -> None:
+        path = self._directory / slot.environment_file
+        lines = [f"ENGINE_IMAGE={image}\n"]
+        lines += (f"{name.upper()}_PORT={port}\n" for name, port in ports._asdict().items())
+        try:
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            raise PortTaken(f"Port {slot.port} is reserved by {path}") from None
+        except OSError as error:
+            raise EngineFailed(f"{path} cannot be made: {error.strerror}") from error
+        try:
+            with open(file, "w") as text:  # noqa: PTH123 (it is a descriptor)
+                text.writelines(lines)
+        except OSError as error:
+            _remove(path)
+            raise EngineFailed(f"{path} cannot be written: {error.strerror}") from error
+
+    def remove(self, slot: Slot) -> None:
+        _remove(self._directory / slot.environment_file)
+
+    def keep(self, slots: Iterable[Slot]) -> None:
+        """Removes all others: what a crash left behind."""
+        kept = {slot.environment_file for slot in slots}
+        for path in self._directory.glob("*.env"):
+            if path.name not in kept:
+                _remove(path)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        logger.error("environment_file_stays", path=str(path), why=str(error))
