@@ -1,0 +1,69 @@
+"""What the quadlet runtime adds to systemd, and how soon it tells a death.
+
+    python -m tests.host.bench_quadlet
+
+Needs root and a lab. Figures of one run, of a machine that does nothing else, can be compared.
+"""
+
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+from . import image
+from .engine_host import ENVIRONMENT_FILES, Driver, EngineHost
+from .lab import Lab
+
+ROUNDS = 30
+UNIT = "engine@19000.service"
+KILL = "import os, sys, time; os.kill(int(sys.argv[1]), 9); print(time.monotonic())"
+
+
+def main() -> None:
+    with Lab.take() as lab, tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        engines = EngineHost(lab.up(106), image.build(directory), directory)
+        bare, ours, told = [], [], []
+        for _ in range(ROUNDS):
+            bare.append(start_bare(engines))
+            with engines.drive() as driver:
+                driver.do("list")
+                answer = driver.do("start", 19000)
+                ours.append(answer["at"] - answer["asked"])
+                told.append(kill(engines, driver))
+        report("bare StartUnit", bare)
+        report("start()", ours)
+        report("kill -9 to EngineDied", told)
+        ratio = statistics.median(ours) / statistics.median(bare)
+        sys.stdout.write(f"start() / bare StartUnit, medians: {ratio:.3f}\n")
+
+
+def start_bare(engines: EngineHost) -> float:
+    ports = "HTTP_PORT=19000\\nHTTPS_PORT=20000\\nP2P_PORT=21000\\nAPI_PORT=22000\\n"
+    lines = f"ENGINE_IMAGE={engines.image.id.removeprefix('sha256:')}\\n{ports}"
+    with engines.drive() as driver:
+        driver.do("list")
+        engines.as_user(f"sh -c \"printf '{lines}' > {ENVIRONMENT_FILES}/19000.env\"")
+        answer = driver.do("bare-start", 19000)
+        assert answer["answer"] == "done"
+        driver.do("bare-stop", 19000)
+    return float(answer["at"] - answer["asked"])
+
+
+def kill(engines: EngineHost, driver: Driver) -> float:
+    (pid,) = engines.pids(UNIT, "python3")
+    killed = float(engines.host.ssh(f'python3 -c "{KILL}" {pid}').stdout)
+    told = float(driver.hear("EngineDied")["at"])
+    while engines.show(UNIT, "ActiveState")["ActiveState"] == "deactivating":
+        pass  # each look is a call to the host
+    return told - killed
+
+
+def report(what: str, seconds: list[float]) -> None:
+    low, middle, high = min(seconds), statistics.median(seconds), max(seconds)
+    milliseconds = " / ".join(f"{1000 * s:.0f}" for s in (low, middle, high))
+    sys.stdout.write(f"{what}: {milliseconds} ms (least / median / most of {len(seconds)})\n")
+
+
+if __name__ == "__main__":
+    main()
