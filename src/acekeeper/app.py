@@ -12,8 +12,11 @@ from loguru import logger
 from acekeeper import __version__
 from acekeeper.adapters.engine import EngineClient
 from acekeeper.adapters.notify import Notifier
+from acekeeper.adapters.podman import Podman
 from acekeeper.adapters.processes import Processes
+from acekeeper.adapters.quadlet import Quadlet
 from acekeeper.adapters.store import Store
+from acekeeper.adapters.systemd import Systemd
 from acekeeper.api.access import Access
 from acekeeper.api.application import application
 from acekeeper.api.context import Context, Limits
@@ -132,9 +135,7 @@ async def service(settings: Settings) -> AsyncIterator[Context]:
         )
         engines = EngineClient(clock)
         stack.push_async_callback(engines.close)
-        runtime = Processes(
-            settings.engine_host, settings.engine_command, settings.state_dir, clock
-        )
+        runtime = _runtime(settings)
         stack.push_async_callback(runtime.close)
         metrics = Metrics(state, rules, clock)
         observe = partial(_observe, metrics)
@@ -146,12 +147,13 @@ async def service(settings: Settings) -> AsyncIterator[Context]:
         await adoption.open()
         with suppress(TimeoutError):
             await asyncio.wait_for(adoption.listed.wait(), _ADOPT_WITHIN_S)
-        for kind, seconds in {
-            Kind.HEALTH: settings.health_check_interval_s,
-            Kind.STREAMS: settings.monitor_interval_s,
-            Kind.SCALE: settings.autoscale_interval_s,
-        }.items():
-            loop.spawn(sweeps.every(kind, seconds))
+        if settings.runtime == "process":  # elsewhere systemd's timers ask
+            for kind, seconds in {
+                Kind.HEALTH: settings.health_check_interval_s,
+                Kind.STREAMS: settings.monitor_interval_s,
+                Kind.SCALE: settings.autoscale_interval_s,
+            }.items():
+                loop.spawn(sweeps.every(kind, seconds))
         yield Context(
             loop=loop,
             sweeps=sweeps,
@@ -164,6 +166,20 @@ async def service(settings: Settings) -> AsyncIterator[Context]:
             target_image=settings.target_image,
             degraded=partial(_degraded, loop, store),
         )
+
+
+def _runtime(settings: Settings) -> Processes | Quadlet:
+    if settings.runtime == "quadlet" and settings.target_image is not None:
+        return Quadlet(
+            settings.engine_host,
+            settings.target_image,
+            settings.state_dir,
+            clock,
+            Systemd(),
+            Podman(),
+            start_within=settings.provision_timeout_s,
+        )
+    return Processes(settings.engine_host, settings.engine_command, settings.state_dir, clock)
 
 
 def _does_its_duties(loop: Loop) -> bool:

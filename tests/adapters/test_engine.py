@@ -151,7 +151,10 @@ async def test_an_engine_that_answers_its_status_is_alive(
         (http(b""), "not JSON"),
         (http(b'{"result": "\xff"}'), "not JSON"),
         (http(b"[" * 60_000), "not JSON"),
-        (http(gzip.compress(b'{"result": 1}', mtime=0), "200 OK", "Content-Encoding: gzip"), "not JSON"),
+        (
+            http(gzip.compress(b'{"result": 1}', mtime=0), "200 OK", "Content-Encoding: gzip"),
+            "not JSON",
+        ),
         (http(b'{"result": 1}')[:-3], "broke off"),
         (b"garbage\r\n\r\n", "not HTTP"),
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000, "not HTTP"),

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Container, Iterator
 
-from acekeeper.adapters.spawn import test
+from acekeeper.adapters.ports import test
 from acekeeper.core.names import PortPlan, Slot
 from acekeeper.doctor.finding import Finding, well, wrong
 from acekeeper.doctor.tool import run
