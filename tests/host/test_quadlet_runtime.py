@@ -166,6 +166,7 @@ def test_a_restart_by_hand_is_adopted(engines: EngineHost, driver: Driver) -> No
 def test_a_missing_image_is_named(engines: EngineHost) -> None:
     absent = "0" * 64
     with engines.drive(absent) as driver:
+        driver.do("list")
         failed = driver.do("start", 19000)
     assert failed["error"] == "EngineFailed"
     assert f"The image {absent} is not on this host" in failed["says"]
