@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run stop test lint docs bench lock
+.PHONY: run stop test lint docs bench dist lock
 
 # Inside the checkout, so that two checkouts never share or adopt each other's engines.
 run stop: export STATE_DIR ?= $(CURDIR)/.state
@@ -28,6 +28,10 @@ docs: .venv/ready
 bench: .venv/ready
 	$(BIN)/python -m tests.load.bench
 
+# What ansible/deploy.yml brings to a host.
+dist: .venv/ready
+	$(BIN)/python ansible/release.py
+
 .venv/ready: .venv/locked pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
@@ -37,7 +41,14 @@ bench: .venv/ready
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	touch $@
 
+# Ansible has dependencies of its own; nothing acekeeper needs is among them.
+.venv-ansible/ready: requirements-ansible.lock
+	$(PYTHON) -m venv --clear .venv-ansible
+	.venv-ansible/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-ansible.lock
+	touch $@
+
 # Needs uv; the locks are what every install here and on hosts is checked against.
 lock:
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --group dev -o requirements-dev.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --group ansible -o requirements-ansible.lock
