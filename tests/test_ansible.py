@@ -1,0 +1,60 @@
+"""What can be judged of the playbooks without a host: `make .venv-ansible/ready` first."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+BIN = ROOT / ".venv-ansible/bin"
+
+pytestmark = [
+    pytest.mark.skipif(not BIN.with_name("ready").exists(), reason="no .venv-ansible here"),
+    pytest.mark.timeout(300),
+]
+
+
+def test_the_linter_finds_nothing(tmp_path: Path) -> None:
+    linted = run(tmp_path, "ansible-lint", "--offline", "--profile=production", "ansible")
+    assert linted.returncode == 0, linted.stdout + linted.stderr
+    assert "0 failure(s), 0 warning(s)" in linted.stderr + linted.stdout
+
+
+@pytest.mark.parametrize("book", ["deploy.yml", "uninstall.yml"])
+def test_ansible_can_read_it(book: str, tmp_path: Path) -> None:
+    command = ("ansible-playbook", "-i", "ansible/inventory.example.yml", "--syntax-check")
+    read = run(tmp_path, *command, f"ansible/{book}")
+    assert read.returncode == 0, read.stdout + read.stderr
+
+
+def test_nothing_is_skipped_by_the_linter() -> None:
+    for path in (ROOT / "ansible").rglob("*.yml"):
+        text = path.read_text("utf-8")
+        assert "noqa" not in text, path
+        assert "skip_ansible_lint" not in text, path
+    assert not list(ROOT.glob(".ansible-lint*"))
+
+
+def test_a_default_is_the_one_its_specification_names(tmp_path: Path) -> None:
+    read = """
+import sys, yaml
+role = "ansible/roles/acekeeper"
+specs = yaml.safe_load(open(f"{role}/meta/argument_specs.yml"))["argument_specs"]
+named = {n: o["default"] for s in specs.values() for n, o in s["options"].items() if "default" in o}
+assert named == yaml.safe_load(open(f"{role}/defaults/main.yml")), named
+"""
+    compared = run(tmp_path, "python", "-c", read)
+    assert compared.returncode == 0, compared.stderr
+
+
+def run(home: Path, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(home), "NO_COLOR": "1"}
+    return subprocess.run(
+        [BIN / program, *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
