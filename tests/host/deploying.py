@@ -1,0 +1,188 @@
+"""Runs the playbook on hosts of the lab, as an operator does.
+
+Every deployment is of this checkout, made by `make dist`, with the engine image for tests.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .image import Image
+from .lab import Host
+from .lab.command import run
+
+ROOT = Path(__file__).parents[2]
+PLAYBOOKS = ROOT / "ansible"
+ANSIBLE = ROOT / ".venv-ansible/bin/ansible-playbook"
+USER = "acekeeper"
+
+Variables = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Play:
+    output: str
+    status: int
+
+    @property
+    def changed(self) -> dict[str, int]:
+        """By host; what the recap says."""
+        recap = re.findall(r"^(\S+) +: ok=\d+ +changed=(\d+)", self.output, re.MULTILINE)
+        return {host: int(count) for host, count in recap}
+
+    def changes(self) -> list[str]:
+        """The names of the tasks and handlers that changed something."""
+        parts = re.split(r"^(?:TASK|RUNNING HANDLER) \[(.+?)\] \**$", self.output, flags=re.M)
+        tasks = zip(parts[1::2], parts[2::2], strict=True)
+        return [task for task, said in tasks if re.search(r"^changed: ", said, re.M)]
+
+
+class Deployer:
+    """An inventory, and the playbooks run on it."""
+
+    def __init__(self, directory: Path, hosts: Iterable[Host], variables: Variables) -> None:
+        self.variables = dict(variables)
+        self._directory = directory
+        self._hosts = list(hosts)
+        self._logins: dict[str, str] = {}
+
+    @property
+    def release(self) -> Path:
+        return Path(str(self.variables.get("acekeeper_release_dir", ROOT / "dist/release")))
+
+    def log_in_as(self, host: Host, user: str) -> None:
+        self._logins[host.name] = user
+
+    def deploy(self, *options: str) -> Play:
+        return self.play("deploy.yml", *options)
+
+    def play(self, book: str, *options: str, check: bool = True) -> Play:
+        result = run(*self._command(book, *options), timeout_s=600, check=False)
+        play = Play(result.stdout + result.stderr, result.returncode)
+        if check and play.status:
+            raise AssertionError(f"{book} failed:\n{play.output}")
+        return play
+
+    def interrupt(self, task: str) -> None:
+        """Deploys, and kills Ansible when this task begins."""
+        process = subprocess.Popen(
+            self._command("deploy.yml"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,
+        )
+        assert process.stdout
+        with process:
+            output = ""
+            for line in process.stdout:
+                output += line
+                if f"[{USER} : {task}" in line:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    return
+        raise AssertionError(f"no task {task}:\n{output}")
+
+    def _command(self, book: str, *options: str) -> list[str]:
+        inventory = self._directory / "inventory.json"
+        inventory.write_text(json.dumps(self._inventory()))
+        inventory.chmod(0o600)
+        return [
+            *("env", "ANSIBLE_NOCOLOR=1", f"HOME={self._directory}"),
+            *(str(ANSIBLE), "-i", str(inventory), str(PLAYBOOKS / book), *options),
+        ]
+
+    def _inventory(self) -> object:
+        hosts = {
+            host.name: {
+                "ansible_host": host.address,
+                "ansible_user": self._logins.get(host.name, "root"),
+                "ansible_ssh_private_key_file": str(host.key),
+                "ansible_ssh_common_args": " ".join(host.ssh_options),
+                "ansible_python_interpreter": "/usr/bin/python3",
+            }
+            for host in self._hosts
+        }
+        return {"acekeeper": {"hosts": hosts, "vars": self.variables}}
+
+
+def make_release() -> None:
+    run("make", "-C", str(ROOT), "dist", ".venv-ansible/ready", timeout_s=600)
+
+
+def another_release(directory: Path) -> Path:
+    """Of the same version; only what is in acekeeper differs."""
+    for name in run("git", "-C", str(ROOT), "ls-files").stdout.splitlines():
+        if (ROOT / name).is_file():
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, directory / name)
+    (directory / "dist").mkdir()
+    (directory / "dist/wheels").symlink_to(ROOT / "dist/wheels")
+    with (directory / "src/acekeeper/cli.py").open("a") as file:
+        file.write("# another\n")
+    run(sys.executable, str(directory / "ansible/release.py"), timeout_s=300)
+    return directory / "dist/release"
+
+
+def from_archive(image: Image) -> Variables:
+    return {
+        "acekeeper_image": image.id,
+        "acekeeper_image_archive": str(image.archive),
+        "acekeeper_engine_variant": "emulator",
+    }
+
+
+def as_user(host: Host, command: str, *, check: bool = True) -> str:
+    environment = f"XDG_RUNTIME_DIR=/run/user/$(id -u {USER})"
+    return host.ssh(
+        f"cd / && sudo -u {USER} {environment} {command}", timeout_s=60, check=check
+    ).stdout
+
+
+def show(host: Host, unit: str, name: str) -> str:
+    return as_user(host, f"systemctl --user show --value --property={name} '{unit}'").strip()
+
+
+def engines(host: Host) -> dict[str, str]:
+    """The engines that run, by unit, with what is a new one at every start."""
+    listed = as_user(
+        host, "systemctl --user list-units --plain --no-legend --state=active 'engine@*'"
+    )
+    units = [line.split()[0] for line in listed.splitlines()]
+    return {unit: show(host, unit, "InvocationID") for unit in units}
+
+
+NOT_COMPARED = (
+    *("/dev", "/proc", "/run", "/sys", "/tmp", "/var/tmp", "/var/cache", "/var/log"),
+    *("/var/lib/apt", "/var/lib/dpkg", "/var/lib/systemd/timers", "/root/.ansible"),
+)
+
+
+def found(host: Host) -> dict[str, set[str]]:
+    """What is on a host, to compare with later."""
+    pruned = " -o ".join(f"-path {path}" for path in NOT_COMPARED)
+    # The shadow tools keep a copy of what they change beside it.
+    files = (
+        f"find / -xdev \\( {pruned} \\) -prune -o ! -path '/etc/*-' -printf '%p %y %m %u:%g'"
+        " \\( -type f -path '/etc/*' -printf ' %s\\n' -o -printf '\\n' \\)"
+    )
+    commands = {
+        "packages": "dpkg-query -W -f '${Package} ${db:Status-Status}\\n'",
+        "accounts": "getent passwd; getent group; cat /etc/subuid /etc/subgid 2>/dev/null || true",
+        "lingering": "ls /var/lib/systemd/linger 2>/dev/null || true",
+        "files": files,
+    }
+    return {name: set(host.ssh(command).stdout.splitlines()) for name, command in commands.items()}
+
+
+def differences(before: Mapping[str, set[str]], after: Mapping[str, set[str]]) -> Iterator[str]:
+    for name, lines in before.items():
+        yield from sorted(f"gone from {name}: {line}" for line in lines - after[name])
+        yield from sorted(f"new in {name}: {line}" for line in after[name] - lines)

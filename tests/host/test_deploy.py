@@ -1,0 +1,312 @@
+"""The playbook, run over SSH on bare hosts."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from . import deploying, image
+from .deploying import Deployer, Play, as_user, differences, engines, found, show
+from .lab import Host, Lab
+
+pytestmark = [pytest.mark.host, pytest.mark.timeout(1500)]
+
+API_KEY = "a-key-nobody-may-see"
+SETTINGS = {"MIN_REPLICAS": 2, "AUTO_DELETE": True, "LOG_LEVEL": "DEBUG"}
+TIMERS = [f"acekeeper-sweep@{kind}.timer" for kind in ("health", "streams", "scale")]
+
+
+@dataclass(frozen=True)
+class Deployed:
+    host: Host
+    deployer: Deployer
+    before: dict[str, set[str]]
+    checked: Play
+    after_check: dict[str, set[str]]
+    first: Play
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> image.Image:
+    deploying.make_release()
+    return image.build(tmp_path_factory.mktemp("image"))
+
+
+@pytest.fixture(scope="module")
+def deployed(
+    lab: Lab, built: image.Image, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployed]:
+    """Every test leaves it deployed, with these settings and this release."""
+    host = lab.up(21)
+    variables = {
+        **deploying.from_archive(built),
+        "acekeeper_settings": SETTINGS,
+        "acekeeper_api_key": API_KEY,
+    }
+    deployer = Deployer(tmp_path_factory.mktemp("deployed"), [host], variables)
+    before = found(host)
+    checked = deployer.deploy("--check", "--diff")
+    after_check = found(host)
+    yield Deployed(host, deployer, before, checked, after_check, deployer.deploy())
+    lab.down(21)
+
+
+def test_a_check_of_a_bare_host_says_what_would_change_and_changes_nothing(
+    deployed: Deployed,
+) -> None:
+    assert list(differences(deployed.before, deployed.after_check)) == []
+    # What can only be seen with an account is said in one sentence instead.
+    would = {name.split(" | ")[0] for name in deployed.checked.changes()}
+    did = {name.split(" | ")[0] for name in deployed.first.changes()}
+    assert would == did
+    assert "+ExecStart=/opt/acekeeper/current/bin/acekeeper serve" in deployed.checked.output
+
+
+def test_it_runs_as_a_user_who_can_do_nothing_else(deployed: Deployed) -> None:
+    host = deployed.host
+    assert get(host, "/health/ready")["ready"] is True
+    assert len(engines(host)) == SETTINGS["MIN_REPLICAS"]
+    passwd = host.ssh("getent passwd acekeeper").stdout.strip().split(":")
+    assert passwd[5:] == ["/var/lib/acekeeper", "/usr/sbin/nologin"]
+    pid = show(host, "acekeeper.service", "MainPID")
+    assert host.ssh(f"stat -c %U /proc/{pid}").stdout.strip() == "acekeeper"
+    writable = as_user(
+        host, "find /opt/acekeeper /etc/acekeeper /etc/containers ! -type l -writable"
+    )
+    assert writable == ""
+    assert host.ssh("stat -c '%a %U:%G' /etc/acekeeper/settings.env").stdout.split() == [
+        "640",
+        "root:acekeeper",
+    ]
+
+
+def test_a_second_run_changes_nothing(deployed: Deployed) -> None:
+    name = deployed.host.name
+    running = starts(deployed.host)
+    assert deployed.deployer.deploy().changed == {name: 0}
+    assert deployed.deployer.deploy("--check", "--diff").changed == {name: 0}
+    assert starts(deployed.host) == running
+
+
+def test_a_changed_setting_restarts_acekeeper_and_nothing_else(deployed: Deployed) -> None:
+    host, deployer = deployed.host, deployed.deployer
+    running = starts(host)
+    with settings(deployer, MAX_REPLICAS=7):
+        checked = deployer.deploy("--check", "--tags=settings")
+        assert checked.changes()[-1].endswith("Restart what runs with older files")
+        assert "item=acekeeper.service" in checked.output
+        assert "MAX_REPLICAS" in checked.output
+        assert starts(host) == running
+        deployer.deploy("--tags=settings,verify")
+        assert get(host, "/orchestrator/status")["capacity"]["max_replicas"] == 7
+        now = starts(host)
+    deployer.deploy("--tags=settings,verify")
+    # Timers run exactly as long as the service does.
+    restarted = {unit for unit in running if now[unit] != running[unit]}
+    assert restarted == {"acekeeper.service", *TIMERS}
+
+
+def test_a_changed_interval_restarts_its_timer_alone(deployed: Deployed) -> None:
+    host, deployer = deployed.host, deployed.deployer
+    running = starts(host)
+    with settings(deployer, AUTOSCALE_INTERVAL_S=47):
+        deployer.deploy("--tags=settings")
+        now = starts(host)
+        assert "47s" in show(host, SCALE, "TimersMonotonic")
+    deployer.deploy("--tags=settings")
+    assert {unit for unit in running if now[unit] != running[unit]} == {SCALE}
+
+
+def test_a_changed_quadlet_restarts_nothing(deployed: Deployed) -> None:
+    host = deployed.host
+    running = starts(host)
+    host.ssh(
+        "echo '# changed' >> /etc/containers/systemd/users/$(id -u acekeeper)/engine@.container"
+    )
+    played = deployed.deployer.deploy("--tags=units")
+    assert played.changes() == ["acekeeper : units | Install the quadlet and the variant of it"]
+    assert starts(host) == running
+
+
+def test_a_bad_setting_is_named_before_anything_changes(deployed: Deployed) -> None:
+    running = starts(deployed.host)
+    with settings(deployed.deployer, MIN_REPLICAS=999):
+        played = deployed.deployer.play("deploy.yml", "--tags=settings", check=False)
+    assert played.status != 0
+    assert "MIN_REPLICAS=999 is out of range" in played.output
+    assert played.changes() == []
+    assert starts(deployed.host) == running
+
+
+def test_what_the_host_lacks_is_said_in_one_line(deployed: Deployed) -> None:
+    deployer, name = deployed.deployer, deployed.host.name
+    given = dict(deployer.variables)
+    deployer.variables["acekeeper_image_architectures"] = ["riscv64"]
+    deployer.variables["acekeeper_release_dir"] = "/nowhere"
+    played = deployer.play("deploy.yml", "--check", check=False)
+    deployer.variables = given
+    assert played.status != 0
+    said = f"{name} needs an image for .*; and a release in /nowhere; `make dist` makes it"
+    assert re.search(said, played.output)
+
+
+def test_another_build_of_the_same_version_is_deployed_though_the_run_before_was_killed(
+    deployed: Deployed, tmp_path: Path
+) -> None:
+    host, deployer = deployed.host, deployed.deployer
+    one = build(host)
+    engines_before = engines(host)
+    given = dict(deployer.variables)
+    deployer.variables["acekeeper_release_dir"] = str(deploying.another_release(tmp_path))
+    deployer.interrupt("release | Install them")
+    assert build(host) == one
+    # Everything is in place, and the old one still runs.
+    deployer.interrupt("start | See which run")
+    other = (deployer.release / "BUILD").read_text().strip()
+    assert host.ssh("readlink /opt/acekeeper/current").stdout.strip() == other
+    deployer.deploy()
+    assert build(host) == other != one
+    assert sorted(releases(host)) == sorted([one, other])
+    assert engines(host) == engines_before
+
+    deployer.variables = given
+    deployer.deploy()
+    assert build(host) == one
+    assert sorted(releases(host)) == sorted([one, other])
+
+
+def test_no_key_is_in_the_output_or_in_arguments(deployed: Deployed) -> None:
+    host, deployer = deployed.host, deployed.deployer
+    given = dict(deployer.variables)
+    deployer.variables |= {
+        "acekeeper_api_key": "another-key",
+        "acekeeper_api_key_previous": API_KEY,
+    }
+    host.ssh(WATCH, stdin="-key")
+    shown = [deployer.deploy("-vvv", "--diff", "--tags=settings").output]
+    deployer.variables = given
+    shown.append(deployer.deploy("-vvv", "--diff", "--tags=settings").output)
+    seen = host.ssh("touch /run/watched.end; tail --pid=$(cat /run/watched.pid) -f /dev/null;"
+                    " cat /run/watched")  # fmt: skip
+    assert seen.stdout == ""
+    for output in shown:
+        assert "API_KEY" in output
+        assert API_KEY not in output
+        assert "another-key" not in output
+
+
+def test_two_hosts_at_once_from_a_registry_and_back_to_bare(
+    lab: Lab, built: image.Image, tmp_path: Path
+) -> None:
+    one, other, registry = lab.up(22), lab.up(23), lab.up(24)
+    other.ssh(f"apt-get -qq update && {INSTALL} sudo", timeout_s=200)
+    other.ssh("useradd -m admin && echo 'admin ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/admin")
+    other.ssh("cp -r /root/.ssh /home/admin/ && chown -R admin: /home/admin/.ssh")
+    variables = {
+        "acekeeper_image": serve(registry, built),
+        "acekeeper_insecure_registries": [f"{registry.address}:5000"],
+        "acekeeper_engine_variant": "emulator",
+    }
+    deployer = Deployer(tmp_path, [one, other], variables)
+    deployer.log_in_as(other, "admin")
+    before = {host: found(host) for host in (one, other)}
+    deployer.deploy()
+    for host in (one, other):
+        assert get(host, "/orchestrator/status")["engines"]["healthy"] > 0
+    lab.down(24)  # what was pulled is not asked for again
+    assert deployer.deploy().changed == {one.name: 0, other.name: 0}
+
+    deployer.play("uninstall.yml")
+    for host in (one, other):
+        left = set(differences(before[host], found(host)))
+        ours = re.compile(r"new in (accounts: acekeeper:|files: /var/lib/acekeeper[ /])")
+        assert {line for line in left if not ours.match(line)} == set()
+        assert any("acekeeper.db" in line for line in left)
+    deployer.play("uninstall.yml", "-e", "acekeeper_purge=true")
+    for host in (one, other):
+        assert list(differences(before[host], found(host))) == []
+    lab.down(22)
+    lab.down(23)
+
+
+INSTALL = "DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends"
+SCALE = TIMERS[2]
+
+# Reads what to look for, then looks at all arguments until told to end.
+WATCH = """
+cat > /run/watched.py <<'END'
+import glob, os, pathlib, sys
+wanted = sys.stdin.readline().strip().encode()
+if os.fork():
+    sys.exit()
+os.setsid()
+for descriptor in range(3):
+    os.close(descriptor)
+pathlib.Path("/run/watched.pid").write_text(str(os.getpid()))
+seen = pathlib.Path("/run/watched")
+seen.write_bytes(b"")
+while not os.path.exists("/run/watched.end"):
+    for name in glob.glob("/proc/[0-9]*/cmdline"):
+        try:
+            line = pathlib.Path(name).read_bytes()
+        except OSError:
+            continue
+        if wanted in line:
+            seen.write_bytes(line)
+END
+rm -f /run/watched.end
+python3 /run/watched.py
+"""
+
+
+@contextmanager
+def settings(deployer: Deployer, **values: object) -> Iterator[None]:
+    given = deployer.variables
+    deployer.variables = {**given, "acekeeper_settings": {**SETTINGS, **values}}
+    yield
+    deployer.variables = given
+
+
+def serve(registry: Host, built: image.Image) -> str:
+    """Makes a host a registry that has the image, and names it."""
+    registry.ssh(f"apt-get -qq update && {INSTALL} docker-registry skopeo", timeout_s=300)
+    registry.ssh("systemctl start docker-registry")
+    registry.copy(built.archive, "/root/engine.tar")
+    name = "localhost:5000/acekeeper-engine"
+    copied = (
+        f"skopeo copy --quiet --insecure-policy --dest-tls-verify=false --retry-times 5"
+        f" --digestfile /root/digest oci-archive:/root/engine.tar docker://{name}:test"
+    )
+    registry.ssh(copied, timeout_s=120)
+    digest = registry.ssh("cat /root/digest").stdout.strip()
+    return f"{registry.address}:5000/acekeeper-engine@{digest}"
+
+
+def get(host: Host, path: str) -> Any:
+    ask = (
+        "import sys, urllib.request as u;"
+        " r = u.Request('http://127.0.0.1:8000' + sys.argv[1]);"
+        " print(u.urlopen(r, timeout=10).read().decode())"
+    )
+    return json.loads(host.ssh(f'python3 -c "{ask}" {path}').stdout)
+
+
+def starts(host: Host) -> dict[str, str]:
+    """What is another one after every start, by unit."""
+    units = ["acekeeper.service", "acekeeper.socket", "podman.socket", *TIMERS]
+    return {unit: show(host, unit, "InvocationID") for unit in units} | engines(host)
+
+
+def build(host: Host) -> str:
+    """The one that runs: its environment's Python is named in the arguments."""
+    pid = show(host, "acekeeper.service", "MainPID")
+    return host.ssh(f"tr '\\0' '\\n' < /proc/{pid}/cmdline | head -1").stdout.split("/")[3]
+
+
+def releases(host: Host) -> list[str]:
+    return host.ssh("cd /opt/acekeeper && ls -d *+*").stdout.split()
