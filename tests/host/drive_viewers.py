@@ -1,0 +1,169 @@
+"""Runs on a host, beside acekeeper: the client of the contract tests, told line by line what to do.
+
+    drive_viewers.py BASE [KEY]
+
+Answers each line of its input with a line of JSON.
+"""
+
+import asyncio
+import json
+import shlex
+import sys
+import time
+from asyncio import Task
+from dataclasses import asdict
+from typing import Any
+
+from contract.client import CallFailed, Client, ProvisionRefused
+from contract.viewer import PlaybackFailed, Viewer
+
+FIRST_BYTES = 1 << 20
+SOME_BYTES = 64 << 10
+LIMIT_S = 60.0
+
+
+class Load:
+    """Clients that read and post without a pause; what failed, and the longest wait."""
+
+    def __init__(self, client: Client, clients: int) -> None:
+        self.calls = 0
+        self.failed: list[str] = []
+        self.longest = 0.0
+        self.acknowledged: list[str] = []
+        self._client = client
+        self._goes_on = True
+        self._tasks = [asyncio.create_task(self._run(n)) for n in range(clients)]
+
+    async def stop(self) -> dict[str, Any]:
+        self._goes_on = False
+        await asyncio.gather(*self._tasks)
+        return {"calls": self.calls, "failed": self.failed, "longest": round(self.longest, 3)}
+
+    async def _run(self, number: int) -> None:
+        while self._goes_on:
+            began = time.monotonic()
+            stream_id = f"load-{number}-{self.calls}"
+            try:
+                await self._client.read_engines()
+                if await self._client.event("/events/stream_started", _started(stream_id)):
+                    self.acknowledged.append(stream_id)
+                else:
+                    self.failed.append(f"event {stream_id}")
+            except CallFailed as error:
+                self.failed.append(str(error))
+            self.calls += 2
+            self.longest = max(self.longest, time.monotonic() - began)
+
+
+class Driver:
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.viewers: list[Viewer] = []
+        self.load: Load | None = None
+        self.watch: Task[float] | None = None
+
+    async def do(self, word: str, *rest: str) -> Any:
+        match word, rest:
+            case "begin", (count,):
+                return await self.begin(int(count))
+            case "playing", ():
+                return await asyncio.gather(*map(self.playing, self.viewers))
+            case "leave", ():
+                return await self.leave()
+            case "get", (path,):
+                _, body = await self.client._call("GET", path)
+                return json.loads(body)
+            case "post", (path,):
+                code, body = await self.client._call("POST", path)
+                return {"code": code, "body": json.loads(body)}
+            case "provision", ():
+                return asdict(await self.client.provision())
+            case "watch", (container_id,):
+                self.watch = asyncio.create_task(self.until_unlisted(container_id))
+                return None
+            case "unlisted", () if self.watch:
+                return await self.watch
+            case "load", (clients,):
+                self.load = Load(self.client, int(clients))
+                return None
+            case "unload", () if self.load:
+                acknowledged = self.load.acknowledged
+                report = await self.load.stop()
+                there = {s["id"] for s in await self.do("get", "/streams?status=started")}
+                for stream_id in acknowledged:
+                    await self.client.event("/events/stream_ended", {"stream_id": stream_id})
+                return report | {"lost": sorted(set(acknowledged) - there)}
+        raise ValueError(f"what is {word} {rest}?")
+
+    async def begin(self, count: int) -> list[dict[str, Any]]:
+        """One after the other, as viewers come; each with a programme of its own."""
+        begun = []
+        for _ in range(count):
+            viewer = Viewer(self.client, f"{time.time_ns():040x}")
+            self.viewers.append(viewer)
+            self.client._engines_until = 0.0  # viewers come more than 2 s apart
+            await viewer.begin()
+            await viewer.takes(FIRST_BYTES)
+            begun.append({"port": viewer.address.port, "stream": viewer.stream_id})
+        return begun
+
+    async def playing(self, viewer: Viewer) -> bool:
+        try:
+            await viewer.takes(SOME_BYTES)
+        except PlaybackFailed:
+            return False
+        return True
+
+    async def leave(self) -> list[bool]:
+        """Whether each one's end was acknowledged."""
+        viewers, self.viewers = self.viewers, []
+        for viewer in viewers:
+            await viewer.leave()
+            await viewer.__aexit__(None, None, None)
+        return [viewer.end_acknowledged for viewer in viewers]
+
+    async def until_unlisted(self, container_id: str) -> float:
+        """The time on the machine's monotonic clock."""
+        while any(e.container_id == container_id for e in await self.client.read_engines()):
+            pass
+        return time.monotonic()
+
+
+def _started(stream_id: str) -> dict[str, Any]:
+    """On an engine that is nobody's, so that nobody asks it."""
+    url = "http://127.0.0.1:9/ace/stat/x/y"
+    return {
+        "engine": {"host": "127.0.0.1", "port": 9},
+        "stream": {"key_type": "infohash", "key": stream_id},
+        "session": {
+            "playback_session_id": stream_id,
+            "stat_url": url,
+            "command_url": url,
+            "is_live": 1,
+        },
+        "labels": {"stream_id": stream_id},
+    }
+
+
+async def main(base: str, key: str = "") -> None:
+    async with Client(base, key=key) as client:
+        driver = Driver(client)
+        lines = asyncio.StreamReader()
+        await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
+        )
+        say({"ready": True})
+        while line := await lines.readline():
+            try:
+                async with asyncio.timeout(LIMIT_S):
+                    say({"answer": await driver.do(*shlex.split(line.decode()))})
+            except (CallFailed, ProvisionRefused, PlaybackFailed, TimeoutError) as error:
+                say({"error": f"{type(error).__name__}: {error}"})
+
+
+def say(what: dict[str, Any]) -> None:
+    print(json.dumps(what), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,261 @@
+"""acekeeper on a host it was deployed to: viewers play from real containers, and things go wrong."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from . import deploying, image
+from .deploying import Deployer, as_user, engines, show
+from .lab import Host, Lab
+from .viewing import Viewing
+
+pytestmark = [pytest.mark.host, pytest.mark.timeout(600)]
+
+KEY = "the-key-of-the-host-tests"
+INTERVAL_S = 5
+SETTINGS = {
+    "MIN_REPLICAS": 2,
+    "MAX_REPLICAS": 9,
+    "HEALTH_CHECK_INTERVAL_S": INTERVAL_S,
+    "MONITOR_INTERVAL_S": INTERVAL_S,
+    "AUTOSCALE_INTERVAL_S": INTERVAL_S,
+    "HEALTH_UNHEALTHY_GRACE_PERIOD_S": 2,
+    "HEALTH_REPLACEMENT_COOLDOWN_S": 1,
+}
+LIMIT_S = 60.0
+ENGINE, MONITOR, NETWORK = "python3 -m acekeeper.emulator", "/usr/bin/conmon", "/usr/bin/pasta"
+
+
+@dataclass(frozen=True)
+class Running:
+    host: Host
+    deployer: Deployer
+
+    def engine_pid(self, unit: str, program: str) -> int:
+        cgroup = show(self.host, unit, "ControlGroup")
+        look = f"cat $(find /sys/fs/cgroup{cgroup} -name cgroup.procs) | xargs ps -o pid=,args= -p"
+        lines = (line.split(None, 1) for line in self.host.ssh(look).stdout.splitlines())
+        [pid] = [int(pid) for pid, arguments in lines if arguments.startswith(program)]
+        return pid
+
+    def service_pid(self) -> int:
+        return int(show(self.host, "acekeeper.service", "MainPID"))
+
+    def log(self, event: str) -> str:
+        """The lines of the service's log that tell of it."""
+        journal = "journalctl -b -o cat _SYSTEMD_USER_UNIT=acekeeper.service"
+        return self.host.ssh(f'{journal} | grep \'"event":"{event}"\' || true').stdout
+
+
+@pytest.fixture(scope="module")
+def running(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    host = lab.up(31)
+    deploying.make_release()
+    built = image.build(tmp_path_factory.mktemp("image"))
+    variables = {
+        **deploying.from_archive(built),
+        "acekeeper_settings": SETTINGS,
+        "acekeeper_api_key": KEY,
+    }
+    deployer = Deployer(tmp_path_factory.mktemp("deployed"), [host], variables)
+    deployer.deploy()
+    yield Running(host, deployer)
+    lab.down(31)
+
+
+@pytest.fixture
+def viewing(running: Running) -> Iterator[Viewing]:
+    """Two engines are free at the beginning, and nobody is left watching at the end."""
+    with Viewing(running.host, KEY) as viewing:
+        until(lambda: free(viewing) >= SETTINGS["MIN_REPLICAS"])
+        yield viewing
+        viewing.do("leave")
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while not holds():
+        assert time.monotonic() < deadline, "did not happen in time"
+
+
+def free(viewing: Viewing) -> int:
+    count: int = viewing.do("get", "/orchestrator/status")["capacity"]["available"]
+    return count
+
+
+def listed(viewing: Viewing) -> dict[int, str]:
+    """Container ids by port."""
+    return {engine["port"]: engine["container_id"] for engine in viewing.do("get", "/engines")}
+
+
+def started(viewing: Viewing) -> set[str]:
+    return {stream["id"] for stream in viewing.do("get", "/streams?status=started")}
+
+
+def unit(port: int) -> str:
+    return f"engine@{port}.service"
+
+
+def test_viewers_play_from_containers_of_their_own(running: Running, viewing: Viewing) -> None:
+    begun = viewing.do("begin", 3)
+    ports = [viewer["port"] for viewer in begun]
+    assert len(set(ports)) == 3
+    assert {unit(port) for port in ports} <= engines(running.host).keys()
+    assert started(viewing) >= {viewer["stream"] for viewer in begun}
+    containers = as_user(running.host, "podman ps --no-trunc --format '{{.ID}} {{.Names}}'")
+    for port, container_id in listed(viewing).items():
+        assert f"{container_id} engine-{port}\n" in containers
+    assert viewing.do("playing") == [True] * 3
+    assert viewing.do("leave") == [True] * 3
+    assert not started(viewing) & {viewer["stream"] for viewer in begun}
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [(ENGINE, '"cause":"killed","detail":"SIGKILL"'), (MONITOR, '"cause":"killed"')],
+    ids=["engine", "monitor"],
+)
+def test_who_dies_takes_nobody_along(
+    running: Running, viewing: Viewing, program: str, said: str
+) -> None:
+    victim, other = viewing.do("begin", 2)
+    container_id = listed(viewing)[victim["port"]]
+    viewing.ask("watch", container_id)
+    assert viewing.answer() is None
+    running.host.ssh(f"kill -9 {running.engine_pid(unit(victim['port']), program)}")
+    viewing.do("unlisted")
+    assert said in running.log("engine_died").splitlines()[-1]
+    assert viewing.do("playing")[1] is True
+    there = started(viewing)
+    assert victim["stream"] not in there
+    assert other["stream"] in there
+    until(lambda: free(viewing) >= SETTINGS["MIN_REPLICAS"])
+
+
+def test_a_dead_network_process_is_found_by_asking(running: Running, viewing: Viewing) -> None:
+    victim, _ = viewing.do("begin", 2)
+    container_id = listed(viewing)[victim["port"]]
+    viewing.do("watch", container_id)
+    running.host.ssh(f"kill -9 {running.engine_pid(unit(victim['port']), NETWORK)}")
+    viewing.do("unlisted")
+    assert show(running.host, unit(victim["port"]), "ActiveState") == "active"
+    assert "refused the connection" in running.log("engine_suspected").splitlines()[-1]
+    assert viewing.do("playing")[1] is True
+    until(lambda: '"reason":"unhealthy"' in running.log("engine_draining"))
+
+
+def test_a_hung_engine_leaves_the_list_and_comes_back_with_its_answers(
+    running: Running, viewing: Viewing
+) -> None:
+    victim, _ = viewing.do("begin", 2)
+    container_id = listed(viewing)[victim["port"]]
+    pid = running.engine_pid(unit(victim["port"]), ENGINE)
+    viewing.do("watch", container_id)
+    running.host.ssh(f"kill -STOP {pid}")
+    try:
+        viewing.do("unlisted")
+        assert viewing.do("playing")[1] is True
+    finally:
+        running.host.ssh(f"kill -CONT {pid}")
+    until(lambda: container_id in listed(viewing).values() or container_id in drained(running))
+
+
+def drained(running: Running) -> str:
+    """It may have been given up before it could answer."""
+    return running.log("engine_draining") + running.log("engine_stopped")
+
+
+def test_acekeeper_killed_is_back_with_all_it_had(running: Running, viewing: Viewing) -> None:
+    begun = viewing.do("begin", 2)
+    before, was = engines(running.host), running.service_pid()
+    running.host.ssh(f"kill -9 {was}")
+    until(lambda: running.service_pid() not in (0, was))
+    assert started(viewing) >= {viewer["stream"] for viewer in begun}
+    assert viewing.do("playing") == [True, True]
+    assert set(before.items()) <= set(engines(running.host).items())
+    assert viewing.do("leave") == [True, True]
+
+
+def test_a_restart_under_load_costs_no_call(running: Running, viewing: Viewing) -> None:
+    begun = viewing.do("begin", 2)
+    before, was = engines(running.host), running.service_pid()
+    viewing.do("load", 8)
+    for _ in range(2):
+        as_user(running.host, "systemctl --user restart acekeeper.service")
+    report = viewing.do("unload")
+    print(f"restarted twice under load: {report}")  # noqa: T201 (the figures are asked for)
+    assert report["failed"] == []
+    assert report["lost"] == []
+    assert running.service_pid() != was
+    assert set(before.items()) <= set(engines(running.host).items())
+    assert viewing.do("playing") == [True, True]
+    assert started(viewing) >= {viewer["stream"] for viewer in begun}
+
+
+def test_a_missing_image_stops_starts_and_nothing_else(running: Running, viewing: Viewing) -> None:
+    begun = viewing.do("begin", 2)
+    deployed = as_user(running.host, "cat /etc/acekeeper/settings.env")
+    setting = "/^TARGET_IMAGE=/s/=.*/=" + "0" * 64 + "/"
+    running.host.ssh(f"sed -i '{setting}' /etc/acekeeper/settings.env")
+    try:
+        as_user(running.host, "systemctl --user restart acekeeper.service")
+        until(lambda: "is not on this host" in running.log("engine_start_failed"))
+        assert viewing.do("playing") == [True, True]
+        assert {viewer["port"] for viewer in begun} <= listed(viewing).keys()
+    finally:
+        running.host.ssh("cat > /etc/acekeeper/settings.env", stdin=deployed)
+        as_user(running.host, "systemctl --user stop 'engine@*'")
+        reset_breaker(running)
+
+
+def reset_breaker(running: Running) -> None:
+    """What is stored of it goes with the database; there is no engine any more to know of."""
+    as_user(running.host, "systemctl --user stop acekeeper.socket acekeeper.service")
+    running.host.ssh("rm -f /var/lib/acekeeper/.local/state/acekeeper/acekeeper.db*")
+    as_user(running.host, "systemctl --user start acekeeper.service")
+
+
+def test_sweeps_are_asked_for_and_none_fails(running: Running, viewing: Viewing) -> None:
+    for kind in ("health", "streams", "scale"):
+        name = f"acekeeper-sweep@{kind}.service"
+        before = show(running.host, name, "ExecMainStartTimestampMonotonic")
+        until(
+            lambda before=before, name=name: (  # type: ignore[misc]
+                show(running.host, name, "ExecMainStartTimestampMonotonic") != before
+            )
+        )
+        assert show(running.host, name, "Result") == "success"
+    failed = as_user(running.host, "systemctl --user --failed --plain --no-legend")
+    assert [line for line in failed.splitlines() if not line.startswith("engine@")] == []
+
+
+def test_after_a_reboot_it_is_back_by_itself(running: Running) -> None:
+    with Viewing(running.host, KEY) as viewing:
+        until(lambda: free(viewing) >= SETTINGS["MIN_REPLICAS"])
+        [begun] = viewing.do("begin", 1)
+    running.host.reboot()
+    until(lambda: show(running.host, "acekeeper.service", "ActiveState") == "active")
+    with Viewing(running.host, KEY) as viewing:
+        until(lambda: free(viewing) >= SETTINGS["MIN_REPLICAS"])
+        [stream] = [
+            stream
+            for stream in viewing.do("get", "/streams?status=ended")
+            if stream["id"] == begun["stream"]
+        ]
+    assert stream["reason"] == "engine_died:host_rebooted"
+
+
+def test_no_line_of_the_log_has_the_key(running: Running) -> None:
+    journal: Any = running.host.ssh("journalctl --no-pager -o cat | grep -F -- " + KEY, check=False)
+    assert journal.stdout == ""
+
+
+def test_the_files_of_the_state_are_its_own(running: Running) -> None:
+    state = "/var/lib/acekeeper/.local/state/acekeeper"
+    modes = running.host.ssh(f"find {state} -printf '%m %u %p\\n'").stdout.splitlines()
+    assert {line.split()[1] for line in modes} == {"acekeeper"}
+    assert not [line for line in modes if line.split()[0][-2:] != "00"], Path(state)
