@@ -18,7 +18,8 @@ from litestar.types import Receive, Scope, Send
 from acekeeper.app import api, service
 from acekeeper.client import call
 from acekeeper.errors import BadSetting
-from acekeeper.server import Server, are_loopback, bind
+from acekeeper.listening import are_loopback, bind
+from acekeeper.server import Server
 from acekeeper.settings import load
 
 from .api.bodies import started

@@ -67,20 +67,22 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(_: argparse.Namespace) -> int:
-    import asyncio
-
-    import uvloop
-
-    from acekeeper import app, log
     from acekeeper.adapters.lock import hold
     from acekeeper.adapters.notify import inherited_sockets
-    from acekeeper.server import bind
+    from acekeeper.listening import bind
     from acekeeper.settings import load
 
     settings = load(os.environ)
     with hold(settings.state_dir):
         inherited = [s for group in inherited_sockets().values() for s in group]
         sockets = inherited or bind(settings.app_host, settings.app_port)
+
+        import asyncio
+
+        import uvloop
+
+        from acekeeper import app, log
+
         log.setup(settings.log_level, settings.secrets)
         if settings.runtime == "process":
             from acekeeper.greeting import greeting

@@ -55,6 +55,8 @@ class Metrics:
             "orch_events_started_total", "Streams that started", registry=registry
         )
         self._ended = Counter("orch_events_ended_total", "Streams that ended", registry=registry)
+        # Looking up a series by its labels costs more than counting in it.
+        self._bound: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         for success in ("true", "false"):
             self._starts.labels(success)
         self._provisions.labels("acestream")
@@ -65,8 +67,14 @@ class Metrics:
 
     def answered(self, endpoint: str, method: str, status: int, seconds: float) -> None:
         """`endpoint` is the route's template, so that its values are few."""
-        self._requests.labels(endpoint, method, status).inc()
-        self._duration.labels(endpoint, method).observe(seconds)
+        key = (endpoint, method, status)
+        bound = self._bound.get(key)
+        if bound is None:
+            bound = self._requests.labels(*key), self._duration.labels(endpoint, method)
+            self._bound[key] = bound
+        requests, duration = bound
+        requests.inc()
+        duration.observe(seconds)
 
     def communication_failed(self, source: str, error_type: str) -> None:
         self._errors.labels(source, error_type).inc()

@@ -14,8 +14,8 @@ from asyncio import Task
 from dataclasses import asdict
 from typing import Any
 
-from contract.client import CallFailed, Client, ProvisionRefused
-from contract.viewer import PlaybackFailed, Viewer
+from tests.contract.client import CallFailed, Client, ProvisionRefused
+from tests.contract.viewer import PlaybackFailed, Viewer
 
 FIRST_BYTES = 1 << 20
 SOME_BYTES = 64 << 10

@@ -19,8 +19,8 @@ LIMIT_S = 90.0
 class Viewing:
     def __init__(self, host: Host, key: str) -> None:
         self._host = host
-        host.ssh("rm -rf /opt/viewing; mkdir /opt/viewing")
-        host.copy(TESTS / "contract", "/opt/viewing")
+        host.ssh("rm -rf /opt/viewing; mkdir -p /opt/viewing/tests")
+        host.copy(TESTS / "contract", "/opt/viewing/tests")
         host.copy(DRIVER, "/opt/viewing")
         self._command = (
             f"PYTHONPATH=/opt/viewing {PYTHON} /opt/viewing/{DRIVER.name}"

@@ -32,6 +32,8 @@ class Edge:
         self._app = app
         self._context = context
         self._draining = draining
+        self._counted = -1  # the revision of the state in which `remaining` was counted
+        self._remaining = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -62,10 +64,12 @@ class Edge:
 
     def _add_headers(self, message: HTTPResponseStartEvent, request_id: str) -> None:
         state, rules = self._context.state, self._context.rules
+        if self._counted != state.revision:
+            self._counted, self._remaining = state.revision, str(remaining(state, rules))
         headers = {
             "x-request-id": request_id,
             "x-ratelimit-provisioning-limit": str(rules.max_concurrent_provisions),
-            "x-ratelimit-provisioning-remaining": str(remaining(state, rules)),
+            "x-ratelimit-provisioning-remaining": self._remaining,
         }
         if state.breaker.opened is not None:
             now = self._context.clock()

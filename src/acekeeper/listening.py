@@ -1,0 +1,58 @@
+"""The sockets the API listens on, made before anything that takes long to load: callers wait in
+them, and what is wrong is said at once."""
+
+import errno
+import socket
+from collections.abc import Sequence
+
+from acekeeper.errors import BadSetting
+
+BACKLOG = 2048
+
+
+def bind(host: str, port: int) -> list[socket.socket]:
+    """`localhost` is both of its addresses, as far as this machine has them."""
+    hosts = ("127.0.0.1", "::1") if host == "localhost" else (host,)
+    sockets: list[socket.socket] = []
+    try:
+        for name in hosts:
+            family = socket.AF_INET6 if ":" in name else socket.AF_INET
+            try:
+                sockets.append(_listen(family, name, port))
+            except OSError as error:
+                if sockets and error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    continue
+                raise _cannot_listen(error, name, port) from error
+    except BaseException:
+        for bound in sockets:
+            bound.close()
+        raise
+    return sockets
+
+
+def _listen(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family is socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind((host, port))
+        bound.listen(BACKLOG)
+    except BaseException:
+        bound.close()
+        raise
+    return bound
+
+
+def _cannot_listen(error: OSError, host: str, port: int) -> BadSetting:
+    where = f"APP_HOST={host} APP_PORT={port}"
+    if error.errno == errno.EADDRINUSE:
+        return BadSetting(
+            f"{where}: another program listens there",
+            f"`ss -ltnp sport = :{port}` names it; stop it or set APP_PORT to a free port",
+        )
+    return BadSetting(f"{where}: cannot listen there ({error.strerror})", "Set another one")
+
+
+def are_loopback(sockets: Sequence[socket.socket]) -> bool:
+    return all(s.getsockname()[0] in ("127.0.0.1", "::1") for s in sockets)
