@@ -203,7 +203,7 @@ async def test_what_is_overdue_shows(house: House) -> None:
     house.engines.silent = {0}
     house.loop.tell(ProvisionRequested("r"))
     await house.until(lambda: house.engines.asked)
-    await house.until(lambda: not house.loop.is_overdue(-0.2))  # due within a quarter second
+    await house.until(lambda: house.loop.is_overdue(-0.25))  # due within a quarter second
     assert not house.loop.is_overdue(5)
     loop = asyncio.get_running_loop()
     now = loop.time()

@@ -202,6 +202,16 @@ async def test_two_who_ask_at_once_share_one_pass(house: House) -> None:
     assert len(house.engines.asked) == 2
 
 
+async def test_a_pass_that_has_just_ended_answers_nobody_else(house: House) -> None:
+    await house.open(0)
+    before = house.loop.state.engines[slot(0)].checked
+    first = asyncio.create_task(house.sweeps.run(Kind.HEALTH))
+    while house.loop.state.engines[slot(0)].checked == before:
+        await asyncio.sleep(0)
+    assert await house.sweeps.run(Kind.HEALTH) is not await first
+    assert len(house.engines.asked) == 2
+
+
 async def test_the_close_ends_what_is_under_way(house: House) -> None:
     await house.open(0)
     house.engines.go_on.clear()

@@ -39,10 +39,8 @@ class Sweeps:
 
     async def run(self, kind: Kind) -> Report:
         task = self._running.get(kind)
-        if task is None:
-            task = asyncio.create_task(self._timed(_PASSES[kind]))
-            self._running[kind] = task
-            task.add_done_callback(lambda _: self._running.pop(kind, None))
+        if task is None or task.done():
+            task = self._running[kind] = asyncio.create_task(self._timed(_PASSES[kind]))
         return await asyncio.shield(task)
 
     async def close(self) -> None:
