@@ -136,6 +136,23 @@ def test_status_shows_the_engines(service: Service) -> None:
     ]
 
 
+def test_status_says_what_is_wrong(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file where the directory should be")
+    command = "/nowhere/engine {http_port}"
+    service = start(MIN_REPLICAS="1", CIRCUIT_BREAKER_THRESHOLD="1", ENGINE_COMMAND=command)
+    service.wait_for("engine_start_failed")
+    status, stdout, stderr = run(service.environ, "status")
+    assert (status, stderr) == (0, "")
+    first, wrong = stdout.splitlines()
+    assert first == (
+        "unavailable; 0 engines, 0 free; 0 streams; breaker open; no provisioning: circuit_breaker"
+    )
+    assert wrong.startswith("  store: the database cannot be opened")
+    assert str(tmp_path / "state") in wrong
+    assert service.end(signal.SIGTERM).status == 0
+    service.log()
+
+
 @pytest.mark.parametrize(
     ("kind", "counted"),
     [
