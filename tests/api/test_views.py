@@ -1,20 +1,23 @@
 """What is kept of what was encoded."""
 
 import tracemalloc
+from typing import Any
 
 from acekeeper.api.views import Views
 from acekeeper.core.apply import apply
 from acekeeper.core.facts import StreamEnded, TimePassed
-from acekeeper.core.model import Now, State
+from acekeeper.core.model import Engine, Health, Now, Phase, State
 
-from ..core.world import rules, started
+from ..core.world import rules, slot, started
+
+NOW = Now(1_700_000_000.0, 1000.0)
 
 
 def test_memory_stays_flat_over_thousands_of_streams() -> None:
     few = rules(keep_ended=10)
     state = State()
     views = Views(state, few)
-    now = Now(1_700_000_000.0, 1000.0)
+    now = NOW
 
     def play(first: int, last: int) -> int:
         nonlocal now
@@ -40,7 +43,7 @@ def test_memory_stays_flat_over_thousands_of_streams() -> None:
 def test_a_stream_is_encoded_once_and_again_when_it_changes() -> None:
     state = State()
     views = Views(state, rules())
-    now = Now(1_700_000_000.0, 1000.0)
+    now = NOW
     for n in range(50):
         apply(state, rules(), started(f"s{n}"), now)
     streams = list(state.streams.values())
@@ -48,3 +51,32 @@ def test_a_stream_is_encoded_once_and_again_when_it_changes() -> None:
     assert all(views.stream(s) is body for s, body in zip(streams, before, strict=True))
     apply(state, rules(), StreamEnded("s0"), now)
     assert b'"status":"ended"' in views.stream(state.streams["s0"])
+
+
+def engine(n: int, **more: Any) -> Engine:
+    values = {"start": f"start-{n}", "container_id": f"id-{n}", "phase": Phase.RUNNING, **more}
+    return Engine(slot=slot(n), asked=NOW, health=Health.HEALTHY, **values)
+
+
+def test_an_engine_is_encoded_once_and_again_when_it_or_what_runs_on_it_changes() -> None:
+    state = State()
+    views = Views(state, rules())
+    for n in range(3):
+        state.put(engine(n))
+    whole, tag = views.engines()
+    assert views.engines()[0] is whole
+    first = state.engines[slot(0)]
+    body = views.engine(first)
+    assert views.engine(first) is body
+    state.put(engine(0, labels={"new": "label"}))
+    assert b'"new":"label"' in views.engine(state.engines[slot(0)])
+    assert b'"new":"label"' in views.engines()[0]
+    assert views.engines()[1] != tag
+    apply(state, rules(), started("one", slot(0)), NOW)
+    apply(state, rules(), started("two", slot(0)), NOW)  # in one instant: the engine is the same
+    assert b'"streams":["one","two"]' in views.engines()[0]
+    same = state.engines[slot(0)]
+    views.engine(same)
+    apply(state, rules(), StreamEnded("two"), NOW)
+    assert state.engines[slot(0)] is same
+    assert b'"streams":["one"]' in views.engine(same)

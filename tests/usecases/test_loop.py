@@ -1,6 +1,8 @@
 """The loop: facts in, one plan a turn, and what the plan wants done."""
 
 import asyncio
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +224,24 @@ async def test_after_the_close_nothing_is_started(make_house: MakeHouse) -> None
     house.loop.tell(RuntimeLost("closing"))
     await house.turns()
     assert house.runtime.calls == []
+
+
+async def test_what_was_about_to_be_planned_at_the_close_is_not(house: House) -> None:
+    await house.open()
+    house.loop.tell(ProvisionRequested("late"))
+    await house.loop.close()
+    await house.turns()
+    assert house.runtime.calls == []
+
+
+async def test_an_outcome_is_kept_no_longer_than_somebody_waits(house: House) -> None:
+    outcome = house.loop.wait_for_outcome("r")
+    outcome.cancel()
+    await house.turns()
+    left = weakref.ref(outcome)
+    del outcome
+    gc.collect()
+    assert left() is None
 
 
 async def test_what_is_under_way_at_the_close_is_ended(house: House) -> None:
