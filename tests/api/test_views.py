@@ -3,10 +3,12 @@
 import tracemalloc
 from typing import Any
 
+import msgspec
+
 from acekeeper.api.views import Views
 from acekeeper.core.apply import apply
 from acekeeper.core.facts import StreamEnded, TimePassed
-from acekeeper.core.model import Engine, Health, Now, Phase, State
+from acekeeper.core.model import Claim, Engine, Health, Now, Phase, State
 
 from ..core.world import rules, slot, started
 
@@ -80,3 +82,33 @@ def test_an_engine_is_encoded_once_and_again_when_it_or_what_runs_on_it_changes(
     apply(state, rules(), StreamEnded("two"), NOW)
     assert state.engines[slot(0)] is same
     assert b'"streams":["one"]' in views.engine(same)
+
+
+def ids(body: bytes) -> list[str]:
+    return [stream["id"] for stream in msgspec.json.decode(body)]
+
+
+def test_the_newest_ended_streams_of_one_engine_are_told_from_those_of_others() -> None:
+    state = State()
+    views = Views(state, rules())
+    for n in range(2):
+        state.put(engine(n))
+    for name in ("a0", "a1", "b0", "b1", "a0 plays"):
+        apply(state, rules(), started(name, slot(int(name[1]))), NOW)
+    for name in ("a0", "b0", "a1", "b1"):
+        apply(state, rules(), StreamEnded(name), NOW)
+    assert ids(views.streams("ended", "id-0", 10, NOW)) == ["b0", "a0"]
+    assert ids(views.streams("ended", "id-1", 1, NOW)) == ["b1"]
+    assert ids(views.streams(None, "id-0", 1, NOW)) == ["a0 plays", "b0"]
+    assert ids(views.streams("started", "id-0", 10, NOW)) == ["a0 plays"]
+
+
+def test_a_claim_answers_the_capacity_question_until_it_lapses() -> None:
+    state = State()
+    views = Views(state, rules())
+    state.put(engine(0, claim=Claim("r", NOW.after(60))))
+    state.put(engine(1, claim=Claim("unanswered")))
+    assert ids(views.streams("started", "id-0", 10, NOW.after(59))) == ["claim|r"]
+    assert ids(views.streams("started", "id-0", 10, NOW.after(60))) == []
+    assert ids(views.streams("started", "id-1", 10, NOW)) == ["claim|unanswered"]
+    assert ids(views.streams(None, "id-0", 10, NOW)) == []
