@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from acekeeper.core.facts import RuntimeConnected, RuntimeLost
+from acekeeper.core.facts import EngineDied, RuntimeConnected, RuntimeLost
 from acekeeper.usecases.sweep import Kind
 
 from ..core.world import slot, started
@@ -73,6 +73,12 @@ async def test_who_cannot_be_listed_at_the_start_is_found_by_a_sweep(
     await house.sweeps.run(Kind.HEALTH)
     await house.turns()
     assert house.runtime.calls == ["list", "list"]
+
+
+async def test_a_death_the_runtime_tells_of_takes_effect_at_once(house: House) -> None:
+    await house.open(0, 1)
+    house.runtime.tell(EngineDied(*house.loop.state.engines[slot(0)].ref, "killed"))
+    assert house.listed() == [1]
 
 
 async def test_a_connection_that_comes_and_goes_is_taken_as_it_comes(house: House) -> None:
