@@ -14,6 +14,8 @@ from acekeeper.doctor import Finding, examine
 from acekeeper.drop_ins import write
 from acekeeper.settings import load
 
+from ..ports import engine_ports
+
 IMAGE = "ab" * 32
 HEALTHY = {
     "loginctl": "echo yes",
@@ -64,9 +66,7 @@ class World:
 
 
 @pytest.fixture
-def world(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_ports: range, api: "Answering"
-) -> Iterator[World]:
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, api: "Answering") -> Iterator[World]:
     world = World(tmp_path)
     for directory in (world.state_dir, tmp_path / "bin", world.runtime_dir / "podman"):
         directory.mkdir(parents=True)
@@ -77,34 +77,10 @@ def world(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     # Not every machine that runs the tests has one.
     monkeypatch.setattr("acekeeper.doctor.network._TUN", "/dev/null")
-    world.environ |= {
-        "APP_PORT": str(api.port),
-        "PORT_RANGE_HOST": f"{free_ports[0]}-{free_ports[1]}",
-        "ENGINE_HTTPS_BASE": str(free_ports[2]),
-        "ENGINE_P2P_BASE": str(free_ports[4]),
-        "ENGINE_API_BASE": str(free_ports[6]),
-    }
+    world.environ |= engine_ports(2) | {"APP_PORT": str(api.port)}
     write(world.units, load(world.environ))
     with Answering(socket.AF_UNIX, str(world.runtime_dir / "podman/podman.sock"), b"OK"):
         yield world
-
-
-@pytest.fixture
-def free_ports() -> range:
-    """Eight in a row that nobody listens on."""
-    for first in range(23000, 60000, 8):
-        held = []
-        try:
-            for port in range(first, first + 8):
-                held.append(socket.create_server(("127.0.0.1", port)))
-        except OSError:
-            continue
-        else:
-            return range(first, first + 8)
-        finally:
-            for each in held:
-                each.close()
-    pytest.fail("no eight free ports in a row")
 
 
 @pytest.fixture

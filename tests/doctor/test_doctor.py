@@ -208,11 +208,12 @@ def test_a_tun_that_cannot_be_used(world: World, monkeypatch: pytest.MonkeyPatch
     )
 
 
-def test_a_port_somebody_else_has_and_one_that_is_ours(world: World, free_ports: range) -> None:
-    with socket.create_server(("127.0.0.1", free_ports[1])):
+def test_a_port_somebody_else_has_and_one_that_is_ours(world: World) -> None:
+    port = int(world.environ["PORT_RANGE_HOST"].split("-")[1])
+    with socket.create_server(("127.0.0.1", port)):
         (text,) = world.wrong()
-        assert text.startswith(f"HTTP port {free_ports[1]} is taken by another program. ")
-        engine = f"engine@{free_ports[1]}.service loaded active running AceStream"
+        assert text.startswith(f"HTTP port {port} is taken by another program. ")
+        engine = f"engine@{port}.service loaded active running AceStream"
         listing = f'case "$*" in *--state=active*) echo {engine};; esac\n'
         world.tool("systemctl", listing + HEALTHY["systemctl"])
         assert world.wrong() == []
@@ -224,17 +225,32 @@ def test_a_state_directory_that_cannot_be_written(world: World) -> None:
     assert text.startswith(f"STATE_DIR {world.state_dir} is not writable: No such file ")
 
 
-def test_a_disk_that_is_nearly_full(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    gib = 1 << 30
-    usage = {world.state_dir: (100 * gib, 0, gib - 1), world.runtime_dir: (gib, 0, gib // 10)}
-    home = shutil.disk_usage(Path.home())
-    monkeypatch.setattr(
-        "shutil.disk_usage",
-        lambda path: type(home)(*usage[path]) if path in usage else type(home)(gib, 0, gib),
-    )
-    assert world.wrong() == [
-        f"{world.state_dir} has only 1023 MiB left. Make room on that file system"
-    ]
+class Disk(NamedTuple):
+    f_blocks: int = 100 << 20
+    f_bavail: int = 1 << 20
+    f_files: int = 1000
+    f_favail: int = 50
+    f_frsize: int = 1024
+
+
+@pytest.mark.parametrize(
+    ("state", "runtime", "says"),
+    [
+        (Disk(), Disk(f_files=0, f_favail=0), ""),
+        (Disk(), Disk(f_blocks=1 << 20, f_bavail=100 << 10), ""),
+        (Disk(f_bavail=(1 << 20) - 1), Disk(), "1023 MiB left. Make room on that file system"),
+        (Disk(f_blocks=1 << 20, f_bavail=51 << 10), Disk(), "51 MiB left. Make room on that file"),
+        (Disk(f_favail=49), Disk(), "49 inodes left. Remove files there"),
+    ],
+)
+def test_a_disk_that_is_nearly_full(
+    world: World, monkeypatch: pytest.MonkeyPatch, state: Disk, runtime: Disk, says: str
+) -> None:
+    disks = {world.state_dir: state, world.runtime_dir: runtime}
+    monkeypatch.setattr("os.statvfs", lambda path: disks.get(path, Disk()))
+    found = world.wrong()
+    assert len(found) == bool(says)
+    assert all(text.startswith(f"{world.state_dir} has only {says}") for text in found)
 
 
 @pytest.mark.parametrize(

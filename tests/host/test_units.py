@@ -1,7 +1,7 @@
 """The units under a real systemd: hardening, the watchdog, restarts, sweeps on time."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -60,8 +60,9 @@ def test_systemd_finds_nothing_wrong_with_them(host: Host) -> None:
 
 
 def test_all_of_them_run_and_nothing_has_failed(host: Host) -> None:
-    for unit in (SERVICE, "acekeeper.socket", *TIMERS):
-        assert shown(host, unit, "ActiveState") == "active"
+    units = [SERVICE, "acekeeper.socket", *TIMERS]
+    assert are_active(host, units)
+    for unit in units:
         assert shown(host, unit, "UnitFileState") == "enabled"
     wait(lambda: shown(host, SWEEP, "ExecMainExitTimestampMonotonic") != "0")
     assert failed(host) == ""
@@ -93,8 +94,7 @@ def test_no_call_fails_over_restarts_and_every_sweep_goes_on(host: Host) -> None
     assert said.startswith("0 [] "), said
     assert int(said.split()[-1]) >= 20
     assert shown(host, SERVICE, "MainPID") != pid
-    for timer in TIMERS:
-        assert shown(host, timer, "ActiveState") == "active"
+    assert are_active(host, TIMERS)
 
 
 def test_killed_it_comes_back_with_its_timers(host: Host) -> None:
@@ -102,8 +102,7 @@ def test_killed_it_comes_back_with_its_timers(host: Host) -> None:
     swept = shown(host, SWEEP, "InvocationID")
     host.ssh(f"kill -9 {pid}")
     wait(lambda: shown(host, SERVICE, "MainPID") not in ("0", pid))
-    for timer in TIMERS:
-        wait(lambda timer=timer: shown(host, timer, "ActiveState") == "active")  # type: ignore[misc]
+    wait(lambda: are_active(host, TIMERS))
     wait(lambda: shown(host, SWEEP, "InvocationID") != swept)
 
 
@@ -165,6 +164,12 @@ def test_the_socket_can_be_restarted(host: Host) -> None:
     assert shown(host, SERVICE, "ActiveState") == "active"
 
 
+def test_all_come_back_with_a_reboot(host: Host) -> None:
+    host.reboot()
+    wait(lambda: are_active(host, [SERVICE, "acekeeper.socket", *TIMERS]))
+    assert "ordering cycle" not in host.ssh("journalctl -b").stdout
+
+
 def test_drop_ins_move_it_and_set_its_pace(host: Host) -> None:
     changed = "APP_PORT=8010\nMONITOR_INTERVAL_S=2.5\n"
     write = f"{AS_USER} -E SETTINGS_FILE={SETTINGS} /opt/acekeeper/current/bin/acekeeper"
@@ -185,6 +190,10 @@ def test_drop_ins_move_it_and_set_its_pace(host: Host) -> None:
     host.ssh(f"{SYSTEMCTL} start {SWEEP}")  # it finds the service where that is now
     host.ssh(f"mv {SETTINGS}.good {SETTINGS}; {write}; {reload}")
     assert shown(host, SERVICE, "ActiveState") == "active"
+
+
+def are_active(host: Host, units: Sequence[str]) -> bool:
+    return all(shown(host, unit, "ActiveState") == "active" for unit in units)
 
 
 def failed(host: Host) -> str:

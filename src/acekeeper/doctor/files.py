@@ -1,7 +1,6 @@
 """The state directory, and room on the disks that engines and database need."""
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,11 +28,10 @@ def check(settings: Settings) -> Iterator[Finding]:
 
 
 def room(path: Path) -> Finding:
-    space = shutil.disk_usage(path)
-    if space.free < min(space.total * _FEW, _GIB):
-        free = f"{space.free // (1 << 20)} MiB"
-        return wrong(f"{path} has only {free} left", "Make room on that file system")
-    inodes = os.statvfs(path)
-    if inodes.f_files and inodes.f_favail < inodes.f_files * _FEW:
-        return wrong(f"{path} has only {inodes.f_favail} inodes left", "Remove files there")
+    disk = os.statvfs(path)
+    free = disk.f_bavail * disk.f_frsize
+    if free < min(disk.f_blocks * disk.f_frsize * _FEW, _GIB):
+        return wrong(f"{path} has only {free >> 20} MiB left", "Make room on that file system")
+    if disk.f_files and disk.f_favail < disk.f_files * _FEW:
+        return wrong(f"{path} has only {disk.f_favail} inodes left", "Remove files there")
     return well(f"{path} has room")

@@ -1,0 +1,61 @@
+"""The unit files agree with the settings, with each other, and with what is installed."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from acekeeper.drop_ins import drop_ins
+from acekeeper.settings import load
+from acekeeper.usecases.sweep import Kind
+
+ROOT = Path(__file__).parent.parent
+UNITS = sorted((ROOT / "systemd").iterdir())
+RELEASE = "file:///opt/acekeeper/current/"
+
+
+def said(text: str, name: str) -> list[str]:
+    """The values of an assignment, up to its last reset."""
+    values = re.findall(rf"^{name}=(.*)$", text, re.MULTILINE)
+    resets = [n for n, value in enumerate(values, 1) if not value]
+    return values[resets[-1] if resets else 0 :]
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+def test_its_documentation_is_installed_with_it(unit: Path) -> None:
+    (page,) = said(unit.read_text(), "Documentation")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    shared = project["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
+    assert page.removeprefix(RELEASE) in shared.values()
+    assert all((ROOT / source).exists() for source in shared)
+
+
+@pytest.mark.parametrize("unit", ["acekeeper.socket", "acekeeper-sweep@.service"])
+def test_by_default_a_drop_in_says_what_the_unit_says(unit: str) -> None:
+    plain = (ROOT / "systemd" / unit).read_text()
+    (text,) = (text for path, text in drop_ins(load({})).items() if path.startswith(f"{unit}.d/"))
+    for name in set(re.findall(r"^(\w+)=", text, re.MULTILINE)):
+        assert said(text, name) == said(plain, name), name
+
+
+def test_a_timer_keeps_all_but_its_interval() -> None:
+    plain = (ROOT / "systemd/acekeeper-sweep@.timer").read_text()
+    for path, text in drop_ins(load({})).items():
+        if ".timer.d/" in path:
+            assert said(text, "OnActiveSec") == said(plain, "OnActiveSec")
+            assert len(said(text, "OnUnitActiveSec")) == 1
+
+
+def test_every_kind_of_sweep_is_enabled_with_the_service() -> None:
+    service = (ROOT / "systemd/acekeeper.service").read_text()
+    enabled = " ".join(said(service, "Also")).split()
+    assert enabled == ["acekeeper.socket", *(f"acekeeper-sweep@{kind}.timer" for kind in Kind)]
+
+
+def test_the_service_and_its_sweeps_have_the_same_settings() -> None:
+    service, sweep = (
+        (ROOT / "systemd" / name).read_text()
+        for name in ("acekeeper.service", "acekeeper-sweep@.service")
+    )
+    assert said(service, "Environment")[0] == said(sweep, "Environment")[0]
