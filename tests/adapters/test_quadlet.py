@@ -296,6 +296,17 @@ async def test_a_unit_that_systemd_does_not_know_is_named(world: World) -> None:
     assert not world.environment.exists()
 
 
+async def test_a_start_does_not_fail_for_what_the_last_one_died_of(world: World) -> None:
+    runtime = await world.runtime()
+    await world.start(runtime)
+    world.die(exit_status=3)
+    await world.hear()
+    await world.released()
+    world.systemd.on_start = lambda job: job.run(job.reply, lambda: job.removed("dependency"))
+    with pytest.raises(EngineFailed, match="its job was dependency"):
+        await world.start(runtime)
+
+
 async def test_a_start_that_takes_too_long_is_stopped(world: World) -> None:
     world.systemd.on_start = Job.reply
     world.systemd.change(world.unit, active="activating", invocation=START, main_pid=7, job=1)
@@ -426,6 +437,16 @@ async def test_an_adopted_start_that_fails_is_told_as_such(world: World) -> None
     died = await world.hear()
     assert isinstance(died, EngineDied)
     assert died.cause == "image"
+
+
+async def test_an_adopted_start_that_got_ready_ends_as_an_engine(world: World) -> None:
+    """Its status is the engine's then, and not Podman's."""
+    world.systemd.change(world.unit, active="activating", invocation=START, main_pid=7)
+    runtime = await world.runtime()
+    await runtime.list()
+    world.systemd.change(world.unit, active="active", main_pid=8)
+    world.die(exit_status=125)
+    assert await world.hear() == EngineDied(world.slot, START, "exited", "code 125")
 
 
 async def test_a_death_during_the_listing_is_told_after_it(world: World) -> None:

@@ -148,7 +148,7 @@ class Quadlet:
 
     def _judge(self, slot: Slot, unit: Unit) -> None:
         engine = self._engines.get(slot)
-        if engine is not None and engine.named:
+        if engine is not None:
             self._judge_engine(engine, unit)
         if unit.is_gone:
             # A unit that is busy is being restarted by somebody, and needs its file.
@@ -158,18 +158,21 @@ class Quadlet:
             self._leaving.pop(slot).set()
 
     def _judge_engine(self, engine: _Engine, unit: Unit) -> None:
-        if unit.invocation != engine.start or unit.is_dead:
+        is_over = unit.invocation != engine.start or unit.is_dead
+        if not is_over:
+            engine.ran = engine.ran or unit.active == "active"
+            engine.dying = engine.dying or unit.active == "deactivating"
+        if not engine.named:
+            return
+        if is_over:
             del self._engines[engine.slot]
             if not unit.is_gone:
                 self._leaving[engine.slot] = asyncio.Event()
             self._tell(EngineDied(engine.slot, engine.start, *_why(engine, unit)))
-        elif unit.active == "deactivating":
-            engine.dying = True
-        elif unit.active == "active":
-            engine.ran = True
-            if not engine.container_id and (found := self._container_id(engine.slot)):
-                engine.container_id = found
-                self._tell(EngineIdentified(engine.slot, engine.start, found))
+        elif engine.ran and not engine.container_id:
+            engine.container_id = self._container_id(engine.slot)
+            if engine.container_id:
+                self._tell(EngineIdentified(engine.slot, engine.start, engine.container_id))
 
     def _name(self, engine: _Engine) -> _Engine:
         self._engines[engine.slot] = engine
