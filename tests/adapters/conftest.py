@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from .private_bus import Daemon, FakeSystemd
+from .quadlet_world import World
 
 
 @pytest.fixture
@@ -20,3 +21,14 @@ async def systemd(daemon: Daemon) -> AsyncIterator[FakeSystemd]:
     await fake.open(daemon.address)
     yield fake
     await fake.close()
+
+
+@pytest.fixture
+async def world(
+    daemon: Daemon, systemd: FakeSystemd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[World]:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    world = World(daemon, systemd, tmp_path)
+    yield world
+    for runtime in world.opened:
+        await runtime.close()

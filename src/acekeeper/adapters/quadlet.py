@@ -94,7 +94,7 @@ class Quadlet:
         for engine in known:
             if engine.slot not in living and self._engines.get(engine.slot) is engine:
                 del self._engines[engine.slot]
-        self._reservations.keep({*living, *self._engines, *self._starting, *self._leaving})
+        self._reservations.keep({*living, *self._engines, *self._starting})
         await self._reset_failed({s for s, state in units.items() if state == "failed"}, asked)
         found = tuple(
             Found(e.slot, e.start, e.container_id, dying=e.dying) for e in self._engines.values()

@@ -1,0 +1,98 @@
+"""The quadlet runtime, with a systemd that does as a test tells it."""
+
+import asyncio
+import os
+import socket
+import time
+from asyncio import Queue
+from pathlib import Path
+
+from acekeeper.adapters.podman import Podman
+from acekeeper.adapters.quadlet import Quadlet
+from acekeeper.adapters.systemd import Systemd
+from acekeeper.core.facts import (
+    EngineStarted,
+    Fact,
+    RuntimeConnected,
+)
+from acekeeper.core.model import Now
+from acekeeper.core.names import Ports, Slot
+
+from .private_bus import Daemon, FakeSystemd
+
+HOST = "127.0.0.1"
+LIMIT_S = 10.0
+IMAGE = "ab" * 32
+ID = "cd" * 32
+START = f"{1:032x}"  # of the first job
+
+
+class Clock:
+    """Real time, which a test may move on."""
+
+    ahead = 0.0
+
+    def __call__(self) -> Now:
+        return Now(time.time() + self.ahead, time.monotonic() + self.ahead)
+
+
+def free_ports() -> Ports:
+    with socket.socket() as a, socket.socket() as b, socket.socket() as c, socket.socket() as d:
+        held = (a, b, c, d)
+        for each in held:
+            each.bind((HOST, 0))
+        return Ports(*(each.getsockname()[1] for each in held))
+
+
+class World:
+    def __init__(self, daemon: Daemon, systemd: FakeSystemd, directory: Path) -> None:
+        self.daemon = daemon
+        self.systemd = systemd
+        self.state_dir = directory / "state"
+        self.runtime_dir = directory
+        self.clock = Clock()
+        self.told: Queue[Fact] = Queue()
+        self.opened: list[Quadlet] = []
+        self.ports = free_ports()
+        self.slot = Slot(HOST, self.ports.http)
+        self.unit = self.slot.unit
+        self.environment = self.state_dir / "engines" / f"{self.ports.http}.env"
+
+    async def runtime(self, start_within: float = LIMIT_S) -> Quadlet:
+        runtime = Quadlet(
+            HOST,
+            f"sha256:{IMAGE}",
+            self.state_dir,
+            self.clock,
+            Systemd(self.daemon.address),
+            Podman(self.runtime_dir / "podman.sock"),
+            start_within,
+        )
+        self.opened.append(runtime)
+        await runtime.open(self.told.put_nowait)
+        assert await self.hear() == RuntimeConnected()
+        return runtime
+
+    async def start(self, runtime: Quadlet) -> EngineStarted:
+        async with asyncio.timeout(LIMIT_S):
+            return await runtime.start(self.slot, self.ports)
+
+    async def hear(self) -> Fact:
+        async with asyncio.timeout(LIMIT_S):
+            return await self.told.get()
+
+    def write_id(self) -> None:
+        (self.runtime_dir / f"engine@{self.ports.http}.cid").write_text(ID)
+
+    def die(self, **values: object) -> None:
+        """Its main process ends, then the unit."""
+        end = {"main_pid": 0, "result": "exit-code", "exit_code": os.CLD_EXITED}
+        self.systemd.change(self.unit, active="deactivating", **(end | values))
+        self.systemd.change(self.unit, active="failed")
+
+    async def released(self) -> None:
+        """Lists until the environment file is gone, which only a signal removes while the unit
+        is there."""
+        async with asyncio.timeout(LIMIT_S):
+            while self.environment.exists():
+                await self.opened[-1].list()
