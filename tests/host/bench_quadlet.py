@@ -14,7 +14,7 @@ from . import image
 from .engine_host import ENVIRONMENT_FILES, Driver, EngineHost
 from .lab import Lab
 
-ROUNDS = 30
+ROUNDS = 20
 UNIT = "engine@19000.service"
 KILL = "import os, sys, time; os.kill(int(sys.argv[1]), 9); print(time.monotonic())"
 
@@ -24,10 +24,10 @@ def main() -> None:
         directory = Path(name)
         engines = EngineHost(lab.up(106), image.build(directory), directory)
         bare, ours, told = [], [], []
-        for _ in range(ROUNDS):
-            bare.append(start_bare(engines))
-            with engines.drive() as driver:
+        with engines.drive() as driver:
+            for _ in range(ROUNDS):
                 driver.do("list")
+                bare.append(start_bare(engines, driver))
                 answer = driver.do("start", 19000)
                 ours.append(answer["at"] - answer["asked"])
                 told.append(kill(engines, driver))
@@ -38,15 +38,13 @@ def main() -> None:
         sys.stdout.write(f"start() / bare StartUnit, medians: {ratio:.3f}\n")
 
 
-def start_bare(engines: EngineHost) -> float:
+def start_bare(engines: EngineHost, driver: Driver) -> float:
     ports = "HTTP_PORT=19000\\nHTTPS_PORT=20000\\nP2P_PORT=21000\\nAPI_PORT=22000\\n"
     lines = f"ENGINE_IMAGE={engines.image.id.removeprefix('sha256:')}\\n{ports}"
-    with engines.drive() as driver:
-        driver.do("list")
-        engines.as_user(f"sh -c \"printf '{lines}' > {ENVIRONMENT_FILES}/19000.env\"")
-        answer = driver.do("bare-start", 19000)
-        assert answer["answer"] == "done"
-        driver.do("bare-stop", 19000)
+    engines.as_user(f"sh -c \"printf '{lines}' > {ENVIRONMENT_FILES}/19000.env\"")
+    answer = driver.do("bare-start", 19000)
+    assert answer["answer"] == "done", answer
+    driver.do("bare-stop", 19000)
     return float(answer["at"] - answer["asked"])
 
 

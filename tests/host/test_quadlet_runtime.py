@@ -104,6 +104,7 @@ def test_an_engine_is_confined(engines: EngineHost, driver: Driver) -> None:
     assert "network" not in unit["After"]
     assert unit["Slice"] == "acekeeper-engines.slice"
     assert unit["Restart"] == "no"
+    assert engines.as_user("systemctl --user list-timers --all --no-legend") == ""
 
 
 @pytest.mark.parametrize(
@@ -133,6 +134,16 @@ def test_a_dead_pasta_is_nothing_systemd_sees(engines: EngineHost, driver: Drive
     assert len(driver.do("list")["answer"]["found"]) == 1
     driver.do("stop", 19000, started["start"])
     assert driver.hear("EngineDied")["cause"] == "stopped"
+
+
+def test_an_engine_may_be_started_as_often_as_acekeeper_likes(
+    engines: EngineHost, driver: Driver
+) -> None:
+    """Stopped before it has learned what SIGTERM means, it has not failed."""
+    for _ in range(7):  # systemd's own limit is 5 in 10 s
+        driver.do("stop", 19000, start(driver)["start"])
+        assert driver.hear("EngineDied")["cause"] == "stopped"
+    assert engines.as_user("systemctl --user list-units --failed --no-legend") == ""
 
 
 def test_an_exit_is_told_with_its_code(engines: EngineHost, driver: Driver) -> None:
