@@ -14,7 +14,7 @@ from . import image
 from .engine_host import ENVIRONMENT_FILES, Driver, EngineHost
 from .lab import Lab
 
-ROUNDS = 20
+ROUNDS = 15
 UNIT = "engine@19000.service"
 KILL = "import os, sys, time; os.kill(int(sys.argv[1]), 9); print(time.monotonic())"
 
