@@ -236,6 +236,11 @@ def test_two_hosts_at_once_from_a_registry_and_back_to_bare(
 
 INSTALL = "DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends"
 SCALE = TIMERS[2]
+REGISTRY = """
+version: 0.1
+storage: {filesystem: {rootdirectory: /var/lib/docker-registry}}
+http: {addr: ":5000"}
+"""
 
 # Reads what to look for, then looks at all arguments until told to end.
 WATCH = """
@@ -275,7 +280,9 @@ def settings(deployer: Deployer, **values: object) -> Iterator[None]:
 def serve(registry: Host, built: image.Image) -> str:
     """Makes a host a registry that has the image, and names it."""
     registry.ssh(f"apt-get -qq update && {INSTALL} docker-registry skopeo", timeout_s=300)
-    registry.ssh("systemctl start docker-registry")
+    # Debian's own configuration asks for a password.
+    registry.ssh("cat > /etc/docker/registry/config.yml", stdin=REGISTRY)
+    registry.ssh("systemctl restart docker-registry")
     registry.copy(built.archive, "/root/engine.tar")
     name = "localhost:5000/acekeeper-engine"
     copied = (
