@@ -14,12 +14,13 @@ stop: .venv/ready
 	@$(BIN)/acekeeper stop
 
 test: .venv/ready
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
-lint: .venv/ready
+lint: .venv/ready .venv-ansible/ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	PATH=$(CURDIR)/.venv-ansible/bin:$$PATH ansible-lint -q --offline --profile=production ansible
 
 docs: .venv/ready
 	$(BIN)/python docs/generate.py

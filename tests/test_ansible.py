@@ -1,4 +1,4 @@
-"""What can be judged of the playbooks without a host: `make .venv-ansible/ready` first."""
+"""What can be judged of the playbooks without a host; `make lint` makes what this needs."""
 
 import os
 import subprocess
@@ -10,15 +10,11 @@ ROOT = Path(__file__).parent.parent
 BIN = ROOT / ".venv-ansible/bin"
 
 pytestmark = [
-    pytest.mark.skipif(not BIN.with_name("ready").exists(), reason="no .venv-ansible here"),
+    pytest.mark.skipif(
+        not BIN.with_name("ready").exists(), reason="needs .venv-ansible (`make lint` makes it)"
+    ),
     pytest.mark.timeout(300),
 ]
-
-
-def test_the_linter_finds_nothing(tmp_path: Path) -> None:
-    linted = run(tmp_path, "ansible-lint", "--offline", "--profile=production", "ansible")
-    assert linted.returncode == 0, linted.stdout + linted.stderr
-    assert "0 failure(s), 0 warning(s)" in linted.stderr + linted.stdout
 
 
 @pytest.mark.parametrize("book", ["deploy.yml", "uninstall.yml"])

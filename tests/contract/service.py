@@ -95,8 +95,8 @@ class Service:
             assert process.poll() is None, f"ended with {process.returncode}:\n{self.said()}"
             try:
                 return bool((await self.get("/health/ready"))["ready"])
-            except aiohttp.ClientConnectorError:
-                return False
+            except (aiohttp.ClientConnectorError, TimeoutError):
+                return False  # it does not listen yet, or does and is still loading
 
         async def listed() -> bool:
             return len(await self.get("/engines")) >= engines
