@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run stop test lint docs bench dist lock
+.PHONY: run stop test test-host lint docs bench bench-host dist lock
 
 # Inside the checkout, so that two checkouts never share or adopt each other's engines.
 run stop: export STATE_DIR ?= $(CURDIR)/.state
@@ -22,12 +22,21 @@ lint: .venv/ready .venv-ansible/ready
 	$(BIN)/mypy
 	PATH=$(CURDIR)/.venv-ansible/bin:$$PATH ansible-lint -q --offline --profile=production ansible
 
+# On bare hosts it makes itself; root on Debian 12 or 13.
+test-host: .venv/ready
+	$(BIN)/python -m tests.host.lab check
+	$(BIN)/pytest tests/host
+
 docs: .venv/ready
 	$(BIN)/python docs/generate.py
 
 # About a minute; it measures and gates nothing.
 bench: .venv/ready
 	$(BIN)/python -m tests.load.bench
+
+bench-host: .venv/ready
+	$(BIN)/python -m tests.host.lab check
+	$(BIN)/python -m tests.host.bench_service
 
 # What ansible/deploy.yml brings to a host.
 dist: .venv/ready

@@ -159,6 +159,15 @@ def engines(host: Host) -> dict[str, str]:
     return {unit: show(host, unit, "InvocationID") for unit in units}
 
 
+def engine_pid(host: Host, unit: str, program: str) -> int:
+    """Of the process in the unit's cgroup whose command line begins so."""
+    cgroup = show(host, unit, "ControlGroup")
+    look = f"cat $(find /sys/fs/cgroup{cgroup} -name cgroup.procs) | xargs ps -o pid=,args= -p"
+    lines = (line.split(None, 1) for line in host.ssh(look).stdout.splitlines())
+    [pid] = [int(pid) for pid, arguments in lines if arguments.startswith(program)]
+    return pid
+
+
 NOT_COMPARED = (
     *("/dev", "/proc", "/run", "/sys", "/tmp", "/var/tmp", "/var/cache", "/var/log"),
     *("/var/lib/apt", "/var/lib/dpkg", "/var/lib/systemd/timers", "/root/.ansible"),

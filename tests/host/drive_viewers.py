@@ -7,7 +7,9 @@ Answers each line of its input with a line of JSON.
 
 import asyncio
 import json
+import os
 import shlex
+import signal
 import sys
 import time
 from asyncio import Task
@@ -19,7 +21,7 @@ from tests.contract.viewer import PlaybackFailed, Viewer
 
 FIRST_BYTES = 1 << 20
 SOME_BYTES = 64 << 10
-LIMIT_S = 60.0
+LIMIT_S = 300.0
 
 
 class Load:
@@ -77,7 +79,14 @@ class Driver:
                 code, body = await self.client._call("POST", path)
                 return {"code": code, "body": json.loads(body)}
             case "provision", ():
-                return asdict(await self.client.provision())
+                began = time.monotonic()
+                return asdict(await self.client.provision()) | {"began": began}
+            case "callers", (count,):
+                return await asyncio.gather(*(self.served() for _ in range(int(count))))
+            case "kill", (pid, container_id):
+                began = time.monotonic()
+                os.kill(int(pid), signal.SIGKILL)
+                return await self.until_unlisted(container_id) - began
             case "watch", (container_id,):
                 self.watch = asyncio.create_task(self.until_unlisted(container_id))
                 return None
@@ -121,6 +130,17 @@ class Driver:
             await viewer.leave()
             await viewer.__aexit__(None, None, None)
         return [viewer.end_acknowledged for viewer in viewers]
+
+    async def served(self) -> dict[str, Any]:
+        """One who comes back as a refusal tells; the engine it got, and when."""
+        began = time.monotonic()
+        while True:
+            try:
+                engine = await self.client.provision()
+            except ProvisionRefused as error:
+                await asyncio.sleep(error.refusal.recovery_eta_seconds or 1)
+            else:
+                return {"id": engine.container_id, "waited": time.monotonic() - began}
 
     async def until_unlisted(self, container_id: str) -> float:
         """The time on the machine's monotonic clock."""

@@ -36,11 +36,7 @@ class Running:
     deployer: Deployer
 
     def engine_pid(self, unit: str, program: str) -> int:
-        cgroup = show(self.host, unit, "ControlGroup")
-        look = f"cat $(find /sys/fs/cgroup{cgroup} -name cgroup.procs) | xargs ps -o pid=,args= -p"
-        lines = (line.split(None, 1) for line in self.host.ssh(look).stdout.splitlines())
-        [pid] = [int(pid) for pid, arguments in lines if arguments.startswith(program)]
-        return pid
+        return deploying.engine_pid(self.host, unit, program)
 
     def service_pid(self) -> int:
         return int(show(self.host, "acekeeper.service", "MainPID"))

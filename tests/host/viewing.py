@@ -13,7 +13,7 @@ from .lab import Host
 TESTS = Path(__file__).parents[1]
 DRIVER = Path(__file__).with_name("drive_viewers.py")
 PYTHON = "/opt/acekeeper/current/bin/python"
-LIMIT_S = 90.0
+LIMIT_S = 300.0
 
 
 class Viewing:

@@ -13,6 +13,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="lab", description="Bare Debian 13 hosts to test on.")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for action, does in {
+        "check": "install what the lab needs, or say why there can be none",
         "up": "make a host; prints its address",
         "ssh": "log in as root, or run a command",
         "reboot": "reboot a host and wait until it runs again",
@@ -20,7 +21,7 @@ def main() -> int:
         "clean": "remove all hosts, and what killed test runs left",
     }.items():
         action_parser = actions.add_parser(action, help=does, description=does)
-        if action != "clean":
+        if action not in ("check", "clean"):
             action_parser.add_argument("number", type=int, help="the host's, from 1")
         if action == "ssh":
             action_parser.add_argument("command", nargs=argparse.REMAINDER)
@@ -45,6 +46,8 @@ def _act(arguments: argparse.Namespace) -> int:
         target = f"root@{host.address}"
         return subprocess.call(["ssh", *host.ssh_options, target, *arguments.command])
     machine.check()
+    if arguments.action == "check":
+        return 0
     with locked(f"lab-{COMMAND_LINE}"):
         match arguments.action:
             case "up":
