@@ -226,6 +226,7 @@ def test_two_hosts_at_once_from_a_registry_and_back_to_bare(
         left = set(differences(before[host], found(host)))
         ours = re.compile(
             r"new in (accounts: acekeeper:|files: /var/lib/acekeeper[ /])"
+            r"|(new in|gone from) accounts: systemd-journal:"
             r"|(new in|gone from) files: /etc/(passwd|g?shadow|group|sub[ug]id) "
         )
         assert {line for line in left if not ours.match(line)} == set()
