@@ -10,8 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import deploying, image
-from .deploying import Deployer, as_user, engine_pid, show
+from . import deploying
+from .deploying import as_user, engine_pid, show
 from .lab import Host, Lab
 from .viewing import Viewing
 
@@ -32,10 +32,7 @@ SETTINGS = {
 def main() -> None:
     with Lab.take() as lab, tempfile.TemporaryDirectory() as name:
         host = lab.up(1)
-        deploying.make_release()
-        built = image.build(Path(name))
-        given = {"acekeeper_settings": SETTINGS, "acekeeper_api_key": KEY}
-        Deployer(Path(name), [host], {**given, **deploying.from_archive(built)}).deploy()
+        deploying.deploy(host, Path(name), SETTINGS, KEY)
         with Viewing(host, KEY) as viewing:
             starts(host, viewing)
             callers(viewing)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import image
 from .image import Image
 from .lab import Host
 from .lab.command import run
@@ -131,10 +132,23 @@ def another_release(directory: Path) -> Path:
     return directory / "dist/release"
 
 
-def from_archive(image: Image) -> Variables:
+def deploy(host: Host, directory: Path, settings: Variables, key: str = "") -> Deployer:
+    """This checkout on a bare host, with the engine image for tests."""
+    make_release()
+    variables = {
+        **from_archive(image.build(directory)),
+        "acekeeper_settings": settings,
+        "acekeeper_api_key": key,
+    }
+    deployer = Deployer(directory, [host], variables)
+    deployer.deploy()
+    return deployer
+
+
+def from_archive(built: Image) -> Variables:
     return {
-        "acekeeper_image": image.id,
-        "acekeeper_image_archive": str(image.archive),
+        "acekeeper_image": built.id,
+        "acekeeper_image_archive": str(built.archive),
         "acekeeper_engine_variant": "emulator",
     }
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from . import deploying, image
-from .deploying import Deployer, as_user, engines, show
+from . import deploying
+from .deploying import as_user, engines, show
 from .lab import Host, Lab
 from .viewing import Viewing
 
@@ -33,7 +33,6 @@ ENGINE, MONITOR, NETWORK = "python3 -m acekeeper.emulator", "/usr/bin/conmon", "
 @dataclass(frozen=True)
 class Running:
     host: Host
-    deployer: Deployer
 
     def engine_pid(self, unit: str, program: str) -> int:
         return deploying.engine_pid(self.host, unit, program)
@@ -50,16 +49,8 @@ class Running:
 @pytest.fixture(scope="module")
 def running(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     host = lab.up(31)
-    deploying.make_release()
-    built = image.build(tmp_path_factory.mktemp("image"))
-    variables = {
-        **deploying.from_archive(built),
-        "acekeeper_settings": SETTINGS,
-        "acekeeper_api_key": KEY,
-    }
-    deployer = Deployer(tmp_path_factory.mktemp("deployed"), [host], variables)
-    deployer.deploy()
-    yield Running(host, deployer)
+    deploying.deploy(host, tmp_path_factory.mktemp("deployed"), SETTINGS, KEY)
+    yield Running(host)
     lab.down(31)
 
 
@@ -126,8 +117,7 @@ def test_who_dies_takes_nobody_along(
 ) -> None:
     victim, other = viewing.do("begin", 2)
     container_id = listed(viewing)[victim["port"]]
-    viewing.ask("watch", container_id)
-    assert viewing.answer() is None
+    viewing.do("watch", container_id)
     running.host.ssh(f"kill -9 {running.engine_pid(unit(victim['port']), program)}")
     viewing.do("unlisted")
     assert said in running.log("engine_died").splitlines()[-1]

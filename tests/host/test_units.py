@@ -1,5 +1,6 @@
 """The units under a real systemd: hardening, the watchdog, restarts, sweeps on time."""
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -7,12 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from .installed import AS_USER, SETTINGS, SYSTEMCTL, UNITS, exposure, install, shown
+from . import deploying
 from .lab import Host, Lab
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
 
 LIMIT_S = 30
+KEY = "not-to-be-seen"
+UNITS = "/var/lib/acekeeper/.config/systemd/user"
+SETTINGS = "/etc/acekeeper/settings.env"
+SYSTEMCTL = "systemctl --user -M acekeeper@"
+AS_USER = "systemd-run --user -M acekeeper@ --pipe --wait --quiet"
 SERVICE = "acekeeper.service"
 SWEEP = "acekeeper-sweep@health.service"
 TIMERS = [f"acekeeper-sweep@{kind}.timer" for kind in ("health", "streams", "scale")]
@@ -46,11 +52,12 @@ print(command.returncode, failed, calls)
 
 
 @pytest.fixture(scope="module")
-def host(lab: Lab) -> Iterator[Host]:
-    host = lab.up(105)
-    install(host)
+def host(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """No engine is kept: these are about what runs beside engines."""
+    host = lab.up(41)
+    deploying.deploy(host, tmp_path_factory.mktemp("deployed"), {"MIN_REPLICAS": 0}, KEY)
     yield host
-    lab.down(105)
+    lab.down(41)
 
 
 def test_systemd_finds_nothing_wrong_with_them(host: Host) -> None:
@@ -155,7 +162,7 @@ def test_a_bad_setting_keeps_nothing_busy_and_is_over_when_mended(host: Host) ->
     assert "MIN_REPLICAS=many is not a whole number" in log_of_service(host)
     host.ssh(f"mv {SETTINGS}.good {SETTINGS}")
     wait(lambda: shown(host, SERVICE, "ActiveState") == "active")
-    assert "not-to-be-seen" not in host.ssh("journalctl -b").stdout
+    assert KEY not in host.ssh("journalctl -b").stdout
 
 
 def test_the_socket_can_be_restarted(host: Host) -> None:
@@ -190,6 +197,17 @@ def test_drop_ins_move_it_and_set_its_pace(host: Host) -> None:
     host.ssh(f"{SYSTEMCTL} start {SWEEP}")  # it finds the service where that is now
     host.ssh(f"mv {SETTINGS}.good {SETTINGS}; {write}; {reload}")
     assert shown(host, SERVICE, "ActiveState") == "active"
+
+
+def shown(host: Host, unit: str, name: str) -> str:
+    return host.ssh(f"{SYSTEMCTL} show --property={name} --value {unit}").stdout.strip()
+
+
+def exposure(host: Host, unit: str) -> float:
+    said = host.ssh(f"{AS_USER} systemd-analyze --user security --no-pager {unit}").stdout
+    level = re.search(rf"exposure level for {re.escape(unit)}: ([\d.]+)", said)
+    assert level, said
+    return float(level[1])
 
 
 def are_active(host: Host, units: Sequence[str]) -> bool:

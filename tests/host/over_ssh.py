@@ -1,0 +1,51 @@
+"""A program on a host that takes commands as lines and answers in lines of JSON."""
+
+import json
+import select
+import shlex
+import subprocess
+from types import TracebackType
+from typing import Any, Self
+
+from .lab import Host
+
+
+class OverSsh:
+    """`limit_s`: how long it may be silent while a line is waited for."""
+
+    def __init__(self, host: Host, command: str, limit_s: float) -> None:
+        target = f"root@{host.address}"
+        self._limit_s = limit_s
+        self._process = subprocess.Popen(
+            ["ssh", *host.ssh_options, target, command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with self._process:
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+
+    def send(self, *words: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(shlex.join(map(str, words)) + "\n")
+
+    def next(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        ready, _, _ = select.select([self._process.stdout], [], [], self._limit_s)
+        assert ready, "the program on the host says nothing"
+        line = self._process.stdout.readline()
+        assert line, "the program on the host is gone"
+        said: dict[str, Any] = json.loads(line)
+        return said
