@@ -22,10 +22,11 @@ lint: .venv/ready .venv-ansible/ready
 	$(BIN)/mypy
 	PATH=$(CURDIR)/.venv-ansible/bin:$$PATH ansible-lint -q --offline --profile=production ansible
 
-# On bare hosts it makes itself; root on Debian 12 or 13.
+# On bare hosts it makes itself; root on Debian 12 or 13. Each file of tests has hosts of its own.
 test-host: .venv/ready
-	$(BIN)/python -m tests.host.lab check
-	$(BIN)/pytest tests/host
+	@$(BIN)/python -m tests.host.lab check
+	$(MAKE) dist .venv-ansible/ready
+	$(BIN)/pytest -n 2 --dist loadfile tests/host
 
 docs: .venv/ready
 	$(BIN)/python docs/generate.py
@@ -35,7 +36,8 @@ bench: .venv/ready
 	$(BIN)/python -m tests.load.bench
 
 bench-host: .venv/ready
-	$(BIN)/python -m tests.host.lab check
+	@$(BIN)/python -m tests.host.lab check
+	$(MAKE) dist .venv-ansible/ready
 	$(BIN)/python -m tests.host.bench_service
 
 # What ansible/deploy.yml brings to a host.

@@ -1,6 +1,7 @@
 """Tests on bare hosts; they need root and run only when asked for by path: `pytest tests/host`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,20 @@ def pytest_ignore_collect(config: pytest.Config) -> bool | None:
     named = ((config.invocation_params.dir / name.split("::")[0]) for name in config.args)
     asked = any(path.resolve().is_relative_to(HERE) for path in named)
     return None if asked else True
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Puts a line of what was seen on the host below the results."""
+    return partial(record_property, "shown")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    passed = terminalreporter.getreports("passed")
+    lines = [str(text) for r in passed for name, text in r.user_properties if name == "shown"]
+    if lines:
+        terminalreporter.section("seen on the hosts")
+        terminalreporter.write_line("\n".join(lines))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Runs the playbook on hosts of the lab, as an operator does.
 
-Every deployment is of this checkout, made by `make dist`, with the engine image for tests.
+Every deployment is of what `make dist` last made, with the engine image for tests; `make test-host`
+sees to it, and to Ansible, first.
 """
 
 import json
@@ -31,6 +32,11 @@ Variables = Mapping[str, object]
 class Play:
     output: str
     status: int
+
+    @property
+    def recap(self) -> str:
+        """The first host's line."""
+        return self.output.partition("PLAY RECAP")[2].split("\n")[1]
 
     @property
     def changed(self) -> dict[str, int]:
@@ -114,10 +120,6 @@ class Deployer:
         return {"acekeeper": {"hosts": hosts, "vars": self.variables}}
 
 
-def make_release() -> None:
-    run("make", "-C", str(ROOT), "dist", ".venv-ansible/ready", timeout_s=600)
-
-
 def another_release(directory: Path) -> Path:
     """Of the same version; only what is in acekeeper differs."""
     for name in run("git", "-C", str(ROOT), "ls-files").stdout.splitlines():
@@ -134,7 +136,6 @@ def another_release(directory: Path) -> Path:
 
 def deploy(host: Host, directory: Path, settings: Variables, key: str = "") -> Deployer:
     """This checkout on a bare host, with the engine image for tests."""
-    make_release()
     variables = {
         **from_archive(image.build(directory)),
         "acekeeper_settings": settings,
