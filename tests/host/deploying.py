@@ -185,7 +185,8 @@ def engine_pid(host: Host, unit: str, program: str) -> int:
 
 NOT_COMPARED = (
     *("/dev", "/proc", "/run", "/sys", "/tmp", "/var/tmp", "/var/cache", "/var/log"),
-    *("/var/lib/apt", "/var/lib/dpkg", "/var/lib/systemd/timers", "/root/.ansible"),
+    *("/var/lib/apt", "/var/lib/dpkg", "/var/lib/systemd/timers"),
+    *("/root/.ansible", "/home/admin"),  # whom Ansible logs in as
 )
 
 
