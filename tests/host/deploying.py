@@ -11,6 +11,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +61,10 @@ class Deployer:
         self._directory = directory
         self._hosts = list(hosts)
         self._logins: dict[str, str] = {}
+        # Of its own: a connection kept to an earlier host of that address is dead. And short, as
+        # the path of a socket has to be.
+        self._connections = tempfile.mkdtemp(prefix="ansible-", dir="/run")
+        weakref.finalize(self, shutil.rmtree, self._connections, ignore_errors=True)
 
     @property
     def release(self) -> Path:
@@ -103,6 +109,7 @@ class Deployer:
         inventory.chmod(0o600)
         return [
             *("env", "ANSIBLE_NOCOLOR=1", f"HOME={self._directory}"),
+            f"ANSIBLE_SSH_CONTROL_PATH_DIR={self._connections}",
             *(str(ANSIBLE), "-i", str(inventory), str(PLAYBOOKS / book), *options),
         ]
 
