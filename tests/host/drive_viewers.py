@@ -13,7 +13,6 @@ import signal
 import sys
 import time
 from asyncio import Task
-from dataclasses import asdict
 from typing import Any
 
 from tests.contract.client import CallFailed, Client, ProvisionRefused
@@ -78,9 +77,11 @@ class Driver:
             case "post", (path,):
                 code, body = await self.client._call("POST", path)
                 return {"code": code, "body": json.loads(body)}
-            case "provision", ():
+            case "provision", (port,):
                 began = time.monotonic()
-                return asdict(await self.client.provision()) | {"began": began}
+                wanted = {"host_port": int(port)}
+                _, body = await self.client._call("POST", "/provision/acestream", wanted)
+                return json.loads(body) | {"began": began}
             case "callers", (count,):
                 return await asyncio.gather(*(self.served() for _ in range(int(count))))
             case "kill", (pid, container_id):

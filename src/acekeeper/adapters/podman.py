@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar, cast
-
-from podman import PodmanClient
-from podman.errors import APIError, ImageNotFound, NotFound, PodmanError
-from requests import RequestException
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from acekeeper.adapters.bus import runtime_dir
 from acekeeper.errors import RuntimeUnavailable
+
+if TYPE_CHECKING:
+    from podman import PodmanClient
 
 T = TypeVar("T")
 
@@ -22,6 +22,7 @@ _ACTIVATE = "Start its socket: systemctl --user start podman.socket"
 
 class Podman:
     """Its calls run on threads of their own, so that a Podman that hangs holds up nobody else.
+    There the package is loaded too, by who needs it: it is a fifth of what a start would load.
 
     All raise RuntimeUnavailable.
     """
@@ -29,12 +30,14 @@ class Podman:
     def __init__(self, socket: Path | None = None, within: float = _ANSWER_WITHIN) -> None:
         self._socket = socket or Path(runtime_dir()) / "podman/podman.sock"
         self._within = within
-        self._client = PodmanClient(base_url=f"http+unix://{self._socket}", timeout=within)
         self._threads = ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="podman")
+        self._lock = Lock()
+        self._made: PodmanClient | None = None
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
-        self._client.close()  # type: ignore[no-untyped-call]
+        if self._made is not None:
+            self._made.close()  # type: ignore[no-untyped-call]
 
     async def has_image(self, image: str) -> bool:
         return await self._call(lambda: self._client.images.get(image)) is not None
@@ -63,16 +66,35 @@ class Podman:
 
         return await self._call(read)
 
+    @property
+    def _client(self) -> "PodmanClient":
+        from podman import PodmanClient
+
+        with self._lock:
+            if self._made is None:
+                url = f"http+unix://{self._socket}"
+                self._made = PodmanClient(base_url=url, timeout=self._within)
+            return self._made
+
     async def _call(self, work: Callable[[], T]) -> T | None:
         if not self._socket.is_socket():  # the package would leave one open at each attempt
             raise RuntimeUnavailable(f"Podman has no socket at {self._socket}", _ACTIVATE)
         try:
             async with asyncio.timeout(self._within):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        except (NotFound, ImageNotFound):
-            return None
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self._threads, _translated, work)
         except TimeoutError:
             raise RuntimeUnavailable(f"Podman did not answer within {self._within:g} s") from None
-        except (APIError, PodmanError, RequestException, ValueError) as error:
-            hint = "" if getattr(error, "response", None) is not None else _ACTIVATE
-            raise RuntimeUnavailable(f"Podman cannot be asked: {error}", hint) from error
+
+
+def _translated(work: Callable[[], T]) -> T | None:
+    from podman.errors import APIError, ImageNotFound, NotFound, PodmanError
+    from requests import RequestException
+
+    try:
+        return work()
+    except (NotFound, ImageNotFound):
+        return None
+    except (APIError, PodmanError, RequestException, ValueError) as error:
+        hint = "" if getattr(error, "response", None) is not None else _ACTIVATE
+        raise RuntimeUnavailable(f"Podman cannot be asked: {error}", hint) from error
