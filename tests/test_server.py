@@ -205,6 +205,24 @@ async def test_what_is_being_answered_at_the_end_is_answered(held: socket.socket
         assert await caller.ends()
 
 
+async def test_a_caller_who_leaves_within_its_body_is_no_failure_of_ours(
+    tmp_path: Path, held: socket.socket
+) -> None:
+    given = load(settings(tmp_path))
+    async with service(given) as context, serving(api(given, context, True, bool), held):
+        caller = await Caller.to(held)
+        caller.writer.write(
+            b"POST /events/stream_ended HTTP/1.1\r\nHost: localhost\r\n"
+            b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+        )
+        caller.writer.close()
+        async with asyncio.timeout(LIMIT_S):
+            while b'endpoint="/events/stream_ended"' not in (said := context.metrics.exposition()):
+                await asyncio.sleep(0.01)
+        assert b'status="400"' in said
+        assert b'status="5' not in said
+
+
 async def test_an_answer_without_an_end_does_not_hold_up_the_end(held: socket.socket) -> None:
     app = Slow()
     async with serving(app, held, timeout_graceful_shutdown=0.1) as server:

@@ -59,6 +59,17 @@ async def test_what_a_client_may_add_or_leave_out_is_taken(served: Served) -> No
     assert answer.json() == {"status": "accepted", "stream_id": f"{'c' * 40}|{'b' * 32}"}
 
 
+async def test_a_long_key_is_taken_with_the_id_made_of_it(served: Served) -> None:
+    """As of a magnet link or of an address: the client's own id has it in it."""
+    body = started(key="magnet:?xt=urn:btih:" + "a" * 3000)
+    answer = await served.post("/events/stream_started", body)
+    assert answer.status_code == 202
+    stream_id = answer.json()["stream_id"]
+    assert stream_id == body["labels"]["stream_id"]
+    await served.post("/events/stream_ended", {"stream_id": stream_id})
+    assert [s["status"] for s in await streams(served)] == ["ended"]
+
+
 async def test_a_body_must_say_that_it_is_json_and_be_short_enough(serve: Serve) -> None:
     served: Served = await serve(MAX_BODY_BYTES="1024")
     body = json.dumps(started()).encode()
@@ -72,6 +83,40 @@ async def test_a_body_must_say_that_it_is_json_and_be_short_enough(serve: Serve)
     assert taken.status_code == 202
     long = await served.post("/events/stream_started", started(container_id="x" * 1024))
     assert long.status_code == 413
+
+
+MALFORMED = {
+    "not UTF-8": b'{"stream_id": "\xff"}',
+    "a surrogate": b'{"stream_id": "\\ud800"}',
+    "an encoded surrogate": b'{"stream_id": "\xed\xa0\x80"}',
+    "a byte order mark": b"\xef\xbb\xbf{}",
+    "no number": b'{"other": NaN}',
+    "deep lists": b'{"other": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "deep objects": b'{"other": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"}",
+}
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
+async def test_malformed_json_is_refused(served: Served, body: bytes) -> None:
+    answer = await served.client.post("/events/stream_ended", content=body, headers=JSON)
+    assert answer.status_code == 400
+    assert answer.json()["detail"]
+
+
+async def test_malformed_text_in_a_batch_fails_alone(served: Served) -> None:
+    body = b'{"ended": [{"stream_id": "\xff"}, {"stream_id": "absent"}]}'
+    answer = await served.client.post("/events/batch", content=body, headers=JSON)
+    assert answer.status_code == 200
+    first, second = answer.json()["ended"]
+    assert (first["success"], "UTF-8" in first["error"]) == (False, True)
+    assert second["error"] == "stream not found"
+
+
+async def test_a_batch_nested_too_deeply_is_refused(served: Served) -> None:
+    body = b'{"ended": [' + MALFORMED["deep lists"] + b"]}"
+    answer = await served.client.post("/events/batch", content=body, headers=JSON)
+    assert answer.status_code == 400
 
 
 async def test_a_stream_starts_and_ends_once(served: Served) -> None:

@@ -4,26 +4,43 @@ from typing import Any, TypeVar
 
 import msgspec
 from litestar import Request
-from litestar.exceptions import HTTPException
+from litestar.exceptions import ClientException, HTTPException, InternalServerException
 
 T = TypeVar("T")
 
 
 async def read(request: Request[Any, Any, Any], decoder: msgspec.json.Decoder[T]) -> T:
     """Raises msgspec's errors (400 with the path of the bad field), 415, or 413."""
-    body = await request.body()
+    body = await _whole(request)
     _require_json(request)
-    return decoder.decode(body)
+    return decode(body, decoder)
 
 
 async def read_or_default(
     request: Request[Any, Any, Any], decoder: msgspec.json.Decoder[T], default: T
 ) -> T:
-    body = await request.body()
+    body = await _whole(request)
     if not body:
         return default
     _require_json(request)
-    return decoder.decode(body)
+    return decode(body, decoder)
+
+
+def decode(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T:
+    """msgspec lets two ways to be malformed through as Python's own errors."""
+    try:
+        return decoder.decode(body)
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(f"JSON is malformed: it is not UTF-8 ({error.reason})") from None
+    except RecursionError:
+        raise msgspec.DecodeError("JSON is malformed: it is nested too deeply") from None
+
+
+async def _whole(request: Request[Any, Any, Any]) -> bytes:
+    try:
+        return await request.body()
+    except InternalServerException as error:  # the framework's word for a caller that left
+        raise ClientException("the body broke off") from error
 
 
 def _require_json(request: Request[Any, Any, Any]) -> None:

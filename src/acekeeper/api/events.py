@@ -54,11 +54,11 @@ async def batch(request: Request[Any, Any, Any]) -> ASGIResponse:
 
 
 def _decode_started(raw: msgspec.Raw) -> facts.StreamStarted:
-    return _started_fact(_started.decode(raw))
+    return _started_fact(bodies.decode(raw, _started))
 
 
 def _decode_ended(raw: msgspec.Raw) -> facts.StreamEnded:
-    return _ended_fact(_ended.decode(raw))
+    return _ended_fact(bodies.decode(raw, _ended))
 
 
 def _or_error(decode: Callable[[msgspec.Raw], F], raw: msgspec.Raw) -> F | str:

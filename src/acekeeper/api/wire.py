@@ -38,7 +38,7 @@ class StreamStarted(Struct):
     stream: StreamKey
     session: Session
     container_id: Name | None = None
-    labels: Labels | None = None
+    labels: Annotated[dict[Name, Id], Meta(max_length=64)] | None = None  # one may be its id
 
 
 class StreamEnded(Struct):
