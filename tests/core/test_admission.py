@@ -76,6 +76,14 @@ def test_then_a_new_one_is_started() -> None:
     assert world.engine(0).labels == {"a": "b"}
 
 
+def test_an_engine_has_the_labels_of_the_last_request_that_brought_any() -> None:
+    world = pool(1, KEPT_AS_IT_IS)
+    for request, labels in (("a", {"x": "1"}), ("b", {"y": "2"}), ("c", {})):
+        world.request(request, labels=labels)
+        world.run(61)
+    assert world.engine(0).labels == {"y": "2"}
+
+
 def test_a_starting_engine_somebody_plays_on_is_not_handed_out() -> None:
     world = World(NONE_KEPT)
     world.connect()

@@ -232,7 +232,7 @@ def grant(state: State, request_id: str, slot: Slot) -> None:
             engine,
             claim=Claim(request_id),
             free_since=None,
-            labels={**engine.labels, **request.labels},
+            labels=request.labels or engine.labels,  # not both: they would grow for ever
         )
     )
 
