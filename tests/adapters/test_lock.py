@@ -42,6 +42,12 @@ def test_where_nothing_can_be_kept_there_is_nothing_to_hold(tmp_path: Path) -> N
         pass
 
 
+def test_a_full_disk_is_no_reason_not_to_start(tmp_path: Path) -> None:
+    (tmp_path / "lock").symlink_to("/dev/full")
+    with hold(tmp_path):
+        assert holder(tmp_path) is None
+
+
 def test_a_lock_that_cannot_be_opened_is_no_free_one(tmp_path: Path) -> None:
     (tmp_path / "lock").symlink_to(tmp_path / "lock")  # stands in for one of another user
     with pytest.raises(BadSetting, match=f"{tmp_path} cannot be opened"):

@@ -3,7 +3,7 @@
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from acekeeper.errors import BadSetting
@@ -25,8 +25,9 @@ def hold(state_dir: Path) -> Iterator[None]:
                 f"another acekeeper is running on STATE_DIR {state_dir}",
                 "Stop it, or give this one a STATE_DIR of its own",
             )
-        os.ftruncate(lock, 0)
-        os.write(lock, str(os.getpid()).encode())
+        with suppress(OSError):  # a full disk; only `holder` is to know
+            os.ftruncate(lock, 0)
+            os.write(lock, str(os.getpid()).encode())
         yield
     finally:
         os.close(lock)
