@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import shutil
 import sqlite3
 import sys
 import threading
@@ -127,6 +128,41 @@ async def test_without_a_directory_it_starts_and_recovers(path: Path) -> None:
         assert select(path, "SELECT id FROM streams") == [("s",)]
     finally:
         await store.close()
+
+
+async def test_a_database_that_is_deleted_is_begun_anew_with_what_is_current(path: Path) -> None:
+    """SQLite itself would go on writing to the deleted file."""
+    troubles = Troubles()
+    async with running(path, on_trouble=troubles) as store:
+        await store.write(Changes(engines={SLOT: ENGINE}))
+        await store.write(started("before"))
+        shutil.rmtree(path.parent)
+        await store.write(started("after"))
+        saved = await next_run(path)
+        assert {s.id for s in saved.streams} == {"before", "after"}
+        assert [e.slot for e in saved.engines] == [SLOT]
+        await troubles.wait_for(lambda told: "taken away" in told)
+
+
+async def test_a_database_that_is_deleted_while_the_disk_is_full_loses_nothing_current(
+    path: Path,
+) -> None:
+    async with failing(path, _FULL) as (store, disk, troubles):
+        shutil.rmtree(path.parent)
+        disk.heal()
+        await troubles.over()
+        await store.write(Changes())
+        saved = await next_run(path)
+        assert {s.id for s in saved.streams} == {"earlier", "later"}
+
+
+async def test_where_no_new_database_can_be_nothing_is_acknowledged(path: Path) -> None:
+    async with running(path) as store:
+        await store.write(started("before"))
+        shutil.rmtree(path.parent)
+        path.parent.touch()
+        with pytest.raises(StoreFailed, match="cannot be opened"):
+            await store.write(started("after"))
 
 
 async def test_a_database_that_could_not_be_read_at_the_start_is_brought_up_to_date(

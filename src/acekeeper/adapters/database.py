@@ -42,6 +42,16 @@ def connect(path: Path) -> sqlite3.Connection:
     return db
 
 
+def identity(path: Path) -> tuple[int, int] | None:
+    """Of the file that has this name now, if one does. SQLite goes on writing to one that was
+    deleted, and says nothing."""
+    try:
+        file = path.stat()
+    except OSError:
+        return None
+    return file.st_dev, file.st_ino
+
+
 @dataclass(frozen=True, slots=True)
 class Contents:
     engines: list[Row]  # those that are not gone

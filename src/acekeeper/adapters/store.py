@@ -22,6 +22,7 @@ from acekeeper.adapters.database import (
     close_unread,
     connect,
     failure,
+    identity,
     is_corrupt,
     move_aside,
     prune,
@@ -80,6 +81,7 @@ class Store:
         self._closed = False
         # From here on the writer's own, once it runs.
         self._db: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None  # the one we know what is in
         self._backlog = Backlog()
         self._unread = False  # the database could not be read, so what it holds is not known
         self._moved = False  # at most once a run: a disk that corrupts all would fill up with it
@@ -206,6 +208,7 @@ class Store:
             stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
             aside = move_aside(self._path, stamp)
             self._moved = True
+            self._file = None
             self._backlog.start_over()
             self._on_trouble(
                 f"the database was corrupt ({error}): it is now {aside}, and a new one is begun"
@@ -214,8 +217,14 @@ class Store:
 
     def _connected(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
+            if self._file is not None and identity(self._path) != self._file:
+                self._disconnect()
+                self._file = None
+                self._backlog.start_over()
+                self._on_trouble("the database was taken away: what is current is in a new one")
             if self._db is None:
                 self._db = self._connect(self._path)
+                self._file = identity(self._path)
             return work(self._db)
         except BaseException:
             self._disconnect()
