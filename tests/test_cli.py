@@ -108,6 +108,15 @@ def test_a_bad_setting_is_named_in_one_line(tmp_path: Path, command: str) -> Non
     )
 
 
+def test_without_a_key_no_socket_that_others_reach_is_taken_over(tmp_path: Path) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as reachable:
+        service = Service(settings(tmp_path), tmp_path, reachable)
+        status = service.process.wait(LIMIT_S)
+        service.kill()
+    assert status == 78
+    assert "listens on 0.0.0.0 and there is no API_KEY" in one_line(service.log_file.read_text())
+
+
 def test_a_port_in_use_is_named_in_one_line(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

@@ -69,12 +69,13 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(_: argparse.Namespace) -> int:
     from acekeeper.adapters.lock import hold
     from acekeeper.adapters.notify import inherited_sockets
-    from acekeeper.listening import bind
+    from acekeeper.listening import bind, require_key
     from acekeeper.settings import load
 
     settings = load(os.environ)
     with hold(settings.state_dir):
         inherited = [s for group in inherited_sockets().values() for s in group]
+        require_key(inherited, settings.api_key is not None)
         sockets = inherited or bind(settings.app_host, settings.app_port)
 
         import asyncio

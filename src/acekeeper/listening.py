@@ -2,6 +2,7 @@
 them, and what is wrong is said at once."""
 
 import errno
+import ipaddress
 import socket
 from collections.abc import Sequence
 
@@ -55,4 +56,22 @@ def _cannot_listen(error: OSError, host: str, port: int) -> BadSetting:
 
 
 def are_loopback(sockets: Sequence[socket.socket]) -> bool:
-    return all(s.getsockname()[0] in ("127.0.0.1", "::1") for s in sockets)
+    return all(is_loopback(str(s.getsockname()[0])) for s in sockets)
+
+
+def is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def require_key(sockets: Sequence[socket.socket], has_key: bool) -> None:
+    """For sockets that were handed over: where they listen is not what our settings say."""
+    for inherited in sockets:
+        address = str(inherited.getsockname()[0])
+        if not has_key and not is_loopback(address):
+            raise BadSetting(
+                f"the socket handed over listens on {address} and there is no API_KEY",
+                "Set API_KEY, or let acekeeper.socket listen on 127.0.0.1 alone",
+            )

@@ -63,6 +63,6 @@ async def test_without_a_key_a_page_of_another_site_reaches_nothing(served: Serv
     for host in ("evil.example", "evil.example:8000", "127.0.0.1.evil.example", ""):
         answer = await served.post("/events/stream_started", started(), headers={"Host": host})
         assert answer.status_code == 403
-    for host in ("localhost:8000", "127.0.0.1", "[::1]:8000", "LOCALHOST"):
+    for host in ("localhost:8000", "127.0.0.1", "127.0.0.2:8000", "[::1]:8000", "LOCALHOST"):
         answer = await served.post("/events/stream_started", started(), headers={"Host": host})
         assert answer.status_code == 202

@@ -7,7 +7,9 @@ from typing import Any, Literal
 from litestar import Request
 from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
 
-_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
+from acekeeper.listening import is_loopback
+
+_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})  # the usual ones
 
 Level = Literal["open", "read", "key"]
 
@@ -41,7 +43,7 @@ class Access:
         """Without a key a page of another site could reach us by a name it points here."""
         host = request.headers.get("host", "")
         name = host if host.endswith("]") else host.rsplit(":", 1)[0]
-        if name.lower() not in _LOOPBACK_NAMES:
+        if name.lower() not in _LOOPBACK_NAMES and not is_loopback(name.strip("[]")):
             raise PermissionDeniedException(
                 "without an API_KEY only loopback names are served: call localhost"
             )
