@@ -23,6 +23,7 @@ from acekeeper.core.breaker import Circuit, circuit, seconds_left
 from acekeeper.log import request_id_var
 
 _SLASHES = re.compile("/{2,}")
+_LONGEST_PATH = 200
 
 
 class Edge:
@@ -60,7 +61,9 @@ class Edge:
         method = scope["method"]
         self._context.metrics.answered(endpoint, method, status, seconds)
         if status >= 400:
-            logger.info("request_refused", status=status, method=method, path=scope["path"][:200])
+            # Whole or not at all: half a key would not be known as one, and not be hidden.
+            path = scope["path"] if len(scope["path"]) <= _LONGEST_PATH else "(too long to show)"
+            logger.info("request_refused", status=status, method=method, path=path)
 
     def _add_headers(self, message: HTTPResponseStartEvent, request_id: str) -> None:
         state, rules = self._context.state, self._context.rules
