@@ -1,5 +1,7 @@
 """Events: done means on disk, and what is not on disk is said."""
 
+import asyncio
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -90,3 +92,18 @@ async def test_a_batch_ends_what_it_started_and_misses_what_is_not_there(house: 
     missed = events.Result(None, "stream not found")
     assert ends == [events.Result("a"), missed, missed]
     assert [s.id for s in house.loop.state.streams.values() if s.ended is None] == ["b"]
+
+
+async def test_a_long_batch_lets_others_have_their_turns(house: House) -> None:
+    seen = [0]
+
+    async def read() -> None:
+        while True:
+            seen.append(len(house.loop.state.streams))
+            await asyncio.sleep(0)
+
+    reader = asyncio.create_task(read())
+    await events.batch(house.loop, [started(f"s{n}") for n in range(200)], [])
+    reader.cancel()
+    assert seen[-1] == 200
+    assert max(after - before for before, after in pairwise(seen)) <= 20

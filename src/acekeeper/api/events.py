@@ -42,8 +42,8 @@ async def batch(request: Request[Any, Any, Any]) -> ASGIResponse:
     most = context.limits.max_batch_events
     if len(body.started) + len(body.ended) > most:
         raise HTTPException(status_code=413, detail=f"at most {most} events in one batch")
-    started = [_or_error(_decode_started, raw) for raw in body.started]
-    ended = [_or_error(_decode_ended, raw) for raw in body.ended]
+    started = await _decoded(_decode_started, body.started)
+    ended = await _decoded(_decode_ended, body.ended)
     starts, ends = await events.batch(
         context.loop,
         [fact for fact in started if not isinstance(fact, str)],
@@ -59,6 +59,16 @@ def _decode_started(raw: msgspec.Raw) -> facts.StreamStarted:
 
 def _decode_ended(raw: msgspec.Raw) -> facts.StreamEnded:
     return _ended_fact(bodies.decode(raw, _ended))
+
+
+async def _decoded(
+    decode: Callable[[msgspec.Raw], F], raws: Sequence[msgspec.Raw]
+) -> list[F | str]:
+    facts = []
+    for n, raw in enumerate(raws):
+        await events.take_turns(n)
+        facts.append(_or_error(decode, raw))
+    return facts
 
 
 def _or_error(decode: Callable[[msgspec.Raw], F], raw: msgspec.Raw) -> F | str:

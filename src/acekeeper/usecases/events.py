@@ -10,6 +10,8 @@ from acekeeper.core.streams import end_target
 from acekeeper.errors import StoreFailed
 from acekeeper.usecases.loop import Loop
 
+_AT_ONCE = 20
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -34,15 +36,30 @@ async def stream_ended(loop: Loop, fact: StreamEnded) -> str | None:
 async def batch(
     loop: Loop, started: Sequence[StreamStarted], ended: Sequence[StreamEnded]
 ) -> tuple[list[Result], list[Result]]:
-    starts = [(loop.tell(fact), fact.id) for fact in started]
+    starts = []
+    for n, start in enumerate(started):
+        await take_turns(n)
+        starts.append((loop.tell(start), start.id))
     ends = []
-    for fact in ended:
+    for n, fact in enumerate(ended):
+        await take_turns(n)
         target = end_target(loop.state, fact)
         ends.append((loop.tell(fact), target.id if target else None))
-    return (
-        [await _result(done, stream_id) for done, stream_id in starts],
-        [await _result(done, stream_id) for done, stream_id in ends],
-    )
+    return await _results(starts), await _results(ends)
+
+
+async def take_turns(n: int) -> None:
+    """Before the n-th step of many: who reads is not to wait for all of them."""
+    if n % _AT_ONCE == _AT_ONCE - 1:
+        await asyncio.sleep(0)
+
+
+async def _results(events: Sequence[tuple[Future[None], str | None]]) -> list[Result]:
+    results = []
+    for n, (done, stream_id) in enumerate(events):
+        await take_turns(n)
+        results.append(await _result(done, stream_id))
+    return results
 
 
 async def _result(done: Future[None], stream_id: str | None) -> Result:
