@@ -1,5 +1,6 @@
 """The `acekeeper` command, in processes of its own."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -214,6 +215,21 @@ def test_when_somebody_else_answers_it_says_so(tmp_path: Path) -> None:
         thread.join(LIMIT_S)
     assert (status, stdout) == (1, "")
     assert "answered 200 without JSON" in one_line(stderr)
+
+
+def test_a_reader_who_has_enough_is_no_error(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    ended = subprocess.run(
+        [COMMAND, "settings"],
+        env=settings(tmp_path),
+        stdout=write,
+        stderr=subprocess.PIPE,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    os.close(write)
+    assert ended.stderr == b""
 
 
 def test_an_unknown_command_or_kind_is_refused() -> None:

@@ -22,12 +22,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(words)
     run: Callable[[argparse.Namespace], int] = arguments.run
     try:
-        return run(arguments)
+        status = run(arguments)
+        print(end="", flush=True)
+    except BrokenPipeError:  # `| head`: who read it has enough, and what is left goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except AcekeeperError as error:
         print(f"acekeeper: {error}", file=sys.stderr)
         return _CONFIG if isinstance(error, BadSetting) else 1
     except KeyboardInterrupt:
         return 130
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
