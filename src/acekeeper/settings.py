@@ -146,8 +146,8 @@ class Settings:
     engine_command: Annotated[
         tuple[str, ...],
         command(EMULATOR),
-        "What runs as an engine if `RUNTIME` is process; by default the emulator."
-        " `{python}` is the Python acekeeper itself runs on.",
+        "What runs as an engine, in the foreground, if `RUNTIME` is process; by default the"
+        " emulator. `{python}` is the Python acekeeper itself runs on.",
     ]
     state_dir: Annotated[
         Path,
