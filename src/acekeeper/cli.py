@@ -175,7 +175,7 @@ def _stop(_: argparse.Namespace) -> int:
     if settings.runtime != "process":
         raise BadSetting(
             "RUNTIME=quadlet: systemd owns the engines",
-            "Use systemctl --user stop acekeeper.service 'engine@*'",
+            "Use systemctl --user stop acekeeper.socket acekeeper.service 'engine@*'",
         )
     service = lock.holder(settings.state_dir)
     if service is not None:
