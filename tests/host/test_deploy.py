@@ -144,6 +144,21 @@ def test_a_bad_setting_is_named_before_anything_changes(deployed: Deployed) -> N
     assert starts(deployed.host) == running
 
 
+def test_what_keeps_it_from_starting_is_explained(deployed: Deployed) -> None:
+    host, deployer = deployed.host, deployed.deployer
+    as_user(host, "systemctl --user stop acekeeper.socket acekeeper.service")
+    squatter = "python3 -m http.server --bind 127.0.0.1 8000"
+    host.ssh(f"systemd-run --quiet --unit=squatter {squatter}")
+    try:
+        played = deployer.play("deploy.yml", "--tags=settings", check=False)
+    finally:
+        host.ssh("systemctl stop squatter")
+        deployer.deploy("--tags=settings,verify")
+    assert played.status != 0
+    assert "Address already in use" in played.output  # the journal's word
+    assert "Something else may listen there" in played.output  # the doctor's
+
+
 def test_what_the_host_lacks_is_said_in_one_line(deployed: Deployed) -> None:
     deployer, name = deployed.deployer, deployed.host.name
     given = dict(deployer.variables)
