@@ -86,6 +86,28 @@ def test_a_restart_costs_no_caller_its_answer(tmp_path: Path, held: socket.socke
             service.kill()
 
 
+def test_what_is_no_http_gets_the_same_headers_and_shape(
+    tmp_path: Path, held: socket.socket
+) -> None:
+    port = held.getsockname()[1]
+    service = Service(settings(tmp_path, APP_PORT=str(port)), tmp_path, held)
+    try:
+        for request in (b"garbage\r\n\r\n", b"GET / HTTP/1.1\r\nbad header\r\n\r\n"):
+            with socket.create_connection(("127.0.0.1", port), LIMIT_S) as connection:
+                connection.sendall(request)
+                response = http.client.HTTPResponse(connection)
+                response.begin()
+                assert response.status == 400
+                assert response.headers["Content-Type"] == "application/json"
+                assert response.headers["X-RateLimit-Provisioning-Limit"] == "5"
+                assert response.headers["X-RateLimit-Provisioning-Remaining"] == "5"
+                assert response.headers["X-Request-ID"]
+                assert isinstance(json.loads(response.read())["detail"], str)
+                assert connection.recv(1) == b""  # it hangs up
+    finally:
+        service.kill()
+
+
 @contextmanager
 def calling(port: int) -> Iterator[list[Client]]:
     clients = [Client(port, n) for n in range(CLIENTS)]
@@ -109,7 +131,7 @@ def _each_is_answered(clients: list[Client]) -> None:
 @asynccontextmanager
 async def serving(app: Any, held: socket.socket, **config: Any) -> AsyncIterator[Server]:
     listening = asyncio.Event()
-    server = Server(app, listening.set)
+    server = Server(app, listening.set, str.encode)
     for name, value in config.items():
         setattr(server.config, name, value)
     task = asyncio.create_task(server.serve([held.dup()]))

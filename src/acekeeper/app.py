@@ -93,7 +93,7 @@ async def serve(settings: Settings, sockets: Sequence[socket.socket]) -> None:
 
     async with service(settings) as context:
         app = api(settings, context, are_loopback(sockets), lambda: server.should_exit)
-        server = Server(app, started)
+        server = Server(app, started, app.malformed)
         context.loop.spawn(notifier.feed_watchdog(partial(_does_its_duties, context.loop)))
         await server.serve(list(sockets))
         notifier.stopping()

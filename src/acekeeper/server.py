@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import uvicorn
 from litestar.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from acekeeper.listening import BACKLOG
 
@@ -18,16 +19,28 @@ _ANSWERS_WITHIN_S = 10
 _KEEP_ALIVE_S = 120
 
 
-class Server(uvicorn.Server):
-    """`started` is called when it listens."""
+def _answering(malformed: Callable[[str], bytes]) -> type[HttpToolsProtocol]:
+    class Protocol(HttpToolsProtocol):
+        def send_400_response(self, msg: str) -> None:
+            self.transport.write(malformed(msg))
+            self.transport.close()
 
-    def __init__(self, app: ASGIApp, started: Callable[[], None]) -> None:
+    return Protocol
+
+
+class Server(uvicorn.Server):
+    """`started` is called when it listens; `malformed` makes the whole answer to what is no HTTP,
+    which never gets to the app."""
+
+    def __init__(
+        self, app: ASGIApp, started: Callable[[], None], malformed: Callable[[str], bytes]
+    ) -> None:
         self._tell_started = started
         logging.getLogger("uvicorn").setLevel(logging.WARNING)  # the rest we say ourselves
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=_answering(malformed),
                 ws="none",
                 lifespan="off",
                 log_config=None,

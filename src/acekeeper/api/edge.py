@@ -5,6 +5,7 @@ from collections.abc import Callable
 from secrets import token_hex
 from time import perf_counter
 
+import msgspec
 from litestar.enums import ScopeType
 from litestar.types import (
     ASGIApp,
@@ -55,6 +56,22 @@ class Edge:
             await send(message)
 
         await self._app(scope, receive, answer)
+
+    def malformed(self, why: str) -> bytes:
+        """The answer to what is no HTTP, as it goes over the wire."""
+        body = msgspec.json.encode({"detail": why})
+        message: HTTPResponseStartEvent = {
+            "type": "http.response.start",
+            "status": 400,
+            "headers": [
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(body)).encode()),
+                (b"connection", b"close"),
+            ],
+        }
+        self._add_headers(message, token_hex(8))
+        lines = [b"HTTP/1.1 400 Bad Request", *(b"%b: %b" % h for h in message["headers"])]
+        return b"\r\n".join([*lines, b"", body])
 
     def _tell(self, scope: HTTPScope, status: int, seconds: float) -> None:
         endpoint = scope.get("path_template") or "unmatched"
