@@ -104,6 +104,7 @@ def test_what_is_no_http_gets_the_same_headers_and_shape(
                 assert response.headers["X-Request-ID"]
                 assert isinstance(json.loads(response.read())["detail"], str)
                 assert connection.recv(1) == b""  # it hangs up
+                response.close()
     finally:
         service.kill()
 

@@ -91,6 +91,8 @@ def fake(tmp_path: Path) -> Iterator[FakePodman]:
 def podman(fake: FakePodman) -> Iterator[Podman]:
     podman = Podman(Path(str(fake.server_address)))
     yield podman
+    fake.release.set()
+    podman._threads.shutdown()  # a call still under way would leave its connection behind
     podman.close()
 
 
