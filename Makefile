@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run stop test test-host lint docs bench bench-host dist lock
+.PHONY: run stop test test-host chaos lint docs bench bench-host dist lock
 
 # Inside the checkout, so that two checkouts never share or adopt each other's engines.
 run stop: export STATE_DIR ?= $(CURDIR)/.state
@@ -27,6 +27,10 @@ test-host: .venv/ready
 	@$(BIN)/python -m tests.host.lab check
 	$(MAKE) dist .venv-ansible/ready
 	$(BIN)/pytest -n 2 --dist loadfile tests/host
+
+# Minutes of kills and faults; `make test` has some seconds of each.
+chaos: .venv/ready
+	$(BIN)/python -m tests.chaos
 
 docs: .venv/ready
 	$(BIN)/python docs/generate.py

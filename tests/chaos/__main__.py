@@ -1,0 +1,47 @@
+"""The long runs: `make chaos`, or one of them again with its seed:
+`.venv/bin/python -m tests.chaos kills --seed 7`."""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from random import SystemRandom
+from typing import Any
+
+from .kills import Killing
+
+
+async def _kills(directory: Path, seed: int) -> str:
+    return str(await Killing(directory, seed).run(kills=100))
+
+
+RUNS: dict[str, Callable[[Path, int], Coroutine[Any, Any, str]]] = {"kills": _kills}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="The long runs.")
+    parser.add_argument("runs", nargs="*", metavar="RUN", help=f"of {', '.join(RUNS)}; all")
+    parser.add_argument("--seed", type=int, help="of the choices; a new one unless given")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.runs) - RUNS.keys():
+        parser.error(f"no such run: {', '.join(sorted(unknown))}")
+    for name in arguments.runs or RUNS:
+        seed = SystemRandom().randrange(1_000_000) if arguments.seed is None else arguments.seed
+        _say(f"{name}, seed {seed}")
+        began = time.monotonic()
+        # Not /tmp, which may be in memory: an event is only as durable as the disk.
+        with tempfile.TemporaryDirectory(prefix="acekeeper-chaos-", dir="/var/tmp") as directory:
+            said = asyncio.run(RUNS[name](Path(directory), seed))
+        _say(f"{said} ({time.monotonic() - began:.0f} s)")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

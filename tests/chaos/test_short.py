@@ -1,0 +1,26 @@
+"""The runs of `make chaos`, each for some seconds. A failure names its seed."""
+
+from pathlib import Path
+from random import SystemRandom
+
+import pytest
+
+from .kills import Killing
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+def seed() -> int:
+    """pytest-randomly would give all runs of one session the same; it shows among a failing
+    test's captured output."""
+    seed = SystemRandom().randrange(1_000_000)
+    print(f"seed {seed}")  # noqa: T201
+    return seed
+
+
+async def test_no_acknowledged_event_is_missing_after_kills(tmp_path: Path, seed: int) -> None:
+    tally = await Killing(tmp_path, seed).run(kills=3)
+    assert tally.kills >= 3
+    assert tally.acknowledged > 100
+    assert tally.missing == 0
