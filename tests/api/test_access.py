@@ -14,7 +14,14 @@ KEYED = [
     ("POST", "/provision"),
     ("POST", "/sweeps/health"),
 ]
-READ = ["/engines", "/engines/absent", "/engines/health-score", "/streams", "/metrics"]
+READ = [
+    "/engines",
+    "/engines/absent",
+    "/engines/health-score",
+    "/streams",
+    "/metrics",
+    "/openapi.json",
+]
 OPEN = ["/health/ready", "/orchestrator/status"]
 
 

@@ -21,6 +21,7 @@ ROUTES = [
     ("POST", "/sweeps/streams"),
     ("POST", "/sweeps/scale"),
     ("GET", "/metrics"),
+    ("GET", "/schema/openapi.json"),
 ]
 WRONG = [
     ("GET", "/"),

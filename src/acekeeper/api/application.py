@@ -7,7 +7,7 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 
-from acekeeper.api import engines, events, provision, status, streams, sweeps
+from acekeeper.api import engines, events, provision, schema, status, streams, sweeps
 from acekeeper.api.access import Access
 from acekeeper.api.context import Context
 from acekeeper.api.deadline import deadline
@@ -27,6 +27,7 @@ ROUTES: Sequence[HTTPRouteHandler] = (
     status.ready,
     status.orchestrator_status,
     status.metrics,
+    schema.openapi_json,
 )
 
 
@@ -35,7 +36,7 @@ def application(
 ) -> Litestar:
     return Litestar(
         route_handlers=ROUTES,
-        state=State({"context": context}),
+        state=State({"context": context, "documentation": schema.Documentation(ROUTES)}),
         before_request=access,
         middleware=[partial(deadline, ordinary=request_timeout, long=long_timeout)],
         exception_handlers={Exception: answer},

@@ -8,15 +8,24 @@ from litestar.exceptions import NotFoundException
 from litestar.params import FromPath, FromQuery
 from litestar.response.base import ASGIResponse
 
+from acekeeper.api import wire
 from acekeeper.api.context import Context, json_answer
+from acekeeper.api.described import described
 
-READ = {"access": "read"}
 
-
-@get("/engines", opt=READ)
+@get(
+    "/engines",
+    opt=described(
+        "read",
+        list[wire.Engine],
+        headers={"ETag": "Of this list", "Cache-Control": "How long it may be kept"},
+        also={304: None},
+    ),
+)
 async def list_engines(
     request: Request[Any, Any, Any], include: FromQuery[Literal["all"] | None] = None
 ) -> ASGIResponse:
+    """The engines a client may use; all of them with `include=all`."""
     context = Context.of(request)
     if include == "all":
         return json_answer(context.views.all_engines())
@@ -36,14 +45,16 @@ def _matches(condition: str | None, etag: str) -> bool:
     return any(given.strip().removeprefix("W/") == etag for given in condition.split(","))
 
 
-@get("/engines/health-score", opt=READ)
+@get("/engines/health-score", opt=described("read", list[wire.EngineScore]))
 async def health_scores(request: Request[Any, Any, Any]) -> ASGIResponse:
+    """The engines by score, best first."""
     context = Context.of(request)
     return json_answer(msgspec.json.encode(context.views.scores(context.clock())))
 
 
-@get("/engines/{container_id:str}", opt=READ)
+@get("/engines/{container_id:str}", opt=described("read", wire.EngineWithStreams))
 async def get_engine(request: Request[Any, Any, Any], container_id: FromPath[str]) -> ASGIResponse:
+    """One engine and the streams on it."""
     context = Context.of(request)
     engine = context.state.find(container_id)
     if engine is None:

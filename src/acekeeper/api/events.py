@@ -11,6 +11,7 @@ from litestar.response.base import ASGIResponse
 
 from acekeeper.api import bodies, wire
 from acekeeper.api.context import Context, json_answer
+from acekeeper.api.described import described
 from acekeeper.core import facts
 from acekeeper.usecases import events
 
@@ -21,22 +22,34 @@ _ended = msgspec.json.Decoder(wire.StreamEnded)
 _batch = msgspec.json.Decoder(wire.EventBatch)
 
 
-@post("/events/stream_started", opt={"access": "key"})
+@post(
+    "/events/stream_started",
+    opt=described("key", wire.Accepted, status=202, body=wire.StreamStarted),
+)
 async def stream_started(request: Request[Any, Any, Any]) -> ASGIResponse:
+    """A stream started. It is on disk when this is answered."""
     fact = _started_fact(await bodies.read(request, _started))
     stream_id = await events.stream_started(Context.of(request).loop, fact)
     return json_answer(msgspec.json.encode(wire.Accepted(stream_id)), status=202)
 
 
-@post("/events/stream_ended", opt={"access": "key"})
+@post(
+    "/events/stream_ended", opt=described("key", wire.Accepted, status=202, body=wire.StreamEnded)
+)
 async def stream_ended(request: Request[Any, Any, Any]) -> ASGIResponse:
+    """A stream ended. It is on disk when this is answered.
+
+    Without a `stream_id` it ends the only stream of its engine, or none. An end that comes before
+    its start is remembered for an hour.
+    """
     fact = _ended_fact(await bodies.read(request, _ended))
     stream_id = await events.stream_ended(Context.of(request).loop, fact)
     return json_answer(msgspec.json.encode(wire.Accepted(stream_id)), status=202)
 
 
-@post("/events/batch", opt={"access": "key"})
+@post("/events/batch", opt=described("key", wire.BatchResult, body=wire.EventBatch))
 async def batch(request: Request[Any, Any, Any]) -> ASGIResponse:
+    """Many events: one result each, in order. One that is not well formed fails alone."""
     context = Context.of(request)
     body = await bodies.read(request, _batch)
     most = context.limits.max_batch_events
@@ -49,7 +62,7 @@ async def batch(request: Request[Any, Any, Any]) -> ASGIResponse:
         [fact for fact in started if not isinstance(fact, str)],
         [fact for fact in ended if not isinstance(fact, str)],
     )
-    answer = {"started": _results(started, starts), "ended": _results(ended, ends)}
+    answer = wire.BatchResult(_results(started, starts), _results(ended, ends))
     return json_answer(msgspec.json.encode(answer))
 
 

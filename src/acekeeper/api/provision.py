@@ -13,6 +13,7 @@ from litestar.types import Receive, Scope, Send
 
 from acekeeper.api import bodies, wire
 from acekeeper.api.context import Context, json_answer
+from acekeeper.api.described import described
 from acekeeper.core.actions import Code, Refusal
 from acekeeper.core.model import Engine
 from acekeeper.log import request_id_var
@@ -28,13 +29,20 @@ _ERRORS = {
 }
 
 
-@post("/provision/acestream", opt={"access": "key"})
+def _described(answer: type) -> dict[str, Any]:
+    refused = {409: wire.NotProvided, 503: wire.NotProvided}
+    return described("key", answer, body=wire.ProvisionRequest, body_needed=False, also=refused)
+
+
+@post("/provision/acestream", opt=_described(wire.Provisioned))
 async def provision_acestream(request: Request[Any, Any, Any]) -> ASGIResponse:
+    """An engine that is promised to the caller for 60 s or until its stream starts."""
     return await _provision(request, _acestream)
 
 
-@post("/provision", opt={"access": "key"})
+@post("/provision", opt=_described(wire.Named))
 async def provision_container(request: Request[Any, Any, Any]) -> ASGIResponse:
+    """The same, with less said."""
     return await _provision(request, _container)
 
 
@@ -113,11 +121,8 @@ def _acestream(context: Context, engine: Engine) -> wire.Provisioned:
     )
 
 
-def _container(_: Context, engine: Engine) -> dict[str, str]:
-    return {
-        "container_id": engine.container_id,
-        "container_name": engine.slot.container_name,
-    }
+def _container(_: Context, engine: Engine) -> wire.Named:
+    return wire.Named(engine.container_id, engine.slot.container_name)
 
 
 def refusal_detail(refusal: Refusal) -> wire.Refused:
@@ -132,7 +137,7 @@ def refusal_detail(refusal: Refusal) -> wire.Refused:
 
 
 def _refused(refusal: Refusal) -> ASGIResponse:
-    body = msgspec.json.encode({"detail": refusal_detail(refusal)})
+    body = msgspec.json.encode(wire.NotProvided(refusal_detail(refusal)))
     if refusal.conflict:
         return json_answer(body, status=409)
     headers = {"Retry-After": str(refusal.eta or _RETRY_AFTER_UNKNOWN)}

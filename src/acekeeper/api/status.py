@@ -8,7 +8,9 @@ from litestar.response.base import ASGIResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from acekeeper import __version__
+from acekeeper.api import wire
 from acekeeper.api.context import Context, json_answer
+from acekeeper.api.described import described
 from acekeeper.api.provision import refusal_detail
 from acekeeper.api.wire import moment, moment_or_none
 from acekeeper.core.admission import blocked
@@ -16,79 +18,75 @@ from acekeeper.core.breaker import Circuit, circuit
 from acekeeper.core.model import Health, Phase
 
 
-@get("/health/ready", opt={"access": "open"})
+@get("/health/ready", opt=described("open", wire.Ready))
 async def ready(request: Request[Any, Any, Any]) -> ASGIResponse:
+    """Whether engines can be had; 200 whenever the service runs."""
     context = Context.of(request)
     state, now = context.state, context.clock()
     where = circuit(state.breaker, context.rules, now)
-    body = {
-        "ready": where is not Circuit.OPEN and state.connected and state.listed,
-        "engines": len(state.engines),
-        "active_streams": len(state.streams) - len(state.ended),
-        "circuit_state": where.value,
-        "timestamp": moment(now.wall),
-        "degraded": context.degraded(),
-        "version": __version__,
-    }
+    body = wire.Ready(
+        ready=where is not Circuit.OPEN and state.connected and state.listed,
+        engines=len(state.engines),
+        active_streams=len(state.streams) - len(state.ended),
+        circuit_state=where.value,
+        timestamp=moment(now.wall),
+        degraded=context.degraded(),
+        version=__version__,
+    )
     return json_answer(msgspec.json.encode(body))
 
 
-@get("/orchestrator/status", opt={"access": "open"})
+@get("/orchestrator/status", opt=described("open", wire.OrchestratorStatus))
 async def orchestrator_status(request: Request[Any, Any, Any]) -> ASGIResponse:
+    """Totals, and whether a provision would be tried."""
     context = Context.of(request)
     state, rules, now = context.state, context.rules, context.clock()
     engines = list(state.engines.values())
     healthy = sum(e.listed for e in engines)
     unhealthy = sum(e.health is Health.UNHEALTHY for e in engines)
-    used = sum(e.slot in state.playing or e.claim is not None for e in engines)
-    active = len(state.streams) - len(state.ended)
     reason = blocked(state, rules, now)
     where = circuit(state.breaker, rules, now)
+    failed = state.breaker.last_failure
     well = not unhealthy and where is Circuit.CLOSED and not context.degraded()
-    status = "unavailable" if not state.listed or not healthy else "healthy" if well else "degraded"
-    body = {
-        "status": status,
-        "engines": {
-            "total": len(engines),
-            "running": sum(e.phase is Phase.RUNNING for e in engines),
-            "healthy": healthy,
-            "unhealthy": unhealthy,
-        },
-        "streams": {"active": active, "total": len(state.streams)},
-        "capacity": {
-            "total": len(engines),
-            "used": used,
-            "available": sum(state.is_free(e, rules) for e in engines),
-            "max_replicas": rules.max_replicas,
-            "min_replicas": rules.min_replicas,
-        },
-        "vpn": {
-            "enabled": False,
-            "connected": False,
-            "health": None,
-            "container": None,
-            "forwarded_port": None,
-        },
-        "provisioning": {
-            "can_provision": reason is None,
-            "circuit_breaker_state": where.value,
-            "last_failure": moment_or_none(
-                state.breaker.last_failure and state.breaker.last_failure.wall
-            ),
-            "blocked_reason": reason.code.value if reason else None,
-            "blocked_reason_details": refusal_detail(reason) if reason else None,
-        },
-        "config": {
-            "auto_delete": rules.auto_delete,
-            "grace_period_s": int(rules.engine_grace_period),
-            "target_image": context.target_image or "",
-        },
-        "timestamp": moment(now.wall),
-    }
+    status: wire.Status = "healthy" if well else "degraded"
+    body = wire.OrchestratorStatus(
+        status=status if state.listed and healthy else "unavailable",
+        engines=wire.EngineTotals(
+            total=len(engines),
+            running=sum(e.phase is Phase.RUNNING for e in engines),
+            healthy=healthy,
+            unhealthy=unhealthy,
+        ),
+        streams=wire.StreamTotals(
+            active=len(state.streams) - len(state.ended), total=len(state.streams)
+        ),
+        capacity=wire.Capacity(
+            total=len(engines),
+            used=sum(e.slot in state.playing or e.claim is not None for e in engines),
+            available=sum(state.is_free(e, rules) for e in engines),
+            max_replicas=rules.max_replicas,
+            min_replicas=rules.min_replicas,
+        ),
+        vpn=wire.Vpn(),
+        provisioning=wire.Provisioning(
+            can_provision=reason is None,
+            circuit_breaker_state=where.value,
+            last_failure=moment_or_none(failed and failed.wall),
+            blocked_reason=reason.code.value if reason else None,
+            blocked_reason_details=refusal_detail(reason) if reason else None,
+        ),
+        config=wire.Config(
+            auto_delete=rules.auto_delete,
+            grace_period_s=int(rules.engine_grace_period),
+            target_image=context.target_image or "",
+        ),
+        timestamp=moment(now.wall),
+    )
     return json_answer(msgspec.json.encode(body))
 
 
-@get("/metrics", opt={"access": "read"})
+@get("/metrics", opt=described("read", str, media="text/plain"))
 async def metrics(request: Request[Any, Any, Any]) -> ASGIResponse:
+    """For Prometheus."""
     body = Context.of(request).metrics.exposition()
     return ASGIResponse(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -9,10 +9,12 @@ from litestar.response.base import ASGIResponse
 
 from acekeeper.api.context import Context, json_answer
 from acekeeper.api.deadline import LONG
-from acekeeper.usecases.sweep import Kind
+from acekeeper.api.described import described
+from acekeeper.usecases.sweep import Kind, Report
 
 
-@post("/sweeps/{kind:str}", opt={"access": "key", LONG: True})
+@post("/sweeps/{kind:str}", opt=described("key", Report) | {LONG: True})
 async def sweep(request: Request[Any, Any, Any], kind: FromPath[Kind]) -> ASGIResponse:
+    """One pass, awaited: counts of what it found and did, and its `seconds`."""
     report = await Context.of(request).sweeps.run(kind)
     return json_answer(msgspec.json.encode(report))

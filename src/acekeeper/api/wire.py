@@ -14,6 +14,10 @@ Text = Annotated[str, Meta(max_length=4096)]
 Url = Annotated[str, Meta(max_length=4096)]
 PortNumber = Annotated[int, Meta(ge=1, le=65535)]
 Labels = Annotated[dict[Name, Name], Meta(max_length=64)]
+Moment = Annotated[datetime, Meta(tz=True)]
+HealthStatus = Literal["healthy", "unhealthy", "unknown"]
+Status = Literal["healthy", "degraded", "unavailable"]
+CircuitState = Literal["closed", "open", "half_open"]
 
 
 class EngineAddress(Struct):
@@ -68,12 +72,12 @@ class Engine(Struct):
     port: int
     labels: dict[str, str]
     forwarded: bool
-    first_seen: datetime
-    last_seen: datetime
-    health_status: Literal["healthy", "unhealthy", "unknown"]
-    last_health_check: datetime | None
-    last_stream_usage: datetime | None
-    last_cache_cleanup: datetime | None
+    first_seen: Moment
+    last_seen: Moment
+    health_status: HealthStatus
+    last_health_check: Moment | None
+    last_stream_usage: Moment | None
+    last_cache_cleanup: Moment | None
     cache_size_bytes: int | None
     streams: list[str]
     phase: Literal["starting", "running", "draining", "stopping"]
@@ -88,8 +92,8 @@ class Stream(Struct):
     stat_url: str
     command_url: str
     is_live: bool
-    started_at: datetime
-    ended_at: datetime | None
+    started_at: Moment
+    ended_at: Moment | None
     status: Literal["started", "ended"]
     reason: str | None = None
 
@@ -100,7 +104,7 @@ class EngineScore(Struct):
     port: int
     health_score: int
     stream_count: int
-    health_status: str
+    health_status: HealthStatus
 
 
 class Provisioned(Struct):
@@ -137,9 +141,103 @@ class Result(Struct, omit_defaults=True):
         return cls(success=False, error=error)
 
 
+class BatchResult(Struct):
+    """One result per event, in order."""
+
+    started: list[Result]
+    ended: list[Result]
+
+
+class EngineWithStreams(Struct):
+    engine: Engine
+    streams: list[Stream]
+
+
+class Named(Struct):
+    container_id: str
+    container_name: str
+
+
+class Problem(Struct):
+    """Every error but that of a provision that could not be done."""
+
+    detail: str
+
+
+class NotProvided(Struct):
+    """A provision that could not be done says why in full."""
+
+    detail: Refused | str
+
+
+class Ready(Struct):
+    ready: bool
+    engines: int
+    active_streams: int
+    circuit_state: CircuitState
+    timestamp: Moment
+    degraded: list[str]
+    version: str
+
+
+class EngineTotals(Struct):
+    total: int
+    running: int
+    healthy: int
+    unhealthy: int
+
+
+class StreamTotals(Struct):
+    active: int
+    total: int
+
+
+class Capacity(Struct):
+    total: int
+    used: int
+    available: int
+    max_replicas: int
+    min_replicas: int
+
+
+class Vpn(Struct):
+    """No VPN is supported yet."""
+
+    enabled: bool = False
+    connected: bool = False
+    health: str | None = None
+    container: str | None = None
+    forwarded_port: int | None = None
+
+
+class Provisioning(Struct):
+    can_provision: bool
+    circuit_breaker_state: CircuitState
+    last_failure: Moment | None
+    blocked_reason: str | None
+    blocked_reason_details: Refused | None
+
+
+class Config(Struct):
+    auto_delete: bool
+    grace_period_s: int
+    target_image: str
+
+
+class OrchestratorStatus(Struct):
+    status: Status
+    engines: EngineTotals
+    streams: StreamTotals
+    capacity: Capacity
+    vpn: Vpn
+    provisioning: Provisioning
+    config: Config
+    timestamp: Moment
+
+
 def moment(wall: float) -> datetime:
     return datetime.fromtimestamp(wall, UTC)
 
 
-def moment_or_none(wall: float | None) -> datetime | None:
+def moment_or_none(wall: float | None) -> Moment | None:
     return None if wall is None else moment(wall)

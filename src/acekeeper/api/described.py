@@ -1,0 +1,34 @@
+"""What a route says of itself for the API's document, beside what its signature tells."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from acekeeper.api.access import Level
+
+JSON = "application/json"
+_SAYS = "says"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Says:
+    """Types are those that are encoded and decoded. Errors that every route of its kind has are
+    not repeated here: they follow from who may call it and what it takes."""
+
+    answer: Any
+    status: int = 200
+    media: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)  # of the good answer, with a meaning
+    body: Any = None
+    body_needed: bool = True
+    also: Mapping[int, Any] = field(default_factory=dict)  # other answers: their type, or None
+
+
+def described(access: Level, answer: Any, **more: Any) -> dict[str, Any]:
+    """A route's `opt`: who may call it, and what it `Says`."""
+    return {"access": access, _SAYS: Says(answer=answer, **more)}
+
+
+def says(opt: Mapping[str, Any]) -> Says:
+    found: Says = opt[_SAYS]
+    return found
