@@ -16,6 +16,11 @@ from acekeeper.core.breaker import Circuit, circuit
 from acekeeper.core.model import Happening, Health, Now, Rules, State
 
 _START_BUCKETS = (0.5, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 60, 120)
+_ERRORS = {  # happenings: source and type of what failed
+    "engine_suspected": ("engine", "silent"),
+    "engine_stop_failed": ("runtime", "stop"),
+    "runtime_lost": ("runtime", "lost"),
+}
 
 
 class Metrics:
@@ -60,6 +65,8 @@ class Metrics:
         for success in ("true", "false"):
             self._starts.labels(success)
         self._provisions.labels("acestream")
+        for source, error_type in _ERRORS.values():
+            self._errors.labels(source, error_type)
         registry.register(_Pool(state, rules, clock))
 
     def exposition(self) -> bytes:
@@ -92,12 +99,10 @@ class Metrics:
                 self._starts.labels("true").observe(seconds)
             case "engine_start_failed" if isinstance(seconds, float):
                 self._starts.labels("false").observe(seconds)
-            case "engine_suspected":
-                self.communication_failed("engine", "silent")
-            case "engine_stop_failed":
-                self.communication_failed("runtime", "stop")
-            case "runtime_lost":
-                self.communication_failed("runtime", "lost")
+            case "engine_died" if happening.data["starting"] and isinstance(seconds, float):
+                self._starts.labels("false").observe(seconds)
+            case kind if kind in _ERRORS:
+                self.communication_failed(*_ERRORS[kind])
             case _:
                 pass
 

@@ -82,6 +82,7 @@ def engine_died(state: State, rules: Rules, fact: EngineDied, now: Now) -> None:
         cause=engine.stop_reason if wanted else fact.cause,
         detail=fact.detail,
         early=early and not wanted,
+        starting=early and not wanted and engine.ready is None,
         seconds=round(now.mono - engine.asked.mono, 3),
     )
     _gone(state, state.engines[fact.slot], now)
