@@ -1,7 +1,11 @@
-"""Rewrites what is derived from the table of settings: docs/settings.md and .env.example."""
+"""Rewrites what is derived from tables in the source.
+
+docs/settings.md and .env.example from that of the settings, docs/emulator.md from that of faults.
+"""
 
 from pathlib import Path
 
+from acekeeper.emulator.kinds import KINDS
 from acekeeper.settings import PROFILES, SETTINGS
 
 ROOT = Path(__file__).parent.parent
@@ -45,12 +49,26 @@ def env_example() -> str:
     return "\n".join(lines) + "\n"
 
 
-def generated() -> dict[Path, str]:
-    page = ROOT / "docs" / "settings.md"
+def faults_table() -> str:
+    lines = ["| kind | per content | `amount` (default) | effect |", "|---|---|---|---|"]
+    for name, kind in KINDS.items():
+        content = "yes" if kind.per_content else "no"
+        amount = f"{kind.amount.unit} ({kind.amount.default:g})" if kind.amount else ""
+        lines.append(f"| `{name}` | {content} | {amount} | {kind.effect} |")
+    return "\n".join(lines) + "\n"
+
+
+def with_table(page: Path, table: str) -> str:
     before, _, rest = page.read_text("utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
+    return before + BEGIN + table + END + after
+
+
+def generated() -> dict[Path, str]:
+    docs = ROOT / "docs"
     return {
-        page: before + BEGIN + docs_table() + END + after,
+        docs / "settings.md": with_table(docs / "settings.md", docs_table()),
+        docs / "emulator.md": with_table(docs / "emulator.md", faults_table()),
         ROOT / ".env.example": env_example(),
     }
 

@@ -16,6 +16,10 @@ CONTENT = "0123456789abcdef0123456789abcdef01234567"
 OTHER = "fedcba9876543210fedcba9876543210fedcba98"
 LIMIT_S = 10.0
 BURST = 9 << 19  # bytes at the start of a stream
+MORE_THAN_IN_HAND = BURST + 100_000
+UNKNOWN = {"response": None, "error": "unknown playback session id"}
+STATUS = "/server/api?api_version=3&method=get_status"
+GETSTREAM = "/ace/getstream?format=json&infohash="
 SILENCE_S = 0.25  # without an answer for so long, on loopback: it does not answer
 
 
@@ -78,7 +82,7 @@ class Emulator:
         return _call(self.port, "GET", f"{target}?{urlencode(query)}" if query else target)
 
     def status(self) -> Reply:
-        return self.get("/server/api", api_version="3", method="get_status")
+        return self.get(STATUS)
 
     def open(self, infohash: str = CONTENT) -> dict[str, Any]:
         response: dict[str, Any] = self.get(
@@ -143,6 +147,9 @@ class Reader:
         while select.select([self._socket], [], [], SILENCE_S)[0]:
             assert response.read1(65536), "closed"
             assert time.monotonic() < deadline, "bytes go on coming"
+
+    def is_silent(self) -> bool:
+        return are_silent(self._socket)
 
     def close(self) -> None:
         if self._response:

@@ -1,12 +1,13 @@
 """docs/emulator.md names all there is."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from acekeeper.emulator.counters import Count
-from acekeeper.emulator.faults import KINDS
 from acekeeper.emulator.flags import Flags
+from acekeeper.emulator.kinds import KINDS
 
 DOCUMENTED = (Path(__file__).parents[2] / "docs/emulator.md").read_text()
 
@@ -16,9 +17,16 @@ def test_names_every_fault_and_counter(name: str) -> None:
     assert f"`{name}`" in DOCUMENTED
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_fault_is_tested(kind: str) -> None:
+    here = Path(__file__).parent
+    tests = "".join(path.read_text() for path in here.glob("test_*.py"))
+    assert re.search(rf'fault\("{kind}"|"kind", \[.*"{kind}"', tests)
+
+
 def test_names_every_option_and_its_default() -> None:
     for name, default in Flags()._asdict().items():
-        shown = "off" if default in (None, False) else f"{default:g}"
+        shown = "off" if default in (None, False) else f"{default}".removesuffix(".0")
         option = f"| `--{name.replace('_', '-')}"
         [row] = [line for line in DOCUMENTED.splitlines() if line.startswith(option)]
         assert f"| {shown} |" in row

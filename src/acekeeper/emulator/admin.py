@@ -11,9 +11,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeGuard
 
+from .burdens import Limits, carry
 from .content import is_id
 from .counters import Counters
-from .faults import KINDS, Fault, Faults, names
+from .faults import Fault, Faults, names
+from .kinds import KINDS, Amount
 from .sessions import Sessions
 from .wire import Answer, Request, as_json
 
@@ -25,10 +27,13 @@ class Refused(Exception):
 
 
 class Admin:
-    def __init__(self, sessions: Sessions, faults: Faults, counters: Counters) -> None:
+    def __init__(
+        self, sessions: Sessions, faults: Faults, counters: Counters, limits: Limits
+    ) -> None:
         self._sessions = sessions
         self._faults = faults
         self._counters = counters
+        self._limits = limits
 
     def serve(self, client: socket.socket, request: Request) -> None:
         end: Callable[[], None] | None = None
@@ -55,7 +60,10 @@ class Admin:
             case "GET", ["faults"]:
                 pass
             case "POST", ["faults"]:
-                self._faults.set(_wanted_fault(_fields(request, {"kind", "content", "duration_s"})))
+                known = {"kind", "content", "duration_s", "amount"}
+                fault = _wanted_fault(_fields(request, known))
+                self._faults.set(fault)
+                carry(fault, self._limits)
             case "DELETE", ["faults"]:
                 self._faults.clear()
             case "DELETE", ["faults", kind] if kind in KINDS:
@@ -87,7 +95,20 @@ def _wanted_fault(fields: dict[str, object]) -> Fault:
     duration = fields.get("duration_s")
     if duration is not None and not (_is_number(duration) and 0 < duration <= _LONGEST_S):
         raise Refused(f"duration_s must be a number above 0, at most {_LONGEST_S}")
-    return Fault(name, content, duration)
+    return Fault(name, content, duration, _wanted_amount(fields, name, KINDS[name].amount))
+
+
+def _wanted_amount(fields: dict[str, object], name: str, amount: Amount | None) -> float:
+    value = fields.get("amount")
+    if amount is None:
+        if value is not None:
+            raise Refused(f"{name} has no amount")
+        return 0
+    if value is None:
+        return amount.default
+    if not (_is_number(value) and amount.low <= value <= amount.high):
+        raise Refused(f"amount must be a number, {amount.low:g} to {amount.high:g} {amount.unit}")
+    return value
 
 
 def _wanted_end(fields: dict[str, object]) -> Callable[[], None]:
@@ -116,4 +137,9 @@ def _is_number(value: object) -> TypeGuard[int | float]:
 
 
 def _shown(fault: Fault) -> dict[str, object]:
-    return {"kind": fault.kind, "content": fault.content, "remaining_s": fault.remaining}
+    return {
+        "kind": fault.kind,
+        "content": fault.content,
+        "amount": fault.amount if KINDS[fault.kind].amount else None,
+        "remaining_s": fault.remaining,
+    }

@@ -4,11 +4,14 @@ import socket
 
 from .content import wanted_infohash
 from .counters import Count, Counters
-from .faults import Faults, Part
+from .faults import Faults
+from .kinds import Part
 from .playback import Playback
 from .reading import Reading
 from .service import Service
 from .sessions import Sessions
+from .spoiling import spoiled
+from .waiting import pause
 from .wire import Answer, Request, text
 
 
@@ -16,19 +19,31 @@ class Engine:
     def __init__(self, sessions: Sessions, faults: Faults, counters: Counters, rate: int) -> None:
         self._faults = faults
         self._counters = counters
-        self._service = Service()
+        self._service = Service(faults)
         self._playback = Playback(sessions, faults, counters, rate)
         self._reading = Reading(sessions, faults, counters, rate)
 
     def serve(self, client: socket.socket, request: Request) -> None:
         self._counters.add(Count.REQUESTS)
-        if not self._faults.wait_until_free(client, *_touched(request)):
+        part, infohash = _touched(request)
+        if not self._may_go_on(client, part, infohash):
+            return
+        if self._faults.of("deny_access"):
+            client.sendall(text(403, "deny access").encoded())
             return
         match request.path.split("/")[1:]:
             case ["content", infohash, file_name] if request.method == "GET":
                 self._reading.serve(client, infohash, file_name)
             case path:
-                client.sendall(self._answer(request, path).encoded())
+                answer = self._answer(request, path)
+                client.sendall(spoiled(answer, self._faults, infohash).encoded())
+
+    def _may_go_on(self, client: socket.socket, part: Part, infohash: str | None) -> bool:
+        """After what holds it up; False when the client did not wait for that."""
+        slow = self._faults.of("slow_getstream", infohash) if part is Part.START else None
+        if slow and not pause(client, slow.amount, slow.lifted):
+            return False
+        return self._faults.wait_until_free(client, part, infohash)
 
     def _answer(self, request: Request, path: list[str]) -> Answer:
         if request.method != "GET":
@@ -55,8 +70,10 @@ def _touched(request: Request) -> tuple[Part, str | None]:
     """The part of the engine a request is for, and the content."""
     match request.path.split("/")[1:]:
         case ["ace", "getstream"]:
-            return Part.PLAYBACK, wanted_infohash(request.query)
+            return Part.START, wanted_infohash(request.query)
+        case ["ace", "stat" | "cmd", infohash, _]:
+            return Part.CONTROL, infohash
         case ["content", infohash, _] | ["ace", _, infohash, _]:
-            return Part.PLAYBACK, infohash
+            return Part.READ, infohash
         case _:
             return Part.SERVICE, None

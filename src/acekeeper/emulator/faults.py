@@ -1,54 +1,39 @@
-"""Faults that last until they are cleared or their time is over: one entry each in KINDS.
+"""Which faults are in force. They last until they are cleared or their time is over.
 
 What happens once, at the moment it is asked for (crash, lose sessions), is in admin.py.
 """
 
-import enum
 import socket
 import threading
 import time
-from typing import Final, NamedTuple
 
 from .content import infohash_of_content_id
+from .kinds import KINDS, Part
 from .waiting import Latch, pause, remaining
 
 
-class Part(enum.Enum):
-    """A part of the engine that a fault can hold up."""
-
-    SERVICE = enum.auto()  # get_version, get_status and the other calls about the engine itself
-    PLAYBACK = enum.auto()  # starting, reading, asking about and stopping playback
-    STREAM = enum.auto()  # the bytes of a stream that plays
-
-
-class Kind(NamedTuple):
-    holds: frozenset[Part]
-    per_content: bool
-
-
-KINDS: Final = {
-    # The process lives and accepts TCP, but nothing ever comes out of it.
-    "hang": Kind(frozenset(Part), per_content=False),
-    # No request is answered, but who plays goes on playing.
-    "hang_api": Kind(frozenset({Part.SERVICE, Part.PLAYBACK}), per_content=False),
-    # It says that it is well, but nothing new plays.
-    "hang_playback": Kind(frozenset({Part.PLAYBACK}), per_content=True),
-    # The reader stays connected and gets no bytes.
-    "stall": Kind(frozenset({Part.STREAM}), per_content=True),
-}
-
-
 class Fault:
-    def __init__(self, kind: str, content: str | None, duration: float | None) -> None:
+    def __init__(
+        self, kind: str, content: str | None, duration: float | None, amount: float = 0
+    ) -> None:
         self.kind = kind
         self.content = content
+        self.amount = amount
+        self.began_at = time.time()
         self.deadline = None if duration is None else time.monotonic() + duration
         self.lifted = Latch()
+        self.met = 0  # how often it was counted, by `Faults.count`
 
     @property
     def remaining(self) -> float | None:
         """Seconds, or None when it lasts until it is cleared."""
         return None if self.deadline is None else remaining(self.deadline)
+
+    def is_over(self, within: float) -> bool:
+        """Wait so long for its end."""
+        left = self.remaining
+        self.lifted.wait(within if left is None else min(within, left))
+        return self.lifted.is_set or self.remaining == 0
 
     def holds(self, part: Part, infohash: str | None) -> bool:
         return part in KINDS[self.kind].holds and names(self.content, infohash)
@@ -75,15 +60,31 @@ class Faults:
             self._lift([f for f in self._faults if f.remaining == 0])
             return [*self._faults]
 
+    def of(self, kind: str, infohash: str | None = None) -> Fault | None:
+        return next(
+            (f for f in self.active() if f.kind == kind and names(f.content, infohash)), None
+        )
+
+    def count(self, kind: str, infohash: str) -> bool:
+        """Whether this is the time, out of so many, that a fault waits for."""
+        fault = self.of(kind, infohash)
+        if fault is None:
+            return False
+        with self._lock:
+            fault.met += 1
+            return fault.met == fault.amount
+
     def holding(self, part: Part, infohash: str | None = None) -> Fault | None:
         return next((f for f in self.active() if f.holds(part, infohash)), None)
 
     def wait_until_free(
-        self, client: socket.socket, part: Part, infohash: str | None = None
+        self, client: socket.socket, part: Part, infohash: str | None = None, *ended: Latch
     ) -> bool:
-        """False when the client gave up first."""
+        """False when the client gave up first, or what it waited for ended."""
         while (fault := self.holding(part, infohash)) is not None:
-            if not pause(client, fault.lifted, fault.remaining):
+            if not pause(client, fault.remaining, fault.lifted, *ended):
+                return False
+            if any(latch.is_set for latch in ended):
                 return False
         return True
 

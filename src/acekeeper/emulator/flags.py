@@ -14,6 +14,8 @@ class Flags(NamedTuple):
     admin_port: int | None = None
     bitrate: int = 3800  # kbit/s
     idle_expiry: float = 60.0  # seconds without a reader after which a session ends
+    cache_dir: str = "~/.ACEStream"
+    memory_limit: int = 1024  # MiB
 
     @property
     def host(self) -> str:
@@ -26,10 +28,12 @@ def parse(argv: list[str]) -> Flags:
     return Flags(
         http_port=int(_number(given, "http-port", Flags().http_port, 1, 65535)),
         bind_all="bind-all" in given,
-        start_delay=_number(given, "start-delay", Flags().start_delay, 0, 3600),
+        start_delay=_number(given, "start-delay", Flags().start_delay, 0, 86_400),
         admin_port=int(_number(given, "admin-port", 0, 1, 65535)) or None,
         bitrate=int(_number(given, "bitrate", Flags().bitrate, 128, 100_000)),
         idle_expiry=_number(given, "idle-expiry", Flags().idle_expiry, 0.1, 86_400),
+        cache_dir=given.get("cache-dir") or Flags().cache_dir,
+        memory_limit=int(_number(given, "memory-limit", Flags().memory_limit, 1, 1 << 20)),
     )
 
 

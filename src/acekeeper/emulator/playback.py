@@ -1,14 +1,18 @@
 """Starting playback, asking about it and stopping it."""
 
+import os
 import time
 
+from .burdens import CACHE_LIMIT
 from .content import wanted_infohash
 from .counters import Count, Counters
-from .faults import Faults, Part
+from .faults import Faults
+from .kinds import Part
 from .sessions import PREBUFFER_BYTES, PREBUFFER_S, Session, Sessions
 from .wire import Answer, Request, as_json, redirect, text
 
 _WINDOW_S = 1800  # how far back the broadcast can be watched
+_CONTAINER_HOST = "172.17.0.2:6878"
 _BUFFER_S = 10  # how far behind its end the player is
 
 
@@ -22,21 +26,25 @@ class Playback:
     def getstream(self, request: Request) -> Answer:
         as_document = request.query.get("format") == "json"
         infohash = wanted_infohash(request.query)
-        if infohash is None:
+        if infohash is None or self._faults.of("load_fails", infohash):
             self._counters.add(Count.LOADS_FAILED)
             if as_document:
                 return _failed("failed to load content")
             return text(500, "Internal Server Error, couldn't find resource")
         session = self._sessions.open(infohash)
+        if self._faults.count("crash_on_getstream", infohash):
+            os._exit(1)
 
-        def url(call: str) -> str:
-            return f"http://{request.host}/ace/{call}/{infohash}/{session.token}"
+        def url(call: str, host: str = request.host) -> str:
+            return f"http://{host}/ace/{call}/{infohash}/{session.token}"
 
+        wrong_host = self._faults.of("wrong_host", infohash)
+        playback_url = url("r", _CONTAINER_HOST) if wrong_host else url("r")
         if not as_document:
-            return redirect(url("r"))
+            return redirect(playback_url)
         return _answered(
             {
-                "playback_url": url("r"),
+                "playback_url": playback_url,
                 "stat_url": url("stat"),
                 "command_url": url("cmd"),
                 "infohash": infohash,
@@ -50,7 +58,7 @@ class Playback:
     def to_content(self, request: Request, infohash: str, token: str) -> Answer:
         """/ace/r: only the newest token plays."""
         session = self._sessions.of_token(infohash, token)
-        if session is None:
+        if session is None or self._faults.of("not_found", infohash):
             return text(500, "download not found")
         if session.token != token:
             return text(403, "got newer download")
@@ -58,20 +66,29 @@ class Playback:
 
     def stat(self, infohash: str, token: str) -> Answer:
         session = self._sessions.of_token(infohash, token)
-        if session is None:
+        if session is None or self._faults.of("stat_unknown", infohash):
             self._counters.add(Count.UNKNOWN_STATS)
             return _failed("unknown playback session id")
         stalled = self._faults.holding(Part.STREAM, infohash) is not None
         self._sessions.fetch(session, stalled=stalled)
-        return _answered(_state(session, 0 if stalled else self._rate // 8, self._rate))
+        state = _state(session, 0 if stalled else self._rate // 8, self._rate)
+        if self._faults.of("no_peers", infohash):
+            state["peers"] = 0
+            state["status"] = "dl" if session.has_played else "prebuf"
+        if frozen := self._faults.of("live_frozen", infohash):
+            state["livepos"] = _livepos(session, int(frozen.began_at - frozen.amount))
+        return _answered(state)
 
     def command(self, request: Request, infohash: str, token: str) -> Answer:
         session = self._sessions.of_token(infohash, token)
-        if session is None:
+        is_stop = request.query.get("method") == "stop"
+        if session is None or (is_stop and self._faults.of("stop_unknown", infohash)):
             self._counters.add(Count.UNKNOWN_STOPS)
             return _failed("unknown playback session id")
-        if request.query.get("method") != "stop":
+        if not is_stop:
             return _failed("unknown method")
+        if self._faults.of("crash_on_stop", infohash):
+            os._exit(1)
         self._sessions.stop(session)
         return as_json({"response": "ok", "error": None})
 
@@ -82,8 +99,6 @@ def _state(session: Session, speed: int, rate: int) -> dict[str, object]:
     swing = 100 + int(seconds * 4) % 9  # percent: neither peers nor speeds stand still
     prebuffered = min(1.0, seconds / PREBUFFER_S) * PREBUFFER_BYTES
     downloaded = int(prebuffered + seconds * rate * 125)
-    last = int(session.opened_at + seconds)
-    first = int(session.opened_at) - _WINDOW_S
     return {
         "status": "dl" if time.monotonic() >= session.prebuffered else "prebuf",
         "peers": swing // 10 + int(seconds) % 5,
@@ -106,20 +121,25 @@ def _state(session: Session, speed: int, rate: int) -> dict[str, object]:
         "network_monitor_started": False,
         "disk_cache_stats": {
             "avail": 3199156224,
-            "disk_cache_limit": 2266017044,
+            "disk_cache_limit": CACHE_LIMIT,
             "inactive_inuse": 0,
             "active_inuse": downloaded,
         },
-        "livepos": {
-            "pos": str(last - _BUFFER_S),
-            "last": str(last),
-            "first_ts": str(first),
-            "last_ts": str(last),
-            "live_first": str(first),
-            "live_last": str(last),
-            "is_live": "1",
-            "buffer_pieces": "30",
-        },
+        "livepos": _livepos(session, int(session.opened_at + seconds)),
+    }
+
+
+def _livepos(session: Session, last: int) -> dict[str, str]:
+    first = min(last, int(session.opened_at)) - _WINDOW_S
+    return {
+        "pos": str(last - _BUFFER_S),
+        "last": str(last),
+        "first_ts": str(first),
+        "last_ts": str(last),
+        "live_first": str(first),
+        "live_last": str(last),
+        "is_live": "1",
+        "buffer_pieces": "30",
     }
 
 

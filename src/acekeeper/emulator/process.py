@@ -2,15 +2,18 @@
 
 import os
 import signal
+import threading
 import time
 from contextlib import suppress
 
 from . import flags
 from .admin import Admin
+from .burdens import Limits
 from .counters import Counters
 from .engine import Engine
 from .faults import Faults
 from .sessions import Sessions
+from .waiting import remaining
 from .wire import CannotListen, Server
 
 _STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
@@ -31,22 +34,32 @@ def main(argv: list[str]) -> int:
     try:
         http = Server(given.host, given.http_port, engine.serve)
         if given.admin_port is not None:
-            admin = Admin(sessions, faults, counters)
+            cache = os.path.expanduser(given.cache_dir) + "/.acestream_cache"  # noqa: PTH111
+            admin = Admin(sessions, faults, counters, Limits(given.memory_limit << 20, cache))
             Server("127.0.0.1", given.admin_port, admin.serve).listen()
         _say("MainThread|acestream|engine starting, version=3.2.3")
-        if signal.sigtimedwait(_STOP_SIGNALS, given.start_delay) is None:
+        if not _told_to_stop(faults, given.start_delay):
             http.listen()
             allow = int(given.bind_all)
             _say(
                 f"MainThread|httpserver|start: addr={given.host} port={given.http_port}"
                 f" allow_remote={allow} allow_intranet=1"
             )
-            signal.sigwait(_STOP_SIGNALS)
+            _told_to_stop(faults)
     except CannotListen as error:
         _say(str(error))
         return 1
     _say("MainThread|acestream|engine stopped")
     return 0
+
+
+def _told_to_stop(faults: Faults, within: float = threading.TIMEOUT_MAX) -> bool:
+    deadline = time.monotonic() + within
+    while signal.sigtimedwait(_STOP_SIGNALS, remaining(deadline)) is not None:
+        if not faults.of("ignore_sigterm"):
+            return True
+        _say("MainThread|acestream|asked to stop, and goes on")
+    return False
 
 
 def _say(line: str) -> None:

@@ -4,10 +4,11 @@ import socket
 import time
 
 from .counters import Count, Counters
-from .faults import Faults, Part
+from .faults import Faults
+from .kinds import Part
 from .sessions import PREBUFFER_BYTES, Session, Sessions
 from .transport_stream import FRAME_S, Programme
-from .waiting import pause, remaining, send
+from .waiting import pause, remaining, reset_on_close, send
 from .wire import head_lines, text
 
 _TICK_S = 4 * FRAME_S
@@ -16,6 +17,23 @@ _MOST_FRAMES = 16  # sent in one go: a burst needs little memory, and a stall st
 _VIDEO_HEAD = (head_lines(200, "video/mp2t") + "\r\n").encode()
 # What a second reader of one session gets: no HTTP parser takes it.
 _CORRUPT = b"HTTP/1.1 200 OK\r\nHTTP/1.1 500 Internal Server Error\r\n\r\n"
+
+
+class Pace:
+    """How much of the broadcast a reader may have by now."""
+
+    def __init__(self, in_hand: float, now: float) -> None:
+        self._played = in_hand  # seconds
+        self._seen = now
+        self._stalled = False
+
+    def frames_due(self, now: float, *, stalled: bool) -> int:
+        """What passed during a stall, or since it was last seen to be on, is not made up for."""
+        if not (stalled or self._stalled):
+            self._played += now - self._seen
+        self._seen = now
+        self._stalled = stalled
+        return int(self._played / FRAME_S) + 1
 
 
 class Reading:
@@ -27,7 +45,11 @@ class Reading:
 
     def serve(self, client: socket.socket, infohash: str, file_name: str) -> None:
         session = self._sessions.of_content(infohash)
-        if session is None or session.file_name != file_name:
+        if (
+            session is None
+            or session.file_name != file_name
+            or self._faults.of("not_found", infohash)
+        ):
             client.sendall(text(500, "download not found").encoded())
         elif not self._sessions.take_reader(session):
             client.sendall(_CORRUPT)
@@ -39,23 +61,29 @@ class Reading:
 
     def _play(self, client: socket.socket, session: Session) -> None:
         """Until the session ends or the reader leaves; headers wait for the prebuffer."""
-        if not pause(client, session.ended, remaining(session.prebuffered)):
+        if not pause(client, remaining(session.prebuffered), session.ended):
+            return
+        if not self._faults.wait_until_free(
+            client, Part.PREBUFFER, session.infohash, session.ended
+        ):
             return
         if not send(client, _VIDEO_HEAD, session.ended):
             return
+        session.has_played = True
+        began = time.monotonic()
+        pace = Pace(PREBUFFER_BYTES / self._programme.frame_bytes * FRAME_S, began)
         sent = 0
-        played = PREBUFFER_BYTES / self._programme.frame_bytes * FRAME_S  # seconds
-        earlier = time.monotonic()
         while not session.ended.is_set:
             now = time.monotonic()
+            cut = self._faults.of("cut", session.infohash)
+            if cut and now - began >= cut.amount:
+                reset_on_close(client)
+                return
             stalled = self._faults.holding(Part.STREAM, session.infohash) is not None
             self._sessions.fetch(session, stalled=stalled)
-            if not stalled:
-                played += now - earlier
-            earlier = now
-            count = 0 if stalled else min(_MOST_FRAMES, int(played / FRAME_S) + 1 - sent)
-            if count == 0:
-                if not pause(client, session.ended, _TICK_S):
+            count = min(_MOST_FRAMES, pace.frames_due(now, stalled=stalled) - sent)
+            if stalled or count == 0:
+                if not pause(client, _TICK_S, session.ended):
                     return
                 continue
             data = self._programme.frames(sent, count)

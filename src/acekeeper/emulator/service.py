@@ -2,13 +2,15 @@
 
 import os
 
+from .faults import Faults
 from .wire import Answer, Request, as_json
 
 _VERSION = {"code": 3020300, "platform": "linux", "version": "3.2.3"}
 
 
 class Service:
-    def __init__(self) -> None:
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
         self._access_token = os.urandom(32).hex()
 
     def webui(self, request: Request) -> Answer:
@@ -26,7 +28,7 @@ class Service:
             case "get_status":
                 result = {"playlist_loaded": True, "version": _VERSION}
             case "get_network_connection_status":
-                result = {"connected": True}
+                result = {"connected": self._faults.of("offline") is None}
             case "get_api_access_token":
                 result = {"token": self._access_token}
             case _:

@@ -26,6 +26,7 @@ class Session:
         self.opened_at = time.time()
         self.ended = Latch()
         self.has_reader = False
+        self.has_played = False
         self.last_read = self.opened
         self.live_seconds = 0.0  # how much of the broadcast has been fetched
         self.fetched_until = self.opened

@@ -3,6 +3,7 @@
 import os
 import select
 import socket
+import struct
 import time
 
 
@@ -17,6 +18,11 @@ class Latch:
         self.is_set = True
         os.eventfd_write(self._fd, 1)  # nobody reads it, so every waiter sees it
 
+    def wait(self, seconds: float) -> None:
+        poll = select.poll()
+        poll.register(self, select.POLLIN)
+        poll.poll(_milliseconds(seconds))
+
     def fileno(self) -> int:
         return self._fd
 
@@ -24,14 +30,13 @@ class Latch:
         os.close(self._fd)
 
 
-def pause(client: socket.socket, latch: Latch, seconds: float | None) -> bool:
-    """Wait until the latch is set or the time is over; False as soon as the client is gone."""
+def pause(client: socket.socket, seconds: float | None, *latches: Latch) -> bool:
+    """Wait until a latch is set or the time is over; False as soon as the client is gone."""
     poll = select.poll()
     poll.register(client, select.POLLRDHUP)
-    poll.register(latch, select.POLLIN)
-    # poll counts whole milliseconds and 0 is "do not wait": round up, so nobody spins at the end.
-    timeout = None if seconds is None else max(0, int(seconds * 1000) + 1)
-    return all(fd != client.fileno() for fd, _ in poll.poll(timeout))
+    for latch in latches:
+        poll.register(latch, select.POLLIN)
+    return all(fd != client.fileno() for fd, _ in poll.poll(_milliseconds(seconds)))
 
 
 def send(client: socket.socket, data: bytes, latch: Latch) -> bool:
@@ -46,6 +51,16 @@ def send(client: socket.socket, data: bytes, latch: Latch) -> bool:
             return False
         view = view[client.send(view, socket.MSG_DONTWAIT) :]
     return True
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    # poll counts whole ones and 0 is "do not wait": round up, so nobody spins at the end.
+    return None if seconds is None else max(0, int(seconds * 1000) + 1)
+
+
+def reset_on_close(client: socket.socket) -> None:
+    """The client learns that it lost the connection, and what it has not taken yet is gone."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def remaining(deadline: float) -> float:
