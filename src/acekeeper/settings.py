@@ -76,7 +76,9 @@ class Settings:
     monitor_interval_s: Annotated[
         float, seconds(10, 0.1, 3600), "How often every stream is looked at."
     ]
-    min_replicas: Annotated[int, whole(1, 0, 500), "Free engines always kept."]
+    min_replicas: Annotated[
+        int, whole(1, 0, 500), "Free engines always kept; more for a while when they go quickly."
+    ]
     # Whole, since `/orchestrator/status` shows it and clients decode an integer there.
     engine_grace_period_s: Annotated[
         int,

@@ -97,7 +97,7 @@ def test_a_starting_engine_somebody_plays_on_is_not_handed_out() -> None:
 
 
 def test_twenty_requests_in_one_instant_never_share_an_engine() -> None:
-    world = pool(8, rules(min_provision_interval=0))
+    world = pool(8, rules(min_provision_interval=0, rush_lasts=0))
     for n in range(20):
         world.request(f"r{n}")
     world.run(10)

@@ -20,6 +20,7 @@ SMALL = rules(
     unhealthy_grace_period=5.0,
     replacement_cooldown=10.0,
     engine_grace_period=5.0,
+    rush_lasts=20.0,
 )
 numbers = st.integers(0, 5)
 deeds = st.one_of(

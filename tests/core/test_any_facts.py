@@ -50,6 +50,7 @@ TIGHT = rules(
     unmanaged_stream_ttl=50.0,
     remember_ended=40.0,
     keep_ended=3,
+    rush_lasts=20.0,
 )
 START = Now(WALL, MONO)
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-from acekeeper.core import breaker
+from acekeeper.core import breaker, demand
 from acekeeper.core.actions import Action, Answer, Code, Grant, Refusal, Refuse, Start
 from acekeeper.core.allocation import next_slot
 from acekeeper.core.breaker import Circuit
@@ -224,7 +224,7 @@ def _to_be_had(state: State, rules: Rules, request: Request, port: int) -> bool:
     return port in rules.ports and slot not in state.engines and not tried
 
 
-def grant(state: State, request_id: str, slot: Slot) -> None:
+def grant(state: State, rules: Rules, request_id: str, slot: Slot, now: Now) -> None:
     request, engine = state.requests[request_id], state.engines[slot]
     state.requests[request_id] = replace(request, slot=slot)
     state.put(
@@ -235,6 +235,7 @@ def grant(state: State, request_id: str, slot: Slot) -> None:
             labels=request.labels or engine.labels,  # not both: they would grow for ever
         )
     )
+    demand.taken(state, rules, now)
 
 
 def answer(state: State, rules: Rules, request_id: str, now: Now) -> None:

@@ -101,9 +101,9 @@ def _apply(state: State, rules: Rules, fact: Fact, now: Now) -> None:
 def _take(state: State, rules: Rules, action: Action, now: Now) -> None:
     match action:
         case Start():
-            lifecycle.start(state, action, now)
+            lifecycle.start(state, rules, action, now)
         case Grant(request, slot):
-            admission.grant(state, request, slot)
+            admission.grant(state, rules, request, slot, now)
         case Answer(request):
             admission.answer(state, rules, request, now)
         case Refuse(request, refusal):

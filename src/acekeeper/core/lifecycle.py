@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from acekeeper.core import admission, breaker, streams
+from acekeeper.core import admission, breaker, demand, streams
 from acekeeper.core.actions import Start, Stop
 from acekeeper.core.facts import (
     EngineDied,
@@ -19,7 +19,7 @@ from acekeeper.core.names import Slot
 REBOOTED = "host_rebooted"
 
 
-def start(state: State, action: Start, now: Now) -> None:
+def start(state: State, rules: Rules, action: Start, now: Now) -> None:
     request = state.requests[action.request] if action.request else None
     if request is not None:
         state.requests[request.id] = replace(request, slot=action.slot)
@@ -32,6 +32,8 @@ def start(state: State, action: Start, now: Now) -> None:
             claim=Claim(request.id) if request else None,
         )
     )
+    if request is not None:
+        demand.taken(state, rules, now)
     state.tell("engine_starting", action.slot, request=action.request)
 
 

@@ -61,6 +61,7 @@ class Rules:
     remember_ended: float = 3600
     keep_ended: int = 10_000
     stop_retry: float = 5
+    rush_lasts: float = 300
 
 
 class Phase(StrEnum):
@@ -247,6 +248,7 @@ class State:
     last_start: Now | None = None
     typical_start: float = 6.0  # seconds from start to readiness, a moving average
     replaced: tuple[Now, ...] = ()
+    taken: tuple[float, ...] = ()  # when engines went that had to be made up for, monotonic
     vacated: dict[Slot, Now] = field(default_factory=dict)
     revision: int = 0  # counts changes of engines and of what runs on them
     playing: dict[Slot, dict[str, None]] = field(default_factory=dict)  # started streams, by slot

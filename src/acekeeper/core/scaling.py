@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-from acekeeper.core import admission
+from acekeeper.core import admission, demand
 from acekeeper.core.actions import Drain, Look, Refusal, Start, Stop
 from acekeeper.core.allocation import next_slot
 from acekeeper.core.facts import StreamsAsked
@@ -15,16 +15,13 @@ from acekeeper.core.model import Engine, Health, Now, Phase, Rules, State
 SCALE_DOWN = "scale_down"
 
 
-def ready_or_coming(state: State, rules: Rules) -> int:
-    """Engines a next viewer can have: free ones, and starting ones nobody claims."""
-    return sum(state.is_free(e, rules) or state.is_coming(e, rules) for e in state.engines.values())
-
-
 def scale(state: State, rules: Rules, now: Now) -> Iterator[Start | Drain | float]:
     """One step up or down. Nothing is scaled before every engine was asked once."""
     if not (state.connected and state.surveyed):
         return
-    spare = ready_or_coming(state, rules) - rules.min_replicas
+    wanted, until = demand.wanted_free(state, rules, now)
+    yield until
+    spare = demand.ready_or_coming(state, rules) - wanted
     if spare < 0:
         verdict = admission.may_start(state, rules, now)
         slot = next_slot(state, rules, now)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from acekeeper.core import admission
+from acekeeper.core import admission, demand
 from acekeeper.core.facts import StreamEnded, StreamsAsked, StreamStarted
 from acekeeper.core.model import EarlyEnd, Engine, Now, Rules, State, Stream
 from acekeeper.core.names import Slot
@@ -56,11 +56,14 @@ def stream_started(state: State, rules: Rules, fact: StreamStarted, now: Now) ->
         container_id=engine.container_id if engine else "",
     )
     state.tell("stream_started", stream.slot, stream.id, managed=engine is not None)
+    was_free = engine is not None and state.is_free(engine, rules)
     state.put_stream(stream)
     if engine is not None:
         drain = replace(engine.drain, idle=False) if engine.drain else None
         state.put(replace(engine, used=now, claim=None, free_since=None, drain=drain))
         admission.turn_away(state, engine.slot)
+        if was_free and not state.has_room(engine, rules):
+            demand.taken(state, rules, now)
     if early is not None:
         state.put_early_end(fact.id, None)
         end_stream(state, stream, early.reason or "ended", now)
