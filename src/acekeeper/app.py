@@ -183,7 +183,13 @@ def _runtime(settings: Settings) -> Runtime:
             Podman(),
             start_within=settings.provision_timeout_s,
         )
-    return Processes(settings.engine_host, settings.engine_command, settings.state_dir, clock)
+    return Processes(
+        settings.engine_host,
+        settings.engine_command,
+        settings.state_dir,
+        clock,
+        start_within=settings.provision_timeout_s,
+    )
 
 
 def _does_its_duties(loop: Loop) -> bool:

@@ -5,7 +5,8 @@ AcekeeperError
 ├── StoreFailed         the database did not take a write
 ├── RuntimeUnavailable  whoever runs the engines (systemd, say) cannot be reached
 ├── EngineFailed        an engine could not be started or stopped
-│   └── PortTaken       because somebody else holds one of its ports
+│   ├── PortTaken       because somebody else holds one of its ports
+│   └── StartTimedOut   because it took too long
 ├── EngineSilent        an engine did not answer, or answered what no engine answers
 └── CallFailed          our own command could not reach the service, or was refused
 """
@@ -40,6 +41,10 @@ class EngineFailed(AcekeeperError):
 
 
 class PortTaken(EngineFailed):
+    pass
+
+
+class StartTimedOut(EngineFailed):
     pass
 
 

@@ -21,6 +21,11 @@ _ERRORS = {  # happenings: source and type of what failed
     "engine_stop_failed": ("runtime", "stop"),
     "runtime_lost": ("runtime", "lost"),
 }
+_TIMEOUTS = {  # causes of a failed start: the same
+    "start_timeout": ("engine", "start_timeout"),
+    "runtime_timeout": ("runtime", "timeout"),
+}
+_API_TIMEOUT = ("api", "timeout")
 
 
 class Metrics:
@@ -65,7 +70,7 @@ class Metrics:
         for success in ("true", "false"):
             self._starts.labels(success)
         self._provisions.labels("acestream")
-        for source, error_type in _ERRORS.values():
+        for source, error_type in (*_ERRORS.values(), *_TIMEOUTS.values(), _API_TIMEOUT):
             self._errors.labels(source, error_type)
         registry.register(_Pool(state, rules, clock))
 
@@ -99,6 +104,8 @@ class Metrics:
                 self._starts.labels("true").observe(seconds)
             case "engine_start_failed" if isinstance(seconds, float):
                 self._starts.labels("false").observe(seconds)
+                if failure := _TIMEOUTS.get(str(happening.data.get("cause"))):
+                    self.communication_failed(*failure)
             case "engine_died" if happening.data["starting"] and isinstance(seconds, float):
                 self._starts.labels("false").observe(seconds)
             case kind if kind in _ERRORS:

@@ -49,7 +49,7 @@ class Settings:
         float, seconds(60, 0.1, 3600), "Longest a sweep, a scaling or a read of logs may take."
     ]
     provision_timeout_s: Annotated[
-        float, seconds(120, 1, 3600), "Longest systemd may take to start an engine."
+        float, seconds(120, 1, 3600), "Longest a start may take in all, up to readiness."
     ]
     provision_startup_grace_s: Annotated[
         float,

@@ -6,12 +6,13 @@ import select
 import signal
 import socket
 import sys
+import threading
 import time
 from asyncio import AbstractEventLoop, Queue
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import uvloop
@@ -31,7 +32,13 @@ from acekeeper.core.facts import (
 )
 from acekeeper.core.model import Now
 from acekeeper.core.names import Ports, Slot
-from acekeeper.errors import EngineFailed, EngineSilent, PortTaken, RuntimeUnavailable
+from acekeeper.errors import (
+    EngineFailed,
+    EngineSilent,
+    PortTaken,
+    RuntimeUnavailable,
+    StartTimedOut,
+)
 
 HOST = "127.0.0.1"
 LIMIT_S = 10.0
@@ -136,16 +143,18 @@ class World:
         self.opened: list[Processes] = []
         self.engines: list[Engine] = []
 
-    async def runtime(self, *command: str, kill_after: float = LIMIT_S) -> Processes:
-        runtime = Processes(HOST, command, self.state_dir, clock, kill_after)
+    async def runtime(self, *command: str, **times: float) -> Processes:
+        runtime = Processes(
+            HOST, command, self.state_dir, clock, **({"kill_after": LIMIT_S} | times)
+        )
         await runtime.open(self.told.put_nowait)
         assert self.told.get_nowait() == RuntimeConnected()
         self.opened.append(runtime)
         return runtime
 
-    async def stand_ins(self, code: str, *words: str, kill_after: float = LIMIT_S) -> Processes:
+    async def stand_ins(self, code: str, *words: str, **times: float) -> Processes:
         command = (*PYTHON, code, *words, str(self.pipe.path))
-        return await self.runtime(*command, kill_after=kill_after)
+        return await self.runtime(*command, **times)
 
     async def start(self, runtime: Processes, ports: Ports | None = None) -> Engine:
         ports = ports or free_ports()
@@ -230,6 +239,29 @@ async def test_every_port_goes_into_the_command(world: World, pipe: Pipe) -> Non
     engine = await world.start(await world.stand_ins(code, *words))
     http, https, p2p, api = engine.ports
     assert pipe.line() == f"--http={http} {https} {p2p} {api} {{}}"
+
+
+async def test_a_start_that_takes_too_long_is_given_up_and_ended_when_it_comes(
+    world: World, pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs = threading.Event()
+
+    def hanging(*given: Any) -> int:
+        assert hangs.wait(LIMIT_S)
+        return spawn(*given)
+
+    monkeypatch.setattr(processes, "spawn", hanging)
+    runtime = await world.stand_ins(WAITS, start_within=0.05)
+    ports = free_ports()
+    with pytest.raises(StartTimedOut, match=r"within the 0\.05 s of PROVISION_TIMEOUT_S"):
+        await world.start(runtime, ports)
+    with pytest.raises(PortTaken):
+        await world.start(runtime, ports)
+    hangs.set()
+    died = await world.hear()
+    assert isinstance(died, EngineDied)
+    assert (died.slot, died.detail) == (Slot(HOST, ports.http), "SIGKILL")
+    assert (await runtime.list()).found == ()
 
 
 async def test_a_killed_engine_is_told_once(world: World) -> None:

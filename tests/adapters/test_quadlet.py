@@ -1,6 +1,7 @@
 """Starts of the quadlet runtime, on a real bus."""
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable
 from itertools import combinations
@@ -14,7 +15,7 @@ from acekeeper.core.facts import (
     EngineStarted,
     Found,
 )
-from acekeeper.errors import EngineFailed, PortTaken
+from acekeeper.errors import EngineFailed, PortTaken, StartTimedOut
 
 from .private_bus import NAME, Job
 from .quadlet_world import HOST, ID, IMAGE, START, World
@@ -211,10 +212,20 @@ async def test_a_start_that_takes_too_long_is_stopped(world: World) -> None:
     world.systemd.on_start = Job.reply
     world.systemd.change(world.unit, active="activating", invocation=START, main_pid=7, job=1)
     runtime = await world.runtime(start_within=0.05)
-    with pytest.raises(EngineFailed, match=r"did not start it within 0\.05 s"):
+    with pytest.raises(StartTimedOut, match=r"within the 0\.05 s of PROVISION_TIMEOUT_S"):
         await world.start(runtime)
     assert world.systemd.calls[-1] == ("StopUnit", (world.unit, "replace"))
     assert not world.environment.exists()
+
+
+async def test_the_wait_for_the_last_engine_is_part_of_the_start(world: World) -> None:
+    runtime = await world.runtime(start_within=0.2)
+    await world.start(runtime)
+    world.systemd.change(world.unit, active="deactivating", main_pid=0, exit_code=os.CLD_EXITED)
+    assert isinstance(await world.hear(), EngineDied)
+    with pytest.raises(PortTaken, match="does not end"):
+        await world.start(runtime)
+    assert world.systemd.count("StartUnit") == 1
 
 
 async def test_a_start_somebody_cancels_keeps_its_file_until_the_unit_is_gone(

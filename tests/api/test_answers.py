@@ -1,8 +1,17 @@
 """What is true of every answer: its headers, and the shape of errors."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
 import httpx
 import pytest
+from loguru import logger
 
+from acekeeper.app import api
+from acekeeper.core.model import Happening
+
+from ..usecases.house import Clock, ScriptedEngines
 from .conftest import BASE, Serve, Served
 
 ROUTES = [
@@ -106,12 +115,96 @@ async def test_while_the_breaker_is_not_closed_every_answer_says_so(serve: Serve
 async def test_a_request_that_takes_too_long_is_ended_and_names_the_limit(serve: Serve) -> None:
     slow = "{python} -m acekeeper.emulator --http-port {http_port} --start-delay 60"
     served: Served = await serve(API_REQUEST_TIMEOUT_S="0.2", ENGINE_COMMAND=slow)
+    logged: list[Any] = []
+    number = logger.add(lambda message: logged.append(message.record))
     answer = await served.post("/provision/acestream")
+    logger.remove(number)
     assert answer.status_code == 503
-    assert "API_REQUEST_TIMEOUT_S" in answer.json()["detail"]
+    assert answer.json()["detail"] == "not done within the 0.2 s of API_REQUEST_TIMEOUT_S"
     assert answer.headers["Retry-After"]
+    assert await count(served, 'error_type="timeout",source="api"') == 1
+    [timed_out] = [r for r in logged if r["message"] == "request_timed_out"]
+    assert timed_out["extra"] == {
+        "route": "/provision/acestream",
+        "ran_out": "the 0.2 s of API_REQUEST_TIMEOUT_S",
+    }
     # Nobody has the engine: its start goes on for the next caller.
     await served.until(lambda s: [e.claim for e in s.context.state.engines.values()] == [None])
+
+
+async def test_a_sweep_has_the_longer_time(serve: Serve) -> None:
+    served: Served = await serve(API_LONG_OPERATION_TIMEOUT_S="0.2", MIN_REPLICAS="1")
+    hung = ScriptedEngines(Clock())
+    hung.slow = set(range(-19000, 65536))
+    hung.go_on.clear()
+    served.context.loop.engines = hung
+    await served.until(lambda s: any(e.start for e in s.context.state.engines.values()))
+    answer = await served.post("/sweeps/health")
+    assert answer.status_code == 503
+    assert answer.json()["detail"] == "not done within the 0.2 s of API_LONG_OPERATION_TIMEOUT_S"
+
+
+async def test_a_body_that_does_not_come_is_the_callers_delay(serve: Serve) -> None:
+    served: Served = await serve(API_REQUEST_TIMEOUT_S="0.2")
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    json = {"Content-Type": "application/json"}
+    answer = await served.client.post("/events/stream_ended", content=body(), headers=json)
+    assert answer.status_code == 408
+    said = "the body did not come within the 0.2 s of API_REQUEST_TIMEOUT_S"
+    assert answer.json()["detail"] == said
+    assert answer.headers["Connection"] == "close"
+    assert await count(served, 'error_type="timeout",source="api"') == 1
+
+
+async def test_an_answer_nobody_takes_is_broken_off(serve: Serve) -> None:
+    served: Served = await serve(API_REQUEST_TIMEOUT_S="0.2")
+    app: Any = api(served.settings, served.context, True, lambda: False)
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/health/ready",
+        "query_string": b"",
+        "headers": [(b"host", b"localhost")],
+    }
+
+    async def send(_: object) -> None:
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(10):
+        await app(scope, None, send)
+    assert await count(served, 'error_type="timeout",source="api"') == 1
+
+
+async def test_a_start_that_runs_out_of_its_grace_says_so_and_is_counted(serve: Serve) -> None:
+    logged: list[Any] = []
+    number = logger.add(lambda message: logged.append(message.record))
+    slow = "{python} -m acekeeper.emulator --http-port {http_port} --start-delay 60"
+    served: Served = await serve(
+        PROVISION_STARTUP_GRACE_S="0.3", MIN_REPLICAS="1", ENGINE_COMMAND=slow
+    )
+    await served.until(lambda _: any(r["message"] == "engine_start_failed" for r in logged))
+    logger.remove(number)
+    assert await count(served, 'error_type="start_timeout",source="engine"') >= 1
+    [failed, *_] = [r for r in logged if r["message"] == "engine_start_failed"]
+    assert failed["extra"]["why"] == "not ready within the 0.3 s of PROVISION_STARTUP_GRACE_S"
+
+
+async def test_a_start_that_takes_the_runtime_too_long_is_counted(served: Served) -> None:
+    data = {"cause": "runtime_timeout", "seconds": 120.0}
+    served.context.metrics.observe(Happening("engine_start_failed", data=data))
+    assert await count(served, 'error_type="timeout",source="runtime"') == 1
+
+
+async def count(served: Served, labels: str) -> float:
+    """Of failed calls."""
+    text = (await served.get("/metrics")).text
+    line = f"orch_communication_errors_total{{{labels}}} "
+    [value] = [said.removeprefix(line) for said in text.splitlines() if said.startswith(line)]
+    return float(value)
 
 
 async def test_our_own_defects_are_answered_and_logged(

@@ -409,7 +409,7 @@ def test_an_engine_stopped_in_the_same_moment_is_not_promised() -> None:
     world.now = world.now.after(1)
     world._apply(EngineSilent(*first.ref, "refused"))  # its grace is over, in the moment of
     world.request("r")
-    stop = world.taken.index(Stop(slot(0), first.start, "start_timeout"))
+    [stop] = [n for n, action in enumerate(world.taken) if isinstance(action, Stop)]
     assert Grant("r", slot(0)) not in world.taken[stop:]
 
 

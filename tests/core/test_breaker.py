@@ -153,6 +153,30 @@ def test_a_start_that_is_never_ready_counts_once_its_grace_is_over() -> None:
     assert world.state.engines == {}
 
 
+@pytest.mark.parametrize(
+    ("numbers", "named_after", "ends", "ran_out"),
+    [
+        ({"startup_grace": 30}, 5, 35, "the 30 s of PROVISION_STARTUP_GRACE_S"),
+        ({"startup_grace": 30, "provision_timeout": 20}, 5, 20, "the 20 s of PROVISION_TIMEOUT_S"),
+        ({"startup_grace": 10, "provision_timeout": 20}, 15, 20, "the 20 s of PROVISION_TIMEOUT_S"),
+    ],
+)
+def test_a_start_that_is_never_ready_ends_in_time_and_says_what_ran_out(
+    numbers: dict[str, object], named_after: float, ends: float, ran_out: str
+) -> None:
+    world = World(rules(min_replicas=0, **numbers))
+    world.script.ready_after, world.script.named_after = math.inf, named_after
+    world.connect()
+    world.request("r")
+    world.run(ends - 0.01)
+    assert world.stops() == []
+    world.run(0.02 + world.rules.ask_starting_every)
+    assert len(world.stops()) == 1
+    [failed] = [h for h in world.happened if h.kind == "engine_start_failed"]
+    assert failed.data["why"] == f"not ready within {ran_out}"
+    assert failed.data["cause"] == "start_timeout"
+
+
 def test_the_failure_that_opens_it_stops_a_start_of_the_same_moment() -> None:
     world = World(rules(breaker_threshold=1, min_replicas=1, startup_grace=5))
     world.script.ready_after = math.inf

@@ -11,7 +11,7 @@ import pytest
 from acekeeper.core.actions import Refusal
 from acekeeper.core.facts import EngineDied, ProvisionRequested, RuntimeLost
 from acekeeper.core.model import Engine, Health, Phase
-from acekeeper.errors import EngineFailed, PortTaken, RuntimeUnavailable
+from acekeeper.errors import EngineFailed, PortTaken, RuntimeUnavailable, StartTimedOut
 from acekeeper.log import request_id_var
 from acekeeper.usecases import provision
 from acekeeper.usecases.sweep import Kind
@@ -127,6 +127,7 @@ async def test_an_answer_waits_for_the_disk_but_not_for_long(make_house: MakeHou
         (PortTaken("somebody else has it"), True),
         (RuntimeUnavailable("the bus is gone"), True),
         (EngineFailed("it exits at once"), False),
+        (StartTimedOut("not within the 120 s"), False),
     ],
 )
 async def test_a_start_that_fails_frees_its_slot(
@@ -141,6 +142,8 @@ async def test_a_start_that_fails_frees_its_slot(
     assert house.loop.state.engines == {}
     [failed] = [h for h in house.happened if h.kind == "engine_start_failed"]
     assert (failed.data["why"], failed.data["excused"]) == (str(error), excused)
+    timed_out = isinstance(error, StartTimedOut)
+    assert failed.data["cause"] == ("runtime_timeout" if timed_out else None)
     assert (house.loop.state.breaker.opened is None) is excused
 
 

@@ -9,9 +9,10 @@ import hashlib
 import os
 import signal
 import time
-from asyncio import Task
+from asyncio import Future, Task
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from acekeeper.adapters import proc
@@ -29,11 +30,12 @@ from acekeeper.core.facts import (
 )
 from acekeeper.core.model import Now
 from acekeeper.core.names import Ports, Slot
-from acekeeper.errors import EngineFailed, PortTaken, RuntimeUnavailable
+from acekeeper.errors import EngineFailed, PortTaken, RuntimeUnavailable, StartTimedOut
 
 _MARK = "ACEKEEPER_ENGINE"
 _KILL_AFTER = 10.0
 _KILLED_WITHIN = 5.0
+_START_WITHIN = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +59,16 @@ class Processes:
         state_dir: Path,
         clock: Callable[[], Now],
         kill_after: float = _KILL_AFTER,
+        start_within: float = _START_WITHIN,
     ) -> None:
-        """The words of `command` may hold {http_port}, {https_port}, {p2p_port}, {api_port}."""
+        """The words of `command` may hold {http_port}, {https_port}, {p2p_port}, {api_port}.
+        `start_within`: PROVISION_TIMEOUT_S."""
         self._host = host
         self._command = command
         self._state_dir = state_dir.resolve()
         self._clock = clock
         self._kill_after = kill_after
+        self._start_within = start_within
         self._boot = proc.boot_id()
         self._engines: dict[Slot, _Engine] = {}
         self._starting: set[Slot] = set()
@@ -105,16 +110,30 @@ class Processes:
         test(ports)
         self._starting.add(slot)
         mark = {_MARK: _mark(self._state_dir, slot.port)}
-        try:
-            pid = await asyncio.to_thread(spawn, self._command, slot, ports, self._state_dir, mark)
-            # Our child keeps its number until we reap it, even if it has ended by now.
-            process = proc.read(pid)
-            if process is None:
-                raise EngineFailed(f"Process {pid} of the engine is not to be seen")
-            engine = self._watch(slot, process, os.pidfd_open(pid))
-        finally:
-            self._starting.discard(slot)
+        spawned = self._loop.run_in_executor(
+            None, spawn, self._command, slot, ports, self._state_dir, mark
+        )
+        await asyncio.wait({spawned}, timeout=self._start_within)
+        if not spawned.done():  # a file system that hangs
+            spawned.add_done_callback(partial(self._came_late, slot))
+            raise StartTimedOut(
+                f"It was not run within the {self._start_within:g} s of PROVISION_TIMEOUT_S"
+            )
+        self._starting.discard(slot)
+        engine = self._take(slot, spawned.result())
         return EngineStarted(slot, engine.start, engine.container_id)
+
+    def _came_late(self, slot: Slot, spawned: Future[int]) -> None:
+        self._starting.discard(slot)
+        if not spawned.cancelled() and spawned.exception() is None:
+            self._kill(self._take(slot, spawned.result()), 0)
+
+    def _take(self, slot: Slot, pid: int) -> _Engine:
+        # Our child keeps its number until we reap it, even if it has ended by now.
+        process = proc.read(pid)
+        if process is None:
+            raise EngineFailed(f"Process {pid} of the engine is not to be seen")
+        return self._watch(slot, process, os.pidfd_open(pid))
 
     async def stop(self, slot: Slot, start: str) -> None:
         engine = self._engines.get(slot)

@@ -29,7 +29,13 @@ from acekeeper.core.facts import (
 )
 from acekeeper.core.model import Now
 from acekeeper.core.names import Ports, Slot
-from acekeeper.errors import AcekeeperError, EngineFailed, PortTaken, RuntimeUnavailable
+from acekeeper.errors import (
+    AcekeeperError,
+    EngineFailed,
+    PortTaken,
+    RuntimeUnavailable,
+    StartTimedOut,
+)
 
 _UNITS = "engine@*.service"
 _START_WITHIN = 120.0
@@ -59,6 +65,7 @@ class Quadlet:
         podman: Podman,
         start_within: float = _START_WITHIN,
     ) -> None:
+        """`start_within`: PROVISION_TIMEOUT_S."""
         self._host = host
         self._image = image.removeprefix("sha256:")
         self._reservations = Reservations(state_dir / "engines")
@@ -102,14 +109,15 @@ class Quadlet:
         return EnginesListed(self._host, self._boot, asked, found)
 
     async def start(self, slot: Slot, ports: Ports) -> EngineStarted:
-        await self._wait_for_last(slot)
+        due = self._loop.time() + self._start_within
+        await self._wait_for_last(slot, due)
         if slot in self._engines or slot in self._starting:
             raise PortTaken(f"Port {slot.port} has an engine already")
         self._starting.add(slot)
         try:
             test(ports)
             self._reservations.make(slot, self._image, ports)
-            unit = await self._run(slot, ports)
+            unit = await self._run(slot, ports, due)
         finally:
             self._starting.discard(slot)
         engine = self._name(_Engine(slot, unit.invocation, self._container_id(slot), ran=True))
@@ -204,20 +212,20 @@ class Quadlet:
                 with suppress(EngineFailed):  # it is gone already
                     await self._systemd.reset_failed(slot.unit)
 
-    async def _wait_for_last(self, slot: Slot) -> None:
+    async def _wait_for_last(self, slot: Slot, due: float) -> None:
         if (leaving := self._leaving.get(slot)) is None:
             return
         try:
-            async with asyncio.timeout(_STOP_WITHIN):
+            async with asyncio.timeout_at(min(due, self._loop.time() + _STOP_WITHIN)):
                 await leaving.wait()
         except TimeoutError:
             raise PortTaken(f"{slot.unit} of the last engine there does not end") from None
 
-    async def _run(self, slot: Slot, ports: Ports) -> Unit:
+    async def _run(self, slot: Slot, ports: Ports, due: float) -> Unit:
         """The unit, active. After RuntimeUnavailable nobody knows; the next list finds out."""
         self._seen.pop(slot, None)
         try:
-            result = await self._start_job(slot)
+            result = await self._start_job(slot, due)
             # What a job did to its unit is told before its end.
             unit = self._seen.get(slot)
             if result == "done" and unit is not None:
@@ -229,18 +237,19 @@ class Quadlet:
                 self._release(slot)
             raise
 
-    async def _start_job(self, slot: Slot) -> str:
+    async def _start_job(self, slot: Slot, due: float) -> str:
         try:
-            async with asyncio.timeout(self._start_within):
+            async with asyncio.timeout_at(due):
                 return await self._systemd.start(slot.unit)
         except TimeoutError:
-            late = f"systemd did not start it within {self._start_within:g} s"
+            late = f"Not started within the {self._start_within:g} s of PROVISION_TIMEOUT_S"
         try:
             async with asyncio.timeout(_STOP_WITHIN):
                 await self._systemd.stop(slot.unit)
         except (TimeoutError, AcekeeperError) as error:
-            raise EngineFailed(f"{late}, nor stop it: {error}", _journal(slot)) from error
-        raise EngineFailed(late, _journal(slot))
+            why = str(error) or f"not within {_STOP_WITHIN:g} s"
+            raise StartTimedOut(f"{late}, nor stopped after that: {why}", _journal(slot)) from error
+        raise StartTimedOut(late, _journal(slot))
 
     async def _failure(
         self, slot: Slot, ports: Ports, result: str, unit: Unit | None

@@ -38,7 +38,14 @@ def application(
         route_handlers=ROUTES,
         state=State({"context": context, "documentation": schema.Documentation(ROUTES)}),
         before_request=access,
-        middleware=[partial(deadline, ordinary=request_timeout, long=long_timeout)],
+        middleware=[
+            partial(
+                deadline,
+                ordinary=request_timeout,
+                long=long_timeout,
+                failed=context.metrics.communication_failed,
+            )
+        ],
         exception_handlers={Exception: answer},
         request_max_body_size=context.limits.max_body_bytes,
         logging_config=None,

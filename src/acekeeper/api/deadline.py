@@ -1,15 +1,19 @@
 """No request takes longer than the settings allow."""
 
 import asyncio
+from collections.abc import Callable
 
 from litestar.enums import ScopeType
-from litestar.exceptions import ServiceUnavailableException
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.exceptions import HTTPException, ServiceUnavailableException
+from litestar.types import ASGIApp, Message, Receive, ReceiveMessage, Scope, Send
+from loguru import logger
 
 LONG = "long"  # a route whose `opt` has it may take the longer time
 
 
-def deadline(app: ASGIApp, ordinary: float, long: float) -> ASGIApp:
+def deadline(
+    app: ASGIApp, ordinary: float, long: float, failed: Callable[[str, str], None]
+) -> ASGIApp:
     """Seconds: API_REQUEST_TIMEOUT_S, and API_LONG_OPERATION_TIMEOUT_S for what is `LONG`."""
 
     async def bounded(scope: Scope, receive: Receive, send: Send) -> None:
@@ -19,15 +23,49 @@ def deadline(app: ASGIApp, ordinary: float, long: float) -> ASGIApp:
         name, seconds = "API_REQUEST_TIMEOUT_S", ordinary
         if LONG in scope["route_handler"].opt:
             name, seconds = "API_LONG_OPERATION_TIMEOUT_S", long
+        request = _Request(receive, send)
         timer = asyncio.timeout(seconds)
         try:
             async with timer:
-                await app(scope, receive, send)
+                await app(scope, request.receive, request.send)
         except TimeoutError:
             if not timer.expired():
                 raise
+            failed("api", "timeout")
+            ran_out = f"the {seconds:g} s of {name}"
+            logger.warning("request_timed_out", route=scope["path_template"], ran_out=ran_out)
+            if request.is_answered:
+                return  # in part: without the rest, the server closes the connection
+            if request.is_coming:
+                raise HTTPException(
+                    status_code=408,
+                    detail=f"the body did not come within {ran_out}",
+                    headers={"Connection": "close"},
+                ) from None
             raise ServiceUnavailableException(
-                f"not done within the {seconds:g} s of {name}", headers={"Retry-After": "2"}
+                f"not done within {ran_out}", headers={"Retry-After": "2"}
             ) from None
 
     return bounded
+
+
+class _Request:
+    """How far it has got: whom we waited for when the time ran out."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._is_whole = False
+        self.is_coming = False
+        self.is_answered = False
+
+    async def receive(self) -> ReceiveMessage:
+        self.is_coming = not self._is_whole
+        message = await self._receive()
+        self.is_coming = False
+        self._is_whole = not message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        self.is_answered = True
+        await self._send(message)

@@ -62,9 +62,12 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
+    """`reason` in one word; `why` says more where the word does not say it all."""
+
     slot: Slot
     start: str
     reason: str
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

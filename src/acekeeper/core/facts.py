@@ -51,11 +51,13 @@ class EngineStarted:
 
 @dataclass(frozen=True, slots=True)
 class EngineStartFailed:
-    """`excused`: it says nothing about engines (somebody else holds a port, the bus went away)."""
+    """`excused`: it says nothing about engines (somebody else holds a port, the bus went away).
+    `timed_out`: whoever runs the engines took too long over it."""
 
     slot: Slot
     why: str
     excused: bool = False
+    timed_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)

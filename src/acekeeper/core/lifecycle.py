@@ -60,6 +60,7 @@ def start_failed(state: State, rules: Rules, fact: EngineStartFailed, now: Now) 
         "engine_start_failed",
         engine.slot,
         request=engine.claim.request if engine.claim else None,
+        cause="runtime_timeout" if fact.timed_out else None,
         why=fact.why,
         excused=fact.excused,
         seconds=round(now.mono - engine.asked.mono, 3),
@@ -105,7 +106,8 @@ def stop(state: State, rules: Rules, action: Stop, now: Now) -> None:
             "engine_start_failed",
             engine.slot,
             request=engine.claim.request if engine.claim else None,
-            why=action.reason,
+            cause=action.reason,
+            why=action.why or action.reason,
             excused=False,
             seconds=round(now.mono - engine.asked.mono, 3),
         )

@@ -13,6 +13,7 @@ from acekeeper.core.model import Drain as Draining
 from acekeeper.core.model import Engine, Health, Now, Phase, Rules, State
 
 SCALE_DOWN = "scale_down"
+START_TIMEOUT = "start_timeout"
 
 
 def scale(state: State, rules: Rules, now: Now) -> Iterator[Start | Drain | float]:
@@ -77,11 +78,11 @@ def drains(state: State, rules: Rules, now: Now) -> Iterator[Stop | Look | float
         if engine.phase is Phase.STOPPING or not engine.start:
             continue
         if engine.phase is Phase.STARTING:
-            grace_ends = _grace_ends(engine, rules)
+            grace_ends, ran_out = _grace_ends(engine, rules)
             if now.mono < grace_ends:
                 yield grace_ends
             elif engine.answered and engine.answered.mono >= grace_ends:
-                yield Stop(engine.slot, engine.start, "start_timeout")
+                yield Stop(engine.slot, engine.start, START_TIMEOUT, f"not ready within {ran_out}")
                 continue
         if engine.drain is None:
             continue
@@ -98,10 +99,17 @@ def drains(state: State, rules: Rules, now: Now) -> Iterator[Stop | Look | float
             yield Look(engine.slot, engine.start) if now.mono >= again else again
 
 
-def _grace_ends(engine: Engine, rules: Rules) -> float:
-    """One more probe is due then: it may be ready, and we were not there to ask."""
-    begun = (engine.started or engine.asked).mono
-    return min(begun + rules.startup_grace, engine.asked.mono + rules.provision_timeout)
+def _grace_ends(engine: Engine, rules: Rules) -> tuple[float, str]:
+    """And what ran out then. One more probe is due: it may be ready, and we were not there to
+    ask."""
+    grace, all_in_all = rules.startup_grace, rules.provision_timeout
+    return min(
+        (
+            (engine.started or engine.asked).mono + grace,
+            f"the {grace:g} s of PROVISION_STARTUP_GRACE_S",
+        ),
+        (engine.asked.mono + all_in_all, f"the {all_in_all:g} s of PROVISION_TIMEOUT_S"),
+    )
 
 
 def looked(state: State, fact: StreamsAsked, now: Now) -> None:

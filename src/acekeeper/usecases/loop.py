@@ -23,7 +23,7 @@ from acekeeper.core.facts import (
 from acekeeper.core.model import Changes, Engine, Happening, Now, Rules, Sample, State
 from acekeeper.core.names import Slot
 from acekeeper.core.plan import plan
-from acekeeper.errors import AcekeeperError, EngineFailed, PortTaken
+from acekeeper.errors import AcekeeperError, EngineFailed, PortTaken, StartTimedOut
 from acekeeper.errors import EngineSilent as Silence
 from acekeeper.usecases.lag import Lag
 from acekeeper.usecases.protocols import Clock, EngineApi, Runtime, Store
@@ -181,7 +181,8 @@ class Loop:
         except PortTaken as error:
             fact = EngineStartFailed(slot, str(error), excused=True)
         except EngineFailed as error:
-            fact = EngineStartFailed(slot, str(error))
+            late = isinstance(error, StartTimedOut)
+            fact = EngineStartFailed(slot, str(error), timed_out=late)
         except AcekeeperError as error:
             fact = EngineStartFailed(slot, str(error), excused=True)
         except Exception as error:

@@ -25,7 +25,8 @@ class Runtime(Protocol):
     async def list(self) -> EnginesListed: ...
 
     async def start(self, slot: Slot, ports: Ports) -> EngineStarted:
-        """Raises PortTaken, or EngineFailed when it did not come up; then nothing runs."""
+        """Raises PortTaken, or EngineFailed when it did not come up (StartTimedOut: in time); then
+        nothing runs."""
 
     async def stop(self, slot: Slot, start: str) -> None:
         """Asks for the end of this start, which is told as a death. Raises EngineFailed."""
