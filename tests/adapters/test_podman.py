@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from acekeeper.adapters.podman import Podman
+from acekeeper.adapters.tail import LONGEST_LOG
 from acekeeper.errors import RuntimeUnavailable
 
 ID = "cd" * 32
@@ -109,6 +110,15 @@ async def test_a_container_is_described(podman: Podman) -> None:
 async def test_the_last_lines_are_read_whatever_their_bytes(podman: Podman) -> None:
     assert await podman.logs(ID, 10) == "first\nsecond \ufffd\n"
     assert await podman.logs(ID, 1) == "second \ufffd\n"
+
+
+async def test_of_a_long_log_the_end_is_kept(
+    podman: Podman, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = tuple(b"%05d%b\n" % (n, b"x" * 1018) for n in range(4000))
+    monkeypatch.setattr(f"{__name__}.LINES", lines)
+    text = await podman.logs(ID, 10_000) or ""
+    assert text.encode() == b"".join(lines[-LONGEST_LOG // 1024 :])
 
 
 async def test_an_unknown_container_is_none(podman: Podman) -> None:

@@ -15,7 +15,11 @@ from acekeeper.core.facts import (
     EngineStarted,
     Found,
 )
+<<<<<<< HEAD
 from acekeeper.errors import EngineFailed, PortTaken, StartTimedOut
+=======
+from acekeeper.errors import EngineFailed, PortTaken, RuntimeUnavailable
+>>>>>>> a6c31db (An engine in detail, and what it printed: /containers/{id}, its logs, /by-label)
 
 from .private_bus import NAME, Job
 from .quadlet_world import HOST, ID, IMAGE, START, World
@@ -246,3 +250,17 @@ async def test_a_start_somebody_cancels_keeps_its_file_until_the_unit_is_gone(
     assert world.environment.exists()
     world.systemd.change(world.unit, active="inactive", main_pid=0)
     await world.released()
+
+
+async def test_without_podman_an_inspection_has_the_unit_and_says_what_is_missing(
+    world: World,
+) -> None:
+    runtime = await world.runtime()
+    unread = await runtime.inspect(world.slot, ID)
+    assert unread.unit == world.unit
+    assert "Podman has no socket" in (unread.unread or "")
+    early = await runtime.inspect(world.slot, "")
+    assert early.unread == "it has no container yet"
+    for container_id in ("", ID):
+        with pytest.raises(RuntimeUnavailable):
+            await runtime.logs(world.slot, container_id, 10)

@@ -13,11 +13,14 @@ KEYED = [
     ("POST", "/provision/acestream"),
     ("POST", "/provision"),
     ("POST", "/sweeps/health"),
+    ("GET", "/containers/absent/logs"),
+    ("GET", "/by-label?key=a&value=b"),
 ]
 READ = [
     "/engines",
     "/engines/absent",
     "/engines/health-score",
+    "/containers/absent",
     "/streams",
     "/metrics",
     "/openapi.json",

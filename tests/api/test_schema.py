@@ -16,6 +16,7 @@ from .bodies import started
 from .conftest import Serve, Served
 
 STREAM = f"{'a' * 40}|{'b' * 32}"
+NEEDED = {"/by-label": {"key": "a", "value": "b"}}
 REF = re.compile(r'"#/components/(\w+)/([^"]+)"')
 
 
@@ -59,7 +60,8 @@ async def test_good_answers_are_what_is_said(serve: Serve) -> None:
         for path in route.paths:
             if "GET" in route.http_methods:
                 plain = _plain(path)
-                assert_is_as_said(await served.get(plain.format(**names)), plain)
+                answer = await served.get(plain.format(**names), params=NEEDED.get(plain))
+                assert_is_as_said(answer, plain)
 
 
 async def test_a_refused_provision_is_what_is_said(serve: Serve) -> None:

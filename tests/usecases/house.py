@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from acekeeper.core.facts import EnginesListed, EngineStarted, Fact, Found, RuntimeConnected
+from acekeeper.core.inspection import Inspection
 from acekeeper.core.model import Changes, Happening, Now, Sample
 from acekeeper.core.names import Ports, Slot
 from acekeeper.errors import EngineSilent, RuntimeUnavailable
@@ -71,6 +72,12 @@ class ScriptedRuntime:
         self.add(slot.port - 19000)
         found = self.running[slot]
         return EngineStarted(slot, found.start, found.container_id)
+
+    async def inspect(self, slot: Slot, container_id: str) -> Inspection:
+        raise NotImplementedError
+
+    async def logs(self, slot: Slot, container_id: str, tail: int) -> str | None:
+        raise NotImplementedError
 
     async def stop(self, slot: Slot, start: str) -> None:
         assert start == self.running[slot].start

@@ -8,6 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from acekeeper.adapters.bus import runtime_dir
+from acekeeper.adapters.tail import LONGEST_LOG, last_lines
 from acekeeper.errors import RuntimeUnavailable
 
 if TYPE_CHECKING:
@@ -47,12 +48,18 @@ class Podman:
         return await self._call(lambda: dict(self._client.containers.get(container_id).attrs))
 
     async def logs(self, container_id: str, tail: int) -> str | None:
-        """The last lines of what the engine printed. None: there is no such container."""
+        """The last lines of what the engine printed, as far as they fit `LONGEST_LOG` bytes. None:
+        there is no such container."""
 
         def read() -> str:
             container = self._client.containers.get(container_id)
-            frames = cast(Iterable[bytes], container.logs(tail=tail))
-            return b"".join(frames).decode(errors="replace")
+            frames = container.logs(tail=tail, stream=True, follow=False)
+            kept = bytearray()
+            for frame in cast(Iterable[bytes], frames):
+                kept += frame
+                if len(kept) > 2 * LONGEST_LOG:
+                    del kept[:-LONGEST_LOG]
+            return last_lines(bytes(kept), tail)
 
         return await self._call(read)
 

@@ -18,7 +18,8 @@ from pathlib import Path
 from acekeeper.adapters import proc
 from acekeeper.adapters.ports import test
 from acekeeper.adapters.proc import Process
-from acekeeper.adapters.spawn import spawn
+from acekeeper.adapters.spawn import log_file, spawn
+from acekeeper.adapters.tail import read_tail
 from acekeeper.core.facts import (
     EngineDied,
     EnginesListed,
@@ -28,6 +29,7 @@ from acekeeper.core.facts import (
     Found,
     RuntimeConnected,
 )
+from acekeeper.core.inspection import Inspection
 from acekeeper.core.model import Now
 from acekeeper.core.names import Ports, Slot
 from acekeeper.errors import EngineFailed, PortTaken, RuntimeUnavailable, StartTimedOut
@@ -144,6 +146,21 @@ class Processes:
         except OSError as error:
             raise EngineFailed(f"The engine cannot be signalled: {error}") from error
         self._kill(engine, self._kill_after)
+
+    async def inspect(self, slot: Slot, container_id: str) -> Inspection:
+        engine = self._engines.get(slot)
+        if engine is None or engine.container_id != container_id:
+            return Inspection(unread="its process is not known any more")
+        return Inspection(status="running", pid=engine.session)
+
+    async def logs(self, slot: Slot, container_id: str, tail: int) -> str | None:
+        engine = self._engines.get(slot)
+        if engine is None or engine.container_id != container_id:
+            return None
+        try:
+            return await asyncio.to_thread(read_tail, log_file(self._state_dir, slot), tail)
+        except OSError as error:
+            raise RuntimeUnavailable(f"The engine's log cannot be read: {error}") from error
 
     async def _signal(self, engine: _Engine, number: signal.Signals) -> None:
         """To its whole session: an engine may be the child of a script that passes nothing on,

@@ -13,6 +13,7 @@ from pathlib import Path
 from acekeeper.adapters import proc
 from acekeeper.adapters.bus import runtime_dir
 from acekeeper.adapters.causes import Why, why
+from acekeeper.adapters.container import read_inspection
 from acekeeper.adapters.podman import Podman
 from acekeeper.adapters.ports import test
 from acekeeper.adapters.reservations import Reservations
@@ -27,6 +28,7 @@ from acekeeper.core.facts import (
     RuntimeConnected,
     RuntimeLost,
 )
+from acekeeper.core.inspection import Inspection
 from acekeeper.core.model import Now
 from acekeeper.core.names import Ports, Slot
 from acekeeper.errors import (
@@ -135,6 +137,22 @@ class Quadlet:
             raise EngineFailed(f"systemd did not stop it within {_STOP_WITHIN:g} s") from None
         if result != "done":
             raise EngineFailed(f"systemd did not stop it: its job was {result}")
+
+    async def inspect(self, slot: Slot, container_id: str) -> Inspection:
+        if not container_id:
+            return Inspection(unit=slot.unit, unread="it has no container yet")
+        try:
+            attributes = await self._podman.inspect(container_id)
+        except RuntimeUnavailable as error:
+            return Inspection(unit=slot.unit, unread=str(error))
+        if attributes is None:
+            return Inspection(unit=slot.unit, unread="Podman has no such container any more")
+        return read_inspection(slot.unit, attributes)
+
+    async def logs(self, slot: Slot, container_id: str, tail: int) -> str | None:
+        if not container_id:
+            raise RuntimeUnavailable(f"{slot.unit} has no container yet", _journal(slot))
+        return await self._podman.logs(container_id, tail)
 
     def connected(self) -> None:
         self._tell(RuntimeConnected())

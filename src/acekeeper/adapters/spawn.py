@@ -27,7 +27,7 @@ def spawn(
         )
     numbers = {f"{name}_port": port for name, port in ports._asdict().items()}
     try:
-        with _log(directory / "logs" / f"{slot.container_name}.log") as log:
+        with _log(log_file(directory, slot)) as log:
             child = subprocess.Popen(  # noqa: S603 (the operator's command, and no shell)
                 [word.format_map(numbers) for word in command],
                 executable=Path(program).absolute(),
@@ -45,6 +45,10 @@ def spawn(
         ) from error
     child.returncode = 0  # who watches the pid reaps it; this object is not to mind
     return child.pid
+
+
+def log_file(directory: Path, slot: Slot) -> Path:
+    return directory / "logs" / f"{slot.container_name}.log"
 
 
 def _environment() -> dict[str, str]:

@@ -7,7 +7,7 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 
-from acekeeper.api import engines, events, provision, schema, status, streams, sweeps
+from acekeeper.api import containers, engines, events, provision, schema, status, streams, sweeps
 from acekeeper.api.access import Access
 from acekeeper.api.context import Context
 from acekeeper.api.deadline import deadline
@@ -17,6 +17,9 @@ ROUTES: Sequence[HTTPRouteHandler] = (
     engines.list_engines,
     engines.health_scores,
     engines.get_engine,
+    containers.get_container,
+    containers.get_logs,
+    containers.by_label,
     streams.list_streams,
     events.stream_started,
     events.stream_ended,

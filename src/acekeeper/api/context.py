@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from litestar import Request
+from litestar.exceptions import NotFoundException
 from litestar.response.base import ASGIResponse
 
 from acekeeper.api.views import Views
-from acekeeper.core.model import Now, Rules, State
+from acekeeper.core.model import Engine, Now, Rules, State
 from acekeeper.metrics import Metrics
 from acekeeper.usecases.loop import Loop
 from acekeeper.usecases.sweep import Sweeps
@@ -37,6 +38,13 @@ class Context:
     @property
     def rules(self) -> Rules:
         return self.loop.rules
+
+    def engine(self, container_id: str) -> Engine:
+        """One of ours, or the answer is 404."""
+        engine = self.state.find(container_id)
+        if engine is None:
+            raise NotFoundException(f"no engine has the container id {container_id[:80]}")
+        return engine
 
     def clock(self) -> Now:
         return self.loop.clock()

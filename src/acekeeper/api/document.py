@@ -28,6 +28,7 @@ _MEANINGS = {
     401: "This needs the API key",
     403: "The API key is not valid, or, where none is set, the `Host` is no loopback name",
     404: "There is no such thing",
+    408: "The body did not come in time",
     409: "What was asked for is not to be had",
     413: "The body is too long",
     415: "The body does not say that it is JSON",
@@ -129,7 +130,7 @@ def _errors(access: str, said: Says, parameters: list[Document]) -> dict[int, An
     if access != "open":
         statuses.append(401)
     if said.body is not None:
-        statuses += [400, 413, 415]
+        statuses += [400, 408, 413, 415]
     if any(p["in"] == "path" for p in parameters):
         statuses.append(404)
     if parameters:

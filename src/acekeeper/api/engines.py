@@ -4,7 +4,6 @@ from typing import Any, Literal
 
 import msgspec
 from litestar import Request, get
-from litestar.exceptions import NotFoundException
 from litestar.params import FromPath, FromQuery
 from litestar.response.base import ASGIResponse
 
@@ -56,7 +55,4 @@ async def health_scores(request: Request[Any, Any, Any]) -> ASGIResponse:
 async def get_engine(request: Request[Any, Any, Any], container_id: FromPath[str]) -> ASGIResponse:
     """One engine and the streams on it."""
     context = Context.of(request)
-    engine = context.state.find(container_id)
-    if engine is None:
-        raise NotFoundException(f"no engine has the container id {container_id[:80]}")
-    return json_answer(context.views.engine_with_streams(engine))
+    return json_answer(context.views.engine_with_streams(context.engine(container_id)))

@@ -117,9 +117,13 @@ def _join(parts: Iterable[bytes]) -> bytes:
     return b"[%b]" % b",".join(parts)
 
 
+def phase(engine: Engine) -> wire.Phase:
+    draining = engine.drain is not None and engine.phase.value == "running"
+    return "draining" if draining else engine.phase.value
+
+
 def _engine(engine: Engine, streams: tuple[str, ...]) -> wire.Engine:
     seen = engine.seen or engine.asked
-    draining = engine.drain is not None and engine.phase.value == "running"
     return wire.Engine(
         container_id=engine.container_id,
         container_name=engine.slot.container_name,
@@ -135,7 +139,7 @@ def _engine(engine: Engine, streams: tuple[str, ...]) -> wire.Engine:
         last_cache_cleanup=None,
         cache_size_bytes=None,
         streams=list(streams),
-        phase="draining" if draining else engine.phase.value,
+        phase=phase(engine),
     )
 
 

@@ -15,6 +15,7 @@ Url = Annotated[str, Meta(max_length=4096)]
 PortNumber = Annotated[int, Meta(ge=1, le=65535)]
 Labels = Annotated[dict[Name, Name], Meta(max_length=64)]
 Moment = Annotated[datetime, Meta(tz=True)]
+Phase = Literal["starting", "running", "draining", "stopping"]
 HealthStatus = Literal["healthy", "unhealthy", "unknown"]
 Status = Literal["healthy", "degraded", "unavailable"]
 CircuitState = Literal["closed", "open", "half_open"]
@@ -80,7 +81,7 @@ class Engine(Struct):
     last_cache_cleanup: Moment | None
     cache_size_bytes: int | None
     streams: list[str]
-    phase: Literal["starting", "running", "draining", "stopping"]
+    phase: Phase
 
 
 class Stream(Struct):
@@ -96,6 +97,40 @@ class Stream(Struct):
     ended_at: Moment | None
     status: Literal["started", "ended"]
     reason: str | None = None
+
+
+class Ports(Struct):
+    http: int
+    https: int
+    p2p: int
+    api: int
+
+
+class Container(Struct):
+    """One of our engines in detail. `unread` says what could not be found out, and why."""
+
+    container_id: str
+    container_name: str
+    host: str
+    ports: Ports
+    labels: dict[str, str]
+    phase: Phase
+    health_status: HealthStatus
+    start: str
+    asked_at: Moment
+    started_at: Moment | None
+    ready_at: Moment | None
+    streams: list[str]
+    unit: str | None
+    status: str | None
+    pid: int | None
+    exit_code: int | None
+    oom_killed: bool | None
+    image: str | None
+    image_id: str | None
+    image_digest: str | None
+    created_at: Moment | None
+    unread: str | None
 
 
 class EngineScore(Struct):

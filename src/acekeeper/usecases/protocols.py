@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from acekeeper.core.facts import EnginesListed, EngineStarted, Fact
+from acekeeper.core.inspection import Inspection
 from acekeeper.core.model import Changes, Now, Sample
 from acekeeper.core.names import Ports, Slot
 
@@ -30,6 +31,13 @@ class Runtime(Protocol):
 
     async def stop(self, slot: Slot, start: str) -> None:
         """Asks for the end of this start, which is told as a death. Raises EngineFailed."""
+
+    async def inspect(self, slot: Slot, container_id: str) -> Inspection:
+        """Never raises for what it cannot find out: the answer says so."""
+
+    async def logs(self, slot: Slot, container_id: str, tail: int) -> str | None:
+        """The last lines of what the engine printed, a mebibyte at the most. None: there is no
+        log of it."""
 
     async def close(self) -> None:
         """Engines go on."""
