@@ -15,11 +15,7 @@ from acekeeper.core.facts import (
     EngineStarted,
     Found,
 )
-<<<<<<< HEAD
-from acekeeper.errors import EngineFailed, PortTaken, StartTimedOut
-=======
-from acekeeper.errors import EngineFailed, PortTaken, RuntimeUnavailable
->>>>>>> a6c31db (An engine in detail, and what it printed: /containers/{id}, its logs, /by-label)
+from acekeeper.errors import EngineFailed, PortTaken, RuntimeUnavailable, StartTimedOut
 
 from .private_bus import NAME, Job
 from .quadlet_world import HOST, ID, IMAGE, START, World
