@@ -83,7 +83,7 @@ class Settings:
     engine_grace_period_s: Annotated[
         int,
         whole(30, 0, 86400, unit="seconds"),
-        "How long an engine is free before it may go as one too many.",
+        "How long there is a free engine too many before one goes.",
     ]
     circuit_breaker_threshold: Annotated[
         int,

@@ -77,6 +77,30 @@ def test_an_engine_too_many_is_drained_after_its_grace_the_longest_idle_first() 
     assert world.listed() == [2]
 
 
+def test_zapping_stops_and_starts_nothing() -> None:
+    world = pool(3, rules(min_replicas=2))
+    for n in range(200):
+        world.play(slot(n % 3), f"s{n}")
+        world.run(20)
+        world.leave(f"s{n}")
+        world.run(5)
+    assert world.stops() == []
+    assert world.starts() == []
+    world.run(24)
+    assert world.listed() == [0, 1, 2]
+    world.run(2)
+    assert world.listed() == [0, 1]  # 2 is idle for longest, but for 0 and 1 it is
+
+
+def test_room_beside_a_stream_counts_as_free_since_the_stream_began() -> None:
+    world = pool(2, rules(max_streams_per_engine=2))
+    world.play(slot(0))
+    world.run(29.9)
+    assert world.listed() == [0, 1]
+    world.run(0.2)
+    assert world.listed() == [0]
+
+
 def test_with_auto_delete_off_nothing_is_taken_away() -> None:
     world = pool(5, rules(auto_delete=False))
     world.run(1000)

@@ -31,27 +31,30 @@ def scale(state: State, rules: Rules, now: Now) -> Iterator[Start | Drain | floa
         elif not isinstance(verdict, Refusal) and slot is not None:
             yield Start(slot)
     elif spare > 0 and rules.auto_delete:
-        yield from _scale_down(state, rules, now)
+        yield from _scale_down(state, rules, wanted, now)
 
 
-def _scale_down(state: State, rules: Rules, now: Now) -> Iterator[Drain | float]:
-    """The engine that has been idle longest goes first, after its grace."""
-    idle = [
+def _scale_down(state: State, rules: Rules, wanted: int, now: Now) -> Iterator[Drain | float]:
+    """The engine that has been idle longest goes, once more than `wanted` have been free for the
+    grace: if it were judged by itself, one would go whenever a viewer leaves and the next viewer
+    would have it started again."""
+    free = sorted(
         (
-            max(_idle_since(e).mono + rules.engine_grace_period, admission.rested_at(e, rules)),
+            max(_free_since(e).mono + rules.engine_grace_period, admission.rested_at(e, rules)),
             e.slot,
             e,
         )
         for e in state.engines.values()
-        if state.is_free(e, rules) and e.slot not in state.playing
-    ]
-    if idle:
-        due, _, engine = min(idle)
-        yield drain_of(engine, SCALE_DOWN) if now.mono >= due else due
+        if state.is_free(e, rules)
+    )
+    idle = [engine for _, _, engine in free if engine.slot not in state.playing]
+    if idle and len(free) > wanted:
+        due = free[wanted][0]
+        yield drain_of(idle[0], SCALE_DOWN) if now.mono >= due else due
 
 
-def _idle_since(engine: Engine) -> Now:
-    return engine.free_since or engine.asked
+def _free_since(engine: Engine) -> Now:
+    return engine.free_since or engine.used or engine.asked
 
 
 def drain(state: State, action: Drain, now: Now) -> None:
