@@ -131,6 +131,7 @@ async def service(settings: Settings) -> AsyncIterator[Context]:
             saved.early_ends,
             saved.breaker,
             saved.boot,
+            saved.at_least,
         )
         engines = EngineClient(clock)
         stack.push_async_callback(engines.close)

@@ -14,6 +14,7 @@ from acekeeper.adapters.backlog import Backlog
 from acekeeper.adapters.database import Contents, connect, read, save
 from acekeeper.adapters.rows import (
     engine_row,
+    read_at_least,
     read_breaker,
     read_early_end,
     read_engine,
@@ -149,19 +150,20 @@ def test_a_stream(db: sqlite3.Connection, stream: Stream) -> None:
 
 @given(
     breaker=st.builds(Breaker, st.integers(0, 99), maybe, maybe),
-    stream_id=texts,
-    end=st.builds(EarlyEnd, instants, texts),
+    end=st.tuples(texts, st.builds(EarlyEnd, instants, texts)),
     boot=texts,
+    at_least=st.integers(0, 99),
 )
 def test_the_rest(
-    db: sqlite3.Connection, breaker: Breaker, stream_id: str, end: EarlyEnd, boot: str
+    db: sqlite3.Connection, breaker: Breaker, end: tuple[str, EarlyEnd], boot: str, at_least: int
 ) -> None:
-    changes = Changes(early_ends={stream_id: end}, breaker=breaker, boot=boot)
+    changes = Changes(early_ends=dict([end]), breaker=breaker, boot=boot, at_least=at_least)
     found = saved_and_read(db, changes)
-    assert [read_early_end(row, NOW) for row in found.early_ends] == [(stream_id, end)]
+    assert [read_early_end(row, NOW) for row in found.early_ends] == [end]
     kept = {row[0]: row for row in found.kept}
     assert read_breaker(kept["breaker"], NOW) == breaker
     assert kept["boot"] == ("boot", boot)
+    assert read_at_least(kept["at_least"], NOW) == at_least
 
 
 def test_a_claim_nobody_knows_the_length_of_is_over() -> None:

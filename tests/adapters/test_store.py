@@ -60,6 +60,7 @@ async def test_the_next_run_finds_everything(path: Path) -> None:
                 early_ends={"e": EarlyEnd(NOW, "eof")},
                 breaker=Breaker(3, NOW, NOW),
                 boot="b1",
+                at_least=4,
             )
         )
     saved = await next_run(path)
@@ -68,6 +69,7 @@ async def test_the_next_run_finds_everything(path: Path) -> None:
     assert saved.early_ends == [("e", EarlyEnd(NOW, "eof"))]
     assert saved.breaker == Breaker(3, NOW, NOW)
     assert saved.boot == "b1"
+    assert saved.at_least == 4
 
 
 async def test_nothing_was_saved_before_the_first_run(path: Path) -> None:

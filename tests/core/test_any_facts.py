@@ -13,6 +13,8 @@ from acekeeper.core.facts import (
     ActionTaken,
     AnswerDelivered,
     AnswerLost,
+    BreakerReset,
+    DrainRequested,
     EngineAnswered,
     EngineDied,
     EngineIdentified,
@@ -27,9 +29,12 @@ from acekeeper.core.facts import (
     ProvisionRequested,
     RuntimeConnected,
     RuntimeLost,
+    ScaleRequested,
+    StopRequested,
     StreamEnded,
     StreamsAsked,
     StreamStarted,
+    StreamStopped,
     TimePassed,
 )
 from acekeeper.core.model import Now, Phase, Rules, State
@@ -122,6 +127,11 @@ facts: st.SearchStrategy[Fact] = st.one_of(
     st.builds(AnswerLost, requests),
     a_start,
     an_end,
+    st.builds(StreamStopped, ids, st.sampled_from(["one", "two"])),
+    st.builds(DrainRequested, slots, starts),
+    st.builds(StopRequested, slots, starts),
+    st.builds(ScaleRequested, st.integers(0, 4)),
+    st.just(BreakerReset()),
     st.just(TimePassed()),
 )
 """What moves a pool along, so that a search gets beyond an empty one."""
@@ -202,6 +212,8 @@ class Run:
                 | EngineAnswered(where, start)
                 | EngineSilent(where, start)
                 | StreamsAsked(where, start)
+                | DrainRequested(where, start)
+                | StopRequested(where, start)
             ):
                 return self.state.current(where, start) is None
             case _:
@@ -243,6 +255,7 @@ def test_what_was_stored_is_listed_again(steps: list[tuple[float, Fact]]) -> Non
         before.early_ends.items(),
         before.breaker,
         before.boot,
+        before.at_least,
     )
     run.asked.clear()
     indexes(run.state)

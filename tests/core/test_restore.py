@@ -21,6 +21,7 @@ def again(world: World, **changed: Engine) -> World:
         early_ends=world.state.early_ends.items(),
         breaker=world.state.breaker,
         boot=world.state.boot,
+        at_least=world.state.at_least,
     )
     other = World(world.rules, state=state)
     other.now = world.now

@@ -70,6 +70,8 @@ class Backlog:
             self._keep("breaker", breaker_value(changes.breaker))
         if changes.boot is not None:
             self._keep("boot", changes.boot)
+        if changes.at_least is not None:
+            self._keep("at_least", str(changes.at_least))
         self.unsaved.log.extend(log_row(happening, wall) for happening in changes.happened)
 
     def saved(self) -> None:

@@ -200,6 +200,10 @@ def read_breaker(row: Row, now: Now) -> Breaker:
     return Breaker(failures, _instant(opened, now), _instant(last_failure, now))
 
 
+def read_at_least(row: Row, _: Now) -> int:
+    return int(row[1])
+
+
 def log_row(happening: Happening, wall: float) -> Row:
     return (
         wall,

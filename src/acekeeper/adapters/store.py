@@ -19,6 +19,7 @@ from typing import NamedTuple, TypeVar
 from acekeeper.adapters import rows
 from acekeeper.adapters.backlog import Backlog
 from acekeeper.adapters.database import (
+    Contents,
     close_unread,
     connect,
     failure,
@@ -48,6 +49,7 @@ class Saved:
     early_ends: Sequence[tuple[str, EarlyEnd]] = ()
     breaker: Breaker | None = None
     boot: str = ""
+    at_least: int = 0
 
 
 class _Write(NamedTuple):
@@ -263,14 +265,20 @@ class Store:
     def _read(self, db: sqlite3.Connection, now: Now) -> Saved:
         found = read(db)
         self._backlog.known(found.engines, found.started, found.early_ends, found.kept)
-        breaker = [row for row in found.kept if row[0] == "breaker"]
         return Saved(
             engines=self._decoded(rows.read_engine, found.engines, now),
             streams=self._decoded(rows.read_stream, [*found.ended, *found.started], now),
             early_ends=self._decoded(rows.read_early_end, found.early_ends, now),
-            breaker=next(iter(self._decoded(rows.read_breaker, breaker, now)), None),
+            breaker=self._kept(rows.read_breaker, "breaker", found, now),
             boot=next((value for name, value in found.kept if name == "boot"), ""),
+            at_least=self._kept(rows.read_at_least, "at_least", found, now) or 0,
         )
+
+    def _kept(
+        self, decode: Callable[[rows.Row, Now], T], name: str, found: Contents, now: Now
+    ) -> T | None:
+        values = self._decoded(decode, [row for row in found.kept if row[0] == name], now)
+        return values[0] if values else None
 
     def _decoded(
         self, decode: Callable[[rows.Row, Now], T], found: list[rows.Row], now: Now

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import assert_never
 
-from acekeeper.core import admission, health, lifecycle, scaling, streams
+from acekeeper.core import admission, health, lifecycle, operator, scaling, streams
 from acekeeper.core.actions import (
     Action,
     Answer,
@@ -20,6 +20,8 @@ from acekeeper.core.facts import (
     ActionTaken,
     AnswerDelivered,
     AnswerLost,
+    BreakerReset,
+    DrainRequested,
     EngineAnswered,
     EngineDied,
     EngineIdentified,
@@ -33,9 +35,12 @@ from acekeeper.core.facts import (
     ProvisionRequested,
     RuntimeConnected,
     RuntimeLost,
+    ScaleRequested,
+    StopRequested,
     StreamEnded,
     StreamsAsked,
     StreamStarted,
+    StreamStopped,
     TimePassed,
 )
 from acekeeper.core.model import Changes, Now, Rules, State
@@ -89,6 +94,10 @@ def _apply(state: State, rules: Rules, fact: Fact, now: Now) -> None:
             admission.answer_delivered(state, request)
         case AnswerLost(request):
             admission.answer_lost(state, request, now)
+        case (
+            StreamStopped() | DrainRequested() | StopRequested() | ScaleRequested() | BreakerReset()
+        ):
+            operator.asked(state, fact, now)
         case ActionTaken(action):
             _take(state, rules, action, now)
         case TimePassed():

@@ -159,6 +159,43 @@ class StreamEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamStopped:
+    """An operator had this session of a stream stopped; whether the engine heard is its affair."""
+
+    id: str
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
+class DrainRequested:
+    slot: Slot
+    start: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    """Now, whatever plays on it."""
+
+    slot: Slot
+    start: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleRequested:
+    """So many engines in all, free or not, are kept from here on; 0 ends it."""
+
+    at_least: int
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerReset:
+    pass
+
+
+OperatorAsked = StreamStopped | DrainRequested | StopRequested | ScaleRequested | BreakerReset
+
+
+@dataclass(frozen=True, slots=True)
 class ActionTaken:
     action: Action
 
@@ -186,6 +223,7 @@ Fact = (
     | AnswerLost
     | StreamStarted
     | StreamEnded
+    | OperatorAsked
     | ActionTaken
     | TimePassed
 )

@@ -17,6 +17,7 @@ from acekeeper.core.model import Claim, Engine, Health, Now, Phase, Rules, State
 from acekeeper.core.names import Slot
 
 REBOOTED = "host_rebooted"
+START_TIMEOUT = "start_timeout"
 
 
 def start(state: State, rules: Rules, action: Start, now: Now) -> None:
@@ -100,7 +101,7 @@ def stop(state: State, rules: Rules, action: Stop, now: Now) -> None:
     engine = state.current(action.slot, action.start)
     if engine is None:
         return
-    if engine.phase is Phase.STARTING and engine.ready is None:
+    if action.reason == START_TIMEOUT and engine.phase is Phase.STARTING:
         state.put_breaker(breaker.failed(state.breaker, rules, now))
         state.tell(
             "engine_start_failed",

@@ -223,6 +223,7 @@ class Changes:
     early_ends: dict[str, EarlyEnd | None] = field(default_factory=dict)
     breaker: Breaker | None = None
     boot: str | None = None
+    at_least: int | None = None
 
     def __bool__(self) -> bool:
         return bool(
@@ -231,6 +232,7 @@ class Changes:
             or self.early_ends
             or self.breaker is not None
             or self.boot is not None
+            or self.at_least is not None
         )
 
 
@@ -242,6 +244,7 @@ class State:
     requests: dict[str, Request] = field(default_factory=dict)
     breaker: Breaker = field(default_factory=Breaker)
     boot: str = ""  # the boot of the host its engines belong to
+    at_least: int = 0  # engines in all an operator wants kept
     connected: bool = False  # the runtime can be asked
     listed: bool = False  # the runtime has said once what runs
     surveyed: bool = False  # every engine was asked once since we started

@@ -14,11 +14,12 @@ def restore(
     early_ends: Iterable[tuple[str, EarlyEnd]] = (),
     breaker: Breaker | None = None,
     boot: str = "",
+    at_least: int = 0,
 ) -> State:
     """Streams and early ends come oldest first. What the last run had under way is not known
     any more: a start without a name is found again by it, a stop is asked for again, and an
     answer that was not given claims nothing."""
-    state = State(breaker=breaker or Breaker(), boot=boot)
+    state = State(breaker=breaker or Breaker(), boot=boot, at_least=at_least)
     for engine in engines:
         if not engine.start:
             continue

@@ -9,11 +9,16 @@ from acekeeper.core.actions import Drain, Look, Refusal, Start, Stop
 from acekeeper.core.allocation import next_slot
 from acekeeper.core.facts import StreamsAsked
 from acekeeper.core.health import UNHEALTHY, drain_of
+from acekeeper.core.lifecycle import START_TIMEOUT
 from acekeeper.core.model import Drain as Draining
 from acekeeper.core.model import Engine, Health, Now, Phase, Rules, State
 
 SCALE_DOWN = "scale_down"
-START_TIMEOUT = "start_timeout"
+
+
+def staying(state: State) -> int:
+    """Engines in all, but for those that are to go."""
+    return sum(e.phase is not Phase.STOPPING and e.drain is None for e in state.engines.values())
 
 
 def scale(state: State, rules: Rules, now: Now) -> Iterator[Start | Drain | float]:
@@ -22,7 +27,7 @@ def scale(state: State, rules: Rules, now: Now) -> Iterator[Start | Drain | floa
         return
     wanted, until = demand.wanted_free(state, rules, now)
     yield until
-    spare = demand.ready_or_coming(state, rules) - wanted
+    spare = min(demand.ready_or_coming(state, rules) - wanted, staying(state) - state.at_least)
     if spare < 0:
         verdict = admission.may_start(state, rules, now)
         slot = next_slot(state, rules, now)

@@ -1,0 +1,59 @@
+"""What an operator asks for by hand. The plan does it."""
+
+from dataclasses import replace
+from typing import assert_never
+
+from acekeeper.core import admission, scaling, streams
+from acekeeper.core.actions import Drain
+from acekeeper.core.facts import (
+    BreakerReset,
+    DrainRequested,
+    OperatorAsked,
+    ScaleRequested,
+    StopRequested,
+    StreamStopped,
+)
+from acekeeper.core.model import Breaker, Engine, Now, Phase, State
+
+OPERATOR = "operator"
+STOPPED_BY_OPERATOR = "stopped_by_operator"
+
+
+def asked(state: State, fact: OperatorAsked, now: Now) -> None:
+    match fact:
+        case DrainRequested(slot, start):
+            engine = state.current(slot, start)
+            if engine is not None and engine.phase is not Phase.STOPPING:
+                scaling.drain(state, Drain(slot, start, OPERATOR), now)
+        case StopRequested(slot, start):
+            engine = state.current(slot, start)
+            if engine is not None and engine.phase is not Phase.STOPPING:
+                _stop(state, engine, now)
+        case StreamStopped(stream_id, session):
+            stream = state.streams.get(stream_id)
+            # Not one that took its id meanwhile.
+            if stream is not None and stream.ended is None and stream.session == session:
+                streams.end_stream(state, stream, STOPPED_BY_OPERATOR, now)
+        case ScaleRequested(at_least):
+            if at_least != state.at_least:
+                state.at_least = state.changes.at_least = at_least
+            state.tell("scale_requested", at_least=at_least)
+        case BreakerReset():
+            _reset(state)
+        case _:
+            assert_never(fact)
+
+
+def _stop(state: State, engine: Engine, now: Now) -> None:
+    """As one whose stop is to be asked for again: that is stored, and survives a restart."""
+    state.put(
+        replace(engine, phase=Phase.STOPPING, stop_reason=OPERATOR, stop_retry=now, claim=None)
+    )
+    admission.turn_away(state, engine.slot)
+
+
+def _reset(state: State) -> None:
+    """Closed, as if nothing had failed; a trial under way is a start like any other."""
+    before = state.breaker
+    state.put_breaker(Breaker(last_failure=before.last_failure))
+    state.tell("breaker_reset", failures=before.failures, was_open=before.opened is not None)
