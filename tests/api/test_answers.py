@@ -98,6 +98,20 @@ async def test_doubled_slashes_are_single_ones(served: Served) -> None:
     assert (await served.post(f"{BASE}//provision//acestream", [])).status_code == 400
 
 
+async def test_head_is_get_without_its_body(served: Served) -> None:
+    for path in ("/health/ready", "/engines", "/streams?status=ended", "/metrics", "/nowhere"):
+        head, get = await served.client.head(path), await served.get(path)
+        assert head.status_code == get.status_code
+        assert head.content == b""
+        for name in ("Content-Type", "ETag", "Cache-Control"):
+            assert head.headers.get(name) == get.headers.get(name)
+        assert_has_the_headers(head)
+    assert (await served.client.head("/engines", headers={"If-None-Match": "*"})).status_code == 304
+    assert (await served.client.head("/provision")).status_code == 405
+    counted = (await served.get("/metrics")).text
+    assert 'orch_api_requests_total{endpoint="/engines",method="HEAD",status="200"} 1.0' in counted
+
+
 async def test_every_request_has_an_id_of_its_own(served: Served) -> None:
     answers = [await served.get("/engines") for _ in range(3)]
     assert len({answer.headers["X-Request-ID"] for answer in answers}) == 3
@@ -173,6 +187,7 @@ async def test_an_answer_nobody_takes_is_broken_off(serve: Serve) -> None:
         "type": "http",
         "method": "GET",
         "path": "/health/ready",
+        "raw_path": b"/health/ready",
         "query_string": b"",
         "headers": [(b"host", b"localhost")],
     }

@@ -4,9 +4,10 @@ import re
 from collections.abc import Callable
 from secrets import token_hex
 from time import perf_counter
+from urllib.parse import unquote
 
 import msgspec
-from litestar.enums import ScopeType
+from litestar.enums import HttpMethod, ScopeType
 from litestar.types import (
     ASGIApp,
     HTTPResponseStartEvent,
@@ -23,7 +24,8 @@ from acekeeper.core.admission import remaining
 from acekeeper.core.breaker import Circuit, circuit, seconds_left
 from acekeeper.log import request_id_var
 
-_SLASHES = re.compile("/{2,}")
+_SLASHES = re.compile(b"/{2,}")
+_SLASH_OR_PERCENT = re.compile("%(?=2f|25)", re.IGNORECASE)
 _LONGEST_PATH = 200
 
 
@@ -45,17 +47,21 @@ class Edge:
         request_id = token_hex(8)
         request_id_var.set(request_id)
         # A base URL with a slash at its end gives clients two.
-        scope["path"] = _SLASHES.sub("/", scope["path"])
-        if raw := scope.get("raw_path"):
-            scope["raw_path"] = _SLASHES.sub("/", raw.decode("latin-1")).encode("latin-1")
+        raw = scope["raw_path"] = _SLASHES.sub(b"/", scope["raw_path"])
+        scope["path"] = _decoded(raw)
+        method = scope["method"]
+        routed: HTTPScope = scope
+        if method == "HEAD":
+            routed = {**scope, "method": HttpMethod.GET}
+            send = _without_body(send)
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self._add_headers(message, request_id)
-                self._tell(scope, message["status"], perf_counter() - began)
+                self._tell(routed, method, message["status"], perf_counter() - began)
             await send(message)
 
-        await self._app(scope, receive, answer)
+        await self._app(routed, receive, answer)
 
     def malformed(self, why: str) -> bytes:
         """The answer to what is no HTTP, as it goes over the wire."""
@@ -73,9 +79,8 @@ class Edge:
         lines = [b"HTTP/1.1 400 Bad Request", *(b"%b: %b" % h for h in message["headers"])]
         return b"\r\n".join([*lines, b"", body])
 
-    def _tell(self, scope: HTTPScope, status: int, seconds: float) -> None:
+    def _tell(self, scope: HTTPScope, method: str, status: int, seconds: float) -> None:
         endpoint = scope.get("path_template") or "unmatched"
-        method = scope["method"]
         self._context.metrics.answered(endpoint, method, status, seconds)
         if status >= 400:
             # Whole or not at all: half a key would not be known as one, and not be hidden.
@@ -103,3 +108,24 @@ class Edge:
         names = {name.lower() for name, _ in given}
         encoded = ((name.encode(), value.encode()) for name, value in headers.items())
         message["headers"] = [*given, *(pair for pair in encoded if pair[0] not in names)]
+
+
+def _without_body(send: Send) -> Send:
+    """What GET would answer, for HEAD: it is over where a body begins, however long."""
+    over = False
+
+    async def headers_only(message: Message) -> None:
+        nonlocal over
+        if message["type"] == "http.response.start":
+            await send(message)
+        elif not over:
+            over = True
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return headers_only
+
+
+def _decoded(raw: bytes) -> str:
+    """But for slashes, since these belong to a name and do not divide the path. Nor percent signs,
+    so that a name decoded once more is what was meant."""
+    return unquote(_SLASH_OR_PERCENT.sub("%25", raw.decode("latin-1")))
