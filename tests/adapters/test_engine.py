@@ -282,6 +282,41 @@ async def test_a_stat_that_cannot_be_read_is_silence(
 
 
 @pytest.mark.parametrize(
+    "answer",
+    [
+        {"response": "ok", "error": None},
+        {"response": None, "error": "unknown playback session id"},
+    ],
+)
+async def test_a_session_is_stopped_at_the_engine_itself(
+    client: EngineClient, far: FarSide, answer: dict[str, str | None]
+) -> None:
+    far.answer = as_json(answer)
+    await client.stop(far.slot, "http://192.0.2.1:1/ace/cmd/0a1b/c2d3?method=start")
+    assert far.lines == ["GET /ace/cmd/0a1b/c2d3?method=stop HTTP/1.1"]
+
+
+@pytest.mark.parametrize(
+    "answer", [{}, {"response": None, "error": "failed"}, {"response": "no", "error": None}]
+)
+async def test_a_stop_that_is_not_confirmed_is_silence(
+    client: EngineClient, far: FarSide, answer: dict[str, str | None]
+) -> None:
+    far.answer = as_json(answer)
+    with pytest.raises(EngineSilent, match="answered"):
+        await client.stop(far.slot, "/ace/cmd/a/b")
+
+
+@pytest.mark.parametrize("url", ["", "/ace/stat/a/b", "/ace/cmd/../stat/a", "/webui/api/service"])
+async def test_what_is_no_command_url_is_not_asked(
+    client: EngineClient, far: FarSide, url: str
+) -> None:
+    with pytest.raises(EngineSilent, match="was not asked"):
+        await client.stop(far.slot, f"http://127.0.0.1{url}?method=stop")
+    assert far.requests == []
+
+
+@pytest.mark.parametrize(
     ("stat_url", "target"),
     [
         ("http://192.0.2.1:1/ace/stat/0a1b/c2d3", "/ace/stat/0a1b/c2d3"),

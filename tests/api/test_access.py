@@ -15,6 +15,12 @@ KEYED = [
     ("POST", "/sweeps/health"),
     ("GET", "/containers/absent/logs"),
     ("GET", "/by-label?key=a&value=b"),
+    ("POST", "/gc"),
+    ("POST", "/scale/0"),
+    ("POST", "/engines/absent/drain"),
+    ("DELETE", "/containers/absent"),
+    ("DELETE", "/streams/absent"),
+    ("POST", "/health/circuit-breaker/reset"),
 ]
 READ = [
     "/engines",

@@ -116,6 +116,7 @@ async def test_the_status_tells_numbers_as_numbers(serve: Serve) -> None:
         "available": 1,
         "max_replicas": 3,
         "min_replicas": 1,
+        "at_least": 0,
     }
     assert status["provisioning"]["can_provision"] is True
     assert status["provisioning"]["blocked_reason"] is None

@@ -118,6 +118,13 @@ class ScriptedEngines:
             raise found
         return found
 
+    async def stop(self, slot: Slot, command_url: str) -> None:
+        name = command_url.rpartition("/")[2]
+        self.asked.append(f"stop {slot.port} {name}")
+        await self.go_on.wait()
+        if slot.port - 19000 in self.silent:
+            raise EngineSilent("no answer within 5 s")
+
     def plays(self, name: str) -> None:
         self.sessions[name] = Sample(self._clock(), "dl", 4, 100, 0, 1, 0)
 

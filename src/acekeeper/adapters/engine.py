@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import aiohttp
 from aiohttp import ClientTimeout
@@ -16,9 +16,11 @@ from acekeeper.errors import EngineSilent
 
 _STATUS_WITHIN = 5.0
 _STAT_WITHIN = 3.0
+_STOP_WITHIN = 5.0
 _LONGEST_ANSWER = 64 * 1024
 _STATUS = ("/server/api", "api_version=3&method=get_status")
 _STAT_PATH = re.compile(r"/ace/stat/[\w./:~-]+", re.ASCII)
+_COMMAND_PATH = re.compile(r"/ace/cmd/[\w./:~-]+", re.ASCII)
 _QUERY = re.compile(r"[!-~]*")
 _UNKNOWN_SESSION = "unknown playback session id"
 _LARGEST = 2**63 - 1
@@ -63,6 +65,14 @@ class EngineClient:
             downloaded=_whole(response, "downloaded"),
             uploaded=_whole(response, "uploaded"),
         )
+
+    async def stop(self, slot: Slot, command_url: str) -> None:
+        """Ends a session; one the engine does not know is at its end already. Of `command_url`
+        only the path is used; it comes from outside."""
+        _, answer = await self._get(slot, _command_path(command_url), "method=stop", _STOP_WITHIN)
+        error = answer.get("error")
+        if answer.get("response") != "ok" and error != _UNKNOWN_SESSION:
+            raise EngineSilent(f"answered {_shown(error)}")
 
     async def _get(
         self, slot: Slot, path: str, query: str, within: float
@@ -119,14 +129,25 @@ def _why(error: aiohttp.ClientError) -> str:
 
 
 def _stat_target(stat_url: str) -> tuple[str, str]:
-    try:
-        url = urlsplit(stat_url)
-    except ValueError:
-        raise EngineSilent(f"was not asked: {_shown(stat_url)} is no URL") from None
-    # No "..", which would lead to another call of the engine.
-    if not _STAT_PATH.fullmatch(url.path) or ".." in url.path or not _QUERY.fullmatch(url.query):
-        raise EngineSilent(f"was not asked: {_shown(stat_url)} is no stat URL")
+    url = _session_url(stat_url, _STAT_PATH)
+    if not _QUERY.fullmatch(url.query):
+        raise EngineSilent(f"was not asked: {_shown(stat_url)} is no URL of a session")
     return url.path, url.query
+
+
+def _command_path(command_url: str) -> str:
+    return _session_url(command_url, _COMMAND_PATH).path
+
+
+def _session_url(text: str, path: re.Pattern[str]) -> SplitResult:
+    try:
+        url = urlsplit(text)
+    except ValueError:
+        raise EngineSilent(f"was not asked: {_shown(text)} is no URL") from None
+    # No "..", which would lead to another call of the engine.
+    if not path.fullmatch(url.path) or ".." in url.path:
+        raise EngineSilent(f"was not asked: {_shown(text)} is no URL of a session")
+    return url
 
 
 def _word(response: dict[str, Any], name: str) -> str:

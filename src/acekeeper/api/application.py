@@ -7,7 +7,18 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 
-from acekeeper.api import containers, engines, events, provision, schema, status, streams, sweeps
+from acekeeper.api import (
+    breaker,
+    containers,
+    engines,
+    events,
+    provision,
+    scale,
+    schema,
+    status,
+    streams,
+    sweeps,
+)
 from acekeeper.api.access import Access
 from acekeeper.api.context import Context
 from acekeeper.api.deadline import deadline
@@ -20,13 +31,19 @@ ROUTES: Sequence[HTTPRouteHandler] = (
     containers.get_container,
     containers.get_logs,
     containers.by_label,
+    engines.drain_engine,
+    containers.stop_container,
     streams.list_streams,
+    streams.end_stream,
     events.stream_started,
     events.stream_ended,
     events.batch,
     provision.provision_acestream,
     provision.provision_container,
     sweeps.sweep,
+    sweeps.sweep_all,
+    scale.scale,
+    breaker.reset_breaker,
     status.ready,
     status.orchestrator_status,
     status.metrics,

@@ -1,10 +1,10 @@
-"""/containers: our engines as an operator looks at them. Reads that ask whoever runs them."""
+"""/containers: our engines in detail, as whoever runs them tells, and the end of one."""
 
 import asyncio
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, get
+from litestar import Request, delete, get
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.response.base import ASGIResponse
@@ -14,6 +14,7 @@ from acekeeper.api.context import Context, json_answer
 from acekeeper.api.deadline import LONG
 from acekeeper.api.described import described
 from acekeeper.api.views import phase
+from acekeeper.core.facts import StopRequested
 from acekeeper.core.model import Engine
 
 
@@ -44,6 +45,21 @@ async def get_logs(
         raise NotFoundException(f"there is no log of {engine.slot.container_name}")
     headers = {"X-Content-Type-Options": "nosniff"}  # an engine prints what strangers sent it
     return ASGIResponse(body=text.encode(), media_type="text/plain", headers=headers)
+
+
+@delete(
+    "/containers/{container_id:str}",
+    opt=described("key", wire.Leaving, status=202),
+    status_code=202,
+)
+async def stop_container(
+    request: Request[Any, Any, Any], container_id: FromPath[str]
+) -> ASGIResponse:
+    """Stops an engine now, whatever plays on it."""
+    context = Context.of(request)
+    engine = context.engine(container_id)
+    await context.loop.tell(StopRequested(*engine.ref))
+    return json_answer(msgspec.json.encode(wire.Leaving(container_id, "stopping")), status=202)
 
 
 @get("/by-label", opt=described("key", list[wire.Container]))

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from litestar import Request
 from litestar.exceptions import NotFoundException
 from litestar.response.base import ASGIResponse
 
 from acekeeper.api.views import Views
-from acekeeper.core.model import Engine, Now, Rules, State
+from acekeeper.core.model import Engine, Now, Rules, State, Stream
 from acekeeper.metrics import Metrics
 from acekeeper.usecases.loop import Loop
 from acekeeper.usecases.sweep import Sweeps
@@ -45,6 +46,14 @@ class Context:
         if engine is None:
             raise NotFoundException(f"no engine has the container id {container_id[:80]}")
         return engine
+
+    def stream(self, segment: str) -> Stream:
+        """By its id as a segment of a path: the edge leaves a slash in it encoded."""
+        stream_id = unquote(segment)
+        stream = self.state.streams.get(stream_id)
+        if stream is None:
+            raise NotFoundException(f"no stream has the id {stream_id[:80]}")
+        return stream
 
     def clock(self) -> Now:
         return self.loop.clock()

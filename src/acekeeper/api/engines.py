@@ -3,13 +3,15 @@
 from typing import Any, Literal
 
 import msgspec
-from litestar import Request, get
+from litestar import Request, get, post
 from litestar.params import FromPath, FromQuery
 from litestar.response.base import ASGIResponse
 
 from acekeeper.api import wire
 from acekeeper.api.context import Context, json_answer
 from acekeeper.api.described import described
+from acekeeper.core.facts import DrainRequested
+from acekeeper.core.model import Phase
 
 
 @get(
@@ -56,3 +58,19 @@ async def get_engine(request: Request[Any, Any, Any], container_id: FromPath[str
     """One engine and the streams on it."""
     context = Context.of(request)
     return json_answer(context.views.engine_with_streams(context.engine(container_id)))
+
+
+@post(
+    "/engines/{container_id:str}/drain",
+    opt=described("key", wire.Leaving, status=202),
+    status_code=202,
+)
+async def drain_engine(
+    request: Request[Any, Any, Any], container_id: FromPath[str]
+) -> ASGIResponse:
+    """Takes an engine off the list, and stops it once nothing on it moves."""
+    context = Context.of(request)
+    engine = context.engine(container_id)
+    await context.loop.tell(DrainRequested(*engine.ref))
+    status: wire.Going = "stopping" if engine.phase is Phase.STOPPING else "draining"
+    return json_answer(msgspec.json.encode(wire.Leaving(container_id, status)), status=202)

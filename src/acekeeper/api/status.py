@@ -66,6 +66,7 @@ async def orchestrator_status(request: Request[Any, Any, Any]) -> ASGIResponse:
             available=sum(state.is_free(e, rules) for e in engines),
             max_replicas=rules.max_replicas,
             min_replicas=rules.min_replicas,
+            at_least=state.at_least,
         ),
         vpn=wire.Vpn(),
         provisioning=wire.Provisioning(

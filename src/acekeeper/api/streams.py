@@ -2,13 +2,15 @@
 
 from typing import Annotated, Any, Literal
 
-from litestar import Request, get
-from litestar.params import FromQuery, QueryParameter
+import msgspec
+from litestar import Request, delete, get
+from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.response.base import ASGIResponse
 
 from acekeeper.api import wire
 from acekeeper.api.context import Context, json_answer
 from acekeeper.api.described import described
+from acekeeper.usecases.operator import stop_stream
 
 
 @get("/streams", opt=described("read", list[wire.Stream]))
@@ -24,3 +26,15 @@ async def list_streams(
     """
     context = Context.of(request)
     return json_answer(context.views.streams(status, container_id, limit, context.clock()))
+
+
+@delete("/streams/{stream_id:str}", opt=described("key", wire.StreamOver), status_code=200)
+async def end_stream(request: Request[Any, Any, Any], stream_id: FromPath[str]) -> ASGIResponse:
+    """Asks the engine of a stream to stop it, and ends it whatever the engine says.
+
+    The engine is asked only if it is one of ours.
+    """
+    context = Context.of(request)
+    stream = context.stream(stream_id)
+    heard = await stop_stream(context.loop, stream)
+    return json_answer(msgspec.json.encode(wire.StreamOver(stream.id, heard)))

@@ -18,6 +18,7 @@ Moment = Annotated[datetime, Meta(tz=True)]
 Phase = Literal["starting", "running", "draining", "stopping"]
 HealthStatus = Literal["healthy", "unhealthy", "unknown"]
 Status = Literal["healthy", "degraded", "unavailable"]
+Going = Literal["draining", "stopping"]
 CircuitState = Literal["closed", "open", "half_open"]
 
 
@@ -233,6 +234,7 @@ class Capacity(Struct):
     available: int
     max_replicas: int
     min_replicas: int
+    at_least: int  # engines in all that an operator asked for
 
 
 class Vpn(Struct):
@@ -268,6 +270,35 @@ class OrchestratorStatus(Struct):
     provisioning: Provisioning
     config: Config
     timestamp: Moment
+
+
+class Leaving(Struct):
+    container_id: str
+    status: Going
+
+
+class StreamOver(Struct):
+    stream_id: str
+    engine: Literal["stopped", "silent", "not_asked"]
+    status: Literal["ended"] = "ended"
+
+
+class Scaled(Struct):
+    scaled_to: int
+    running: int
+
+
+class Swept(Struct):
+    """A report for every kind of sweep."""
+
+    scale: dict[str, int | float]
+    health: dict[str, int | float]
+    streams: dict[str, int | float]
+    status: Literal["ok"] = "ok"
+
+
+class Told(Struct):
+    message: str
 
 
 def moment(wall: float) -> datetime:

@@ -44,12 +44,15 @@ class Runtime(Protocol):
 
 
 class EngineApi(Protocol):
-    """The HTTP API of an engine; both raise EngineSilent."""
+    """The HTTP API of an engine; all raise EngineSilent."""
 
     async def status(self, slot: Slot) -> None: ...
 
     async def stat(self, slot: Slot, stat_url: str) -> Sample | None:
         """None: the engine does not know this session."""
+
+    async def stop(self, slot: Slot, command_url: str) -> None:
+        """Ends a session."""
 
 
 class Store(Protocol):

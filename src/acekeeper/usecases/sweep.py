@@ -43,6 +43,10 @@ class Sweeps:
             task = self._running[kind] = asyncio.create_task(self._timed(_PASSES[kind]))
         return await asyncio.shield(task)
 
+    async def run_all(self) -> dict[Kind, Report]:
+        """One kind after another: what is gone is not asked any more."""
+        return {kind: await self.run(kind) for kind in (Kind.SCALE, Kind.HEALTH, Kind.STREAMS)}
+
     async def close(self) -> None:
         """Ends what is under way: it may wait long for a hung engine."""
         passes = list(self._running.values())
