@@ -233,6 +233,40 @@ def test_a_reader_who_has_enough_is_no_error(tmp_path: Path) -> None:
     assert ended.stderr == b""
 
 
+@pytest.mark.parametrize(
+    "words", ["settings", "status", "sweep scale", "doctor", "stop", "serve", "--help"]
+)
+def test_output_that_is_not_taken_is_told_in_one_line(
+    service: Service, tmp_path: Path, words: str
+) -> None:
+    environ = settings(tmp_path) if words in ("stop", "serve") else service.environ
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [COMMAND, *words.split()],
+            env=environ,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert one_line(ended.stderr) == (
+        "acekeeper: standard output cannot be written: No space left on device\n"
+    )
+
+
+def test_output_that_is_closed_is_no_error(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        ["sh", "-c", f"{COMMAND} settings >&-"],
+        env=settings(tmp_path),
+        stderr=subprocess.PIPE,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
 def test_an_unknown_command_or_kind_is_refused() -> None:
     for words in (("nonsense",), (), ("sweep", "nonsense"), ("status", "more")):
         ended = run({}, *words)

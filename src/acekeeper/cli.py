@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from acekeeper import __version__
-from acekeeper.errors import AcekeeperError, BadSetting
+from acekeeper import __version__, output
+from acekeeper.errors import AcekeeperError, BadSetting, OutputFailed
 
 _CONFIG = 78  # EX_CONFIG of sysexits.h: trying again without a change is useless
 
@@ -19,19 +19,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         from acekeeper.emulator import main as emulator
 
         return emulator(words[1:])
-    arguments = _parser().parse_args(words)
-    run: Callable[[argparse.Namespace], int] = arguments.run
+    output.tell_failures_apart()
     try:
-        status = run(arguments)
-        print(end="", flush=True)
-    except BrokenPipeError:  # `| head`: who read it has enough, and what is left goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _run(words)
+    except BrokenPipeError:  # `| head`: who read it has enough
+        output.give_up()
         return 1
     except AcekeeperError as error:
+        if isinstance(error, OutputFailed):
+            output.give_up()
         print(f"acekeeper: {error}", file=sys.stderr)
         return _CONFIG if isinstance(error, BadSetting) else 1
     except KeyboardInterrupt:
         return 130
+
+
+def _run(words: Sequence[str]) -> int:
+    try:
+        arguments = _parser().parse_args(words)
+    except SystemExit as ended:  # it said what was wrong, or printed its help
+        status = ended.code if isinstance(ended.code, int) else 1
+    else:
+        run: Callable[[argparse.Namespace], int] = arguments.run
+        status = run(arguments)
+    print(end="", flush=True)
     return status
 
 

@@ -8,7 +8,8 @@ AcekeeperError
 │   ├── PortTaken       because somebody else holds one of its ports
 │   └── StartTimedOut   because it took too long
 ├── EngineSilent        an engine did not answer, or answered what no engine answers
-└── CallFailed          our own command could not reach the service, or was refused
+├── CallFailed          our own command could not reach the service, or was refused
+└── OutputFailed        standard output did not take what was printed
 """
 
 
@@ -53,4 +54,8 @@ class EngineSilent(AcekeeperError):
 
 
 class CallFailed(AcekeeperError):
+    pass
+
+
+class OutputFailed(AcekeeperError):
     pass
