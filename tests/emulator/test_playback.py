@@ -51,10 +51,12 @@ def test_what_passed_during_a_stall_is_not_made_up_for() -> None:
 def test_a_second_reader_gets_what_no_parser_takes(emulator: Emulator, play: Play) -> None:
     session = emulator.open()
     location = emulator.get(path_of(session["playback_url"])).headers["Location"]
-    with emulator.asked(path_of(location)), emulator.asked(path_of(location)) as second:
-        until(lambda: emulator.count("readers_refused") == 1)
-        reply = second.recv(65536)
+    with emulator.asked(path_of(location)):
+        until(lambda: emulator.count("readers") == 1)
+        with emulator.asked(path_of(location)) as second:
+            reply = second.recv(65536)
     assert reply == b"HTTP/1.1 200 OK\r\nHTTP/1.1 500 Internal Server Error\r\n\r\n"
+    assert emulator.count("readers_refused") == 1
 
 
 def test_the_place_of_a_reader_that_left_is_free(emulator: Emulator) -> None:

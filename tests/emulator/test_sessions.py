@@ -118,10 +118,9 @@ def test_a_session_nobody_reads_expires(start: Start) -> None:
 def test_a_session_that_is_read_does_not_expire() -> None:
     sessions = Sessions(60, Counters())
     session = sessions.open(CONTENT)
-    assert sessions.take_reader(session)
-    session.last_read -= 3600
-    assert sessions.of_content(CONTENT) is session
-    sessions.release_reader(session)
+    with sessions.reading(session):
+        session.last_read -= 3600
+        assert sessions.of_content(CONTENT) is session
     session.last_read -= 50
     assert sessions.of_content(CONTENT) is session
     session.last_read -= 11

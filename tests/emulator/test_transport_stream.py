@@ -1,44 +1,16 @@
 """The stream against the rules of ISO/IEC 13818-1, by readers that share no code with it."""
 
-import json
-import os
-import shutil
-import subprocess
-from collections.abc import Iterator
 from contextlib import closing
-from typing import NamedTuple
 
 import pytest
 
 from acekeeper.emulator.transport_stream import Programme
 
+from .ffprobe import ffprobe, needs_ffprobe
+from .packets import Packet, packets, pcr, pts
 from .running import CONTENT, Emulator
 
 NULL_PID = 0x1FFF
-
-
-class Packet(NamedTuple):
-    pid: int
-    starts: bool
-    counter: int
-    adaptation: bytes
-    payload: bytes
-
-
-def packets(stream: bytes) -> Iterator[Packet]:
-    assert len(stream) % 188 == 0
-    for at in range(0, len(stream), 188):
-        data = stream[at : at + 188]
-        assert data[0] == 0x47
-        bits = int.from_bytes(data[:4], "big")
-        length = 1 + data[4] if bits & 0x20 else 0
-        yield Packet(
-            pid=bits >> 8 & 0x1FFF,
-            starts=bool(bits & 0x400000),
-            counter=bits & 0xF,
-            adaptation=data[5 : 4 + length],
-            payload=data[4 + length :] if bits & 0x10 else b"",
-        )
 
 
 def crc_remainder(section: bytes) -> int:
@@ -64,20 +36,6 @@ def section(packet: Packet, table: int) -> bytes:
 
 def word(data: bytes) -> int:
     return int.from_bytes(data[:2], "big") & 0x1FFF
-
-
-def pcr(packet: Packet) -> int:
-    assert packet.adaptation[0] & 0x10
-    return int.from_bytes(packet.adaptation[1:7], "big") >> 15
-
-
-def pts(packet: Packet) -> int:
-    assert packet.payload[:4] == b"\x00\x00\x01\xe0"
-    assert packet.payload[7] & 0xC0 == 0x80
-    bits = int.from_bytes(packet.payload[9:14], "big")
-    assert bits >> 36 == 0b0010
-    assert bits & bits >> 16 & bits >> 32 & 1
-    return (bits >> 33 & 7) << 30 | (bits >> 17 & 0x7FFF) << 15 | bits >> 1 & 0x7FFF
 
 
 @pytest.fixture(scope="module")
@@ -135,25 +93,16 @@ def test_the_bitrate_is_kept_to_a_packet(rate: int) -> None:
     assert 0 <= frame - rate * 1000 / 8 / 25 < 188
 
 
-@pytest.mark.skipif(
-    shutil.which("ffprobe") is None and "CI" not in os.environ,
-    reason="needs ffprobe (Debian: ffmpeg)",
-)
+@needs_ffprobe
 def test_ffprobe_decodes_it(shared: Emulator) -> None:
     url = f"http://127.0.0.1:{shared.port}/ace/getstream?infohash={CONTENT}"
-    command = "ffprobe -v warning -of json -count_frames -read_intervals %+#50 -show_entries"
-    entries = "program=program_id:stream=codec_name,width,height,avg_frame_rate,nb_read_frames"
-    done = subprocess.run(
-        [*command.split(), entries, url], capture_output=True, text=True, check=True, timeout=20
-    )
-    assert done.stderr == ""
-    found = json.loads(done.stdout)
+    found = ffprobe(url, frames=50)
     assert [programme["program_id"] for programme in found["programs"]] == [1]
     [video] = found["streams"]
     assert video == {
         "codec_name": "mpeg1video",
         "width": 128,
         "height": 64,
-        "avg_frame_rate": "25/1",
+        "r_frame_rate": "25/1",
         "nb_read_frames": "50",
     }

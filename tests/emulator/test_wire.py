@@ -26,7 +26,7 @@ def first_line(port: int, sent: bytes) -> bytes:
         (b"GET / HTTP/1.1\r\nContent-Length: 4097\r\n\r\n", b"HTTP/1.1 400 Bad Request"),
         (b"GET /?" + b"a=&" * 101 + b" HTTP/1.1\r\n\r\n", b"HTTP/1.1 400 Bad Request"),
         (b"POST /ace/getstream HTTP/1.1\r\n\r\n", b"HTTP/1.1 501 Not Implemented"),
-        (b"GET /ace/manifest.m3u8 HTTP/1.1\r\n\r\n", b"HTTP/1.1 404 Not Found"),
+        (b"GET /ace/nothing HTTP/1.1\r\n\r\n", b"HTTP/1.1 404 Not Found"),
     ],
 )
 def test_refuses(shared: Emulator, sent: bytes, line: bytes) -> None:

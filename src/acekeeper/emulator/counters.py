@@ -12,6 +12,7 @@ class Count(enum.StrEnum):
     SESSIONS_LOST = "sessions_lost"
     READERS_STARTED = "readers_started"
     READERS_REFUSED = "readers_refused"
+    SEGMENTS_SENT = "segments_sent"
     UNKNOWN_STATS = "unknown_stats"
     UNKNOWN_STOPS = "unknown_stops"
     LOADS_FAILED = "loads_failed"

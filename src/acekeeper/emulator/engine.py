@@ -5,12 +5,14 @@ import socket
 from .content import wanted_infohash
 from .counters import Count, Counters
 from .faults import Faults
+from .hls import Hls
 from .kinds import Part
 from .playback import Playback
 from .reading import Reading
 from .service import Service
 from .sessions import Sessions
 from .spoiling import spoiled
+from .transport_stream import Programme
 from .waiting import pause
 from .wire import Answer, Request, text
 
@@ -21,7 +23,9 @@ class Engine:
         self._counters = counters
         self._service = Service(faults)
         self._playback = Playback(sessions, faults, counters, rate)
-        self._reading = Reading(sessions, faults, counters, rate)
+        programme = Programme(rate)
+        self._reading = Reading(sessions, faults, counters, programme)
+        self._hls = Hls(sessions, faults, counters, programme)
 
     def serve(self, client: socket.socket, request: Request) -> None:
         self._counters.add(Count.REQUESTS)
@@ -34,6 +38,10 @@ class Engine:
         match request.path.split("/")[1:]:
             case ["content", infohash, file_name] if request.method == "GET":
                 self._reading.serve(client, infohash, file_name)
+            case ["ace", "m", infohash, name] if request.method == "GET":
+                self._hls.serve_list(client, request.host, infohash, name.removesuffix(".m3u8"))
+            case ["ace", "c", infohash, name] if request.method == "GET":
+                self._hls.serve_segment(client, infohash, name.removesuffix(".ts"))
             case path:
                 answer = self._answer(request, path)
                 client.sendall(spoiled(answer, self._faults, infohash).encoded())
@@ -54,8 +62,9 @@ class Engine:
             case ["server", "api"]:
                 return self._service.server_api(request)
             case ["ace", "getstream"]:
-                return self._playback.getstream(request)
-            # HLS goes here: /ace/manifest.m3u8, then /ace/m/… (list) and /ace/c/… (segments).
+                return self._playback.start(request, is_hls=False)
+            case ["ace", "manifest.m3u8"]:
+                return self._playback.start(request, is_hls=True)
             case ["ace", "r", infohash, token]:
                 return self._playback.to_content(request, infohash, token)
             case ["ace", "stat", infohash, token]:
@@ -69,7 +78,7 @@ class Engine:
 def _touched(request: Request) -> tuple[Part, str | None]:
     """The part of the engine a request is for, and the content."""
     match request.path.split("/")[1:]:
-        case ["ace", "getstream"]:
+        case ["ace", "getstream" | "manifest.m3u8"]:
             return Part.START, wanted_infohash(request.query)
         case ["ace", "stat" | "cmd", infohash, _]:
             return Part.CONTROL, infohash

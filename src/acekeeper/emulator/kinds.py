@@ -54,13 +54,14 @@ KINDS: Final = {
     ),
     "load_fails": Kind('starting playback fails: "failed to load content"'),
     "no_peers": Kind(
-        "`stat` says no peers, no speed and, until a stream has played, `prebuf`;"
-        " headers do not come, streams that play stop",
+        "`stat` says no peers and no speed; a stream that has not played stays in `prebuf`"
+        " and sends no headers, one that has stops",
         holds=frozenset({Part.PREBUFFER, Part.STREAM}),
     ),
     "not_found": Kind('what `playback_url` leads to is 500 "download not found"'),
     "stall": Kind(
-        "readers stay connected and get no bytes; `stat` says `speed_down` 0",
+        "readers stay connected and get no bytes, an HLS list stands still;"
+        " `stat` says `speed_down` 0",
         holds=frozenset({Part.STREAM}),
     ),
     "cut": Kind(

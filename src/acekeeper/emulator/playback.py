@@ -8,6 +8,7 @@ from .content import wanted_infohash
 from .counters import Count, Counters
 from .faults import Faults
 from .kinds import Part
+from .opening import playable
 from .sessions import PREBUFFER_BYTES, PREBUFFER_S, Session, Sessions
 from .wire import Answer, Request, as_json, redirect, text
 
@@ -23,7 +24,8 @@ class Playback:
         self._counters = counters
         self._rate = rate  # kbit/s
 
-    def getstream(self, request: Request) -> Answer:
+    def start(self, request: Request, *, is_hls: bool) -> Answer:
+        """/ace/getstream and /ace/manifest.m3u8"""
         as_document = request.query.get("format") == "json"
         infohash = wanted_infohash(request.query)
         if infohash is None or self._faults.of("load_fails", infohash):
@@ -31,7 +33,7 @@ class Playback:
             if as_document:
                 return _failed("failed to load content")
             return text(500, "Internal Server Error, couldn't find resource")
-        session = self._sessions.open(infohash)
+        session = self._sessions.open(infohash, is_hls=is_hls)
         if self._faults.count("crash_on_getstream", infohash):
             os._exit(1)
 
@@ -39,7 +41,8 @@ class Playback:
             return f"http://{host}/ace/{call}/{infohash}/{session.token}"
 
         wrong_host = self._faults.of("wrong_host", infohash)
-        playback_url = url("r", _CONTAINER_HOST) if wrong_host else url("r")
+        playback_host = _CONTAINER_HOST if wrong_host else request.host
+        playback_url = url("m", playback_host) + ".m3u8" if is_hls else url("r", playback_host)
         if not as_document:
             return redirect(playback_url)
         return _answered(
@@ -56,12 +59,10 @@ class Playback:
         )
 
     def to_content(self, request: Request, infohash: str, token: str) -> Answer:
-        """/ace/r: only the newest token plays."""
-        session = self._sessions.of_token(infohash, token)
-        if session is None or self._faults.of("not_found", infohash):
-            return text(500, "download not found")
-        if session.token != token:
-            return text(403, "got newer download")
+        """/ace/r"""
+        session = playable(self._sessions, self._faults, infohash, token, is_hls=False)
+        if isinstance(session, Answer):
+            return session
         return redirect(f"http://{request.host}/content/{infohash}/{session.file_name}")
 
     def stat(self, infohash: str, token: str) -> Answer:

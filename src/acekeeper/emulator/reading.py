@@ -6,13 +6,13 @@ import time
 from .counters import Count, Counters
 from .faults import Faults
 from .kinds import Part
+from .opening import is_cut, is_prebuffered
 from .sessions import PREBUFFER_BYTES, Session, Sessions
-from .transport_stream import FRAME_S, Programme
-from .waiting import pause, remaining, reset_on_close, send
+from .transport_stream import FRAME_S, MOST_FRAMES, Programme
+from .waiting import pause, send
 from .wire import head_lines, text
 
 _TICK_S = 4 * FRAME_S
-_MOST_FRAMES = 16  # sent in one go: a burst needs little memory, and a stall stops it midway
 
 _VIDEO_HEAD = (head_lines(200, "video/mp2t") + "\r\n").encode()
 # What a second reader of one session gets: no HTTP parser takes it.
@@ -37,11 +37,13 @@ class Pace:
 
 
 class Reading:
-    def __init__(self, sessions: Sessions, faults: Faults, counters: Counters, rate: int) -> None:
+    def __init__(
+        self, sessions: Sessions, faults: Faults, counters: Counters, programme: Programme
+    ) -> None:
         self._sessions = sessions
         self._faults = faults
         self._counters = counters
-        self._programme = Programme(rate)
+        self._programme = programme
 
     def serve(self, client: socket.socket, infohash: str, file_name: str) -> None:
         session = self._sessions.of_content(infohash)
@@ -51,21 +53,16 @@ class Reading:
             or self._faults.of("not_found", infohash)
         ):
             client.sendall(text(500, "download not found").encoded())
-        elif not self._sessions.take_reader(session):
-            client.sendall(_CORRUPT)
-        else:
-            try:
+            return
+        with self._sessions.reading(session) as is_free:
+            if is_free:
                 self._play(client, session)
-            finally:
-                self._sessions.release_reader(session)
+            else:
+                client.sendall(_CORRUPT)
 
     def _play(self, client: socket.socket, session: Session) -> None:
         """Until the session ends or the reader leaves; headers wait for the prebuffer."""
-        if not pause(client, remaining(session.prebuffered), session.ended):
-            return
-        if not self._faults.wait_until_free(
-            client, Part.PREBUFFER, session.infohash, session.ended
-        ):
+        if not is_prebuffered(client, session, self._faults):
             return
         if not send(client, _VIDEO_HEAD, session.ended):
             return
@@ -75,13 +72,11 @@ class Reading:
         sent = 0
         while not session.ended.is_set:
             now = time.monotonic()
-            cut = self._faults.of("cut", session.infohash)
-            if cut and now - began >= cut.amount:
-                reset_on_close(client)
+            if is_cut(client, session, self._faults, began):
                 return
             stalled = self._faults.holding(Part.STREAM, session.infohash) is not None
             self._sessions.fetch(session, stalled=stalled)
-            count = min(_MOST_FRAMES, pace.frames_due(now, stalled=stalled) - sent)
+            count = min(MOST_FRAMES, pace.frames_due(now, stalled=stalled) - sent)
             if stalled or count == 0:
                 if not pause(client, _TICK_S, session.ended):
                     return

@@ -3,7 +3,8 @@
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from .counters import Count, Counters
 from .waiting import Latch
@@ -14,8 +15,9 @@ _ALIASES_KEPT = 16
 
 
 class Session:
-    def __init__(self, infohash: str, earlier_tokens: list[str]) -> None:
+    def __init__(self, infohash: str, earlier_tokens: list[str], *, is_hls: bool) -> None:
         self.infohash = infohash
+        self.is_hls = is_hls
         self.playback_session_id = os.urandom(20).hex()
         self.token = os.urandom(16).hex()
         # What the engine does: a superseded session's URLs keep working for stat and stop, and
@@ -25,7 +27,7 @@ class Session:
         self.opened = time.monotonic()
         self.opened_at = time.time()
         self.ended = Latch()
-        self.has_reader = False
+        self.readers = 0
         self.has_played = False
         self.last_read = self.opened
         self.live_seconds = 0.0  # how much of the broadcast has been fetched
@@ -44,11 +46,11 @@ class Sessions:
         self._lock = threading.Lock()
         self._of_content: dict[str, Session] = {}
 
-    def open(self, infohash: str) -> Session:
+    def open(self, infohash: str, *, is_hls: bool = False) -> Session:
         with self._lock:
             self._expire()
             earlier = self._of_content.get(infohash)
-            session = Session(infohash, earlier.tokens if earlier else [])
+            session = Session(infohash, earlier.tokens if earlier else [], is_hls=is_hls)
             if earlier:
                 self._end(earlier, Count.SESSIONS_SUPERSEDED)
             self._of_content[infohash] = session
@@ -77,20 +79,20 @@ class Sessions:
                 if chosen(session.infohash):
                     self._end(session, Count.SESSIONS_LOST)
 
-    def take_reader(self, session: Session) -> bool:
-        """False when somebody reads it already."""
+    @contextmanager
+    def reading(self, session: Session) -> Iterator[bool]:
+        """False when somebody reads it already and only one may."""
         with self._lock:
-            if session.has_reader:
-                self._counters.add(Count.READERS_REFUSED)
-                return False
-            session.has_reader = True
-        self._counters.add(Count.READERS_STARTED)
-        return True
-
-    def release_reader(self, session: Session) -> None:
-        with self._lock:
-            session.has_reader = False
-            session.last_read = time.monotonic()
+            is_free = session.is_hls or session.readers == 0
+            session.readers += is_free
+        self._counters.add(Count.READERS_STARTED if is_free else Count.READERS_REFUSED)
+        try:
+            yield is_free
+        finally:
+            with self._lock:
+                if is_free:
+                    session.readers -= 1
+                    session.last_read = time.monotonic()
 
     def fetch(self, session: Session, *, stalled: bool) -> None:
         """Follow the broadcast up to now; what was missed while stalled is not made up for."""
@@ -106,14 +108,14 @@ class Sessions:
             sessions = self._of_content.values()
             return {
                 "sessions": len(sessions),
-                "readers": sum(session.has_reader for session in sessions),
+                "readers": sum(session.readers for session in sessions),
             }
 
     def _expire(self) -> None:
         # Looked up rather than timed: nothing can tell the difference, and an idle engine sleeps.
         oldest = time.monotonic() - self._idle_expiry
         for session in [*self._of_content.values()]:
-            if not session.has_reader and session.last_read < oldest:
+            if not session.readers and session.last_read < oldest:
                 self._end(session, Count.SESSIONS_EXPIRED)
 
     def _end(self, session: Session, why: Count) -> None:

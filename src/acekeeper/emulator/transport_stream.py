@@ -9,6 +9,7 @@ from .picture import FRAMES_PER_SECOND, grey_picture
 
 PACKET = 188
 FRAME_S = 1 / FRAMES_PER_SECOND
+MOST_FRAMES = 16  # sent in one go: a burst needs little memory, and a stall stops it midway
 
 _PROGRAMME = 1
 _PMT_PID = 0x1000
