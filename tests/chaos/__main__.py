@@ -12,13 +12,27 @@ from random import SystemRandom
 from typing import Any
 
 from .kills import Killing
+from .soak import Soak
+from .storm import Storm
 
 
 async def _kills(directory: Path, seed: int) -> str:
     return str(await Killing(directory, seed).run(kills=100))
 
 
-RUNS: dict[str, Callable[[Path, int], Coroutine[Any, Any, str]]] = {"kills": _kills}
+async def _storm(directory: Path, seed: int) -> str:
+    return await Storm(directory, seed).run(seconds=300)
+
+
+async def _soak(directory: Path, seed: int) -> str:
+    return await Soak(directory, seed).run()
+
+
+RUNS: dict[str, Callable[[Path, int], Coroutine[Any, Any, str]]] = {
+    "kills": _kills,
+    "storm": _storm,
+    "soak": _soak,
+}
 
 
 def main() -> None:

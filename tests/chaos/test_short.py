@@ -6,6 +6,7 @@ from random import SystemRandom
 import pytest
 
 from .kills import Killing
+from .storm import Storm
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -24,3 +25,8 @@ async def test_no_acknowledged_event_is_missing_after_kills(tmp_path: Path, seed
     assert tally.kills >= 3
     assert tally.acknowledged > 100
     assert tally.missing == 0
+
+
+async def test_after_a_storm_all_agree(tmp_path: Path, seed: int) -> None:
+    """Engines and acekeeper are killed, engines hang, events get lost, doubled and late."""
+    await Storm(tmp_path, seed, viewers=4).run(seconds=5)

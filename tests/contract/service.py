@@ -71,6 +71,7 @@ class Service:
             "APP_PORT": str(last),
             **{name: str(value) for name, value in settings.items()},
         }
+        self.command: list[str | Path] = [COMMAND, "serve"]
         self.process: subprocess.Popen[bytes] | None = None
         self.log_file = state.with_name(f"{state.name}.stderr")
 
@@ -78,7 +79,7 @@ class Service:
         """Does not wait for it; what it says goes behind what earlier runs said."""
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [COMMAND, "serve"],
+                self.command,
                 env=_without_settings() | self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -179,7 +180,11 @@ class Service:
 
     def engine_pids(self) -> dict[int, int]:
         """By port: the processes that carry the mark of this state directory."""
-        return dict(_marked(self.state))
+        return dict(self.engine_processes())
+
+    def engine_processes(self) -> list[tuple[int, int]]:
+        """Their ports and pids."""
+        return sorted(_marked(self.state))
 
     def admin_port(self, port: int) -> int:
         return int(self.environment["ENGINE_API_BASE"]) + port - self.slots[0]

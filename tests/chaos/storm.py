@@ -1,0 +1,170 @@
+"""Viewers, faults of engines, kills of engines and of acekeeper; then all has to agree again."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from asyncio import Task
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+import aiohttp
+
+from ..contract.service import Service, eventually
+from .audience import Audience
+from .judge import Judge
+
+MOST = 6
+SETTINGS: dict[str, object] = {
+    "MIN_REPLICAS": 2,
+    "MAX_REPLICAS": MOST,
+    "MIN_PROVISION_INTERVAL_S": 0.2,
+    "PROVISION_STARTUP_GRACE_S": 8,
+    "CIRCUIT_BREAKER_THRESHOLD": 3,
+    "CIRCUIT_BREAKER_TIMEOUT_S": 2,
+    "HEALTH_CHECK_INTERVAL_S": 1,
+    "MONITOR_INTERVAL_S": 1,
+    "AUTOSCALE_INTERVAL_S": 2,
+    "HEALTH_FAILURE_THRESHOLD": 2,
+    "HEALTH_UNHEALTHY_GRACE_PERIOD_S": 2,
+    "HEALTH_REPLACEMENT_COOLDOWN_S": 3,
+    "ENGINE_GRACE_PERIOD_S": 3,
+}
+_ENGINE = "--start-delay {delay} --bitrate 128 --idle-expiry 3"
+_WELL = _ENGINE.format(delay=0.3)
+_STARTS = [_WELL, _ENGINE.format(delay=2), _ENGINE.format(delay=3600), "exit 2", "exit 0"]
+_FAULTS = ["hang", "hang_api", "hang_playback", "stall"]
+_DEEDS = {"fault": 6, "kill_engine": 3, "lose_sessions": 2, "start": 3, "kill": 2, "restart": 1}
+_AGREES_WITHIN = 180.0  # a claim lasts 60 s, a drain 30 s and more
+
+
+class Storm:
+    def __init__(self, directory: Path, seed: int, viewers: int = 8) -> None:
+        self._rng = Random(seed)
+        self._behaviour = directory / "behaviour"
+        self._behaviour.write_text(_WELL)
+        script = Path(__file__).with_name("start_engine.py")
+        command = f"{sys.executable} {script} {self._behaviour} {{http_port}} {{api_port}}"
+        self._service = Service(
+            directory / "state",
+            SETTINGS | {"ENGINE_COMMAND": command},
+            slots=2 * MOST,
+            start_delay=0,
+        )
+        self._audience = Audience(self._service.base, seed, viewers)
+        self._judge = Judge(self._service, self._audience)
+        self._counts: Counter[str] = Counter()
+
+    async def run(self, seconds: float) -> str:
+        """Fails with the lines that say what does not agree."""
+        watching: Task[None] | None = None
+        try:
+            await self._service.start(engines=1)
+            watching = asyncio.create_task(self._watch())
+            await self._audience.come()
+            await self._rage(seconds)
+            await self._calm()
+            await self._agree()
+            assert not watching.done(), watching.exception()
+            await self._stop()
+        finally:
+            if watching is not None:
+                watching.cancel()
+            await self._audience.leave()
+            self._service.end()
+        assert self._service.engine_processes() == []
+        return str(self)
+
+    def __str__(self) -> str:
+        deeds = ", ".join(f"{count} {deed}" for deed, count in sorted(self._counts.items()))
+        told = ", ".join(f"{n} {what}" for what, n in sorted(self._audience.counts.items()))
+        return f"{deeds}; {told}; {self._audience.books.acknowledged:,} acknowledged events"
+
+    async def _rage(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            await asyncio.sleep(self._rng.uniform(0.1, 1.0))
+            (deed,) = self._rng.choices(list(_DEEDS), list(_DEEDS.values()))
+            await self._do(deed)
+            self._counts[deed] += 1
+
+    async def _do(self, deed: str) -> None:
+        processes = self._service.engine_processes()
+        port, pid = self._rng.choice(processes) if processes else (0, 0)
+        match deed:
+            case "fault":
+                fault = {"kind": self._rng.choice(_FAULTS), "duration_s": self._rng.uniform(1, 8)}
+                await self._admin(port, "POST", "/faults", fault)
+            case "lose_sessions":
+                await self._admin(port, "POST", "/lose-sessions")
+            case "kill_engine":
+                self._kill_engine(port, pid)
+            case "start":
+                self._behaviour.write_text(self._rng.choice(_STARTS))
+            case "kill":
+                await self._service.kill()
+                await self._come_back()
+            case "restart":
+                assert await self._service.stop() == 0
+                await self._come_back()
+            case _:
+                raise AssertionError(deed)
+
+    async def _come_back(self) -> None:
+        await asyncio.sleep(self._rng.uniform(0, 1.5))
+        self._service.launch()
+        await eventually(self._judge.answers)
+
+    def _kill_engine(self, port: int, pid: int) -> None:
+        if (port, pid) in self._service.engine_processes():
+            os.kill(pid, signal.SIGKILL)
+
+    async def _admin(self, port: int, method: str, path: str, body: object = None) -> None:
+        """An engine that starts has no admin port yet, and one that was killed has none any
+        more."""
+        if not port:
+            return
+        url = f"http://127.0.0.1:{self._service.admin_port(port)}{path}"
+        try:
+            async with aiohttp.ClientSession() as http, http.request(method, url, json=body or {}):
+                return
+        except aiohttp.ClientError:
+            return
+
+    async def _calm(self) -> None:
+        """Nothing is done to it any more; what still hangs and starts badly gets over it."""
+        self._behaviour.write_text(_WELL)
+        for port, _ in self._service.engine_processes():
+            await self._admin(port, "DELETE", "/faults")
+        await self._audience.settle()
+
+    async def _agree(self) -> None:
+        wrong: list[str] = []
+
+        async def agrees() -> bool:
+            wrong[:] = await self._judge.disagreements()
+            return not wrong
+
+        try:
+            await eventually(agrees, _AGREES_WITHIN)
+        except AssertionError as error:
+            raise AssertionError("\n".join([str(self), *wrong[:20]])) from error
+        assert self._audience.promised_twice == []
+
+    async def _watch(self) -> None:
+        """What may be at no moment, however short."""
+        while True:
+            ports = [port for port, _ in self._service.engine_processes()]
+            assert len(ports) == len(set(ports)), f"two engines on a port: {ports}"
+            assert len(ports) <= MOST, f"more engines than may be: {ports}"
+            await asyncio.sleep(0.05)
+
+    async def _stop(self) -> None:
+        """Its engines go on without it, and nothing is left behind but what it keeps."""
+        assert await self._service.stop() == 0
+        left = {path.name for path in self._service.state.iterdir()}
+        assert left <= {"acekeeper.db", "lock", "logs"}, left
+        errors = [line for line in self._service.log() if line["level"] in ("ERROR", "CRITICAL")]
+        assert errors == []
