@@ -1,14 +1,24 @@
 import math
+from collections.abc import Callable
 
 import pytest
 
 from acekeeper.core import admission, breaker
 from acekeeper.core.actions import Code, Start
 from acekeeper.core.breaker import Circuit, circuit
-from acekeeper.core.facts import EngineAnswered, EngineSilent
-from acekeeper.core.model import Breaker, Now
+from acekeeper.core.facts import (
+    BreakerReset,
+    EngineAnswered,
+    EngineDied,
+    EngineSilent,
+    Found,
+    ScaleRequested,
+    StopRequested,
+)
+from acekeeper.core.model import Breaker, Engine, Now, Phase
 from acekeeper.core.restore import restore
 
+from .test_restore import again
 from .world import MONO, WALL, World, pool, rules, slot
 
 FAILING = rules(min_replicas=0, breaker_threshold=3, breaker_timeout=100)
@@ -226,3 +236,205 @@ def test_a_failure_while_open_does_not_prolong_it() -> None:
     later = breaker.failed(opened, FAILING, now.after(50))
     assert later.opened == now
     assert later.failures == 4
+
+
+def half_open(**numbers: object) -> World:
+    """A world whose breaker has let a trial through that does not answer yet."""
+    world = World(rules(breaker_threshold=3, breaker_timeout=100, startup_grace=20, **numbers))
+    world.script.fails = "no image"
+    world.connect()
+    world.run(3)
+    world.script.fails, world.script.ready_after = "", math.inf
+    world.run(100)
+    assert where(world) is Circuit.HALF_OPEN
+    assert trial(world).phase is Phase.STARTING
+    return world
+
+
+def trial(world: World) -> Engine:
+    [engine] = world.state.engines.values()
+    return engine
+
+
+def begin_three(world: World) -> None:
+    world.tell(ScaleRequested(3))
+
+
+def ask_for_three(world: World) -> None:
+    for n in range(3):
+        world.request(f"r{n}", port=19010 + n)
+
+
+@pytest.mark.parametrize("begin", [begin_three, ask_for_three])
+def test_however_starts_are_asked_for_there_is_one_trial_at_a_time(
+    begin: Callable[[World], None],
+) -> None:
+    world = half_open()
+    starts = len(world.starts())
+    begin(world)
+    world.run(15)
+    assert len(world.starts()) == starts
+
+
+@pytest.mark.parametrize("begin", [begin_three, ask_for_three])
+def test_however_starts_are_asked_for_their_failures_count(begin: Callable[[World], None]) -> None:
+    world = World(FAILING)
+    world.script.fails = "no image"
+    world.connect()
+    begin(world)
+    world.run(2)
+    assert where(world) is Circuit.OPEN
+
+
+def test_a_start_from_before_it_opened_is_the_trial_while_it_lasts() -> None:
+    world = World(rules(min_replicas=0, breaker_threshold=1, breaker_timeout=10, answer_within=0.1))
+    world.script.ready_after = 20
+    world.connect()
+    world.request("slow", port=19000)
+    world.run(1)
+    world.script.fails = "no image"
+    world.request("failing", port=19001)
+    world.run(11)
+    assert where(world) is Circuit.HALF_OPEN
+    world.script.fails = ""
+    world.request("r", port=19002)
+    world.run(0.2)
+    assert world.refused("r").code is Code.CIRCUIT_BREAKER
+    world.run(10)
+    assert where(world) is Circuit.CLOSED
+
+
+def test_a_trial_that_says_nothing_of_engines_makes_room_for_the_next() -> None:
+    world = failing()
+    world.script.fails, world.script.excused = "port 19000 is taken", True
+    world.run(98)
+    starts = len(world.starts())
+    world.run(3)
+    assert where(world) is Circuit.HALF_OPEN
+    assert len(world.starts()) > starts + 1
+    assert world.state.breaker.failures == 3
+
+
+def test_a_trial_that_is_gone_has_failed() -> None:
+    world = half_open()
+    world.outside.clear()
+    world.now = world.now.after(1)
+    world.list_engines()
+    assert where(world) is Circuit.OPEN
+
+
+def test_a_trial_a_reboot_took_makes_room_for_the_next() -> None:
+    world = half_open()
+    starts = len(world.starts())
+    world.outside.clear()
+    world.now = world.now.after(1)
+    world.list_engines(boot="boot-2")
+    assert where(world) is Circuit.HALF_OPEN
+    assert len(world.starts()) == starts + 1
+
+
+def test_a_trial_the_operator_stops_makes_room_for_the_next() -> None:
+    world = half_open()
+    starts = len(world.starts())
+    world.tell(StopRequested(*trial(world).ref))
+    world.run(5)
+    assert where(world) is Circuit.HALF_OPEN
+    assert len(world.starts()) == starts + 1
+
+
+def test_a_trial_goes_on_over_a_restart_and_is_the_only_one() -> None:
+    world = half_open()
+    other = again(world)
+    other.script = world.script
+    other.connect(other.running())
+    other.run(1)
+    assert other.starts() == []
+    other.tell(EngineAnswered(*trial(other).ref))
+    assert where(other) is Circuit.CLOSED
+
+
+def test_a_trial_found_again_without_a_name_is_the_only_one_too() -> None:
+    world = half_open()
+    found = world.running()
+    world.state.engines.clear()
+    other = again(world)
+    other.connect(found)
+    other.run(1)
+    assert other.starts() == []
+    other.tell(EngineDied(*trial(other).ref, "exited"))
+    assert where(other) is Circuit.OPEN
+
+
+def test_an_adopted_engine_that_never_answers_counts() -> None:
+    world = World(rules(min_replicas=0))
+    world.connect([Found(slot(0), "found", "id")])
+    world.run(60)
+    assert world.state.breaker.failures == 1
+
+
+def test_a_start_that_was_answered_for_and_then_fails_counts() -> None:
+    world = World(rules(min_replicas=0))
+    world.connect()
+    world.request("r")
+    world.run(3)
+    assert world.given("r").ready is None
+    world.die(slot(0), "exited")
+    assert world.state.breaker.failures == 1
+
+
+def test_reset_the_way_is_open_at_once_and_nothing_is_counted() -> None:
+    world = failing()
+    last = world.state.breaker.last_failure
+    world.script.fails = ""
+    starts = len(world.starts())
+    world.tell(BreakerReset())
+    assert world.state.breaker == Breaker(0, None, last)
+    world.run(1)
+    assert len(world.starts()) == starts + 1
+    [told] = [h.data for h in world.happened if h.kind == "breaker_reset"]
+    assert told == {"failures": 3, "was_open": True}
+
+
+def test_a_trial_under_way_at_a_reset_is_a_start_like_any_other() -> None:
+    world = half_open()
+    starts = len(world.starts())
+    world.tell(BreakerReset())
+    world.request("r", port=19010)
+    assert len(world.starts()) == starts + 1
+    world.die(slot(0), "exited")
+    assert where(world) is Circuit.CLOSED
+    assert world.state.breaker.failures == 1
+
+
+def test_opened_by_a_clock_far_ahead_it_is_open_for_one_round_and_not_for_one_a_restart() -> None:
+    now = Now(WALL, MONO)
+    opened = now.of_wall(WALL + 1e9)
+    state = restore(FAILING, now, breaker=Breaker(3, opened, opened))
+    assert state.changes.breaker is not None
+    assert state.changes.breaker.opened == now  # what is on disk for the next restart
+    later = Now(WALL + 60, 5.0)
+    state = restore(FAILING, later, breaker=Breaker(3, later.of_wall(WALL), opened))
+    assert breaker.seconds_left(state.breaker, FAILING, later) == 40
+    assert not state.changes
+
+
+def test_what_an_engine_outlived_while_we_were_away_ends_the_row() -> None:
+    world = failing()
+    world.script.fails = ""
+    world.run(106.5)
+    assert world.state.breaker.failures == 2  # closed on probation
+    world.now = world.now.after(60)
+    other = again(world)
+    other.connect(other.running())
+    assert other.state.breaker.failures == 0
+
+
+def test_but_not_failures_that_came_after_it() -> None:
+    world = pool(1, rules(min_replicas=0, auto_delete=False))
+    world.script.fails = "no image"
+    world.request("r", port=19001)
+    world.run(2)
+    other = again(world)
+    other.connect(other.running())
+    other.run(20)
+    assert other.state.breaker.failures == 1

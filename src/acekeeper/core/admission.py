@@ -64,7 +64,7 @@ def may_start(state: State, rules: Rules, now: Now, ahead: int = 0) -> Refusal |
         return _breaker_open(state, rules, now)
     if len(state.engines) + ahead >= rules.max_replicas:
         return _at_capacity(state, rules, now)
-    if circuit is Circuit.HALF_OPEN and (ahead or _trial_under_way(state, rules)):
+    if circuit is Circuit.HALF_OPEN and (ahead or starting(state)):
         return _waiting(Code.CIRCUIT_BREAKER, "a trial start is under way", _next_ready(state, now))
     if remaining(state, rules) <= ahead:
         return _waiting(
@@ -74,11 +74,6 @@ def may_start(state: State, rules: Rules, now: Now, ahead: int = 0) -> Refusal |
     due = max(now.mono, state.last_start.mono + interval if state.last_start else 0.0)
     due += ahead * interval
     return due if due > now.mono else None
-
-
-def _trial_under_way(state: State, rules: Rules) -> bool:
-    since = breaker.half_open_at(state.breaker, rules)
-    return any(e.phase is Phase.STARTING and e.asked.mono >= since for e in state.engines.values())
 
 
 def _next_ready(state: State, now: Now) -> float:

@@ -3,7 +3,17 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from acekeeper.core.model import Breaker, EarlyEnd, Engine, Now, Phase, Rules, State, Stream
+from acekeeper.core.model import (
+    Breaker,
+    Changes,
+    EarlyEnd,
+    Engine,
+    Now,
+    Phase,
+    Rules,
+    State,
+    Stream,
+)
 
 
 def restore(
@@ -23,11 +33,10 @@ def restore(
     for engine in engines:
         if not engine.start:
             continue
-        settled = engine.ready is not None and now.mono - engine.ready.mono >= rules.early_death
         state.put(
             replace(
                 engine,
-                settled=settled,
+                settled=_settled(engine, state.breaker, rules, now),
                 asking=False,
                 looking=False,
                 claim=engine.claim if engine.claim and engine.claim.until else None,
@@ -37,5 +46,19 @@ def restore(
     for stream in streams:
         state.put_stream(stream)
     state.early_ends.update(early_ends)
-    state.changes = type(state.changes)()
+    state.changes = Changes()
+    opened = state.breaker.opened
+    if opened is not None and opened.wall > now.wall:
+        # The clock was set back. Stored anew, or every restart would begin the wait again.
+        state.put_breaker(replace(state.breaker, opened=now))
     return state
+
+
+def _settled(engine: Engine, breaker: Breaker, rules: Rules, now: Now) -> bool:
+    """Whether it outlived its first seconds, and that was counted: not if we were away when it did
+    and no start has failed since."""
+    if engine.ready is None:
+        return False
+    due = engine.ready.mono + rules.early_death
+    failed = breaker.last_failure
+    return due <= now.mono and (failed is None or due <= failed.mono)
