@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,8 @@ class Served:
     client: httpx.AsyncClient
     context: Context
     settings: Settings
+    environ: dict[str, str]
+    stop: Callable[[], Awaitable[None]]  # its engines go on
 
     async def post(self, path: str, body: object = None, **more: Any) -> httpx.Response:
         return await self.client.post(path, json=body, **more)
@@ -32,7 +34,7 @@ class Served:
     async def get(self, path: str, **more: Any) -> httpx.Response:
         return await self.client.get(path, **more)
 
-    async def until(self, holds: Callable[["Served"], bool]) -> None:
+    async def until(self, holds: Callable[["Served"], object]) -> None:
         """Waits for what the service does by itself; every turn lets its loop go on."""
         async with asyncio.timeout(10):
             while not holds(self):
@@ -60,12 +62,13 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
             }
             settings = load(environ)
             stack.callback(stop_all, settings.state_dir)
-            context = await stack.enter_async_context(service(settings))
+            run = await stack.enter_async_context(AsyncExitStack())
+            context = await run.enter_async_context(service(settings))
             app: Any = api(settings, context, only_loopback, lambda: False)
             transport = httpx.ASGITransport(app)
             client = httpx.AsyncClient(transport=transport, base_url=BASE)
-            await stack.enter_async_context(client)
-            return Served(client, context, settings)
+            await run.enter_async_context(client)
+            return Served(client, context, settings, environ, run.aclose)
 
         yield start
 
