@@ -9,16 +9,19 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import pytest
 from loguru import logger
 
 from acekeeper.adapters.processes import stop_all
 from acekeeper.api.context import Context
 from acekeeper.app import clock, rules_of, service
 from acekeeper.core.model import Rules
+from acekeeper.errors import EngineSilent
 from acekeeper.settings import load
 from acekeeper.usecases.provision import delivered, provision
 from acekeeper.usecases.sweep import Kind
 
+from .adapters.test_engine import BROKEN_OFF, STAT_URL, FarSide
 from .running import settings
 from .usecases.house import Clock, ScriptedEngines
 
@@ -126,6 +129,30 @@ def test_every_setting_of_the_rules_reaches_its_rule() -> None:
     others = {f.name for f in fields(Rules)} - SETTING_OF.keys() - {"host", "local_names", "ports"}
     plain = Rules(host="", local_names=frozenset(), ports=rules.ports)
     assert [name for name in others if getattr(rules, name) != getattr(plain, name)] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "attempts"),
+    [
+        ({"MAX_RETRIES": "4", "RETRY_BACKOFF_S": "0"}, 5),
+        ({"MAX_RETRIES": "0", "RETRY_BACKOFF_S": "0"}, 1),
+        ({"MAX_RETRIES": "4", "RETRY_BACKOFF_S": "60", "MONITOR_INTERVAL_S": "60"}, 1),
+    ],
+)
+async def test_calls_are_repeated_as_the_settings_say_and_counted(
+    tmp_path: Path, given: dict[str, str], attempts: int
+) -> None:
+    far = FarSide()
+    await far.listen()
+    far.answer = BROKEN_OFF
+    async with serving(settings(tmp_path, **given)) as context:
+        with pytest.raises(EngineSilent, match="broke off"):
+            await context.loop.engines.stat(far.slot, STAT_URL)
+        counted = context.metrics.exposition().decode()
+    await far.close()
+    assert len(far.requests) == attempts
+    series = 'orch_communication_errors_total{error_type="broken",source="engine"}'
+    assert f"\n{series} {attempts}.0\n" in counted
 
 
 def test_the_clock_is_both_clocks() -> None:

@@ -13,6 +13,7 @@ from acekeeper import __version__
 from acekeeper.adapters.engine import EngineClient
 from acekeeper.adapters.notify import Notifier
 from acekeeper.adapters.processes import Processes
+from acekeeper.adapters.retries import Retries
 from acekeeper.adapters.store import Store
 from acekeeper.api.access import Access
 from acekeeper.api.application import application
@@ -133,11 +134,14 @@ async def service(settings: Settings) -> AsyncIterator[Context]:
             saved.boot,
             saved.at_least,
         )
-        engines = EngineClient(clock)
-        stack.push_async_callback(engines.close)
-        runtime = _runtime(settings)
-        stack.push_async_callback(runtime.close)
         metrics = Metrics(state, rules, clock)
+        retries = Retries(
+            settings.max_retries, settings.retry_backoff_s, metrics.communication_failed
+        )
+        engines = EngineClient(clock, retries, settings.monitor_interval_s)
+        stack.push_async_callback(engines.close)
+        runtime = _runtime(settings, retries)
+        stack.push_async_callback(runtime.close)
         observe = partial(_observe, metrics)
         loop = Loop(state, rules, clock, runtime, engines, store, observe)
         stack.push_async_callback(loop.close)
@@ -168,7 +172,7 @@ async def service(settings: Settings) -> AsyncIterator[Context]:
         )
 
 
-def _runtime(settings: Settings) -> Runtime:
+def _runtime(settings: Settings, retries: Retries) -> Runtime:
     if settings.runtime == "quadlet" and settings.target_image is not None:
         # Only here, since they take a fifth of the time of a start.
         from acekeeper.adapters.podman import Podman
@@ -180,8 +184,8 @@ def _runtime(settings: Settings) -> Runtime:
             settings.target_image,
             settings.state_dir,
             clock,
-            Systemd(),
-            Podman(),
+            Systemd(retries),
+            Podman(retries),
             start_within=settings.provision_timeout_s,
         )
     return Processes(

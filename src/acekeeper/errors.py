@@ -3,14 +3,26 @@
 AcekeeperError
 ├── BadSetting          a value the operator wrote cannot be used; the service does not start
 ├── StoreFailed         the database did not take a write
-├── RuntimeUnavailable  whoever runs the engines (systemd, say) cannot be reached
+├── OutsideFailed       a call to the outside did not succeed; `failure` says how
+│   ├── RuntimeUnavailable  whoever runs the engines (systemd, say) cannot be reached
+│   └── EngineSilent        an engine did not answer, or answered what no engine answers
 ├── EngineFailed        an engine could not be started or stopped
 │   ├── PortTaken       because somebody else holds one of its ports
 │   └── StartTimedOut   because it took too long
-├── EngineSilent        an engine did not answer, or answered what no engine answers
 ├── CallFailed          our own command could not reach the service, or was refused
 └── OutputFailed        standard output did not take what was printed
 """
+
+from enum import StrEnum
+
+
+class Failure(StrEnum):
+    """How a call failed; a label of metrics."""
+
+    TIMEOUT = "timeout"
+    UNREACHABLE = "unreachable"  # nobody was there to be asked
+    BROKEN = "broken"  # the connection broke before the answer was whole
+    ERROR = "error"  # there was an answer, but none that helps
 
 
 class AcekeeperError(Exception):
@@ -33,7 +45,17 @@ class StoreFailed(AcekeeperError):
     pass
 
 
-class RuntimeUnavailable(AcekeeperError):
+class OutsideFailed(AcekeeperError):
+    def __init__(self, message: str, hint: str = "", failure: Failure = Failure.ERROR) -> None:
+        super().__init__(message, hint)
+        self.failure = failure
+
+
+class RuntimeUnavailable(OutsideFailed):
+    pass
+
+
+class EngineSilent(OutsideFailed):
     pass
 
 
@@ -46,10 +68,6 @@ class PortTaken(EngineFailed):
 
 
 class StartTimedOut(EngineFailed):
-    pass
-
-
-class EngineSilent(AcekeeperError):
     pass
 
 

@@ -1,6 +1,7 @@
 """What Prometheus sees, by the names of the user's document. Gauges read the state itself."""
 
 from collections.abc import Callable, Iterator
+from itertools import product
 
 from prometheus_client import (
     CollectorRegistry,
@@ -14,10 +15,10 @@ from prometheus_client.registry import Collector
 
 from acekeeper.core.breaker import Circuit, circuit
 from acekeeper.core.model import Happening, Health, Now, Rules, State
+from acekeeper.errors import Failure
 
 _START_BUCKETS = (0.5, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 60, 120)
 _ERRORS = {  # happenings: source and type of what failed
-    "engine_suspected": ("engine", "silent"),
     "engine_stop_failed": ("runtime", "stop"),
     "runtime_lost": ("runtime", "lost"),
 }
@@ -25,7 +26,7 @@ _TIMEOUTS = {  # causes of a failed start: the same
     "start_timeout": ("engine", "start_timeout"),
     "runtime_timeout": ("runtime", "timeout"),
 }
-_API_TIMEOUT = ("api", "timeout")
+_CALLS = [("api", "timeout"), *product(("systemd", "podman", "engine"), Failure)]
 
 
 class Metrics:
@@ -70,7 +71,7 @@ class Metrics:
         for success in ("true", "false"):
             self._starts.labels(success)
         self._provisions.labels("acestream")
-        for source, error_type in (*_ERRORS.values(), *_TIMEOUTS.values(), _API_TIMEOUT):
+        for source, error_type in (*_ERRORS.values(), *_TIMEOUTS.values(), *_CALLS):
             self._errors.labels(source, error_type)
         registry.register(_Pool(state, rules, clock))
 

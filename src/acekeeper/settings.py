@@ -46,7 +46,7 @@ class Settings:
         float, seconds(30, 0.1, 3600), "Longest an ordinary API request may take."
     ]
     api_long_operation_timeout_s: Annotated[
-        float, seconds(60, 0.1, 3600), "Longest a sweep, a scaling or a read of logs may take."
+        float, seconds(60, 0.1, 3600), "Longest a sweep or a read of logs may take."
     ]
     provision_timeout_s: Annotated[
         float, seconds(120, 1, 3600), "Longest a start may take in all, up to readiness."
@@ -59,10 +59,13 @@ class Settings:
     max_retries: Annotated[
         int,
         whole(3, 0, 100),
-        "How often a failed call to systemd, Podman or an engine is repeated.",
+        "How often a call to systemd, Podman or an engine is repeated that got no answer; probes of"
+        " engines are not.",
     ]
     retry_backoff_s: Annotated[
-        float, seconds(2, 0, 300), "Pause before the first repetition; each one after doubles it."
+        float,
+        seconds(2, 0, 300),
+        "Pause before the first repetition; each one after doubles it, with some chance in each.",
     ]
     max_concurrent_provisions: Annotated[
         int, whole(5, 1, 500), "Engines that may be starting at once."

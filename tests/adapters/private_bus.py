@@ -14,6 +14,7 @@ from dbus_fast import Message, MessageType, RequestNameReply, Variant
 from dbus_fast.aio import MessageBus
 
 NAME = "org.freedesktop.systemd1"
+NO_REPLY = "org.freedesktop.DBus.Error.NoReply"  # what the bus says in the place of who left
 PATH = "/org/freedesktop/systemd1"
 CONFIG = """\
 <busconfig>
@@ -70,6 +71,22 @@ class FakeUnit:
     exit_status: int = 0
     job: int = 0
 
+    def of_service(self) -> dict[str, Variant]:
+        return {
+            "MainPID": Variant("u", self.main_pid),
+            "Result": Variant("s", self.result),
+            "ExecMainCode": Variant("i", self.exit_code),
+            "ExecMainStatus": Variant("i", self.exit_status),
+        }
+
+    def of_unit(self) -> dict[str, Variant]:
+        job = (self.job, f"{PATH}/job/{self.job}" if self.job else "/")
+        return {
+            "ActiveState": Variant("s", self.active),
+            "InvocationID": Variant("ay", bytes.fromhex(self.invocation)),
+            "Job": Variant("(uo)", list(job)),
+        }
+
 
 @dataclass
 class Job:
@@ -111,6 +128,7 @@ class FakeSystemd:
     on_stop: Callable[[Job], None] | None = None
     on_get: Callable[[Message], bool] | None = None  # True: it is not answered
     refuses: dict[str, tuple[str, str]] = field(default_factory=dict)  # methods, by error and text
+    loses: dict[str, int] = field(default_factory=dict)  # how often still: calls, by method
     jobs: "asyncio.Queue[Job]" = field(default_factory=asyncio.Queue)
     subscribed: "asyncio.Queue[None]" = field(default_factory=asyncio.Queue)
     _numbers: Iterable[int] = field(default_factory=lambda: itertools.count(1))
@@ -146,20 +164,8 @@ class FakeSystemd:
         for name, value in values.items():
             assert hasattr(state, name)
             setattr(state, name, value)
-        service = {
-            "MainPID": Variant("u", state.main_pid),
-            "Result": Variant("s", state.result),
-            "ExecMainCode": Variant("i", state.exit_code),
-            "ExecMainStatus": Variant("i", state.exit_status),
-        }
-        self._signal(unit, "Service", service)
-        job = (state.job, f"{PATH}/job/{state.job}" if state.job else "/")
-        properties = {
-            "ActiveState": Variant("s", state.active),
-            "InvocationID": Variant("ay", bytes.fromhex(state.invocation)),
-            "Job": Variant("(uo)", list(job)),
-        }
-        self._signal(unit, "Unit", properties)
+        self._signal(unit, "Service", state.of_service())
+        self._signal(unit, "Unit", state.of_unit())
 
     def job_removed(self, number: int, unit: str, result: str) -> None:
         body = [number, f"{PATH}/job/{number}", unit, result]
@@ -177,6 +183,9 @@ class FakeSystemd:
             return False
         method = call.member or ""
         self.calls.append((method, tuple(call.body)))
+        if self.loses.get(method):
+            self.loses[method] -= 1
+            return Message.new_error(call, NO_REPLY, "left without a word")
         if method in self.refuses:
             return Message.new_error(call, *self.refuses[method])
         match method:
@@ -198,14 +207,25 @@ class FakeSystemd:
                 if self.on_get is not None and self.on_get(call):
                     return True
                 return self.got(call)
+            case "GetAll":
+                return self._all(call)
             case _:
                 pass
         return Message.new_method_return(call)
 
     def got(self, call: Message) -> Message:
+        return Message.new_method_return(call, "v", [self._unit(call).of_unit()["InvocationID"]])
+
+    def _all(self, call: Message) -> Message:
+        unit = self._unit(call)
+        is_unit = call.body[0] == f"{NAME}.Unit"
+        properties = unit.of_unit() if is_unit else unit.of_service()
+        return Message.new_method_return(call, "a{sv}", [properties])
+
+    def _unit(self, call: Message) -> FakeUnit:
+        """One that is not known is loaded, as systemd does it."""
         name = next((n for n in self.units if (call.path or "").endswith(escaped(n))), "")
-        invocation = self.units[name].invocation if name else ""
-        return Message.new_method_return(call, "v", [Variant("ay", bytes.fromhex(invocation))])
+        return self.units.get(name, FakeUnit())
 
     def _job(self, call: Message, then: Callable[[Job], None]) -> None:
         job = Job(self, call, next(iter(self._numbers)))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from acekeeper.adapters.podman import Podman
 from acekeeper.adapters.quadlet import Quadlet
+from acekeeper.adapters.retries import Retries
 from acekeeper.adapters.systemd import Systemd
 from acekeeper.core.facts import (
     EngineStarted,
@@ -18,6 +19,7 @@ from acekeeper.core.facts import (
 from acekeeper.core.model import Now
 from acekeeper.core.names import Ports, Slot
 
+from .policies import ONCE
 from .private_bus import Daemon, FakeSystemd
 
 HOST = "127.0.0.1"
@@ -58,14 +60,14 @@ class World:
         self.unit = self.slot.unit
         self.environment = self.state_dir / "engines" / f"{self.ports.http}.env"
 
-    async def runtime(self, start_within: float = LIMIT_S) -> Quadlet:
+    async def runtime(self, start_within: float = LIMIT_S, retries: Retries = ONCE) -> Quadlet:
         runtime = Quadlet(
             HOST,
             f"sha256:{IMAGE}",
             self.state_dir,
             self.clock,
-            Systemd(self.daemon.address),
-            Podman(self.runtime_dir / "podman.sock"),
+            Systemd(retries, self.daemon.address),
+            Podman(retries, self.runtime_dir / "podman.sock"),
             start_within,
         )
         self.opened.append(runtime)

@@ -13,7 +13,9 @@ from acekeeper.adapters import engine
 from acekeeper.adapters.engine import EngineClient
 from acekeeper.core.model import Now, Sample
 from acekeeper.core.names import Slot
-from acekeeper.errors import EngineSilent
+from acekeeper.errors import EngineSilent, Failure
+
+from .policies import ONCE, Failed
 
 LIMIT_S = 10.0
 NOW = Now(1_700_000_000.0, 1_000.0)
@@ -58,6 +60,7 @@ class FarSide:
 
     def __init__(self) -> None:
         self.answer = as_json(STATUS)
+        self.before: list[bytes] = []  # each for one request, before that
         self.holds = False
         self.requests: list[str] = []
         self.waiting = 0
@@ -88,7 +91,7 @@ class FarSide:
             await self._count(+1)
             await self.may_answer.wait()
             await self._count(-1)
-            writer.write(self.answer)
+            writer.write(self.before.pop(0) if self.before else self.answer)
             while self.endless:
                 writer.write(self.endless)
                 await writer.drain()
@@ -121,7 +124,7 @@ async def far() -> AsyncIterator[FarSide]:
 
 @pytest.fixture
 async def client() -> AsyncIterator[EngineClient]:
-    client = EngineClient(lambda: NOW)
+    client = EngineClient(lambda: NOW, ONCE, 10)
     yield client
     await client.close()
 
@@ -354,3 +357,101 @@ async def test_what_is_no_stat_url_is_not_asked(
     with pytest.raises(EngineSilent, match="was not asked"):
         await client.stat(far.slot, stat_url)
     assert far.requests == []
+
+
+@pytest.fixture
+def failed() -> Failed:
+    return Failed()
+
+
+@pytest.fixture
+async def trying(failed: Failed) -> AsyncIterator[EngineClient]:
+    """A client that repeats."""
+    client = EngineClient(lambda: NOW, failed.retries(3), 10)
+    yield client
+    await client.close()
+
+
+BROKEN_OFF = http(b'{"response": 1}')[:-3]
+
+
+async def test_a_stat_whose_connection_broke_is_asked_again(
+    trying: EngineClient, far: FarSide, failed: Failed
+) -> None:
+    far.before, far.answer = [BROKEN_OFF, BROKEN_OFF], stat_with()
+    assert await trying.stat(far.slot, STAT_URL) == SAMPLE
+    assert len(far.requests) == 3
+    assert failed.calls == [("engine", Failure.BROKEN)] * 2
+
+
+async def test_a_stop_whose_connection_broke_is_asked_for_again(
+    trying: EngineClient, far: FarSide, failed: Failed
+) -> None:
+    """The first may have been heard: then the engine does not know the session any more."""
+    far.before = [BROKEN_OFF]
+    far.answer = as_json({"response": None, "error": "unknown playback session id"})
+    await trying.stop(far.slot, "/ace/cmd/a/b")
+    assert len(far.requests) == 2
+    assert failed.calls == [("engine", Failure.BROKEN)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "failure"),
+    [
+        (as_json({"response": None, "error": "failed to start"}), Failure.ERROR),
+        (stat_with(status=None), Failure.ERROR),
+        (b"garbage\r\n\r\n", Failure.ERROR),
+    ],
+)
+async def test_a_stat_that_was_answered_is_not(
+    trying: EngineClient, far: FarSide, failed: Failed, answer: bytes, failure: Failure
+) -> None:
+    far.answer = answer
+    with pytest.raises(EngineSilent):
+        await trying.stat(far.slot, STAT_URL)
+    assert failed.calls == [("engine", failure)]
+
+
+async def test_a_session_that_is_not_known_is_no_failure(
+    trying: EngineClient, far: FarSide, failed: Failed
+) -> None:
+    far.answer = as_json({"response": None, "error": "unknown playback session id"})
+    assert await trying.stat(far.slot, STAT_URL) is None
+    with pytest.raises(EngineSilent, match="was not asked"):
+        await trying.stat(far.slot, "")
+    assert failed.calls == []
+
+
+async def test_an_engine_that_hangs_is_asked_once(
+    trying: EngineClient, far: FarSide, failed: Failed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_STAT_WITHIN", 0.05)
+    far.answer, far.holds = b"", True
+    with pytest.raises(EngineSilent):
+        await trying.stat(far.slot, STAT_URL)
+    assert failed.calls == [("engine", Failure.TIMEOUT)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "failure"),
+    [(http(b"{}")[:-1], Failure.BROKEN), (as_json({"result": None}), Failure.ERROR)],
+)
+async def test_a_probe_is_never_repeated_but_counted(
+    trying: EngineClient, far: FarSide, failed: Failed, answer: bytes, failure: Failure
+) -> None:
+    """Who probes counts failures in a row, and asks again by itself."""
+    far.answer = answer
+    assert await silence(trying, far.slot)
+    assert len(far.requests) == 1
+    assert failed.calls == [("engine", failure)]
+
+
+async def test_a_starting_engine_that_is_not_there_yet_is_no_failure(
+    trying: EngineClient, far: FarSide, failed: Failed
+) -> None:
+    await far.close()
+    with pytest.raises(EngineSilent, match="refused"):
+        await trying.status(far.slot, starting=True)
+    assert failed.calls == []
+    assert await silence(trying, far.slot)
+    assert failed.calls == [("engine", Failure.UNREACHABLE)]

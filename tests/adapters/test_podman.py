@@ -15,7 +15,9 @@ import pytest
 
 from acekeeper.adapters.podman import Podman
 from acekeeper.adapters.tail import LONGEST_LOG
-from acekeeper.errors import RuntimeUnavailable
+from acekeeper.errors import Failure, RuntimeUnavailable
+
+from .policies import ONCE, Failed
 
 ID = "cd" * 32
 IMAGE = "ab" * 32
@@ -30,6 +32,7 @@ class FakePodman(socketserver.ThreadingUnixStreamServer):
         self.hang = threading.Event()
         self.release = threading.Event()
         self.broken = False
+        self.breaks = 0  # how often still: answers broken off
         super().__init__(str(path), Handler)
 
 
@@ -38,6 +41,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append(self.path)
+        if self.server.breaks:
+            self.server.breaks -= 1
+            self.close_connection = True
+            return
         if self.server.hang.is_set():
             self.server.release.wait()
         url = urlsplit(self.path)
@@ -90,7 +97,7 @@ def fake(tmp_path: Path) -> Iterator[FakePodman]:
 
 @pytest.fixture
 def podman(fake: FakePodman) -> Iterator[Podman]:
-    podman = Podman(Path(str(fake.server_address)))
+    podman = Podman(ONCE, Path(str(fake.server_address)))
     yield podman
     fake.release.set()
     podman._threads.shutdown()  # a call still under way would leave its connection behind
@@ -135,7 +142,7 @@ async def test_a_failure_says_what_podman_said(fake: FakePodman, podman: Podman)
 
 
 async def test_without_a_socket_it_says_how_to_have_one(tmp_path: Path) -> None:
-    podman = Podman(tmp_path / "absent.sock")
+    podman = Podman(ONCE, tmp_path / "absent.sock")
     with pytest.raises(RuntimeUnavailable, match=r"no socket at .*absent\.sock.*podman\.socket"):
         await podman.has_image(IMAGE)
     podman.close()
@@ -143,9 +150,43 @@ async def test_without_a_socket_it_says_how_to_have_one(tmp_path: Path) -> None:
 
 async def test_one_that_hangs_is_given_up(fake: FakePodman) -> None:
     fake.hang.set()
-    podman = Podman(Path(str(fake.server_address)), within=0.1)
+    failed = Failed()
+    podman = Podman(failed.retries(1), Path(str(fake.server_address)), within=0.1)
     with pytest.raises(RuntimeUnavailable, match=r"did not answer within 0\.1 s"):
         await podman.inspect(ID)
+    assert failed.calls == [("podman", Failure.TIMEOUT)] * 2
+    podman.close()
+
+
+async def test_what_broke_off_is_asked_again(fake: FakePodman) -> None:
+    failed = Failed()
+    podman = Podman(failed.retries(2), Path(str(fake.server_address)))
+    fake.breaks = 2
+    assert await podman.has_image(IMAGE)
+    assert failed.calls == [("podman", Failure.BROKEN)] * 2
+    fake.breaks = 100
+    with pytest.raises(RuntimeUnavailable, match=r"podman\.socket"):
+        await podman.stats(ID)
+    assert len(failed.calls) == 5
+    podman.close()
+
+
+async def test_an_error_of_podmans_is_an_answer(fake: FakePodman) -> None:
+    failed = Failed()
+    podman = Podman(failed.retries(2), Path(str(fake.server_address)))
+    fake.broken = True
+    with pytest.raises(RuntimeUnavailable, match="storage is broken"):
+        await podman.inspect(ID)
+    assert failed.calls == [("podman", Failure.ERROR)]
+    podman.close()
+
+
+async def test_a_socket_that_is_missing_is_not_waited_for(tmp_path: Path) -> None:
+    failed = Failed()
+    podman = Podman(failed.retries(2), tmp_path / "absent.sock")
+    with pytest.raises(RuntimeUnavailable):
+        await podman.has_image(IMAGE)
+    assert failed.calls == [("podman", Failure.UNREACHABLE)]
     podman.close()
 
 

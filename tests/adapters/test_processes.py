@@ -40,6 +40,8 @@ from acekeeper.errors import (
     StartTimedOut,
 )
 
+from .policies import ONCE
+
 HOST = "127.0.0.1"
 LIMIT_S = 10.0
 PYTHON = (sys.executable, "-ISc")
@@ -224,7 +226,7 @@ async def test_an_engine_answers_and_is_listed(world: World) -> None:
     assert before.mono <= listing.asked.mono <= clock().mono
     assert len(engine.container_id) == 64
 
-    client = EngineClient(clock)
+    client = EngineClient(clock, ONCE, 10)
     try:
         async with asyncio.timeout(LIMIT_S):
             while not await answers(client, engine.slot):

@@ -9,9 +9,11 @@ import pytest
 from dbus_fast import Message
 
 from acekeeper.adapters import bus
-from acekeeper.adapters.systemd import Systemd, Unit
-from acekeeper.errors import EngineFailed, RuntimeUnavailable
+from acekeeper.adapters.systemd import Systemd
+from acekeeper.adapters.unit import Unit
+from acekeeper.errors import EngineFailed, Failure, RuntimeUnavailable
 
+from .policies import ONCE
 from .private_bus import NAME, Daemon, FakeSystemd, Job
 
 LIMIT_S = 10.0
@@ -50,7 +52,7 @@ def heard() -> Heard:
 
 @pytest.fixture
 async def ours(daemon: Daemon, systemd: FakeSystemd, heard: Heard) -> AsyncIterator[Systemd]:
-    ours = Systemd(daemon.address)
+    ours = Systemd(ONCE, daemon.address)
     ours.open(heard)
     assert await heard.next() == "connected"
     yield ours
@@ -144,8 +146,9 @@ async def test_a_call_nobody_answers_is_given_up(
 ) -> None:
     monkeypatch.setattr(bus, "_ANSWER_WITHIN", 0.05)
     systemd.on_get = lambda _: True
-    with pytest.raises(RuntimeUnavailable, match=r"did not answer Get within 0\.05 s"):
+    with pytest.raises(RuntimeUnavailable, match=r"did not answer Get within 0\.05 s") as late:
         await ours.invocation(UNIT)
+    assert late.value.failure is Failure.TIMEOUT
 
 
 async def test_calls_in_flight_are_bounded(systemd: FakeSystemd, ours: Systemd) -> None:
@@ -182,8 +185,9 @@ async def test_it_comes_back_when_the_bus_is_restarted(
         RuntimeUnavailable, match=r"systemd was lost|bus (broke|hung up) during StartUnit"
     ):
         await starting
-    with pytest.raises(RuntimeUnavailable, match="cannot be reached"):
+    with pytest.raises(RuntimeUnavailable, match="cannot be reached") as unreachable:
         await ours.states("*")
+    assert unreachable.value.failure is Failure.UNREACHABLE
 
     await systemd.close()
     await daemon.start()
@@ -206,7 +210,7 @@ async def test_a_bus_without_systemd_is_not_enough(
 
 async def test_it_waits_for_a_bus(tmp_path: Path, heard: Heard) -> None:
     daemon, fake = Daemon(tmp_path), FakeSystemd()
-    ours = Systemd(daemon.address)
+    ours = Systemd(ONCE, daemon.address)
     ours.open(heard)
     with pytest.raises(RuntimeUnavailable, match="cannot be reached"):
         await ours.states("*")

@@ -138,7 +138,7 @@ async def test_the_agreed_metrics_are_there_from_the_first_scrape(served: Served
         'orch_circuit_state{state="closed"} 1.0',
         'orch_circuit_state{state="open"} 0.0',
         'orch_circuit_state{state="half_open"} 0.0',
-        'orch_communication_errors_total{error_type="silent",source="engine"} 0.0',
+        'orch_communication_errors_total{error_type="timeout",source="engine"} 0.0',
         'orch_communication_errors_total{error_type="timeout",source="api"} 0.0',
         'orch_communication_errors_total{error_type="start_timeout",source="engine"} 0.0',
         'orch_communication_errors_total{error_type="timeout",source="runtime"} 0.0',

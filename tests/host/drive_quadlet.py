@@ -15,6 +15,7 @@ from typing import Any
 
 from acekeeper.adapters.podman import Podman
 from acekeeper.adapters.quadlet import Quadlet
+from acekeeper.adapters.retries import Retries
 from acekeeper.adapters.systemd import Systemd
 from acekeeper.core.facts import Fact
 from acekeeper.core.model import Now
@@ -46,7 +47,8 @@ def tell(fact: Fact) -> None:
 
 
 async def main() -> None:
-    systemd, podman = Contested(), Podman()
+    retries = Retries(3, 2.0, lambda _source, _failure: None)
+    systemd, podman = Contested(retries), Podman(retries)
     state_dir = Path.home() / ".local/state/acekeeper"
     runtime = Quadlet(HOST, sys.argv[1], state_dir, clock, systemd, podman)
     await runtime.open(tell)

@@ -8,6 +8,7 @@ from acekeeper.adapters.engine import EngineClient
 from acekeeper.app import clock
 from acekeeper.core.names import Slot
 
+from ..adapters.policies import ONCE
 from ..api.conftest import Serve, Served
 from .engine import WELL, Talking
 
@@ -47,7 +48,7 @@ async def test_calls_under_way_are_bounded_in_all_and_for_each_engine() -> None:
 
     servers = [await asyncio.start_server(answer, "127.0.0.1", 0) for _ in range(14)]
     slots = [Slot("127.0.0.1", server.sockets[0].getsockname()[1]) for server in servers]
-    client = EngineClient(clock)
+    client = EngineClient(clock, ONCE, 10)
     try:
         await asyncio.gather(*(client.status(slot) for slot in slots for _ in range(20)))
     finally:

@@ -92,6 +92,7 @@ class ScriptedEngines:
     def __init__(self, clock: Clock) -> None:
         self.silent: set[int] = set()
         self.asked: list[str] = []
+        self.starting: list[int] = []  # those asked that were not yet expected to answer
         self.sessions: dict[str, Sample | Exception] = {}  # by the end of their stat URL
         self.before_answer: Callable[[], object] = lambda: None
         self.slow: set[int] = set(range(100))  # those that wait for `go_on`
@@ -99,8 +100,10 @@ class ScriptedEngines:
         self.go_on.set()
         self._clock = clock
 
-    async def status(self, slot: Slot) -> None:
+    async def status(self, slot: Slot, *, starting: bool = False) -> None:
         self.asked.append(f"status {slot.port}")
+        if starting:
+            self.starting.append(slot.port)
         if slot.port - 19000 in self.slow:
             await self.go_on.wait()
         self.before_answer()

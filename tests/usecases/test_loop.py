@@ -58,6 +58,10 @@ async def test_a_request_gets_an_engine_that_answers(house: House) -> None:
     house.engines.silent = set()
     engine = await request
     assert isinstance(engine, Engine)
+    # Until then its silence was none: only these probes were said to be of a start.
+    assert house.engines.starting == [19000] * house.engines.asked.count("status 19000")
+    await house.sweeps.run(Kind.HEALTH)
+    assert len(house.engines.starting) == len(house.engines.asked) - 1
     assert (engine.slot, engine.container_id, engine.health) == (
         slot(0),
         "id-start-1",

@@ -1,6 +1,7 @@
 """The user's D-Bus: one connection, and a call on it, with what went wrong in our words."""
 
 import asyncio
+import math
 import os
 from typing import Any
 
@@ -8,7 +9,7 @@ from dbus_fast import Message, MessageFlag, MessageType
 from dbus_fast.aio import MessageBus
 from dbus_fast.errors import DBusFastError
 
-from acekeeper.errors import AcekeeperError, EngineFailed, RuntimeUnavailable
+from acekeeper.errors import AcekeeperError, EngineFailed, Failure, RuntimeUnavailable
 
 SYSTEMD = "org.freedesktop.systemd1"
 _ANSWER_WITHIN = 10.0
@@ -16,13 +17,20 @@ _GENERATED = (
     "The quadlet is not installed, or its generator refuses it:"
     " see /usr/lib/systemd/system-generators/podman-system-generator --user --dryrun"
 )
-# What an error of systemd's own means; every other error says that nobody could answer.
+# What an error of systemd's own means; every other error says that it could not answer.
 _ERRORS: dict[str, tuple[type[AcekeeperError], str]] = {
     f"{SYSTEMD}.NoSuchUnit": (EngineFailed, _GENERATED),
     f"{SYSTEMD}.LoadFailed": (EngineFailed, _GENERATED),
     f"{SYSTEMD}.BadUnitSetting": (EngineFailed, _GENERATED),
     f"{SYSTEMD}.UnitMasked": (EngineFailed, "Unmask it: systemctl --user unmask"),
     f"{SYSTEMD}.TransactionIsDestructive": (EngineFailed, "Another job on it is under way"),
+}
+# Errors that the bus answers with in its place.
+_NOT_ANSWERED = {
+    "org.freedesktop.DBus.Error.NoReply": Failure.BROKEN,
+    "org.freedesktop.DBus.Error.Disconnected": Failure.BROKEN,
+    "org.freedesktop.DBus.Error.ServiceUnknown": Failure.UNREACHABLE,
+    "org.freedesktop.DBus.Error.NameHasNoOwner": Failure.UNREACHABLE,
 }
 
 
@@ -40,7 +48,9 @@ async def connect(address: str) -> MessageBus:
         async with asyncio.timeout(_ANSWER_WITHIN):
             await bus.connect()
     except Exception as error:  # dbus-fast lets through whatever it meets
-        raise RuntimeUnavailable(f"No bus at {address}: {_reason(error)}") from error
+        raise RuntimeUnavailable(
+            f"No bus at {address}: {_reason(error)}", failure=Failure.UNREACHABLE
+        ) from error
     return bus
 
 
@@ -66,7 +76,9 @@ async def ask(
     method: str,
     signature: str = "",
     *arguments: object,
+    within: float = math.inf,
 ) -> list[Any]:
+    within = min(within, _ANSWER_WITHIN)
     message = Message(
         destination=destination,
         path=path,
@@ -77,19 +89,25 @@ async def ask(
         body=list(arguments),
     )
     try:
-        async with asyncio.timeout(_ANSWER_WITHIN):
+        async with asyncio.timeout(within):
             # On a closed connection a call would neither be answered nor fail.
             reply = await bus.call(message) if bus.connected else None
     except TimeoutError:
         raise RuntimeUnavailable(
-            f"systemd did not answer {method} within {_ANSWER_WITHIN:g} s"
+            f"systemd did not answer {method} within {within:.3g} s", failure=Failure.TIMEOUT
         ) from None
     except (OSError, EOFError, DBusFastError) as error:
-        raise RuntimeUnavailable(f"The bus broke during {method}: {_reason(error)}") from error
+        raise RuntimeUnavailable(
+            f"The bus broke during {method}: {_reason(error)}", failure=Failure.BROKEN
+        ) from error
     if reply is None:
-        raise RuntimeUnavailable(f"The bus hung up during {method}")
+        raise RuntimeUnavailable(f"The bus hung up during {method}", failure=Failure.BROKEN)
     if reply.message_type is MessageType.ERROR:
         name, text = reply.error_name or "", str(reply.body[0]) if reply.body else ""
+        if name in _NOT_ANSWERED:
+            raise RuntimeUnavailable(
+                f"systemd did not answer {method}: {text or name}", failure=_NOT_ANSWERED[name]
+            )
         kind, hint = _ERRORS.get(name, (RuntimeUnavailable, ""))
         raise kind(f"systemd refused {method}: {text or name}", hint)
     return list(reply.body)

@@ -5,7 +5,7 @@ import signal
 from contextlib import suppress
 from typing import NamedTuple
 
-from acekeeper.adapters.systemd import Unit
+from acekeeper.adapters.unit import Unit
 
 
 class Why(NamedTuple):

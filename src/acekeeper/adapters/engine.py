@@ -10,14 +10,19 @@ import aiohttp
 from aiohttp import ClientTimeout
 from yarl import URL
 
+from acekeeper.adapters.retries import Retries
 from acekeeper.core.model import Now, Sample
 from acekeeper.core.names import Slot
-from acekeeper.errors import EngineSilent
+from acekeeper.errors import EngineSilent, Failure
 
 _STATUS_WITHIN = 5.0
 _STAT_WITHIN = 3.0
 _STOP_WITHIN = 5.0
+_STOPS_WITHIN = 10.0  # all attempts at one
 _LONGEST_ANSWER = 64 * 1024
+# An engine that hangs is not asked twice in a pass; one that is not there is told as dead.
+_BROKEN = frozenset({Failure.BROKEN})
+_SOURCE = "engine"  # in metrics
 _STATUS = ("/server/api", "api_version=3&method=get_status")
 _STAT_PATH = re.compile(r"/ace/stat/[\w./:~-]+", re.ASCII)
 _COMMAND_PATH = re.compile(r"/ace/cmd/[\w./:~-]+", re.ASCII)
@@ -27,10 +32,13 @@ _LARGEST = 2**63 - 1
 
 
 class EngineClient:
-    """To be made on a running event loop."""
+    """To be made on a running event loop. `stats_within`: the seconds between two passes over the
+    streams, for all attempts at one."""
 
-    def __init__(self, clock: Callable[[], Now]) -> None:
+    def __init__(self, clock: Callable[[], Now], retries: Retries, stats_within: float) -> None:
         self._clock = clock
+        self._retries = retries
+        self._stats_within = max(_STAT_WITHIN, stats_within)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=100, limit_per_host=8),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -42,14 +50,30 @@ class EngineClient:
     async def close(self) -> None:
         await self._session.close()
 
-    async def status(self, slot: Slot) -> None:
-        code, answer = await self._get(slot, *_STATUS, _STATUS_WITHIN)
-        if code != 200 or answer.get("result") is None:
-            raise EngineSilent(f"answered {code}: {_shown(answer.get('error'))}")
+    async def status(self, slot: Slot, *, starting: bool = False) -> None:
+        """Never repeated: failures are counted by who asks, who asks again by itself. Until an
+        engine is ready its silence is no failure."""
+        try:
+            code, answer = await self._get(slot, *_STATUS, _STATUS_WITHIN)
+            if code != 200 or answer.get("result") is None:
+                raise EngineSilent(f"answered {code}: {_shown(answer.get('error'))}")
+        except EngineSilent as error:
+            if not starting:
+                self._retries.failed(_SOURCE, error.failure)
+            raise
 
     async def stat(self, slot: Slot, stat_url: str) -> Sample | None:
         """Of `stat_url` only the path and the query are used; it comes from outside."""
-        _, answer = await self._get(slot, *_stat_target(stat_url), _STAT_WITHIN)
+        target = _stat_target(stat_url)
+        return await self._retries(
+            _SOURCE,
+            lambda left: self._sample(slot, *target, min(_STAT_WITHIN, left)),
+            self._stats_within,
+            again=_BROKEN,
+        )
+
+    async def _sample(self, slot: Slot, path: str, query: str, within: float) -> Sample | None:
+        _, answer = await self._get(slot, path, query, within)
         error = answer.get("error")
         if error == _UNKNOWN_SESSION:
             return None
@@ -69,10 +93,15 @@ class EngineClient:
     async def stop(self, slot: Slot, command_url: str) -> None:
         """Ends a session; one the engine does not know is at its end already. Of `command_url`
         only the path is used; it comes from outside."""
-        _, answer = await self._get(slot, _command_path(command_url), "method=stop", _STOP_WITHIN)
-        error = answer.get("error")
-        if answer.get("response") != "ok" and error != _UNKNOWN_SESSION:
-            raise EngineSilent(f"answered {_shown(error)}")
+        path = _command_path(command_url)
+
+        async def attempt(left: float) -> None:
+            _, answer = await self._get(slot, path, "method=stop", min(_STOP_WITHIN, left))
+            error = answer.get("error")
+            if answer.get("response") != "ok" and error != _UNKNOWN_SESSION:
+                raise EngineSilent(f"answered {_shown(error)}")
+
+        await self._retries(_SOURCE, attempt, _STOPS_WITHIN, again=_BROKEN)
 
     async def _get(
         self, slot: Slot, path: str, query: str, within: float
@@ -91,9 +120,12 @@ class EngineClient:
             ) as response:
                 code, body = response.status, await _body(response)
         except TimeoutError:
-            raise EngineSilent(f"no answer within {within:g} s") from None
+            raise EngineSilent(
+                f"no answer within {within:.3g} s", failure=Failure.TIMEOUT
+            ) from None
         except aiohttp.ClientError as error:
-            raise EngineSilent(_why(error)) from error
+            why, failure = _why(error)
+            raise EngineSilent(why, failure=failure) from error
         try:
             answer = json.loads(body)
         except (ValueError, RecursionError):
@@ -114,18 +146,18 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     return bytes(body)
 
 
-def _why(error: aiohttp.ClientError) -> str:
+def _why(error: aiohttp.ClientError) -> tuple[str, Failure]:
     match error:
         case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
-            return "refused the connection"
+            return "refused the connection", Failure.UNREACHABLE
         case aiohttp.ClientConnectorError():
-            return f"cannot be reached: {error.os_error.strerror}"
+            return f"cannot be reached: {error.os_error.strerror}", Failure.UNREACHABLE
         case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
-            return "hung up"
+            return "hung up", Failure.BROKEN
         case aiohttp.ClientPayloadError():
-            return "broke off its answer"
+            return "broke off its answer", Failure.BROKEN
         case _:
-            return "answered what is not HTTP"
+            return "answered what is not HTTP", Failure.ERROR
 
 
 def _stat_target(stat_url: str) -> tuple[str, str]:

@@ -8,8 +8,9 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from acekeeper.adapters.bus import runtime_dir
+from acekeeper.adapters.retries import Retries
 from acekeeper.adapters.tail import LONGEST_LOG, last_lines
-from acekeeper.errors import RuntimeUnavailable
+from acekeeper.errors import Failure, RuntimeUnavailable
 
 if TYPE_CHECKING:
     from podman import PodmanClient
@@ -18,6 +19,8 @@ T = TypeVar("T")
 
 _CALLS_AT_ONCE = 4
 _ANSWER_WITHIN = 5.0
+_ALL_WITHIN = 10.0  # all attempts together
+_AGAIN = frozenset({Failure.TIMEOUT, Failure.BROKEN})  # a socket that is missing stays so
 _ACTIVATE = "Start its socket: systemctl --user start podman.socket"
 
 
@@ -28,7 +31,10 @@ class Podman:
     All raise RuntimeUnavailable.
     """
 
-    def __init__(self, socket: Path | None = None, within: float = _ANSWER_WITHIN) -> None:
+    def __init__(
+        self, retries: Retries, socket: Path | None = None, within: float = _ANSWER_WITHIN
+    ) -> None:
+        self._retries = retries
         self._socket = socket or Path(runtime_dir()) / "podman/podman.sock"
         self._within = within
         self._threads = ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="podman")
@@ -84,14 +90,25 @@ class Podman:
             return self._made
 
     async def _call(self, work: Callable[[], T]) -> T | None:
+        """All are reads."""
+        return await self._retries(
+            "podman", lambda left: self._attempt(work, left), _ALL_WITHIN, _AGAIN
+        )
+
+    async def _attempt(self, work: Callable[[], T], left: float) -> T | None:
+        within = min(self._within, left)
         if not self._socket.is_socket():  # the package would leave one open at each attempt
-            raise RuntimeUnavailable(f"Podman has no socket at {self._socket}", _ACTIVATE)
+            raise RuntimeUnavailable(
+                f"Podman has no socket at {self._socket}", _ACTIVATE, Failure.UNREACHABLE
+            )
         try:
-            async with asyncio.timeout(self._within):
+            async with asyncio.timeout(within):
                 loop = asyncio.get_running_loop()
                 return await loop.run_in_executor(self._threads, _translated, work)
         except TimeoutError:
-            raise RuntimeUnavailable(f"Podman did not answer within {self._within:g} s") from None
+            raise RuntimeUnavailable(
+                f"Podman did not answer within {within:.3g} s", failure=Failure.TIMEOUT
+            ) from None
 
 
 def _translated(work: Callable[[], T]) -> T | None:
@@ -103,5 +120,21 @@ def _translated(work: Callable[[], T]) -> T | None:
     except (NotFound, ImageNotFound):
         return None
     except (APIError, PodmanError, RequestException, ValueError) as error:
-        hint = "" if getattr(error, "response", None) is not None else _ACTIVATE
-        raise RuntimeUnavailable(f"Podman cannot be asked: {error}", hint) from error
+        answered = getattr(error, "response", None) is not None
+        raise RuntimeUnavailable(
+            f"Podman cannot be asked: {error}",
+            "" if answered else _ACTIVATE,
+            Failure.ERROR if answered else _failure(error),
+        ) from error
+
+
+def _failure(error: Exception) -> Failure:
+    from requests import exceptions
+
+    match error.__cause__ or error:  # the package wraps what its client met
+        case exceptions.Timeout():
+            return Failure.TIMEOUT
+        case exceptions.ConnectionError() | exceptions.ChunkedEncodingError():
+            return Failure.BROKEN
+        case _:
+            return Failure.ERROR

@@ -17,7 +17,8 @@ from acekeeper.adapters.container import read_inspection
 from acekeeper.adapters.podman import Podman
 from acekeeper.adapters.ports import test
 from acekeeper.adapters.reservations import Reservations
-from acekeeper.adapters.systemd import GONE, Systemd, Unit
+from acekeeper.adapters.systemd import Systemd
+from acekeeper.adapters.unit import GONE, Unit
 from acekeeper.core.facts import (
     EngineDied,
     EngineIdentified,
@@ -132,7 +133,7 @@ class Quadlet:
             return
         try:
             async with asyncio.timeout(_STOP_WITHIN):
-                result = await self._systemd.stop(slot.unit)
+                result = await self._systemd.stop(slot.unit, start)
         except TimeoutError:
             raise EngineFailed(f"systemd did not stop it within {_STOP_WITHIN:g} s") from None
         if result != "done":

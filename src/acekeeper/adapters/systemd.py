@@ -1,20 +1,20 @@
 """The user's systemd: jobs, units and their changes. Connects again when the bus goes away."""
 
 import asyncio
-import re
 from asyncio import Future, Task
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from dbus_fast import Message, MessageType
 from dbus_fast.aio import MessageBus
 from loguru import logger
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
-from tenacity.wait import wait_exponential_jitter
 
 from acekeeper.adapters import bus as user_bus
 from acekeeper.adapters.bus import SYSTEMD, ask
-from acekeeper.errors import RuntimeUnavailable
+from acekeeper.adapters.retries import Retries, failure_of, pauses
+from acekeeper.adapters.unit import Unit, decode, name_of, path_of
+from acekeeper.errors import AcekeeperError, Failure, RuntimeUnavailable
 
 _PATH = "/org/freedesktop/systemd1"
 _MANAGER = f"{SYSTEMD}.Manager"
@@ -31,32 +31,11 @@ _MATCHES = (
 )
 # dbus-fast drops the connection when a few thousand calls fill the socket's buffer.
 _CALLS_AT_ONCE = 64
+# Of a connection. It is tried for ever, so that neither setting of the retries is for it.
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
-
-GONE = frozenset({"inactive", "failed"})  # of ActiveState: nothing is left but what is recorded
-
-
-class Unit(NamedTuple):
-    """A service as its last change left it."""
-
-    name: str
-    active: str
-    invocation: str
-    busy: bool  # a job on it waits or runs
-    main_pid: int
-    result: str
-    exit_code: int  # how its main process ended, as waitid(2) has it; 0 while it runs
-    exit_status: int
-
-    @property
-    def is_gone(self) -> bool:
-        return self.active in GONE
-
-    @property
-    def is_dead(self) -> bool:
-        """What it ran has ended; systemd may still be clearing up."""
-        return self.is_gone or (self.active == "deactivating" and self.main_pid == 0)
+_READ_WITHIN = 20.0  # all attempts together; a list is two reads, one after the other
+_SOURCE = "systemd"  # in metrics
 
 
 class Listener(Protocol):
@@ -85,7 +64,8 @@ class Systemd:
     """Made on a running event loop. Calls raise RuntimeUnavailable when nobody can answer, and
     EngineFailed when systemd refuses."""
 
-    def __init__(self, address: str = "") -> None:
+    def __init__(self, retries: Retries, address: str = "") -> None:
+        self._retries = retries
         self._address = address or user_bus.default_address()
         self._bus: MessageBus | None = None
         self._calls = asyncio.Semaphore(_CALLS_AT_ONCE)
@@ -108,52 +88,108 @@ class Systemd:
             self._bus = None
 
     async def start(self, unit: str) -> str:
-        """The result of its job: `done`, `failed`, `canceled`, `timeout`, …"""
-        return await self._job("StartUnit", unit, "fail")
+        """The result of its job: `done`, `failed`, `canceled`, `timeout`, … Whoever calls says how
+        long that may take."""
+        before = await self.invocation(unit)
+        asked = False
 
-    async def stop(self, unit: str) -> str:
-        return await self._job("StopUnit", unit, "replace")
+        async def attempt(left: float) -> str:
+            nonlocal asked
+            if asked and (result := await self._became(unit, before, left)):
+                return result
+            asked = True
+            return await self._job("StartUnit", unit, "fail", left)
+
+        return await self._retries(_SOURCE, attempt)
+
+    async def stop(self, unit: str, start: str = "") -> str:
+        """As `start`. What is stopped again is that very start, if it is given."""
+        asked = False
+
+        async def attempt(left: float) -> str:
+            nonlocal asked
+            if asked and start and await self._invocation(unit, left) != start:
+                return "done"
+            asked = True
+            return await self._job("StopUnit", unit, "replace", left)
+
+        return await self._retries(_SOURCE, attempt)
 
     async def states(self, pattern: str) -> dict[str, str]:
         """ActiveState by the unit's name, of all units that are loaded."""
-        (units,) = await self._ask(_PATH, _MANAGER, "ListUnitsByPatterns", "asas", [], [pattern])
-        return {unit[0]: unit[3] for unit in units}
+
+        async def attempt(left: float) -> dict[str, str]:
+            (units,) = await self._call(left, "ListUnitsByPatterns", "asas", [], [pattern])
+            return {unit[0]: unit[3] for unit in units}
+
+        return await self._retries(_SOURCE, attempt, _READ_WITHIN)
 
     async def invocation(self, unit: str) -> str:
         """The start it is or was in; empty if it never ran or is forgotten."""
-        property_name = (_UNIT, "InvocationID")
-        (value,) = await self._ask(_path(unit), _PROPERTIES, "Get", "ss", *property_name)
-        return bytes(value.value).hex()
+        return await self._retries(_SOURCE, lambda left: self._invocation(unit, left), _READ_WITHIN)
 
     async def reset_failed(self, unit: str) -> None:
-        await self._ask(_PATH, _MANAGER, "ResetFailedUnit", "s", unit)
+        async def attempt(left: float) -> None:
+            await self._call(left, "ResetFailedUnit", "s", unit)
 
-    async def _job(self, method: str, unit: str, mode: str) -> str:
+        await self._retries(_SOURCE, attempt, _READ_WITHIN)
+
+    async def _became(self, unit: str, before: str, left: float) -> str:
+        """What came of a start that was not answered: the result of its job. Empty: nothing."""
+        job = _Job(unit)
+        self._jobs.append(job)  # it may end while we look
+        try:
+            of_unit = await self._properties(unit, _UNIT, left)
+            found = decode(unit, of_unit, await self._properties(unit, _SERVICE, left))
+            is_new = found.invocation not in ("", before)
+            if is_new:
+                self._listener.changed(found)  # nobody heard what was told meanwhile
+            if found.busy:
+                job.path = of_unit["Job"].value[1]
+                job.settle()
+                return await job.ended
+        finally:
+            self._jobs.remove(job)
+        if not is_new:
+            return ""
+        return "failed" if found.is_dead else "done"
+
+    async def _job(self, method: str, unit: str, mode: str, left: float) -> str:
         job = _Job(unit)
         self._jobs.append(job)
         try:
-            (job.path,) = await self._ask(_PATH, _MANAGER, method, "ss", unit, mode)
+            (job.path,) = await self._call(left, method, "ss", unit, mode)
             job.settle()
             return await job.ended
         finally:
             self._jobs.remove(job)
 
-    async def _ask(
-        self, path: str, interface: str, method: str, signature: str, *arguments: object
-    ) -> list[Any]:
+    async def _invocation(self, unit: str, left: float) -> str:
+        words = ("ss", _UNIT, "InvocationID")
+        (value,) = await self._ask(left, _path(unit), _PROPERTIES, "Get", *words)
+        return bytes(value.value).hex()
+
+    async def _properties(self, unit: str, interface: str, left: float) -> dict[str, Any]:
+        (found,) = await self._ask(left, _path(unit), _PROPERTIES, "GetAll", "s", interface)
+        return dict(found)
+
+    async def _call(self, left: float, method: str, signature: str, *words: object) -> list[Any]:
+        return await self._ask(left, _PATH, _MANAGER, method, signature, *words)
+
+    async def _ask(self, left: float, *call: Any) -> list[Any]:
         bus = self._bus
         if bus is None:
-            raise RuntimeUnavailable("The user's systemd cannot be reached")
+            raise RuntimeUnavailable(
+                "The user's systemd cannot be reached", failure=Failure.UNREACHABLE
+            )
         async with self._calls:
-            return await ask(bus, SYSTEMD, path, interface, method, signature, *arguments)
+            return await ask(bus, SYSTEMD, *call, within=left)
 
     async def _stay_connected(self) -> None:
         attempts = AsyncRetrying(
             retry=retry_if_exception_type(RuntimeUnavailable),
-            wait=wait_exponential_jitter(
-                multiplier=_FIRST_PAUSE, max=_LONGEST_PAUSE, jitter=_FIRST_PAUSE
-            ),
-            before_sleep=_log_first,
+            wait=pauses(_FIRST_PAUSE, _LONGEST_PAUSE),
+            before_sleep=self._not_connected,
         )
         while True:
             bus: MessageBus = await attempts(self._connect)
@@ -164,9 +200,18 @@ class Systemd:
             self._services.clear()
             for job in self._jobs:
                 if not job.ended.done():
-                    job.ended.set_exception(RuntimeUnavailable(f"systemd was lost: {why}"))
+                    error = RuntimeUnavailable(f"systemd was lost: {why}", failure=Failure.BROKEN)
+                    job.ended.set_exception(error)
                     job.ended.exception()  # its reply may never come, and then nobody asks
             self._listener.lost(why)
+
+    def _not_connected(self, attempt: RetryCallState) -> None:
+        """Counts every attempt; one line for an outage, however long it lasts."""
+        error = attempt.outcome.exception() if attempt.outcome else None
+        if isinstance(error, AcekeeperError):
+            self._retries.failed(_SOURCE, failure_of(error))
+        if attempt.attempt_number == 1:
+            logger.warning("systemd_unreachable", why=str(error))
 
     async def _connect(self) -> MessageBus:
         bus = await user_bus.connect(self._address)
@@ -200,33 +245,11 @@ class Systemd:
         if interface == _SERVICE:
             self._services[path] = properties
         elif interface == _UNIT and (service := self._services.pop(path, None)) is not None:
-            self._listener.changed(
-                Unit(
-                    name=_name(path),
-                    active=properties["ActiveState"].value,
-                    invocation=bytes(properties["InvocationID"].value).hex(),
-                    busy=properties["Job"].value[0] != 0,
-                    main_pid=service["MainPID"].value,
-                    result=service["Result"].value,
-                    exit_code=service["ExecMainCode"].value,
-                    exit_status=service["ExecMainStatus"].value,
-                )
-            )
+            self._listener.changed(decode(name_of(path), properties, service))
 
 
 def _path(unit: str) -> str:
-    escaped = "".join(c if c.isascii() and c.isalnum() else f"_{ord(c):02x}" for c in unit)
-    return f"{_PATH}/unit/{escaped}"
-
-
-def _name(path: str) -> str:
-    return re.sub("_([0-9a-f]{2})", lambda m: chr(int(m[1], 16)), path.rpartition("/")[2])
-
-
-def _log_first(attempt: RetryCallState) -> None:
-    """One line for an outage, however long it lasts."""
-    if attempt.attempt_number == 1 and attempt.outcome is not None:
-        logger.warning("systemd_unreachable", why=str(attempt.outcome.exception()))
+    return f"{_PATH}/unit/{path_of(unit)}"
 
 
 def _log_defect(task: Task[None]) -> None:

@@ -20,7 +20,7 @@ from acekeeper.core.facts import (
     StreamsAsked,
     TimePassed,
 )
-from acekeeper.core.model import Changes, Engine, Happening, Now, Rules, Sample, State
+from acekeeper.core.model import Changes, Engine, Happening, Now, Phase, Rules, Sample, State
 from acekeeper.core.names import Slot
 from acekeeper.core.plan import plan
 from acekeeper.errors import AcekeeperError, EngineFailed, PortTaken, StartTimedOut
@@ -205,8 +205,10 @@ class Loop:
     async def ask(self, slot: Slot, start: str) -> EngineAnswered | EngineSilent:
         """Whether an engine is alive; its silence is excused while we are late ourselves."""
         began = self.clock()
+        engine = self.state.current(slot, start)
+        starting = engine is not None and engine.phase is Phase.STARTING
         try:
-            await self.engines.status(slot)
+            await self.engines.status(slot, starting=starting)
         except Silence as error:
             return EngineSilent(slot, start, str(error), excused=self.lag.since(began))
         except Exception as error:

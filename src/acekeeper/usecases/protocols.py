@@ -46,7 +46,8 @@ class Runtime(Protocol):
 class EngineApi(Protocol):
     """The HTTP API of an engine; all raise EngineSilent."""
 
-    async def status(self, slot: Slot) -> None: ...
+    async def status(self, slot: Slot, *, starting: bool = False) -> None:
+        """`starting`: it is not yet expected to answer."""
 
     async def stat(self, slot: Slot, stat_url: str) -> Sample | None:
         """None: the engine does not know this session."""
