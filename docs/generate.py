@@ -5,6 +5,7 @@ docs/settings.md and .env.example from that of the settings, docs/emulator.md fr
 
 from pathlib import Path
 
+from acekeeper.core.happenings import HAPPENINGS
 from acekeeper.emulator.kinds import KINDS
 from acekeeper.settings import PROFILES, SETTINGS
 
@@ -58,6 +59,13 @@ def faults_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def happenings_table() -> str:
+    lines = ["| Kind | What happened |", "|---|---|"]
+    return (
+        "\n".join([*lines, *(f"| `{kind}` | {text} |" for kind, text in HAPPENINGS.items())]) + "\n"
+    )
+
+
 def with_table(page: Path, table: str) -> str:
     before, _, rest = page.read_text("utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
@@ -68,6 +76,7 @@ def generated() -> dict[Path, str]:
     docs = ROOT / "docs"
     return {
         docs / "settings.md": with_table(docs / "settings.md", docs_table()),
+        docs / "log.md": with_table(docs / "log.md", happenings_table()),
         docs / "emulator.md": with_table(docs / "emulator.md", faults_table()),
         ROOT / ".env.example": env_example(),
     }

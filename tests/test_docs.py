@@ -1,11 +1,14 @@
 """The pages say what is so."""
 
+import ast
 import re
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 
 from acekeeper.api.application import ROUTES
+from acekeeper.core.happenings import HAPPENINGS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -22,6 +25,20 @@ def test_every_route_is_documented_with_who_may_call_it() -> None:
         for method in handler.http_methods
     }
     assert documented == there
+
+
+def test_every_kind_of_the_log_is_told_somewhere_and_has_a_meaning() -> None:
+    told = {"log_begun"}  # by the database itself
+    for path in (ROOT / "src/acekeeper/core").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("state.tell"):
+                told |= {str(n.value) for n in ast.walk(node.args[0]) if _is_text(n)}
+    assert told == HAPPENINGS.keys()
+    assert list(HAPPENINGS) == sorted(HAPPENINGS)
+
+
+def _is_text(node: ast.AST) -> TypeGuard[ast.Constant]:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -130,9 +130,11 @@ def _each_is_answered(clients: list[Client]) -> None:
 
 
 @asynccontextmanager
-async def serving(app: Any, held: socket.socket, **config: Any) -> AsyncIterator[Server]:
+async def serving(
+    app: Any, held: socket.socket, leaving: Callable[[], object] = bool, **config: Any
+) -> AsyncIterator[Server]:
     listening = asyncio.Event()
-    server = Server(app, listening.set, str.encode)
+    server = Server(app, listening.set, str.encode, leaving)
     for name, value in config.items():
         setattr(server.config, name, value)
     task = asyncio.create_task(server.serve([held.dup()]))

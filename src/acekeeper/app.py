@@ -11,6 +11,7 @@ from loguru import logger
 
 from acekeeper import __version__
 from acekeeper.adapters.engine import EngineClient
+from acekeeper.adapters.history import History
 from acekeeper.adapters.notify import Notifier
 from acekeeper.adapters.processes import Processes
 from acekeeper.adapters.retries import Retries
@@ -19,6 +20,7 @@ from acekeeper.api.access import Access
 from acekeeper.api.application import application
 from acekeeper.api.context import Context, Limits
 from acekeeper.api.edge import Edge
+from acekeeper.api.followers import Followers
 from acekeeper.api.views import Views
 from acekeeper.core.model import Happening, Now, Rules
 from acekeeper.core.names import PortPlan
@@ -94,7 +96,7 @@ async def serve(settings: Settings, sockets: Sequence[socket.socket]) -> None:
 
     async with service(settings) as context:
         app = api(settings, context, are_loopback(sockets), lambda: server.should_exit)
-        server = Server(app, started, app.malformed)
+        server = Server(app, started, app.malformed, context.followers.close)
         context.loop.spawn(notifier.feed_watchdog(partial(_does_its_duties, context.loop)))
         await server.serve(list(sockets))
         notifier.stopping()
@@ -117,10 +119,17 @@ def api(
 @asynccontextmanager
 async def service(settings: Settings) -> AsyncIterator[Context]:
     rules = rules_of(settings)
+    database = settings.state_dir / "acekeeper.db"
+    history = History(database)
+    followers = Followers(history)
     store = Store(
-        settings.state_dir / "acekeeper.db", settings.retention_days, on_trouble=_store_trouble
+        database,
+        settings.retention_days,
+        on_trouble=_store_trouble,
+        on_commit=followers.committed,
     )
     async with AsyncExitStack() as stack:
+        stack.callback(history.close)
         started = clock()
         saved = store.load(started)
         stack.push_async_callback(store.close)
@@ -162,6 +171,8 @@ async def service(settings: Settings) -> AsyncIterator[Context]:
             loop=loop,
             sweeps=sweeps,
             views=Views(state, rules),
+            history=history,
+            followers=followers,
             metrics=metrics,
             limits=Limits(
                 max_body_bytes=settings.max_body_bytes,

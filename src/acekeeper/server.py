@@ -6,12 +6,16 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 from litestar.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from acekeeper.listening import BACKLOG
+
+# An extension of the scope: ends the connection at once, whatever of the answer was not taken yet.
+CUT = "acekeeper.cut"
 
 _STILL_COMING_S = 0.3  # what was accepted or sent before we stopped listening
 _ANSWERS_WITHIN_S = 10
@@ -21,6 +25,11 @@ _KEEP_ALIVE_S = 120
 
 def _answering(malformed: Callable[[str], bytes]) -> type[HttpToolsProtocol]:
     class Protocol(HttpToolsProtocol):
+        def on_headers_complete(self) -> None:
+            super().on_headers_complete()
+            extensions: dict[str, Any] = {CUT: self.transport.abort}
+            self.scope["extensions"] = extensions
+
         def send_400_response(self, msg: str) -> None:
             self.transport.write(malformed(msg))
             self.transport.close()
@@ -30,12 +39,18 @@ def _answering(malformed: Callable[[str], bytes]) -> type[HttpToolsProtocol]:
 
 class Server(uvicorn.Server):
     """`started` is called when it listens; `malformed` makes the whole answer to what is no HTTP,
-    which never gets to the app."""
+    which never gets to the app; `leaving` is called when it is about to stop: answers without an
+    end are to end then."""
 
     def __init__(
-        self, app: ASGIApp, started: Callable[[], None], malformed: Callable[[str], bytes]
+        self,
+        app: ASGIApp,
+        started: Callable[[], None],
+        malformed: Callable[[str], bytes],
+        leaving: Callable[[], object] = lambda: None,
     ) -> None:
         self._tell_started = started
+        self._tell_leaving = leaving
         logging.getLogger("uvicorn").setLevel(logging.WARNING)  # the rest we say ourselves
         super().__init__(
             uvicorn.Config(
@@ -61,6 +76,7 @@ class Server(uvicorn.Server):
         (`should_exit` says so), before the idle connections are closed."""
         for server in self.servers:
             server.close()
+        self._tell_leaving()
         await asyncio.sleep(_STILL_COMING_S)
         await super().shutdown(sockets)
 

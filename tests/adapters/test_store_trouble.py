@@ -33,7 +33,7 @@ from .storing import (
 
 _FULL = "PRAGMA max_page_count = 1"
 _READ_ONLY = "PRAGMA query_only = 1"
-_BIG = Changes(happened=[Happening("big", data={"x": "x" * 1_000_000})])
+_BIG = Changes(happened=[Happening("big", data={"x": "x" * 1000})] * 1000)
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ async def test_what_fails_is_said_kept_and_written_later(
         assert store.degraded == ""
         await store.write(Changes())
         assert select(path, "SELECT health FROM engines") == [("healthy",)]
-        assert select(path, "SELECT kind FROM log") == [("big",)]
+        assert select(path, "SELECT DISTINCT kind FROM log") == [("big",), ("log_begun",)]
 
 
 async def test_a_barrier_behind_a_failed_write_fails(path: Path) -> None:

@@ -30,6 +30,7 @@ READ = [
     "/streams",
     "/metrics",
     "/openapi.json",
+    "/log",
 ]
 OPEN = ["/health/ready", "/orchestrator/status"]
 

@@ -39,6 +39,7 @@ ROUTES = [
     ("DELETE", "/streams/absent"),
     ("POST", "/health/circuit-breaker/reset"),
     ("GET", "/metrics"),
+    ("GET", "/log"),
     ("GET", "/schema/openapi.json"),
 ]
 WRONG = [
@@ -57,6 +58,7 @@ WRONG = [
     ("POST", "/scale/many"),
     ("POST", "/scale/" + "9" * 30),
     ("DELETE", "/streams/a/b"),
+    ("GET", "/log?limit=0"),
     ("GET", "/streams?limit=-1"),
     ("GET", "/streams?limit=1.5"),
     ("GET", "/streams?status=playing"),

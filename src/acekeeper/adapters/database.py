@@ -182,5 +182,7 @@ _INSERT_LOG = _insert("log", LOG)
 _PRUNE = (
     "DELETE FROM engines WHERE rowid IN (SELECT rowid FROM engines WHERE gone < ? LIMIT ?)",
     "DELETE FROM streams WHERE rowid IN (SELECT rowid FROM streams WHERE ended < ? LIMIT ?)",
-    "DELETE FROM log WHERE id IN (SELECT id FROM log WHERE ts < ? LIMIT ?)",
+    # Its newest row stays: the next one gets a higher id than all that ever were.
+    "DELETE FROM log WHERE id IN (SELECT id FROM log WHERE ts < ?"
+    " AND id < (SELECT max(id) FROM log) LIMIT ?)",
 )

@@ -2,6 +2,7 @@
 read and write what it knows."""
 
 import sqlite3
+import time
 from collections.abc import Callable
 
 
@@ -80,7 +81,19 @@ def _first(db: sqlite3.Connection) -> None:
     db.execute("CREATE INDEX log_ts ON log (ts)")
 
 
-_STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first,)
+def _log_is_read(db: sqlite3.Connection) -> None:
+    """Readers of the log go on from the last id they saw. A new log begins where none before it
+    can have got to, so that they miss nothing when a database had to be begun anew."""
+    now = time.time()
+    db.execute("CREATE INDEX log_kind ON log (kind, ts)")
+    db.execute(
+        "INSERT INTO log (id, ts, kind, stream, data) SELECT ?, ?, 'log_begun', '', '{}'"
+        " WHERE NOT EXISTS (SELECT 1 FROM log)",
+        (int(now * 1000), now),
+    )
+
+
+_STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _log_is_read)
 
 
 def migrate(db: sqlite3.Connection) -> None:

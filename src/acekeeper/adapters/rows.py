@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from acekeeper.core.inspection import Logged
 from acekeeper.core.model import (
     Breaker,
     Claim,
@@ -68,6 +69,7 @@ EARLY_END_KEY = ("id",)
 EARLY_END = (*EARLY_END_KEY, "at", "reason")
 KEPT_KEY = ("name",)
 KEPT = (*KEPT_KEY, "value")
+_LONGEST_TEXT = 1000  # of what others said: an error of Podman's, a client's reason
 LOG = ("ts", "kind", "host", "port", "stream", "data")
 
 
@@ -210,8 +212,17 @@ def log_row(happening: Happening, wall: float) -> Row:
         happening.kind,
         *(happening.engine or (None, None)),
         happening.stream,
-        json.dumps(dict(happening.data), default=str),
+        json.dumps({name: _bounded(value) for name, value in happening.data.items()}, default=str),
     )
+
+
+def read_log(row: Row) -> Logged:
+    log_id, wall, kind, host, port, stream, data = row
+    return Logged(log_id, wall, kind, Slot(host, port) if host else None, stream, json.loads(data))
+
+
+def _bounded(value: object) -> object:
+    return value[:_LONGEST_TEXT] if isinstance(value, str) else value
 
 
 def _wall(instant: Now | None) -> float | None:

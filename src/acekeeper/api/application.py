@@ -12,6 +12,7 @@ from acekeeper.api import (
     containers,
     engines,
     events,
+    log,
     provision,
     scale,
     schema,
@@ -46,6 +47,8 @@ ROUTES: Sequence[HTTPRouteHandler] = (
     breaker.reset_breaker,
     status.ready,
     status.orchestrator_status,
+    log.list_log,
+    log.follow_log,
     status.metrics,
     schema.openapi_json,
 )

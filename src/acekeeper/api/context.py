@@ -9,10 +9,12 @@ from litestar import Request
 from litestar.exceptions import NotFoundException
 from litestar.response.base import ASGIResponse
 
+from acekeeper.api.followers import Followers
 from acekeeper.api.views import Views
 from acekeeper.core.model import Engine, Now, Rules, State, Stream
 from acekeeper.metrics import Metrics
 from acekeeper.usecases.loop import Loop
+from acekeeper.usecases.protocols import History
 from acekeeper.usecases.sweep import Sweeps
 
 
@@ -27,6 +29,8 @@ class Context:
     loop: Loop
     sweeps: Sweeps
     views: Views
+    history: History
+    followers: Followers
     metrics: Metrics
     limits: Limits
     target_image: str | None

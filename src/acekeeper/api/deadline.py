@@ -8,7 +8,9 @@ from litestar.exceptions import HTTPException, ServiceUnavailableException
 from litestar.types import ASGIApp, Message, Receive, ReceiveMessage, Scope, Send
 from loguru import logger
 
-LONG = "long"  # a route whose `opt` has it may take the longer time
+# What a route may have in its `opt`:
+LONG = "long"  # it may take the longer time
+ENDLESS = "endless"  # its answer ends when its caller leaves
 
 
 def deadline(
@@ -17,7 +19,7 @@ def deadline(
     """Seconds: API_REQUEST_TIMEOUT_S, and API_LONG_OPERATION_TIMEOUT_S for what is `LONG`."""
 
     async def bounded(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP:
+        if scope["type"] != ScopeType.HTTP or ENDLESS in scope["route_handler"].opt:
             await app(scope, receive, send)
             return
         name, seconds = "API_REQUEST_TIMEOUT_S", ordinary

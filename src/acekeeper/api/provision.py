@@ -53,7 +53,7 @@ async def _provision(
     body = await bodies.read_or_default(request, _decoder, wire.ProvisionRequest())
     _check(body, context.target_image)
     request_id = request_id_var.get() or ""
-    hung_up = asyncio.create_task(_until_hung_up(request.receive))
+    hung_up = asyncio.create_task(bodies.until_hung_up(request.receive))
     work = asyncio.create_task(
         provision(context.loop, request_id, body.host_port, body.labels or {})
     )
@@ -96,11 +96,6 @@ class _ClaimAnswer(ASGIResponse):
         finally:
             self._hung_up.cancel()
         (lost if gone else delivered)(self._loop, self._request_id)
-
-
-async def _until_hung_up(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _check(body: wire.ProvisionRequest, target_image: str | None) -> None:

@@ -1,7 +1,7 @@
 """The shapes on the wire: what is accepted (strictly, and bounded) and what is sent."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -194,6 +194,17 @@ class Named(Struct):
     container_name: str
 
 
+class LogEntry(Struct):
+    """Something that happened. Ids rise with time, not by one."""
+
+    id: int
+    ts: Moment
+    kind: str
+    engine: str | None
+    stream: str | None
+    data: dict[str, Any]
+
+
 class Problem(Struct):
     """Every error but that of a provision that could not be done."""
 
@@ -303,6 +314,13 @@ class Told(Struct):
 
 def moment(wall: float) -> datetime:
     return datetime.fromtimestamp(wall, UTC)
+
+
+def wall_or_none(moment: datetime | None) -> float | None:
+    """Without a zone, a time is UTC."""
+    if moment is None:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def moment_or_none(wall: float | None) -> Moment | None:

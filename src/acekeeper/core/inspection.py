@@ -1,6 +1,9 @@
-"""What an operator may want to know of an engine and no rule needs."""
+"""What an operator may want to know and no rule needs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from acekeeper.core.names import Slot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,3 +21,15 @@ class Inspection:
     image_digest: str | None = None
     created: float | None = None
     unread: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """Something that happened, as it is on disk. Ids only rise."""
+
+    id: int
+    wall: float
+    kind: str
+    engine: Slot | None
+    stream: str
+    data: Mapping[str, object]

@@ -1,11 +1,11 @@
 """What the usecases need from outside. Adapters fit these without knowing them."""
 
 from asyncio import Future
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from acekeeper.core.facts import EnginesListed, EngineStarted, Fact
-from acekeeper.core.inspection import Inspection
+from acekeeper.core.inspection import Inspection, Logged
 from acekeeper.core.model import Changes, Now, Sample
 from acekeeper.core.names import Ports, Slot
 
@@ -54,6 +54,18 @@ class EngineApi(Protocol):
 
     async def stop(self, slot: Slot, command_url: str) -> None:
         """Ends a session."""
+
+
+class History(Protocol):
+    """What is on disk; all raise StoreFailed when it cannot be read."""
+
+    async def log(self, kind: str | None, since: float | None, limit: int) -> Sequence[Logged]:
+        """The newest first; `since` is wall time."""
+
+    async def log_after(self, last: int, limit: int) -> Sequence[Logged]:
+        """What came after the one with this id, the oldest first."""
+
+    async def newest_id(self) -> int: ...
 
 
 class Store(Protocol):

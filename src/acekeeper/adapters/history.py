@@ -1,0 +1,81 @@
+"""What is on disk, read for an operator: beside the store, on threads of its own."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import TypeVar
+
+from acekeeper.adapters.database import failure
+from acekeeper.adapters.rows import LOG, read_log
+from acekeeper.core.inspection import Logged
+from acekeeper.errors import StoreFailed
+
+_AT_ONCE = 2
+_WITHIN = 5.0
+_LOOK_AT_THE_CLOCK_EVERY = 10_000  # steps of SQLite's machine
+
+T = TypeVar("T")
+
+
+class History:
+    """Each read has a connection of its own, that cannot write: the file may be another one by
+    then. All raise StoreFailed."""
+
+    def __init__(self, path: Path, within: float = _WITHIN) -> None:
+        self._path = path
+        self._within = within
+        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="history")
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def log(self, kind: str | None, since: float | None, limit: int) -> Sequence[Logged]:
+        """The newest first."""
+        wanted = [("kind = ?", kind), ("ts >= ?", since)]
+        given = [(sql, value) for sql, value in wanted if value is not None]
+        where = f"WHERE {' AND '.join(sql for sql, _ in given)}" if given else ""
+        return await self._logged(
+            f"{where} ORDER BY ts DESC, id DESC LIMIT ?", *(value for _, value in given), limit
+        )
+
+    async def log_after(self, last: int, limit: int) -> Sequence[Logged]:
+        """The oldest first."""
+        return await self._logged("WHERE id > ? ORDER BY id LIMIT ?", last, limit)
+
+    async def newest_id(self) -> int:
+        sql = "SELECT coalesce(max(id), 0) FROM log"
+        (newest,) = await self._read(lambda db: db.execute(sql).fetchone())
+        return int(newest)
+
+    async def _logged(self, rest: str, *values: object) -> Sequence[Logged]:
+        sql = " ".join(("SELECT id,", ", ".join(LOG), "FROM log", rest))
+        return await self._read(lambda db: [read_log(row) for row in db.execute(sql, values)])
+
+    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        deadline = time.monotonic() + self._within
+        try:
+            async with asyncio.timeout(self._within):
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self._threads, self._on_thread, work, deadline)
+        except TimeoutError:
+            raise self._late() from None
+
+    def _on_thread(self, work: Callable[[sqlite3.Connection], T], deadline: float) -> T:
+        def is_late() -> bool:
+            return time.monotonic() > deadline
+
+        try:
+            with closing(
+                sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True)
+            ) as db:
+                db.set_progress_handler(is_late, _LOOK_AT_THE_CLOCK_EVERY)
+                return work(db)
+        except sqlite3.Error as error:
+            raise self._late() if is_late() else failure(error, self._path) from error
+
+    def _late(self) -> StoreFailed:
+        return StoreFailed(f"the database was not read within {self._within:g} s")

@@ -1,0 +1,30 @@
+"""Everything that can be told as happened, in the words of the log, with its meaning."""
+
+from collections.abc import Mapping
+
+HAPPENINGS: Mapping[str, str] = {
+    "answer_lost": "A caller went away before its provision was answered.",
+    "breaker_reset": "An operator closed the circuit breaker.",
+    "claim_lapsed": "The stream an engine was promised for did not start within 60 s.",
+    "early_end_remembered": "A stream ended that nobody had started; kept for an hour.",
+    "engine_adopted": "An engine was found running and taken over.",
+    "engine_died": "An engine ended by itself; `cause` and `detail` say how.",
+    "engine_draining": "An engine takes no more viewers and is stopped when nothing on it moves.",
+    "engine_granted": "A request was given this engine, after `waited` seconds.",
+    "engine_ready": "A starting engine answered for the first time, after `seconds`.",
+    "engine_recovered": "A suspect or unhealthy engine answers again.",
+    "engine_start_failed": "An engine did not get ready; `excused` if that says nothing of it.",
+    "engine_starting": "A start was asked for, by a request or to keep one ready.",
+    "engine_stop_failed": "A stop did not succeed; it is asked for again.",
+    "engine_stopped": "An engine ended as it was told to.",
+    "engine_stopping": "An engine is told to stop, for this `reason`.",
+    "engine_suspected": "A probe failed: off the list until the engine answers again.",
+    "engine_unhealthy": "An engine failed `failures` probes in a row; it will be replaced.",
+    "log_begun": "Here begins a new database.",
+    "provision_refused": "A request got no engine; `code` and `why` say why.",
+    "runtime_connected": "Whoever runs the engines can be asked.",
+    "runtime_lost": "Whoever runs the engines cannot be reached any more.",
+    "scale_requested": "An operator wants so many engines in all; 0 ends it.",
+    "stream_ended": "A stream ended, after `seconds` and for this `reason`.",
+    "stream_started": "A stream started; `managed` if it is on one of our engines.",
+}

@@ -1,0 +1,122 @@
+"""What is on disk, read beside the store."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from acekeeper.adapters.database import connect, prune
+from acekeeper.adapters.history import History
+from acekeeper.core.inspection import Logged
+from acekeeper.core.model import Changes, Happening
+from acekeeper.errors import StoreFailed
+
+from .storing import SLOT, running
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "acekeeper.db"
+
+
+@pytest.fixture
+async def history(path: Path) -> AsyncIterator[History]:
+    history = History(path)
+    yield history
+    history.close()
+
+
+def fill(path: Path, *rows: tuple[float, str]) -> None:
+    with closing(connect(path)) as db:
+        db.executemany("INSERT INTO log (ts, kind, stream, data) VALUES (?, ?, '', '{}')", rows)
+
+
+def kinds(found: object) -> list[str]:
+    assert isinstance(found, list)
+    return [logged.kind for logged in found]
+
+
+async def test_what_is_committed_can_be_read(path: Path, history: History) -> None:
+    async with running(path) as store:
+        await store.write(Changes(happened=[Happening("a", SLOT, "s", {"n": 1})]))
+        [logged] = await history.log("a", None, 10)
+        assert logged == Logged(logged.id, logged.wall, "a", SLOT, "s", {"n": 1})
+        assert abs(logged.wall - time.time()) < 60
+        assert await history.newest_id() == logged.id
+
+
+async def test_the_log_is_the_newest_first_and_filtered(path: Path, history: History) -> None:
+    fill(path, (10, "a"), (20, "b"), (20, "c"), (30, "a"))
+    assert kinds(await history.log(None, None, 10)) == ["log_begun", "a", "c", "b", "a"]
+    assert kinds(await history.log(None, None, 2)) == ["log_begun", "a"]
+    assert kinds(await history.log("a", None, 10)) == ["a", "a"]
+    assert [entry.wall for entry in await history.log("a", 10.5, 10)] == [30]
+    assert await history.log("absent", None, 10) == []
+
+
+async def test_it_is_followed_the_oldest_first(path: Path, history: History) -> None:
+    fill(path, *((n, f"k{n}") for n in range(5)))
+    found = await history.log_after(0, 3)
+    assert kinds(found) == ["log_begun", "k0", "k1"]
+    assert kinds(await history.log_after(found[-1].id, 9)) == ["k2", "k3", "k4"]
+    assert await history.log_after(await history.newest_id(), 9) == []
+    # Each read is in the order of an index: however long the log is, none sorts it.
+    with closing(sqlite3.connect(path)) as db:
+        for wanted in ("", "WHERE ts >= 1", "WHERE kind = 'a'", "WHERE kind = 'a' AND ts >= 1"):
+            sql = " ".join(("SELECT * FROM log", wanted, "ORDER BY ts DESC, id DESC"))
+            plan = str(db.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall())
+            assert "INDEX log_" in plan
+            assert "TEMP B-TREE" not in plan
+
+
+async def test_ids_only_rise_also_when_all_is_old_and_when_a_database_is_new(
+    path: Path, history: History
+) -> None:
+    fill(path, (1, "old"), (2, "older"))
+    newest = await history.newest_id()
+    with closing(connect(path)) as db:
+        db.execute("UPDATE log SET ts = 1")
+        prune(db, time.time())
+        assert db.execute("SELECT kind FROM log").fetchall() == [("older",)]
+    fill(path, (3, "next"))
+    assert await history.newest_id() == newest + 1
+    await asyncio.to_thread(path.unlink)
+    while time.time() * 1000 < newest + 2:  # the ids of a new one begin with its millisecond
+        await asyncio.sleep(0)
+    connect(path).close()
+    assert await history.newest_id() > newest + 1
+
+
+async def test_one_that_is_not_there_is_said(history: History) -> None:
+    with pytest.raises(StoreFailed, match="cannot be opened"):
+        await history.newest_id()
+
+
+async def test_a_read_that_takes_too_long_is_given_up_and_its_thread_is_free(path: Path) -> None:
+    fill(path, (1, "a"))
+    history = History(path, within=0.2)
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+    for _ in range(3):  # more than it has threads
+        with pytest.raises(StoreFailed, match=r"not read within 0\.2 s"):
+            await history._read(lambda db: db.execute(endless).fetchall())
+    async with asyncio.timeout(20):
+        while not await _answers(history):
+            pass
+    history.close()
+
+
+async def _answers(history: History) -> bool:
+    try:
+        return await history.newest_id() > 0
+    except StoreFailed:
+        return False
+
+
+async def test_it_cannot_write(path: Path, history: History) -> None:
+    fill(path, (1, "a"))
+    with pytest.raises(StoreFailed, match="read-only"):
+        await history._read(lambda db: db.execute("DELETE FROM log"))
