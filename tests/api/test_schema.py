@@ -105,7 +105,7 @@ async def test_the_document_is_served_and_a_parameter_is_never_null(served: Serv
     assert made == (await served.get("/schema/openapi.json")).json() == document(ROUTES)
     assert made["openapi"].startswith("3.1")
     assert [p["schema"] for p in made["paths"]["/streams"]["get"]["parameters"]] == [
-        {"type": "string", "enum": ["started", "ended"]},
+        {"type": "string", "enum": ["started", "ended", "all"], "default": "all"},
         {"type": "string"},
         {"type": "integer", "minimum": 0, "maximum": 10_000, "default": 1000},
     ]

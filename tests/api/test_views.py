@@ -99,7 +99,7 @@ def test_the_newest_ended_streams_of_one_engine_are_told_from_those_of_others() 
         apply(state, rules(), StreamEnded(name), NOW)
     assert ids(views.streams("ended", "id-0", 10, NOW)) == ["b0", "a0"]
     assert ids(views.streams("ended", "id-1", 1, NOW)) == ["b1"]
-    assert ids(views.streams(None, "id-0", 1, NOW)) == ["a0 plays", "b0"]
+    assert ids(views.streams("all", "id-0", 1, NOW)) == ["a0 plays", "b0"]
     assert ids(views.streams("started", "id-0", 10, NOW)) == ["a0 plays"]
 
 
@@ -111,4 +111,4 @@ def test_a_claim_answers_the_capacity_question_until_it_lapses() -> None:
     assert ids(views.streams("started", "id-0", 10, NOW.after(59))) == ["claim|r"]
     assert ids(views.streams("started", "id-0", 10, NOW.after(60))) == []
     assert ids(views.streams("started", "id-1", 10, NOW)) == ["claim|unanswered"]
-    assert ids(views.streams(None, "id-0", 10, NOW)) == []
+    assert ids(views.streams("all", "id-0", 10, NOW)) == []

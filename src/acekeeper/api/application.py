@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
-from litestar import Litestar
+from litestar import Litestar, Request
 from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 
@@ -24,6 +25,7 @@ from acekeeper.api.access import Access
 from acekeeper.api.context import Context
 from acekeeper.api.deadline import deadline
 from acekeeper.api.error_answers import answer
+from acekeeper.api.queries import refuse_repeated
 
 ROUTES: Sequence[HTTPRouteHandler] = (
     engines.list_engines,
@@ -57,10 +59,14 @@ ROUTES: Sequence[HTTPRouteHandler] = (
 def application(
     context: Context, access: Access, request_timeout: float, long_timeout: float
 ) -> Litestar:
+    async def admit(request: Request[Any, Any, Any]) -> None:
+        await access(request)
+        refuse_repeated(request)
+
     return Litestar(
         route_handlers=ROUTES,
         state=State({"context": context, "documentation": schema.Documentation(ROUTES)}),
-        before_request=access,
+        before_request=admit,
         middleware=[
             partial(
                 deadline,

@@ -146,7 +146,7 @@ def _answer(status: int, kind: Any, said: Says, shapes: _Shapes) -> Document:
     response = _response(HTTPStatus(status).phrase if good else _MEANINGS[status], content)
     if good or status == 304:
         for name, text in said.headers.items():
-            header = {"description": text, "required": True, "schema": {"type": "string"}}
+            header = {"description": text, "required": False, "schema": {"type": "string"}}
             response["headers"][name] = header
     return response
 

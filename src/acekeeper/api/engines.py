@@ -24,7 +24,7 @@ from acekeeper.core.model import Phase
     ),
 )
 async def list_engines(
-    request: Request[Any, Any, Any], include: FromQuery[Literal["all"] | None] = None
+    request: Request[Any, Any, Any], include: FromQuery[Literal["usable", "all"]] = "usable"
 ) -> ASGIResponse:
     """The engines a client may use; all of them with `include=all`."""
     context = Context.of(request)

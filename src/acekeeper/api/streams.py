@@ -16,7 +16,7 @@ from acekeeper.usecases.operator import stop_stream
 @get("/streams", opt=described("read", list[wire.Stream]))
 async def list_streams(
     request: Request[Any, Any, Any],
-    status: FromQuery[Literal["started", "ended"] | None] = None,
+    status: FromQuery[Literal["started", "ended", "all"]] = "all",
     container_id: FromQuery[str | None] = None,
     limit: Annotated[int, QueryParameter(ge=0, le=10_000)] = 1000,
 ) -> ASGIResponse:

@@ -57,7 +57,7 @@ class Views:
             self._engines.clear()
         return _join(self.engine(e) for e in engines)
 
-    def streams(self, status: str | None, container_id: str | None, limit: int, now: Now) -> bytes:
+    def streams(self, status: str, container_id: str | None, limit: int, now: Now) -> bytes:
         """Every started one, and the newest `limit` ended ones."""
         if container_id is not None and status == "started":
             return self._started_on(container_id, now)

@@ -13,6 +13,7 @@ Id = Annotated[str, Meta(max_length=8192)]  # a key and a session
 Text = Annotated[str, Meta(max_length=4096)]
 Url = Annotated[str, Meta(max_length=4096)]
 PortNumber = Annotated[int, Meta(ge=1, le=65535)]
+NoEnvironment = Annotated[dict[str, str], Meta(extra_json_schema={"maxProperties": 0})]
 Labels = Annotated[dict[Name, Name], Meta(max_length=64)]
 Moment = Annotated[datetime, Meta(tz=True)]
 Phase = Literal["starting", "running", "draining", "stopping"]
@@ -63,7 +64,7 @@ class EventBatch(Struct):
 class ProvisionRequest(Struct):
     image: Name | None = None
     labels: Labels | None = None
-    env: dict[str, str] | None = None
+    env: NoEnvironment | None = None
     host_port: PortNumber | None = None
 
 
