@@ -11,6 +11,7 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
+from ..api.fuzzing import fuzz
 from .kills import Killing
 from .soak import Soak
 from .storm import Storm
@@ -28,10 +29,16 @@ async def _soak(directory: Path, seed: int) -> str:
     return await Soak(directory, seed).run()
 
 
+async def _fuzz(directory: Path, seed: int) -> str:
+    fuzzed = await fuzz(directory, examples=100, seed=seed)
+    return f"{fuzzed.cases} requests to {fuzzed.operations} routes, every answer as documented"
+
+
 RUNS: dict[str, Callable[[Path, int], Coroutine[Any, Any, str]]] = {
     "kills": _kills,
     "storm": _storm,
     "soak": _soak,
+    "fuzz": _fuzz,
 }
 
 
