@@ -77,6 +77,18 @@ def test_an_engine_too_many_is_drained_after_its_grace_the_longest_idle_first() 
     assert world.listed() == [2]
 
 
+def test_engines_go_one_at_a_time() -> None:
+    world = pool(4, rules(min_replicas=1))
+    world.run(11)
+    assert world.listed() == [1, 2, 3]
+    world.run(28)
+    assert world.listed() == [1, 2, 3]
+    world.play(slot(1), "s1")
+    world.play(slot(2), "s2")
+    world.run(100)  # those who came in the meantime have them
+    assert world.listed() == [1, 2, 3]
+
+
 def test_zapping_stops_and_starts_nothing() -> None:
     world = pool(3, rules(min_replicas=2))
     for n in range(200):

@@ -42,7 +42,7 @@ def scale(state: State, rules: Rules, now: Now) -> Iterator[Start | Drain | floa
 def _scale_down(state: State, rules: Rules, wanted: int, now: Now) -> Iterator[Drain | float]:
     """The engine that has been idle longest goes, once more than `wanted` have been free for the
     grace: if it were judged by itself, one would go whenever a viewer leaves and the next viewer
-    would have it started again."""
+    would have it started again. One at a time, since viewers leave in clusters and come back."""
     free = sorted(
         (
             max(_free_since(e).mono + rules.engine_grace_period, admission.rested_at(e, rules)),
@@ -54,7 +54,12 @@ def _scale_down(state: State, rules: Rules, wanted: int, now: Now) -> Iterator[D
     )
     idle = [engine for _, _, engine in free if engine.slot not in state.playing]
     if idle and len(free) > wanted:
-        due = free[wanted][0]
+        going = (
+            e.drain.since.mono + rules.drain_wait
+            for e in state.engines.values()
+            if e.drain and e.drain.reason == SCALE_DOWN
+        )
+        due = max([free[wanted][0], *going])
         yield drain_of(idle[0], SCALE_DOWN) if now.mono >= due else due
 
 
