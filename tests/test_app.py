@@ -14,9 +14,10 @@ from loguru import logger
 
 from acekeeper.adapters.processes import stop_all
 from acekeeper.api.context import Context
-from acekeeper.app import clock, rules_of, service
+from acekeeper.app import clock, service
 from acekeeper.core.model import Rules
 from acekeeper.errors import EngineSilent
+from acekeeper.rules import rules_of
 from acekeeper.settings import load
 from acekeeper.usecases.provision import delivered, provision
 from acekeeper.usecases.sweep import Kind

@@ -1,3 +1,4 @@
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -461,3 +462,10 @@ def test_env_example_works_when_uncommented(tmp_path: Path) -> None:
     defaults = load({})
     for name in SETTINGS.keys() - {"SETTINGS_FILE"}:
         assert getattr(settings, name.lower()) == getattr(defaults, name.lower()), name
+
+
+def test_the_playbook_offers_the_same_profiles() -> None:
+    specs = (ROOT / "ansible/roles/acekeeper/meta/argument_specs.yml").read_text("utf-8")
+    offered = re.search(r"^ +acekeeper_profile:\n(?: {8,}.*\n)*? +choices: \[(.*)\]", specs, re.M)
+    assert offered
+    assert offered[1].split(", ") == list(PROFILES)

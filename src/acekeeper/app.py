@@ -22,11 +22,11 @@ from acekeeper.api.context import Context, Limits
 from acekeeper.api.edge import Edge
 from acekeeper.api.followers import Followers
 from acekeeper.api.views import Views
-from acekeeper.core.model import Happening, Now, Rules
-from acekeeper.core.names import PortPlan
+from acekeeper.core.model import Happening, Now
 from acekeeper.core.restore import restore
 from acekeeper.listening import are_loopback
 from acekeeper.metrics import Metrics
+from acekeeper.rules import rules_of
 from acekeeper.server import Server
 from acekeeper.settings import Settings
 from acekeeper.usecases.adoption import Adoption
@@ -50,39 +50,6 @@ _WARNINGS = frozenset(
 
 def clock() -> Now:
     return Now(time.time(), time.monotonic())
-
-
-def rules_of(settings: Settings) -> Rules:
-    name = socket.gethostname().lower()
-    ports = settings.port_range_host
-    return Rules(
-        host=settings.engine_host,
-        local_names=frozenset(
-            {settings.engine_host, "localhost", "127.0.0.1", "::1", name, name.partition(".")[0]}
-        ),
-        ports=PortPlan(
-            ports[0],
-            ports[-1],
-            settings.engine_https_base,
-            settings.engine_p2p_base,
-            settings.engine_api_base,
-        ),
-        min_replicas=settings.min_replicas,
-        max_replicas=settings.max_replicas,
-        max_streams_per_engine=settings.max_streams_per_engine,
-        auto_delete=settings.auto_delete,
-        engine_grace_period=settings.engine_grace_period_s,
-        max_concurrent_provisions=settings.max_concurrent_provisions,
-        min_provision_interval=settings.min_provision_interval_s,
-        provision_timeout=settings.provision_timeout_s,
-        startup_grace=settings.provision_startup_grace_s,
-        breaker_threshold=settings.circuit_breaker_threshold,
-        breaker_timeout=settings.circuit_breaker_timeout_s,
-        health_failure_threshold=settings.health_failure_threshold,
-        unhealthy_grace_period=settings.health_unhealthy_grace_period_s,
-        replacement_cooldown=settings.health_replacement_cooldown_s,
-        unmanaged_stream_ttl=settings.unmanaged_stream_ttl_s,
-    )
 
 
 async def serve(settings: Settings, sockets: Sequence[socket.socket]) -> None:
