@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from .running import Emulator
+from .running import CONTENT, Emulator
 
 VERSION = '{"code": 3020300, "platform": "linux", "version": "3.2.3"}'
 
@@ -23,6 +23,16 @@ VERSION = '{"code": 3020300, "platform": "linux", "version": "3.2.3"}'
         (
             "/server/api?api_version=3&method=get_network_connection_status",
             '{"result": {"connected": true}}',
+        ),
+        (
+            f"/server/api?api_version=3&method=get_media_files&infohash={CONTENT}",
+            '{"result": {"files": [{"index": 0, "filename": "Test picture 01234567"}],'
+            f' "name": "Test picture 01234567", "infohash": "{CONTENT}",'
+            ' "transport_type": "bt", "type": "live", "transport_file_cache_key": null}}',
+        ),
+        (
+            "/server/api?api_version=3&method=get_media_files&infohash=0",
+            '{"error": {"message": "failed to load content", "code": 0}}',
         ),
         (
             "/server/api?method=get_status",

@@ -2,6 +2,7 @@
 
 import os
 
+from .content import wanted_infohash
 from .faults import Faults
 from .wire import Answer, Request, as_json
 
@@ -31,9 +32,26 @@ class Service:
                 result = {"connected": self._faults.of("offline") is None}
             case "get_api_access_token":
                 result = {"token": self._access_token}
+            case "get_media_files":
+                infohash = wanted_infohash(request.query)
+                if infohash is None:
+                    return _failed("failed to load content")
+                result = _media_files(infohash)
             case _:
                 return _failed("unknown method")
         return as_json({"result": result})
+
+
+def _media_files(infohash: str) -> dict[str, object]:
+    name = f"Test picture {infohash[:8]}"
+    return {
+        "files": [{"index": 0, "filename": name}],
+        "name": name,
+        "infohash": infohash,
+        "transport_type": "bt",
+        "type": "live",
+        "transport_file_cache_key": None,
+    }
 
 
 def _failed(message: str) -> Answer:
