@@ -84,10 +84,16 @@ async def test_also_when_one_look_is_not_enough(world: World, failed: Failed) ->
     assert world.systemd.count("StartUnit") == 1
 
 
-async def test_a_start_under_way_is_waited_for(world: World, failed: Failed) -> None:
+@pytest.mark.parametrize(
+    "so_far", [{"active": "activating", "invocation": START, "main_pid": 7}, {"active": "inactive"}]
+)
+async def test_a_start_under_way_is_waited_for(
+    world: World, failed: Failed, so_far: dict[str, object]
+) -> None:
+    """Also one whose job still waits for its turn."""
+
     def start(job: Job) -> None:
-        change = world.systemd.change
-        change(job.unit, active="activating", invocation=START, main_pid=7, job=job.number)
+        world.systemd.change(job.unit, job=job.number, **so_far)
         job.refuse(NO_REPLY, "left")
 
     world.systemd.on_start = start
@@ -97,8 +103,9 @@ async def test_a_start_under_way_is_waited_for(world: World, failed: Failed) -> 
     async with asyncio.timeout(LIMIT_S):
         while world.systemd.count("GetAll") < 2:
             await asyncio.sleep(0)
+    await runtime.list()  # by then the answers to the look are in
     assert not starting.done()
-    world.systemd.change(job.unit, active="active", job=0)
+    world.systemd.started(job.unit, START)
     job.removed()
     assert await starting == EngineStarted(world.slot, START, "")
     assert world.systemd.count("StartUnit") == 1
