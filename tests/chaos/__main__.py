@@ -6,37 +6,42 @@ import asyncio
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
 from random import SystemRandom
-from typing import Any
 
 from ..api.fuzzing import fuzz
+from . import calls
 from .kills import Killing
 from .soak import Soak
 from .storm import Storm
 
 
-async def _kills(directory: Path, seed: int) -> str:
-    return str(await Killing(directory, seed).run(kills=100))
+def _kills(directory: Path, seed: int) -> str:
+    return str(asyncio.run(Killing(directory, seed).run(kills=100)))
 
 
-async def _storm(directory: Path, seed: int) -> str:
-    return await Storm(directory, seed).run(seconds=300)
+def _storm(directory: Path, seed: int) -> str:
+    return asyncio.run(Storm(directory, seed).run(seconds=300))
 
 
-async def _soak(directory: Path, seed: int) -> str:
-    return await Soak(directory, seed).run()
+def _calls(directory: Path, seed: int) -> str:
+    return calls.run(directory, seed, examples=60, steps=30)
 
 
-async def _fuzz(directory: Path, seed: int) -> str:
-    fuzzed = await fuzz(directory, examples=100, seed=seed)
+def _soak(directory: Path, seed: int) -> str:
+    return asyncio.run(Soak(directory, seed).run())
+
+
+def _fuzz(directory: Path, seed: int) -> str:
+    fuzzed = asyncio.run(fuzz(directory, examples=100, seed=seed))
     return f"{fuzzed.cases} requests to {fuzzed.operations} routes, every answer as documented"
 
 
-RUNS: dict[str, Callable[[Path, int], Coroutine[Any, Any, str]]] = {
+RUNS: dict[str, Callable[[Path, int], str]] = {
     "kills": _kills,
     "storm": _storm,
+    "calls": _calls,
     "soak": _soak,
     "fuzz": _fuzz,
 }
@@ -55,7 +60,7 @@ def main() -> None:
         began = time.monotonic()
         # Not /tmp, which may be in memory: an event is only as durable as the disk.
         with tempfile.TemporaryDirectory(prefix="acekeeper-chaos-", dir="/var/tmp") as directory:
-            said = asyncio.run(RUNS[name](Path(directory), seed))
+            said = RUNS[name](Path(directory), seed)
         _say(f"{said} ({time.monotonic() - began:.0f} s)")
 
 

@@ -5,6 +5,7 @@ from random import SystemRandom
 
 import pytest
 
+from . import calls
 from .kills import Killing
 from .storm import Storm
 
@@ -30,3 +31,8 @@ async def test_no_acknowledged_event_is_missing_after_kills(tmp_path: Path, seed
 async def test_after_a_storm_all_agree(tmp_path: Path, seed: int) -> None:
     """Engines and acekeeper are killed, engines hang, events get lost, doubled and late."""
     await Storm(tmp_path, seed, viewers=4).run(seconds=5)
+
+
+def test_every_answer_is_foretold(tmp_path: Path, seed: int) -> None:
+    """Any calls in any order, restarts among them."""
+    calls.run(tmp_path, seed, examples=4, steps=12)
