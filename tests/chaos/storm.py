@@ -9,11 +9,13 @@ from asyncio import Task
 from collections import Counter
 from pathlib import Path
 from random import Random
+from urllib.parse import quote
 
 import aiohttp
 
-from ..contract.service import Service, eventually
+from ..contract.service import LIMIT_S, Service, eventually
 from .audience import Audience
+from .books import Kind
 from .judge import Judge
 
 MOST = 6
@@ -36,7 +38,19 @@ _ENGINE = "--start-delay {delay} --bitrate 128 --idle-expiry 3"
 _WELL = _ENGINE.format(delay=0.3)
 _STARTS = [_WELL, _ENGINE.format(delay=2), _ENGINE.format(delay=3600), "exit 2", "exit 0"]
 _FAULTS = ["hang", "hang_api", "hang_playback", "stall"]
-_DEEDS = {"fault": 6, "kill_engine": 3, "lose_sessions": 2, "start": 3, "kill": 2, "restart": 1}
+_DEEDS = {
+    "fault": 6,
+    "kill_engine": 3,
+    "lose_sessions": 2,
+    "start": 3,
+    "kill": 2,
+    "restart": 1,
+    "drain": 1,
+    "stop_engine": 1,
+    "end_stream": 2,
+    "scale": 1,
+    "reset_breaker": 1,
+}
 _AGREES_WITHIN = 180.0  # a claim lasts 60 s, a drain 30 s and more
 
 
@@ -110,7 +124,34 @@ class Storm:
                 assert await self._service.stop() == 0
                 await self._come_back()
             case _:
+                await self._operate(deed)
+
+    async def _operate(self, deed: str) -> None:
+        """By an operator's hand. What is gone by then is 404."""
+        kind = "streams?status=started" if deed == "end_stream" else "engines?include=all"
+        found = await self._service.get(f"/{kind}")
+        if not found:
+            return
+        chosen = self._rng.choice(found)
+        match deed:
+            case "drain":
+                call = ("POST", f"/engines/{chosen['container_id']}/drain")
+            case "stop_engine":
+                call = ("DELETE", f"/containers/{chosen['container_id']}")
+            case "end_stream":
+                self._audience.books.sent(Kind.ENDED, chosen["id"])
+                call = ("DELETE", f"/streams/{quote(chosen['id'], safe='')}")
+            case "scale":
+                call = ("POST", f"/scale/{self._rng.randrange(MOST)}")
+            case "reset_breaker":
+                call = ("POST", "/health/circuit-breaker/reset")
+            case _:
                 raise AssertionError(deed)
+        answer = await self._service.call(*call, within=LIMIT_S)  # a hung engine is asked too
+        assert answer.status in (200, 202, 404), answer
+        if deed == "end_stream":
+            assert answer.status == 200, answer
+            self._audience.books.was_acknowledged(Kind.ENDED, chosen["id"])
 
     async def _come_back(self) -> None:
         await asyncio.sleep(self._rng.uniform(0, 1.5))
@@ -139,6 +180,7 @@ class Storm:
         for port, _ in self._service.engine_processes():
             await self._admin(port, "DELETE", "/faults")
         await self._audience.settle()
+        assert (await self._service.call("POST", "/scale/0")).status == 200
 
     async def _agree(self) -> None:
         wrong: list[str] = []

@@ -105,11 +105,13 @@ class Service:
         await eventually(ready)
         await eventually(listed, within)
 
-    async def call(self, method: str, path: str, body: object = None) -> Answer:
-        """With the client's patience."""
-        within = aiohttp.ClientTimeout(total=PATIENCE)
+    async def call(
+        self, method: str, path: str, body: object = None, within: float = PATIENCE
+    ) -> Answer:
+        """With the client's patience, unless told otherwise."""
+        timeout = aiohttp.ClientTimeout(total=within)
         async with (
-            aiohttp.ClientSession(timeout=within) as http,
+            aiohttp.ClientSession(timeout=timeout) as http,
             http.request(
                 method, self.base + path, json=body, headers=self.authorization
             ) as response,
