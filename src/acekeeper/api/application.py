@@ -15,6 +15,7 @@ from acekeeper.api import (
     events,
     log,
     provision,
+    queries,
     scale,
     schema,
     status,
@@ -25,7 +26,6 @@ from acekeeper.api.access import Access
 from acekeeper.api.context import Context
 from acekeeper.api.deadline import deadline
 from acekeeper.api.error_answers import answer
-from acekeeper.api.queries import refuse_repeated
 
 ROUTES: Sequence[HTTPRouteHandler] = (
     engines.list_engines,
@@ -61,7 +61,7 @@ def application(
 ) -> Litestar:
     async def admit(request: Request[Any, Any, Any]) -> None:
         await access(request)
-        refuse_repeated(request)
+        queries.check(request)
 
     return Litestar(
         route_handlers=ROUTES,
