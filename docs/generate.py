@@ -1,13 +1,16 @@
 """Rewrites what is derived from tables in the source.
 
-docs/settings.md and .env.example from that of the settings, docs/emulator.md from that of faults.
+docs/settings.md and .env.example from that of the settings, docs/emulator.md from that of faults;
+and what docs/simulation.md shows.
 """
 
 from pathlib import Path
 
 from acekeeper.core.happenings import HAPPENINGS
 from acekeeper.emulator.kinds import KINDS
-from acekeeper.settings import PROFILES, SETTINGS
+from acekeeper.rules import rules_of
+from acekeeper.settings import PROFILES, SETTINGS, load
+from acekeeper.simulation import DAYS, simulate, text
 
 ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- generated: make docs -->\n", "<!-- end -->\n"
@@ -72,11 +75,16 @@ def with_table(page: Path, table: str) -> str:
     return before + BEGIN + table + END + after
 
 
+def simulated() -> str:
+    return f"\n```\n{text(simulate(rules_of(load({})), DAYS['evening'](), 6.0))}\n```\n\n"
+
+
 def generated() -> dict[Path, str]:
     docs = ROOT / "docs"
     return {
         docs / "settings.md": with_table(docs / "settings.md", docs_table()),
         docs / "log.md": with_table(docs / "log.md", happenings_table()),
+        docs / "simulation.md": with_table(docs / "simulation.md", simulated()),
         docs / "emulator.md": with_table(docs / "emulator.md", faults_table()),
         ROOT / ".env.example": env_example(),
     }

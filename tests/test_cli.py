@@ -234,7 +234,8 @@ def test_a_reader_who_has_enough_is_no_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["settings", "status", "sweep scale", "doctor", "stop", "serve", "--help"]
+    "words",
+    ["settings", "status", "sweep scale", "doctor", "stop", "serve", "simulate quiet", "--help"],
 )
 def test_output_that_is_not_taken_is_told_in_one_line(
     service: Service, tmp_path: Path, words: str
@@ -274,6 +275,27 @@ def test_an_unknown_command_or_kind_is_refused() -> None:
         assert ended.stderr.startswith("usage: acekeeper")
         assert "Traceback" not in ended.stderr
     assert run({}, "--version").stdout == f"acekeeper {__version__}\n"
+
+
+def test_a_simulated_day_is_that_of_the_settings_in_force() -> None:
+    ended = run({"PROFILE": "high-availability", "MAX_REPLICAS": "9"}, "simulate", "quiet")
+    assert ended.stderr == ""
+    assert ended.stdout.startswith("MIN_REPLICAS=5 MAX_REPLICAS=9 ENGINE_GRACE_PERIOD_S=15 ")
+    assert "\n  waited            0\n" in ended.stdout
+    assert run({"MIN_REPLICAS": "many"}, "simulate", "quiet").status == 78
+
+
+def test_a_trace_that_cannot_be_used_is_named_with_its_line(tmp_path: Path) -> None:
+    trace = tmp_path / "day.csv"
+    trace.write_text("start_seconds,duration_seconds\n0,60\n1,soon\n")
+    status, stdout, stderr = run({}, "simulate", str(trace))
+    assert (status, stdout) == (1, "")
+    assert one_line(stderr).startswith(f"acekeeper: {trace}: line 3 has 'soon', which is no number")
+    trace.write_bytes(b"\xff")
+    assert f"{trace} is not UTF-8 text" in one_line(run({}, "simulate", str(trace)).stderr)
+    nowhere = run({}, "simulate", "nowhere")
+    assert "Name a file, or one of evening, quiet" in one_line(nowhere.stderr)
+    assert run({}, "simulate", "quiet", "--start-seconds", "0").status == 2
 
 
 def test_the_emulator_gets_its_options_as_they_are() -> None:

@@ -5,10 +5,11 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from acekeeper import __version__, output
-from acekeeper.errors import AcekeeperError, BadSetting, OutputFailed
+from acekeeper.errors import AcekeeperError, BadSetting, BadTrace, OutputFailed
 
 _CONFIG = 78  # EX_CONFIG of sysexits.h: trying again without a change is useless
 
@@ -76,6 +77,21 @@ def _parser() -> argparse.ArgumentParser:
         "--check", action="store_true", help="with --drop-ins: name them, and write nothing"
     )
     settings.set_defaults(run=_settings)
+    text = "show what the settings in force would do on a day of viewers"
+    simulate = commands.add_parser("simulate", help=text, description=text)
+    simulate.add_argument(
+        "trace",
+        metavar="TRACE",
+        help="a file that says when viewers come and go (docs/simulation.md), or evening, or quiet",
+    )
+    simulate.add_argument(
+        "--start-seconds",
+        type=_start_seconds,
+        default=6.0,
+        metavar="N",
+        help="how long an engine takes to start, on average (6)",
+    )
+    simulate.set_defaults(run=_simulate)
     commands.add_parser(
         "emulator", help="run one emulated engine; docs/emulator.md has its options"
     )
@@ -135,6 +151,33 @@ def _settings(arguments: argparse.Namespace) -> int:
         for path in change(arguments.drop_ins, settings):
             print(path)
     return 0
+
+
+def _simulate(arguments: argparse.Namespace) -> int:
+    from acekeeper.rules import rules_of
+    from acekeeper.settings import load
+    from acekeeper.simulation import DAYS, read, simulate, text
+
+    rules = rules_of(load(os.environ))
+    trace = arguments.trace
+    try:
+        viewers = DAYS[trace]() if trace in DAYS else read(Path(trace).read_text("utf-8"))
+    except OSError as error:
+        hint = f"Name a file, or one of {', '.join(DAYS)}"
+        raise BadTrace(f"{trace} cannot be read: {error.strerror}", hint) from None
+    except UnicodeDecodeError:
+        raise BadTrace(f"{trace} is not UTF-8 text") from None
+    except BadTrace as error:
+        raise BadTrace(f"{trace}: {error.message}", error.hint) from None
+    print(text(simulate(rules, viewers, arguments.start_seconds)))
+    return 0
+
+
+def _start_seconds(said: str) -> float:
+    with suppress(ValueError):
+        if 0 < float(said) <= 3600:
+            return float(said)
+    raise argparse.ArgumentTypeError(f"{said!r} is not a number of seconds up to 3600")
 
 
 def _status(_: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 AcekeeperError
 ├── BadSetting          a value the operator wrote cannot be used; the service does not start
+├── BadTrace            a trace of viewers cannot be read
 ├── StoreFailed         the database did not take a write
 ├── OutsideFailed       a call to the outside did not succeed; `failure` says how
 │   ├── RuntimeUnavailable  whoever runs the engines (systemd, say) cannot be reached
@@ -38,6 +39,10 @@ class AcekeeperError(Exception):
 
 
 class BadSetting(AcekeeperError):
+    pass
+
+
+class BadTrace(AcekeeperError):
     pass
 
 

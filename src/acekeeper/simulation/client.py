@@ -1,0 +1,116 @@
+"""What Acexy does for each viewer, in its order: look, take a free engine, else ask for one."""
+
+import itertools
+import math
+from collections.abc import Generator
+from random import Random
+
+from acekeeper.core import admission
+from acekeeper.core.facts import ProvisionRequested, StreamEnded, StreamStarted
+from acekeeper.core.model import Engine, KeyType, Phase
+from acekeeper.core.names import Slot
+from acekeeper.simulation.pool import Outcome, Pool, Process
+from acekeeper.simulation.report import Tally
+from acekeeper.simulation.trace import Viewer
+
+_LIST_CACHED_S = 2.0
+_STATUS_POLLED_S = 30.0
+_SLEEP_S = 5.0  # after an engine was promised, before it looks for it in the list
+_TRIES = 3
+
+_Steps = Generator[float | ProvisionRequested, Outcome | None, Engine | None]
+
+
+class Client:
+    """One proxy: its viewers share its list of engines and its last look at the status."""
+
+    def __init__(self, pool: Pool, tally: Tally, random: Random) -> None:
+        self._pool = pool
+        self._tally = tally
+        self._random = random
+        self._numbers = itertools.count(1)
+        self._listed: list[tuple[Slot, str]] = []
+        self._listed_until = 0.0
+        self._can_provision = True
+
+    def poll_status(self, until: float) -> Process:
+        while self._pool.now.mono < until:
+            blocked = admission.blocked(self._pool.state, self._pool.rules, self._pool.now)
+            self._can_provision = blocked is None
+            yield _STATUS_POLLED_S
+
+    def watch(self, viewer: Viewer) -> Process:
+        pool = self._pool
+        arrived = pool.now.mono
+        engine = self._free()
+        if engine is not None:
+            self._tally.at_once += 1
+        elif not self._can_provision:
+            self._tally.refused += 1
+            return
+        else:
+            engine = yield from self._ask()
+            if engine is None:
+                self._tally.refused += 1
+                return
+            self._tally.waited(arrived, pool.now.mono)
+        yield self._random.uniform(0.1, 1.0)  # the engine opens the channel
+        now = pool.state.current(*engine.ref)
+        if now is None or now.phase is not Phase.RUNNING:
+            self._tally.failed += 1
+            return
+        self._tally.shared += engine.slot in pool.state.playing
+        stream = f"stream-{next(self._numbers)}"
+        pool.tell(_started(stream, engine.slot))
+        yield viewer.stays
+        pool.tell(StreamEnded(stream))
+
+    def _ask(self) -> _Steps:
+        """Asks up to three times while it is told to wait, then sleeps over what it was given."""
+        for tried in range(1, _TRIES + 1):
+            outcome = yield ProvisionRequested(f"request-{next(self._numbers)}")
+            if isinstance(outcome, Engine):
+                yield _SLEEP_S
+                if outcome.ref not in self._engines():
+                    yield _SLEEP_S
+                return outcome
+            if outcome is None or not outcome.should_wait or outcome.eta is None:
+                return None
+            if tried < _TRIES:
+                yield outcome.eta / 2 if tried == 1 else float(outcome.eta)
+        return None
+
+    def _engines(self) -> list[tuple[Slot, str]]:
+        now = self._pool.now.mono
+        if now >= self._listed_until:
+            self._listed = [e.ref for e in self._pool.state.engines.values() if e.listed]
+            self._listed_until = now + _LIST_CACHED_S
+        return self._listed
+
+    def _free(self) -> Engine | None:
+        """The one with the fewest streams, then the one not used for longest."""
+        state = self._pool.state
+        engines = [e for ref in self._engines() if (e := state.current(*ref)) is not None]
+        free = [e for e in engines if self._streams(e) < self._pool.rules.max_streams_per_engine]
+
+        def order(engine: Engine) -> tuple[int, float]:
+            return self._streams(engine), engine.used.mono if engine.used else -math.inf
+
+        return min(free, key=order, default=None)
+
+    def _streams(self, engine: Engine) -> int:
+        """A claim shows as one."""
+        return len(self._pool.state.playing.get(engine.slot, ())) + (engine.claim is not None)
+
+
+def _started(stream: str, slot: Slot) -> StreamStarted:
+    return StreamStarted(
+        id=stream,
+        key_type=KeyType.INFOHASH,
+        key=stream,
+        session=stream,
+        stat_url="",
+        command_url="",
+        is_live=True,
+        addresses=(slot,),
+    )

@@ -1,0 +1,54 @@
+"""Days to try settings on without a trace of one's own."""
+
+from collections.abc import Iterator, Mapping
+from random import Random
+from typing import Protocol
+
+from acekeeper.simulation.trace import Viewer
+
+_HOUR = 3600.0
+_BY_HOUR = (2, 1, 1, 0, 0, 0, 1, 2, 3, 3, 3, 4, 5, 5, 4, 4, 5, 6, 6, 6, 6, 5, 4, 3)
+_MATCHES = (15.5, 20.75)
+
+
+def evening(seed: int = 0) -> list[Viewer]:
+    """Some come at any hour and stay long, some zap, and two matches bring ten each."""
+    random = Random(seed)
+    return sorted([*_any_hour(random, 1.0), *_matches(random), *_zapping(random, 12)])
+
+
+def quiet(seed: int = 0) -> list[Viewer]:
+    """One here, one there."""
+    random = Random(seed)
+    return sorted([*_any_hour(random, 0.2), *_zapping(random, 2)])
+
+
+def _any_hour(random: Random, share: float) -> Iterator[Viewer]:
+    for hour, viewers in enumerate(_BY_HOUR):
+        for _ in range(viewers):
+            if random.random() < share:
+                stays = min(random.expovariate(1 / 2400), 3 * _HOUR)
+                yield Viewer((hour + random.random()) * _HOUR, 60 + stays)
+
+
+def _matches(random: Random) -> Iterator[Viewer]:
+    for hour in _MATCHES:
+        for _ in range(10):
+            arrives = hour * _HOUR + random.gauss(0, 45)
+            yield Viewer(arrives, random.uniform(1.6, 2.0) * _HOUR)
+
+
+def _zapping(random: Random, count: int) -> Iterator[Viewer]:
+    for _ in range(count):
+        at = random.uniform(8, 23) * _HOUR
+        for _ in range(random.randint(4, 12)):
+            stays = random.uniform(3, 30)
+            yield Viewer(at, stays)
+            at += stays + random.uniform(1, 4)
+
+
+class Day(Protocol):
+    def __call__(self, seed: int = 0) -> list[Viewer]: ...
+
+
+DAYS: Mapping[str, Day] = {"evening": evening, "quiet": quiet}

@@ -1,0 +1,145 @@
+"""The loop without an outside: it applies, plans, and says what engines would have done."""
+
+import heapq
+import itertools
+import math
+from collections.abc import Callable, Generator
+from functools import partial
+from random import Random
+
+from acekeeper.core.actions import Action, Answer, Ask, Look, Refusal, Refuse, Start, Stop
+from acekeeper.core.apply import apply
+from acekeeper.core.facts import (
+    ActionTaken,
+    AnswerDelivered,
+    EngineAnswered,
+    EngineDied,
+    EngineSilent,
+    EnginesListed,
+    EnginesSurveyed,
+    EngineStarted,
+    Fact,
+    ProvisionRequested,
+    RuntimeConnected,
+    StreamsAsked,
+    TimePassed,
+)
+from acekeeper.core.model import Engine, Now, Rules, Sample, State
+from acekeeper.core.names import Slot
+from acekeeper.core.plan import plan
+
+_NAMED_AFTER_S = 0.5
+_STOPPED_AFTER_S = 0.5
+_PROBE_TIMEOUT_S = 5.0
+_VARIETY = 0.25  # a start takes so much more or less than usual
+
+Outcome = Engine | Refusal
+Process = Generator[float | ProvisionRequested, Outcome | None, None]
+"""Somebody who acts: yields how long to wait, or a request, whose outcome comes back."""
+
+
+class Pool:
+    def __init__(
+        self,
+        rules: Rules,
+        start_seconds: float,
+        random: Random,
+        on_action: Callable[[Action, float], None],
+        on_pass: Callable[[State, float, float], None],
+    ) -> None:
+        """Tells of every action once it was taken, and of every step of time before it."""
+        self.rules = rules
+        self.state = State()
+        self.now = Now(0.0, 0.0)
+        self._start_seconds = start_seconds
+        self._random = random
+        self._on_action = on_action
+        self._on_pass = on_pass
+        self._deadline = math.inf
+        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = itertools.count()
+        self._ready_at: dict[str, float] = {}
+        self._waiting: dict[str, Process] = {}
+        self.tell(RuntimeConnected())
+        self.tell(EnginesListed(rules.host, "boot", self.now, ()))
+        self.tell(EnginesSurveyed(()))
+
+    def run(self, until: float) -> None:
+        """From event to deadline to event; ends early if nothing is left to happen."""
+        while True:
+            event = self._agenda[0][0] if self._agenda else math.inf
+            due = max(self.now.mono, min(event, self._deadline))
+            if due > until:
+                return
+            self._on_pass(self.state, self.now.mono, due)
+            self.now = Now(due, due)
+            if event <= due:
+                heapq.heappop(self._agenda)[2]()
+            else:
+                self.tell(TimePassed())
+
+    def later(self, seconds: float, what: Callable[[], None]) -> None:
+        heapq.heappush(self._agenda, (self.now.mono + seconds, next(self._numbers), what))
+
+    def follow(self, process: Process, sent: Outcome | None = None) -> None:
+        try:
+            step = process.send(sent)
+        except StopIteration:
+            return
+        if isinstance(step, ProvisionRequested):
+            self._waiting[step.request] = process
+            self.tell(step)
+        else:
+            self.later(step, partial(self.follow, process))
+
+    def tell(self, fact: Fact) -> None:
+        apply(self.state, self.rules, fact, self.now)
+        while (planned := plan(self.state, self.rules, self.now)).actions:
+            for action in planned.actions:
+                apply(self.state, self.rules, ActionTaken(action), self.now)
+                self._on_action(action, self.now.mono)
+                self._execute(action)
+        self._deadline = planned.deadline
+
+    def _execute(self, action: Action) -> None:
+        match action:
+            case Start(slot):
+                self.later(_NAMED_AFTER_S, partial(self._started, slot))
+            case Stop(slot, start):
+                died = EngineDied(slot, start, "stopped")
+                self.later(_STOPPED_AFTER_S, partial(self.tell, died))
+            case Ask(slot, start):
+                wait = max(0.0, self._ready_at[start] - self.now.mono)
+                said = EngineAnswered(slot, start)
+                silent = EngineSilent(slot, start, "timeout")
+                self.later(
+                    min(wait, _PROBE_TIMEOUT_S),
+                    partial(self.tell, said if wait <= _PROBE_TIMEOUT_S else silent),
+                )
+            case Look(slot, start):
+                self.later(0.0, partial(self._look, slot, start))
+            case Answer(request):
+                slot = self.state.requests[request].slot or Slot("", 0)
+                self.later(0.0, partial(self._answer, request, self.state.engines[slot]))
+            case Refuse(request, refusal):
+                self.later(0.0, partial(self._answer, request, refusal))
+            case _:
+                pass  # Grant, Drain and Settle are wholly in the state
+
+    def _started(self, slot: Slot) -> None:
+        start = f"start-{next(self._numbers)}"
+        takes = self._start_seconds * self._random.uniform(1 - _VARIETY, 1 + _VARIETY)
+        self._ready_at[start] = self.now.mono + takes
+        self.tell(EngineStarted(slot, start, start))
+
+    def _look(self, slot: Slot, start: str) -> None:
+        """Who watches is still there, so every stream moves."""
+        moving = Sample(self.now, "dl", 1, 1, 0, 0, 0)
+        samples = {stream.id: moving for stream in self.state.started_on(slot)}
+        self.tell(StreamsAsked(slot, start, samples))
+
+    def _answer(self, request: str, outcome: Outcome) -> None:
+        process = self._waiting.pop(request)
+        if isinstance(outcome, Engine):
+            self.tell(AnswerDelivered(request))
+        self.follow(process, outcome)
