@@ -72,7 +72,7 @@ class Faults:
             return False
         with self._lock:
             fault.met += 1
-            return fault.met == fault.amount
+            return fault.met >= fault.amount
 
     def holding(self, part: Part, infohash: str | None = None) -> Fault | None:
         return next((f for f in self.active() if f.holds(part, infohash)), None)
