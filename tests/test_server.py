@@ -7,14 +7,16 @@ import signal
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
+from acekeeper.api.deadline import deadline
 from acekeeper.app import api, service
 from acekeeper.client import call
 from acekeeper.errors import BadSetting
@@ -26,6 +28,7 @@ from .api.bodies import started
 from .running import LIMIT_S, Service, free_port, settings, until
 
 CLIENTS = 6
+HEAD_WITHIN_S = 0.2
 
 
 @pytest.fixture
@@ -131,10 +134,14 @@ def _each_is_answered(clients: list[Client]) -> None:
 
 @asynccontextmanager
 async def serving(
-    app: Any, held: socket.socket, leaving: Callable[[], object] = bool, **config: Any
+    app: Any,
+    held: socket.socket,
+    leaving: Callable[[], object] = bool,
+    unheard: Callable[[int, str], bytes] = lambda _, why: why.encode(),
+    **config: Any,
 ) -> AsyncIterator[Server]:
     listening = asyncio.Event()
-    server = Server(app, listening.set, str.encode, leaving)
+    server = Server(app, listening.set, unheard, HEAD_WITHIN_S, leaving)
     for name, value in config.items():
         setattr(server.config, name, value)
     task = asyncio.create_task(server.serve([held.dup()]))
@@ -246,6 +253,70 @@ async def test_a_caller_who_leaves_within_its_body_is_no_failure_of_ours(
                 await asyncio.sleep(0.01)
         assert b'status="400"' in said
         assert b'status="5' not in said
+
+
+async def test_a_head_that_does_not_come_is_not_waited_for(
+    tmp_path: Path, held: socket.socket
+) -> None:
+    given = load(settings(tmp_path))
+    async with service(given) as context:
+        app = api(given, context, True, bool)
+        async with serving(app, held, unheard=app.unheard):
+            caller = await Caller.to(held)
+            caller.writer.write(b"GET /engines HTTP/1.1\r\nHost: local")
+            headers = await caller.headers()
+            assert headers.startswith("http/1.1 408 request timeout")
+            assert "x-request-id" in headers
+            assert b"0.2 s of API_REQUEST_TIMEOUT_S" in await caller.reader.read()
+            caller.writer.close()
+        counted = context.metrics.exposition().decode()
+        series = 'orch_communication_errors_total{error_type="timeout",source="api"}'
+        assert f"{series} 1.0" in counted
+
+
+async def test_only_the_head_has_so_little_time(held: socket.socket) -> None:
+    app = Slow()
+    async with serving(app, held):
+        caller = await Caller.to(held)
+        caller.writer.write(b"GET / HTTP/1.1\r\nHost: ")
+        await caller.writer.drain()
+        caller.writer.write(b"localhost\r\n\r\n")
+        await asyncio.wait_for(app.asked.wait(), LIMIT_S)
+        late = await Caller.to(held)  # by the time it is late, so would the first one be
+        late.writer.write(b"GET / HTTP/1.1\r\n")
+        assert await asyncio.wait_for(late.reader.read(), LIMIT_S)
+        late.writer.close()
+        app.go_on.set()
+        assert (await caller.headers()).startswith("http/1.1 200")
+        caller.writer.close()
+
+
+async def test_an_answer_nobody_takes_is_cut(
+    held: socket.socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    failed = asyncio.Event()
+
+    async def endless(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while True:
+            await send({"type": "http.response.body", "body": bytes(100_000), "more_body": True})
+
+    bounded: Any = deadline(endless, 0.2, 0.2, lambda *_: failed.set())
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        route = {"route_handler": SimpleNamespace(opt={}), "path_template": "/"}
+        await bounded(scope | route, receive, send)
+
+    async with serving(app, held):
+        caller = await Caller.to(held)
+        caller.ask()
+        await asyncio.wait_for(failed.wait(), LIMIT_S)
+        with suppress(ConnectionResetError):
+            async with asyncio.timeout(LIMIT_S):
+                while await caller.reader.read(100_000):
+                    pass
+        caller.writer.close()
+    assert caplog.records == []
 
 
 async def test_an_answer_without_an_end_does_not_hold_up_the_end(held: socket.socket) -> None:

@@ -63,7 +63,9 @@ async def serve(settings: Settings, sockets: Sequence[socket.socket]) -> None:
 
     async with service(settings) as context:
         app = api(settings, context, are_loopback(sockets), lambda: server.should_exit)
-        server = Server(app, started, app.malformed, context.followers.close)
+        server = Server(
+            app, started, app.unheard, settings.api_request_timeout_s, context.followers.close
+        )
         context.loop.spawn(notifier.feed_watchdog(partial(_does_its_duties, context.loop)))
         await server.serve(list(sockets))
         notifier.stopping()

@@ -23,30 +23,67 @@ _ANSWERS_WITHIN_S = 10
 _KEEP_ALIVE_S = 120
 
 
-def _answering(malformed: Callable[[str], bytes]) -> type[HttpToolsProtocol]:
+def _answering(unheard: Callable[[int, str], bytes], head_within: float) -> type[HttpToolsProtocol]:
     class Protocol(HttpToolsProtocol):
+        _in_head = False
+        _has_asked = False
+        _late: asyncio.TimerHandle | None = None
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            # Behind another request a head has the time of a connection that is kept.
+            is_behind = self._has_asked and not self.cycle.response_complete
+            if self._in_head and not is_behind and self._late is None:
+                self._late = self.loop.call_later(head_within, self._head_is_late)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._head_is_over()
+            super().connection_lost(exc)
+
+        def on_message_begin(self) -> None:
+            self._in_head = True
+            super().on_message_begin()
+
         def on_headers_complete(self) -> None:
+            self._head_is_over()
             super().on_headers_complete()
+            self._has_asked = True
             extensions: dict[str, Any] = {CUT: self.transport.abort}
             self.scope["extensions"] = extensions
 
         def send_400_response(self, msg: str) -> None:
-            self.transport.write(malformed(msg))
+            self._head_is_over()
+            self._refuse(400, msg)
+
+        def _head_is_over(self) -> None:
+            self._in_head = False
+            if self._late is not None:
+                self._late.cancel()
+                self._late = None
+
+        def _head_is_late(self) -> None:
+            self._refuse(
+                408, f"its head did not come within the {head_within:g} s of API_REQUEST_TIMEOUT_S"
+            )
+
+        def _refuse(self, status: int, why: str) -> None:
+            self.transport.write(unheard(status, why))
             self.transport.close()
 
     return Protocol
 
 
 class Server(uvicorn.Server):
-    """`started` is called when it listens; `malformed` makes the whole answer to what is no HTTP,
-    which never gets to the app; `leaving` is called when it is about to stop: answers without an
-    end are to end then."""
+    """`started` is called when it listens; `unheard` makes the whole answer, with this status, to
+    what never gets to the app: what is no HTTP, and heads that do not come; `leaving` is called
+    when it is about to stop: answers without an end are to end then."""
 
     def __init__(
         self,
         app: ASGIApp,
         started: Callable[[], None],
-        malformed: Callable[[str], bytes],
+        unheard: Callable[[int, str], bytes],
+        head_within: float,
         leaving: Callable[[], object] = lambda: None,
     ) -> None:
         self._tell_started = started
@@ -55,7 +92,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=_answering(malformed),
+                http=_answering(unheard, head_within),
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -8,6 +8,8 @@ from litestar.exceptions import HTTPException, ServiceUnavailableException
 from litestar.types import ASGIApp, Message, Receive, ReceiveMessage, Scope, Send
 from loguru import logger
 
+from acekeeper.api.followers import cut
+
 # What a route may have in its `opt`:
 LONG = "long"  # it may take the longer time
 ENDLESS = "endless"  # its answer ends when its caller leaves
@@ -36,8 +38,9 @@ def deadline(
             failed("api", "timeout")
             ran_out = f"the {seconds:g} s of {name}"
             logger.warning("request_timed_out", route=scope["path_template"], ran_out=ran_out)
-            if request.is_answered:
-                return  # in part: without the rest, the server closes the connection
+            if request.is_answered:  # in part
+                await cut(scope, receive)
+                return
             if request.is_coming:
                 raise HTTPException(
                     status_code=408,

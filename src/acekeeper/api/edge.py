@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from http import HTTPStatus
 from secrets import token_hex
 from time import perf_counter
 from urllib.parse import unquote
@@ -63,12 +64,15 @@ class Edge:
 
         await self._app(routed, receive, answer)
 
-    def malformed(self, why: str) -> bytes:
-        """The answer to what is no HTTP, as it goes over the wire."""
+    def unheard(self, status: int, why: str) -> bytes:
+        """The answer to what is no HTTP, or not all of it, as it goes over the wire."""
+        if status == HTTPStatus.REQUEST_TIMEOUT:
+            self._context.metrics.communication_failed("api", "timeout")
+        logger.info("request_refused", status=status, why=why)
         body = msgspec.json.encode({"detail": why})
         message: HTTPResponseStartEvent = {
             "type": "http.response.start",
-            "status": 400,
+            "status": status,
             "headers": [
                 (b"content-type", b"application/json"),
                 (b"content-length", str(len(body)).encode()),
@@ -76,7 +80,8 @@ class Edge:
             ],
         }
         self._add_headers(message, token_hex(8))
-        lines = [b"HTTP/1.1 400 Bad Request", *(b"%b: %b" % h for h in message["headers"])]
+        status_line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode()
+        lines = [status_line, *(b"%b: %b" % h for h in message["headers"])]
         return b"\r\n".join([*lines, b"", body])
 
     def _tell(self, scope: HTTPScope, method: str, status: int, seconds: float) -> None:

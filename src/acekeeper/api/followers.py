@@ -91,7 +91,7 @@ class _Following(ASGIResponse):
             return
         if not sending.cancelled() and (error := sending.exception()) is not None:
             if isinstance(error, TimeoutError):
-                await _cut(scope, receive)
+                await cut(scope, receive)
                 return
             if not isinstance(error, StoreFailed):  # who comes back is told of that
                 raise error
@@ -99,7 +99,7 @@ class _Following(ASGIResponse):
             async with asyncio.timeout(_LAST_WORD_WITHIN):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
-            await _cut(scope, receive)
+            await cut(scope, receive)
 
     async def _send_all(self, send: Send, woken: Event) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
@@ -125,7 +125,7 @@ async def _send(send: Send, body: bytes) -> None:
         await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
-async def _cut(scope: Scope, receive: Receive) -> None:
+async def cut(scope: Scope, receive: Receive) -> None:
     """What it did not take would hold its connection open, and our exit."""
     extensions: Any = scope.get("extensions")
     if extensions:
