@@ -13,6 +13,7 @@ from acekeeper import __version__
 from acekeeper.adapters.engine import EngineClient
 from acekeeper.adapters.history import History
 from acekeeper.adapters.notify import Notifier
+from acekeeper.adapters.playback import Player
 from acekeeper.adapters.processes import Processes
 from acekeeper.adapters.retries import Retries
 from acekeeper.adapters.store import Store
@@ -40,9 +41,12 @@ _WARNINGS = frozenset(
     {
         "engine_died",
         "engine_start_failed",
+        "engine_starving",
         "engine_stop_failed",
         "engine_suspected",
         "engine_unhealthy",
+        "playback_doubted",
+        "playback_failed",
         "runtime_lost",
     }
 )
@@ -116,12 +120,12 @@ async def service(settings: Settings) -> AsyncIterator[Context]:
         retries = Retries(
             settings.max_retries, settings.retry_backoff_s, metrics.communication_failed
         )
-        engines = EngineClient(clock, retries, settings.monitor_interval_s)
+        engines = EngineClient(clock, retries, settings.monitor_interval_s, settings.max_replicas)
         stack.push_async_callback(engines.close)
         runtime = _runtime(settings, retries)
         stack.push_async_callback(runtime.close)
         observe = partial(_observe, metrics)
-        loop = Loop(state, rules, clock, runtime, engines, store, observe)
+        loop = Loop(state, rules, clock, runtime, engines, Player(engines), store, observe)
         stack.push_async_callback(loop.close)
         sweeps = Sweeps(loop)
         stack.push_async_callback(sweeps.close)

@@ -10,6 +10,7 @@ AcekeeperError
 ├── EngineFailed        an engine could not be started or stopped
 │   ├── PortTaken       because somebody else holds one of its ports
 │   └── StartTimedOut   because it took too long
+├── EngineInUse         somebody else uses an engine that we wanted to try
 ├── CallFailed          our own command could not reach the service, or was refused
 └── OutputFailed        standard output did not take what was printed
 """
@@ -73,6 +74,10 @@ class PortTaken(EngineFailed):
 
 
 class StartTimedOut(EngineFailed):
+    pass
+
+
+class EngineInUse(AcekeeperError):
     pass
 
 

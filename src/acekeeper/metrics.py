@@ -19,6 +19,7 @@ from acekeeper.errors import Failure
 
 _START_BUCKETS = (0.5, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 60, 120)
 _ERRORS = {  # happenings: source and type of what failed
+    "playback_failed": ("engine", "playback"),
     "engine_stop_failed": ("runtime", "stop"),
     "runtime_lost": ("runtime", "lost"),
 }

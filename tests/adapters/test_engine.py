@@ -5,7 +5,7 @@ import gzip
 import json
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 
@@ -229,6 +229,30 @@ async def test_an_engine_that_hangs_holds_few_connections(
     far.may_answer.set()
     await asyncio.gather(*asking)
     assert (len(far.requests), far.most_waiting) == (20, 8)
+
+
+async def test_engines_that_hang_keep_no_other_from_being_asked() -> None:
+    async with AsyncExitStack() as stack:
+        client = EngineClient(lambda: NOW, ONCE, 10, engines=15)
+        stack.push_async_callback(client.close)
+        engines = []
+        for _ in range(15):
+            engines.append(FarSide())
+            await engines[-1].listen()
+            stack.push_async_callback(engines[-1].close)
+        well, *hung = engines
+        for engine in hung:
+            engine.may_answer.clear()
+        asking = [
+            asyncio.ensure_future(client.status(engine.slot)) for engine in hung for _ in range(8)
+        ]
+        for engine in hung:
+            await engine.wait_for(8)
+        async with asyncio.timeout(LIMIT_S):
+            await client.status(well.slot)
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
 
 
 async def test_a_stat_is_a_sample(client: EngineClient, far: FarSide) -> None:

@@ -43,6 +43,8 @@ _FORGOTTEN: dict[str, Any] = {  # each of them begins anew in the next run
     "answered": None,
     "ask_soon": False,
     "looking": False,
+    "doubt": None,
+    "hunger": None,
     "stop_retry": None,
 }
 
@@ -75,6 +77,8 @@ ENGINES: dict[str, st.SearchStrategy[Any]] = {
     "answered": maybe,
     "ask_soon": st.booleans(),
     "looking": st.booleans(),
+    "doubt": st.none(),
+    "hunger": st.none(),
     "stop_reason": texts,
     "stop_retry": maybe,
 }

@@ -142,6 +142,7 @@ async def test_the_agreed_metrics_are_there_from_the_first_scrape(served: Served
         'orch_communication_errors_total{error_type="timeout",source="api"} 0.0',
         'orch_communication_errors_total{error_type="start_timeout",source="engine"} 0.0',
         'orch_communication_errors_total{error_type="timeout",source="runtime"} 0.0',
+        'orch_communication_errors_total{error_type="playback",source="engine"} 0.0',
     ):
         assert f"\n{line}\n" in text
 

@@ -1,12 +1,14 @@
 """What is kept of what was encoded."""
 
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from acekeeper.api.views import Views
 from acekeeper.core.apply import apply
+from acekeeper.core.doubt import Content, Doubt, Hunger
 from acekeeper.core.facts import StreamEnded, TimePassed
 from acekeeper.core.model import Claim, Engine, Health, Now, Phase, State
 
@@ -112,3 +114,33 @@ def test_a_claim_answers_the_capacity_question_until_it_lapses() -> None:
     assert ids(views.streams("started", "id-0", 10, NOW.after(60))) == []
     assert ids(views.streams("started", "id-1", 10, NOW)) == ["claim|unanswered"]
     assert ids(views.streams("all", "id-0", 10, NOW)) == []
+
+
+def test_a_doubted_engine_looks_full_whatever_the_limit() -> None:
+    two = rules(max_streams_per_engine=2)
+    doubted = engine(0, doubt=Doubt(Content("infohash", "c" * 40), NOW.mono))
+    state = State(engines={doubted.slot: doubted})
+    views = Views(state, two)
+
+    def listed(container_id: str) -> list[Any]:
+        found: list[Any] = msgspec.json.decode(views.streams("started", container_id, 10, NOW))
+        return found
+
+    assert [(s["id"], s["key"]) for s in listed("id-0")] == [
+        ("claim|try-0", ""),
+        ("claim|try-1", ""),
+    ]
+    apply(state, two, started("s", doubted.slot), NOW)
+    assert [s["id"] for s in listed("id-0")] == ["s", "claim|try-1"]
+    state.put(replace(state.engines[doubted.slot], doubt=None))
+    assert [s["id"] for s in listed("id-0")] == ["s"]
+    assert msgspec.json.decode(views.streams("started", None, 10, NOW)) == listed("id-0")
+
+
+def test_doubts_and_starvation_are_shown() -> None:
+    doubted = engine(0, doubt=Doubt(Content("infohash", "c" * 40), NOW.mono))
+    hungry, starving = engine(1, hunger=Hunger(0.0)), engine(2, hunger=Hunger(0.0, told=True))
+    views = Views(State(), rules())
+    shown = [msgspec.json.decode(views.engine(e)) for e in (doubted, hungry, starving)]
+    assert [e["playback_doubted"] for e in shown] == [True, False, False]
+    assert [e["starving"] for e in shown] == [False, False, True]

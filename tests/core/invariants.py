@@ -2,10 +2,13 @@
 
 import math
 
-from acekeeper.core.actions import Refusal
+from acekeeper.core.actions import Refusal, Try
 from acekeeper.core.breaker import Circuit, circuit
+from acekeeper.core.health import UNHEALTHY
 from acekeeper.core.model import Health, Now, Phase, Rules, State, Stream
 from acekeeper.core.plan import plan
+
+CACHED = 2.0  # for so long a client believes the list it read
 
 
 def check(state: State, rules: Rules, now: Now) -> None:
@@ -56,6 +59,9 @@ def engines(state: State) -> None:
         assert not engine.listed or (ready and engine.health is Health.HEALTHY)
         assert not ready or engine.ready is not None
         assert (engine.health is Health.UNHEALTHY) <= (engine.unhealthy is not None)
+        assert engine.doubt is None or not engine.listed
+        assert engine.doubt is None or not engine.doubt.giving_way or engine.doubt.trying
+        assert engine.hunger is None or where in state.playing
         if engine.phase is Phase.STOPPING or engine.drain is not None:
             assert engine.claim is None or engine.claim.until is not None
         if engine.phase is Phase.STOPPING:
@@ -86,6 +92,30 @@ def may_start(state: State, rules: Rules, now: Now) -> None:
     assert where is not Circuit.OPEN
     if where is Circuit.HALF_OPEN:
         assert not starting, "a second trial"
+
+
+def may_replace(state: State, rules: Rules, now: Now) -> None:
+    """Before an unhealthy engine is drained: a quarter at the most, or one, per cooldown."""
+    assert state.connected
+    lately = sum(
+        engine.drain is not None
+        and engine.drain.reason == UNHEALTHY
+        and now.mono - engine.drain.since.mono < rules.replacement_cooldown
+        for engine in state.engines.values()
+    )
+    assert lately + 1 <= max(1, len(state.engines) // 4)
+
+
+def may_try(state: State, action: Try, now: Now) -> None:
+    """Before a try: nobody plays there, and nobody can be about to."""
+    engine = state.engines[action.slot]
+    assert action.slot not in state.playing
+    assert engine.claim is None
+    assert not engine.listed
+    assert engine.unlisted is not None
+    assert now.mono - engine.unlisted.mono >= CACHED
+    assert engine.doubt is not None
+    assert not engine.doubt.trying
 
 
 def refusal(said: Refusal) -> None:

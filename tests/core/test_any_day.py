@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acekeeper.core.actions import Refusal
-from acekeeper.core.facts import AnswerLost, RuntimeConnected, RuntimeLost
+from acekeeper.core.facts import AnswerLost, RuntimeConnected, RuntimeLost, Verdict
 from acekeeper.core.model import Phase, Rules
 
 from .world import World, rules, slot
@@ -33,6 +33,8 @@ deeds = st.one_of(
     st.tuples(st.just("die"), numbers),
     st.tuples(st.just("hang"), numbers),
     st.tuples(st.just("wake"), numbers),
+    st.tuples(st.just("plays"), numbers, st.sampled_from([None, *Verdict])),
+    st.just(("streams",)),
     st.just(("survey",)),
     st.just(("list",)),
     st.just(("lose",)),
@@ -84,6 +86,11 @@ class Day:
             case "wake", _:
                 if where in world.outside:
                     world.outside[where].hung = False
+            case "plays", (_, plays):
+                if where in world.outside:
+                    world.outside[where].plays = plays if isinstance(plays, Verdict) else None
+            case "streams", ():
+                world.sweep_streams()
             case "survey", ():
                 world.survey()
             case "list", ():
@@ -152,6 +159,7 @@ def test_left_alone_it_comes_to_rest_with_its_free_engines(
         world.leave(name)
     for engine in world.outside.values():
         engine.hung = False
+        engine.plays = Verdict.PLAYS
     world.script = type(world.script)()
     world.tell(RuntimeConnected())
     world.list_engines(world.running())

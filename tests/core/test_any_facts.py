@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acekeeper.core.actions import Action, Answer, Refuse, Start
+from acekeeper.core.actions import Action, Answer, Drain, Refuse, Start, Try
 from acekeeper.core.apply import apply
 from acekeeper.core.facts import (
     ActionTaken,
@@ -26,6 +26,8 @@ from acekeeper.core.facts import (
     EngineStopFailed,
     Fact,
     Found,
+    PlaybackAnswered,
+    PlaybackFailed,
     ProvisionRequested,
     RuntimeConnected,
     RuntimeLost,
@@ -36,13 +38,14 @@ from acekeeper.core.facts import (
     StreamStarted,
     StreamStopped,
     TimePassed,
+    Verdict,
 )
 from acekeeper.core.model import Now, Phase, Rules, State
 from acekeeper.core.names import PortPlan, Slot
 from acekeeper.core.plan import plan
 from acekeeper.core.restore import restore
 
-from .invariants import check, indexes, may_start, refusal, settled
+from .invariants import check, indexes, may_replace, may_start, may_try, refusal, settled
 from .world import HOST, MONO, WALL, rules, sample, slot, started
 
 TIGHT = rules(
@@ -122,6 +125,8 @@ facts: st.SearchStrategy[Fact] = st.one_of(
     st.builds(EngineSilent, slots, starts, st.just("timeout"), st.booleans()),
     st.builds(EnginesSurveyed, st.lists(refs, max_size=4).map(tuple)),
     st.builds(streams_asked, slots, starts, st.dictionaries(ids, st.sampled_from([None, 0, 5]))),
+    st.builds(PlaybackAnswered, slots, starts, st.sampled_from(Verdict)),
+    st.builds(PlaybackFailed, slots, starts, st.just("hangs"), st.booleans()),
     st.builds(ProvisionRequested, requests, st.sampled_from([None, None, 19001, 19009])),
     st.builds(AnswerDelivered, requests),
     st.builds(AnswerLost, requests),
@@ -162,7 +167,9 @@ class Run:
         if stale:
             assert self.state.engines == engines
             assert self.state.streams == streams
-        if isinstance(fact, StreamStarted | StreamEnded | EngineDied | EngineAnswered):
+        if isinstance(
+            fact, StreamStarted | StreamEnded | EngineDied | EngineAnswered | PlaybackAnswered
+        ):
             streams = dict(self.state.streams)
             apply(self.state, self.rules, fact, self.now)
             assert self.state.streams == streams, "told twice is told once"
@@ -188,6 +195,10 @@ class Run:
             case Start():
                 may_start(self.state, self.rules, self.now)
                 self.begun += 1
+            case Drain(reason="unhealthy"):
+                may_replace(self.state, self.rules, self.now)
+            case Try():
+                may_try(self.state, action, self.now)
             case Answer(request):
                 where = self.state.requests[request].slot
                 assert where is not None
@@ -211,6 +222,8 @@ class Run:
                 | EngineStopFailed(where, start)
                 | EngineAnswered(where, start)
                 | EngineSilent(where, start)
+                | PlaybackAnswered(where, start)
+                | PlaybackFailed(where, start)
                 | StreamsAsked(where, start)
                 | DrainRequested(where, start)
                 | StopRequested(where, start)

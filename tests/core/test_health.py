@@ -1,8 +1,19 @@
 import math
+from dataclasses import replace
 
 from acekeeper.core.actions import Ask, Drain
-from acekeeper.core.facts import EngineAnswered, EngineSilent, EnginesSurveyed, StreamEnded
-from acekeeper.core.model import Health, Phase
+from acekeeper.core.apply import apply
+from acekeeper.core.facts import (
+    ActionTaken,
+    EngineAnswered,
+    EngineSilent,
+    EnginesSurveyed,
+    StreamEnded,
+)
+from acekeeper.core.model import Engine, Health, Phase
+from acekeeper.core.names import PortPlan
+from acekeeper.core.plan import plan
+from acekeeper.core.restore import restore
 
 from .world import World, pool, rules, slot
 
@@ -198,3 +209,90 @@ def test_a_stopping_engine_that_answers_is_not_listed() -> None:
     assert world.engine(0).phase is Phase.STOPPING
     world.tell(EngineAnswered(*world.engine(0).ref))
     assert world.listed() == [1]
+
+
+def test_all_may_hang_at_once_and_never_more_than_a_quarter_goes_per_cooldown() -> None:
+    """Of twenty, as long as it takes; the world checks each replacement by its own count too."""
+    world = pool(20, rules(min_replicas=2, unhealthy_grace_period=10, max_replicas=20))
+    hang(world, *range(20))
+    for _ in range(2000):
+        world.run(1)
+        now = world.now.mono
+        lately = [r for r in world.state.replaced if now - r.mono < 60]
+        assert len(lately) <= 5
+    assert len(world.listed()) == 2
+    assert [s.reason for s in world.stops()].count("unhealthy") == 20
+    assert world.state.breaker.failures == 0
+
+
+def test_with_hundreds_none_is_forgotten_in_the_count() -> None:
+    ports = PortPlan(19000, 19999, 20000, 21000, 22000)
+    hundreds = rules(ports=ports, min_replicas=0, auto_delete=False, max_replicas=500)
+    world = World(hundreds)
+    for n in range(480):
+        world.state.put(
+            Engine(
+                slot=slot(n),
+                asked=world.now,
+                start=f"s{n}",
+                phase=Phase.RUNNING,
+                health=Health.UNHEALTHY,
+                ready=world.now,
+                settled=True,
+                unhealthy=world.now.after(-60),
+                asking=True,
+            )
+        )
+    world.state.connected = world.state.listed = True
+    drained = 0
+    while planned := plan(world.state, hundreds, world.now).actions:
+        drained += sum(isinstance(a, Drain) for a in planned)
+        for action in planned:
+            apply(world.state, hundreds, ActionTaken(action), world.now)
+    assert drained == 120
+
+
+def test_the_count_goes_on_after_a_restart() -> None:
+    world = pool(8, rules(min_replicas=0, auto_delete=False, unhealthy_grace_period=10))
+    hang(world, *range(8))
+    world.run(30)
+    state = restore(world.rules, world.now, world.state.engines.values())
+    assert state.replaced == world.state.replaced
+    assert len(state.replaced) == 2
+
+
+def test_one_hung_engine_costs_the_others_nothing() -> None:
+    world = pool(5, STILL)
+    for n in range(1, 5):
+        world.play(slot(n), f"s{n}")
+    before = [world.engine(n) for n in range(1, 5)]
+    hang(world, 0)
+    world.run(300)
+    assert [
+        replace(world.engine(n), seen=b.seen, checked=b.checked) for n, b in enumerate(before, 1)
+    ] == before
+    assert {s.slot for s in world.stops()} == {slot(0)}
+    assert world.cut == set()
+
+
+def test_a_start_is_not_given_up_for_a_silence_while_we_were_late() -> None:
+    world = World(rules(min_replicas=1))
+    world.script.ready_after = math.inf
+    world.connect()
+    world.run(29)
+    engine = world.engine(0)
+    world.now = world.now.after(60)  # we slept
+    world.tell(EngineSilent(*engine.ref, "timeout", excused=True))
+    assert world.stops() == []
+    assert world.taken[-1] == Ask(*engine.ref)
+    world.tell(EngineAnswered(*engine.ref))
+    assert world.listed() == [0]
+
+
+def test_while_we_are_late_nobody_is_judged_however_many_are_silent() -> None:
+    world = pool(8, STILL)
+    for _ in range(10):
+        for n in range(8):
+            world.tell(EngineSilent(*world.engine(n).ref, "timeout", excused=True))
+    assert world.listed() == list(range(8))
+    assert world.kinds() == []

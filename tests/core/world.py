@@ -10,7 +10,19 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from acekeeper.core.actions import Action, Answer, Ask, Look, Refusal, Refuse, Start, Stop
+from acekeeper.core.actions import (
+    Action,
+    Answer,
+    Ask,
+    Drain,
+    GiveWay,
+    Look,
+    Refusal,
+    Refuse,
+    Start,
+    Stop,
+    Try,
+)
 from acekeeper.core.apply import apply
 from acekeeper.core.facts import (
     ActionTaken,
@@ -24,13 +36,17 @@ from acekeeper.core.facts import (
     EngineStartFailed,
     Fact,
     Found,
+    PlaybackAnswered,
+    PlaybackFailed,
     ProvisionRequested,
     RuntimeConnected,
     StreamEnded,
     StreamsAsked,
     StreamStarted,
     TimePassed,
+    Verdict,
 )
+from acekeeper.core.health import UNHEALTHY
 from acekeeper.core.model import (
     Engine,
     Happening,
@@ -46,7 +62,7 @@ from acekeeper.core.model import (
 from acekeeper.core.names import PortPlan, Slot
 from acekeeper.core.plan import Plan, plan
 
-from .invariants import check, may_start, refusal, settled
+from .invariants import check, may_replace, may_start, may_try, refusal, settled
 
 HOST = "127.0.0.1"
 RULES = Rules(
@@ -57,6 +73,8 @@ RULES = Rules(
 WALL = 1_700_000_000.0  # a wall clock far from the monotonic one, so that no test mixes them
 MONO = 1000.0
 PROBE_TIMEOUT = 5.0
+TRY_TAKES = 0.8
+TRY_TIMEOUT = 20.0
 
 
 def rules(**numbers: object) -> Rules:
@@ -92,6 +110,8 @@ class Outside:
     container_id: str
     answers_from: float
     hung: bool = False
+    plays: Verdict | None = Verdict.PLAYS  # what a try finds; None: that it hangs
+    tried: int = 0  # the number of the last try
     streams: dict[str, bool] = field(default_factory=dict)  # whether its bytes move
 
 
@@ -137,6 +157,10 @@ class World:
     def _take(self, action: Action) -> None:
         if isinstance(action, Start):
             may_start(self.state, self.rules, self.now)
+        if isinstance(action, Drain) and action.reason == UNHEALTHY:
+            may_replace(self.state, self.rules, self.now)
+        if isinstance(action, Try):
+            may_try(self.state, action, self.now)
         self._apply(ActionTaken(action))
         self.taken.append(action)
         match action:
@@ -149,6 +173,10 @@ class World:
                 self._ask(where, start)
             case Look(where, start):
                 self._look(where, start)
+            case Try(where, start):
+                self._try(where, start)
+            case GiveWay(where, start):
+                self.later(0, lambda: self._gave_way(where, start))
             case Answer(request):
                 where = self.state.requests[request].slot or slot(-1)
                 self._outcome(request, self.state.engines[where])
@@ -208,6 +236,32 @@ class World:
             {i: sample(self.now, 100 * engine.streams[i]) for i in ids if i in engine.streams},
             frozenset(i for i in ids if i not in engine.streams),
         )
+
+    def _try(self, where: Slot, start: str) -> None:
+        engine = self.outside.get(where)
+        if engine is None or engine.start != start:
+            self.later(0.01, lambda: self.tell(PlaybackFailed(where, start, "refused")))
+            return
+        assert not self._moving(where, start), "it would disturb a viewer"
+        engine.tried += 1
+        number = engine.tried
+
+        def ends() -> None:
+            if engine.tried != number:
+                return  # it gave way
+            if engine.plays is None or engine.hung:
+                self.tell(PlaybackFailed(where, start, "no answer"))
+            else:
+                self.tell(PlaybackAnswered(where, start, engine.plays))
+
+        hangs = engine.plays is None or engine.hung
+        self.later(TRY_TIMEOUT if hangs else TRY_TAKES, ends)
+
+    def _gave_way(self, where: Slot, start: str) -> None:
+        engine = self.outside.get(where)
+        if engine is not None:
+            engine.tried += 1
+        self.tell(PlaybackFailed(where, start, "a viewer came", excused=True))
 
     def _moving(self, where: Slot, start: str) -> list[str]:
         engine = self.outside.get(where)
@@ -283,10 +337,12 @@ class World:
         assert isinstance(outcome, Refusal), outcome
         return outcome
 
-    def play(self, where: Slot, name: str = "s", *, moving: bool = True) -> None:
+    def play(
+        self, where: Slot, name: str = "s", *, moving: bool = True, key: str = "0" * 40
+    ) -> None:
         if where in self.outside:
             self.outside[where].streams[name] = moving
-        self.tell(started(name, where))
+        self.tell(started(name, where, key=key))
 
     def leave(self, name: str, reason: str = "") -> None:
         self.tell(StreamEnded(name, reason=reason))
@@ -304,6 +360,14 @@ class World:
             else:
                 self.tell(EngineSilent(*engine.ref, "timeout"))
         self.tell(EnginesSurveyed(tuple(answered)))
+
+    def sweep_streams(self) -> None:
+        """A streams pass, as the sweep does it."""
+        for where in list(self.state.playing):
+            self.tell(self.looked(where, self.state.engines[where].start))
+
+    def tries(self) -> list[Try]:
+        return [a for a in self.taken if isinstance(a, Try)]
 
     def engine(self, n: int) -> Engine:
         return self.state.engines[slot(n)]
@@ -331,13 +395,14 @@ def started(
     addresses: tuple[tuple[str, int], ...] | None = None,
     session: str = "",
     container_id: str = "",
+    key: str = "0" * 40,
 ) -> StreamStarted:
     if addresses is None:
         addresses = (("localhost", where.port if where else 1),)
     return StreamStarted(
         id=name,
         key_type=KeyType.INFOHASH,
-        key="0" * 40,
+        key=key,
         session=session or f"session-{name}",
         stat_url=f"http://localhost:1/ace/stat/0/{name}",
         command_url=f"http://localhost:1/ace/cmd/0/{name}",

@@ -11,7 +11,7 @@ from acekeeper.core.model import Happening, State
 from acekeeper.usecases.loop import Loop
 
 from ..core.world import rules
-from .house import Clock, House, ScriptedEngines, ScriptedRuntime
+from .house import Clock, House, ScriptedEngines, ScriptedPlayer, ScriptedRuntime
 
 MakeHouse = Callable[..., House]
 
@@ -33,11 +33,15 @@ async def make_house(db: Path) -> AsyncIterator[MakeHouse]:
                 stack.push_async_callback(store.close)
             clock = Clock()
             runtime, engines = ScriptedRuntime(clock), ScriptedEngines(clock)
+            player = ScriptedPlayer()
             happened: list[Happening] = []
             given = {"min_replicas": 0, "auto_delete": False, **numbers}
-            loop = Loop(State(), rules(**given), clock, runtime, engines, store, happened.append)
+            state = State()
+            loop = Loop(
+                state, rules(**given), clock, runtime, engines, player, store, happened.append
+            )
             stack.push_async_callback(loop.close)
-            return House(loop, runtime, engines, store, clock, happened)
+            return House(loop, runtime, engines, player, store, clock, happened)
 
         yield make
 

@@ -7,7 +7,15 @@ from asyncio import Event, Future
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from acekeeper.core.facts import EnginesListed, EngineStarted, Fact, Found, RuntimeConnected
+from acekeeper.core.doubt import Content
+from acekeeper.core.facts import (
+    EnginesListed,
+    EngineStarted,
+    Fact,
+    Found,
+    RuntimeConnected,
+    Verdict,
+)
 from acekeeper.core.inspection import Inspection
 from acekeeper.core.model import Changes, Happening, Now, Sample
 from acekeeper.core.names import Ports, Slot
@@ -132,6 +140,28 @@ class ScriptedEngines:
         self.sessions[name] = Sample(self._clock(), "dl", 4, 100, 0, 1, 0)
 
 
+class ScriptedPlayer:
+    """What tries of playback find: `outcome`, once `go_on` is set."""
+
+    def __init__(self) -> None:
+        self.tried: list[tuple[int, str]] = []
+        self.broken_off = 0
+        self.outcome: Verdict | Exception = Verdict.PLAYS
+        self.go_on = Event()
+        self.go_on.set()
+
+    async def play(self, slot: Slot, content: Content) -> tuple[Verdict, str]:
+        self.tried.append((slot.port - 19000, content.key))
+        try:
+            await self.go_on.wait()
+        except asyncio.CancelledError:
+            self.broken_off += 1
+            raise
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome, "in its own words"
+
+
 class HeldStore:
     """A disk that takes its time: a write is done when the test says so."""
 
@@ -157,6 +187,7 @@ class House:
     loop: Loop
     runtime: ScriptedRuntime
     engines: ScriptedEngines
+    player: ScriptedPlayer
     store: Store
     clock: Clock
     happened: list[Happening] = field(default_factory=list)

@@ -20,6 +20,8 @@ _STAT_WITHIN = 3.0
 _STOP_WITHIN = 5.0
 _STOPS_WITHIN = 10.0  # all attempts at one
 _LONGEST_ANSWER = 64 * 1024
+_CONNECTIONS = 100
+_TO_ONE = 8
 # An engine that hangs is not asked twice in a pass; one that is not there is told as dead.
 _BROKEN = frozenset({Failure.BROKEN})
 _SOURCE = "engine"  # in metrics
@@ -33,14 +35,19 @@ _LARGEST = 2**63 - 1
 
 class EngineClient:
     """To be made on a running event loop. `stats_within`: the seconds between two passes over the
-    streams, for all attempts at one."""
+    streams, for all attempts at one. `engines`: how many there may be; that all but one hang must
+    not keep that one from being asked."""
 
-    def __init__(self, clock: Callable[[], Now], retries: Retries, stats_within: float) -> None:
+    def __init__(
+        self, clock: Callable[[], Now], retries: Retries, stats_within: float, engines: int = 1
+    ) -> None:
         self._clock = clock
         self._retries = retries
         self._stats_within = max(_STAT_WITHIN, stats_within)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=100, limit_per_host=8),
+        self.session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=max(_CONNECTIONS, _TO_ONE * engines), limit_per_host=_TO_ONE
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Accept-Encoding": "identity"},
             auto_decompress=False,  # a small answer must not become a large one here
@@ -48,15 +55,15 @@ class EngineClient:
         )
 
     async def close(self) -> None:
-        await self._session.close()
+        await self.session.close()
 
     async def status(self, slot: Slot, *, starting: bool = False) -> None:
         """Never repeated: failures are counted by who asks, who asks again by itself. Until an
         engine is ready its silence is no failure."""
         try:
-            code, answer = await self._get(slot, *_STATUS, _STATUS_WITHIN)
+            code, answer = await self.ask(slot, *_STATUS, _STATUS_WITHIN)
             if code != 200 or answer.get("result") is None:
-                raise EngineSilent(f"answered {code}: {_shown(answer.get('error'))}")
+                raise EngineSilent(f"answered {code}: {shown(answer.get('error'))}")
         except EngineSilent as error:
             if not starting:
                 self._retries.failed(_SOURCE, error.failure)
@@ -73,13 +80,13 @@ class EngineClient:
         )
 
     async def _sample(self, slot: Slot, path: str, query: str, within: float) -> Sample | None:
-        _, answer = await self._get(slot, path, query, within)
+        _, answer = await self.ask(slot, path, query, within)
         error = answer.get("error")
         if error == _UNKNOWN_SESSION:
             return None
         response = answer.get("response")
         if error is not None or not isinstance(response, dict):
-            raise EngineSilent(f"answered {_shown(error)}")
+            raise EngineSilent(f"answered {shown(error)}")
         return Sample(
             at=self._clock(),
             status=_word(response, "status"),
@@ -96,16 +103,17 @@ class EngineClient:
         path = _command_path(command_url)
 
         async def attempt(left: float) -> None:
-            _, answer = await self._get(slot, path, "method=stop", min(_STOP_WITHIN, left))
+            _, answer = await self.ask(slot, path, "method=stop", min(_STOP_WITHIN, left))
             error = answer.get("error")
             if answer.get("response") != "ok" and error != _UNKNOWN_SESSION:
-                raise EngineSilent(f"answered {_shown(error)}")
+                raise EngineSilent(f"answered {shown(error)}")
 
         await self._retries(_SOURCE, attempt, _STOPS_WITHIN, again=_BROKEN)
 
-    async def _get(
+    async def ask(
         self, slot: Slot, path: str, query: str, within: float
     ) -> tuple[int, dict[str, Any]]:
+        """One call; the code and the JSON of the answer."""
         url = URL.build(
             scheme="http",
             host=slot.host,
@@ -115,7 +123,7 @@ class EngineClient:
             encoded=True,
         )
         try:
-            async with self._session.get(
+            async with self.session.get(
                 url, allow_redirects=False, timeout=ClientTimeout(total=within)
             ) as response:
                 code, body = response.status, await _body(response)
@@ -130,10 +138,10 @@ class EngineClient:
             answer = json.loads(body)
         except (ValueError, RecursionError):
             raise EngineSilent(
-                f"answered {code} {_shown(response.content_type)}, which is not JSON"
+                f"answered {code} {shown(response.content_type)}, which is not JSON"
             ) from None
         if not isinstance(answer, dict):
-            raise EngineSilent(f"answered {code}: {_shown(answer)}")
+            raise EngineSilent(f"answered {code}: {shown(answer)}")
         return code, answer
 
 
@@ -163,7 +171,7 @@ def _why(error: aiohttp.ClientError) -> tuple[str, Failure]:
 def _stat_target(stat_url: str) -> tuple[str, str]:
     url = _session_url(stat_url, _STAT_PATH)
     if not _QUERY.fullmatch(url.query):
-        raise EngineSilent(f"was not asked: {_shown(stat_url)} is no URL of a session")
+        raise EngineSilent(f"was not asked: {shown(stat_url)} is no URL of a session")
     return url.path, url.query
 
 
@@ -175,17 +183,17 @@ def _session_url(text: str, path: re.Pattern[str]) -> SplitResult:
     try:
         url = urlsplit(text)
     except ValueError:
-        raise EngineSilent(f"was not asked: {_shown(text)} is no URL") from None
+        raise EngineSilent(f"was not asked: {shown(text)} is no URL") from None
     # No "..", which would lead to another call of the engine.
     if not path.fullmatch(url.path) or ".." in url.path:
-        raise EngineSilent(f"was not asked: {_shown(text)} is no URL of a session")
+        raise EngineSilent(f"was not asked: {shown(text)} is no URL of a session")
     return url
 
 
 def _word(response: dict[str, Any], name: str) -> str:
     value = response.get(name)
     if not isinstance(value, str) or not value.isascii() or len(value) > 32:
-        raise EngineSilent(f"answered {name} {_shown(value)}")
+        raise EngineSilent(f"answered {name} {shown(value)}")
     return value
 
 
@@ -197,10 +205,10 @@ def _whole(response: dict[str, Any], name: str) -> int:
     except (TypeError, ValueError, OverflowError):
         number = _LARGEST + 1
     if abs(number) > _LARGEST:
-        raise EngineSilent(f"answered {name} {_shown(value)}")
+        raise EngineSilent(f"answered {name} {shown(value)}")
     return number
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """Safe to log, whatever an engine or an event said."""
     return f"{value!a:.80}"

@@ -74,7 +74,8 @@ class Views:
         return _join(map(self.stream, found))
 
     def _started_on(self, container_id: str, now: Now) -> bytes:
-        """The client's own capacity question: a claim answers it until its stream starts."""
+        """The client's own capacity question: a claim answers it until its stream starts, and so
+        does a doubt about playback."""
         engine = self._state.find(container_id)
         if engine is None:
             return b"[]"
@@ -82,6 +83,9 @@ class Views:
         claim = engine.claim
         if claim is not None and (claim.until is None or claim.until.mono > now.mono):
             parts.append(_encode(_placeholder(engine, claim.request)))
+        if engine.doubt is not None:  # nobody is to come while it is tried, whatever its limit
+            room = range(len(parts), self._rules.max_streams_per_engine)
+            parts += (_encode(_placeholder(engine, f"try-{n}")) for n in room)
         return _join(parts)
 
     def stream(self, stream: Stream) -> bytes:
@@ -140,6 +144,8 @@ def _engine(engine: Engine, streams: tuple[str, ...]) -> wire.Engine:
         cache_size_bytes=None,
         streams=list(streams),
         phase=phase(engine),
+        playback_doubted=engine.doubt is not None,
+        starving=engine.hunger is not None and engine.hunger.told,
     )
 
 
@@ -170,7 +176,7 @@ def _placeholder(engine: Engine, request: str) -> wire.Stream:
         stat_url="",
         command_url="",
         is_live=False,
-        started_at=wire.moment((engine.handed or engine.asked).wall),
+        started_at=wire.moment((engine.handed or engine.unlisted or engine.asked).wall),
         ended_at=None,
         status="started",
     )

@@ -84,6 +84,8 @@ class Engine(Struct):
     cache_size_bytes: int | None
     streams: list[str]
     phase: Phase
+    playback_doubted: bool  # off the list until a try tells whether it plays
+    starving: bool  # no stream on it has had a peer or any speed for minutes
 
 
 class Stream(Struct):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from acekeeper.core.doubt import Content
 from acekeeper.core.names import Slot
 
 
@@ -87,6 +88,23 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class Try:
+    """Tries whether an engine that nobody uses plays."""
+
+    slot: Slot
+    start: str
+    content: Content
+
+
+@dataclass(frozen=True, slots=True)
+class GiveWay:
+    """Breaks off a try: a viewer came."""
+
+    slot: Slot
+    start: str
+
+
+@dataclass(frozen=True, slots=True)
 class Settle:
     """An engine outlived its first seconds: its start was a success."""
 
@@ -94,4 +112,4 @@ class Settle:
     start: str
 
 
-Action = Start | Grant | Answer | Refuse | Drain | Stop | Ask | Look | Settle
+Action = Start | Grant | Answer | Refuse | Drain | Stop | Ask | Look | Try | GiveWay | Settle

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-from acekeeper.core import breaker, demand
+from acekeeper.core import breaker, demand, playback
 from acekeeper.core.actions import Action, Answer, Code, Grant, Refusal, Refuse, Start
 from acekeeper.core.allocation import next_slot
 from acekeeper.core.breaker import Circuit
@@ -289,6 +289,7 @@ def lapse_claims(state: State, now: Now) -> None:
             free = until if engine.slot not in state.playing else None
             state.put(replace(engine, claim=None, free_since=free))
             state.tell("claim_lapsed", engine.slot)
+            playback.claim_lapsed(state, state.engines[engine.slot], now)
 
 
 def lapses(state: State) -> Iterator[float]:

@@ -3,18 +3,20 @@
 from dataclasses import replace
 from typing import assert_never
 
-from acekeeper.core import admission, health, lifecycle, operator, scaling, streams
+from acekeeper.core import admission, health, lifecycle, operator, playback, scaling, streams
 from acekeeper.core.actions import (
     Action,
     Answer,
     Ask,
     Drain,
+    GiveWay,
     Grant,
     Look,
     Refuse,
     Settle,
     Start,
     Stop,
+    Try,
 )
 from acekeeper.core.facts import (
     ActionTaken,
@@ -32,6 +34,8 @@ from acekeeper.core.facts import (
     EngineStartFailed,
     EngineStopFailed,
     Fact,
+    PlaybackAnswered,
+    PlaybackFailed,
     ProvisionRequested,
     RuntimeConnected,
     RuntimeLost,
@@ -81,13 +85,17 @@ def _apply(state: State, rules: Rules, fact: Fact, now: Now) -> None:
             health.engine_silent(state, rules, fact, now)
         case EnginesSurveyed():
             health.engines_surveyed(state, fact, now)
+        case PlaybackAnswered():
+            playback.answered(state, rules, fact, now)
+        case PlaybackFailed():
+            playback.failed(state, rules, fact, now)
         case StreamsAsked():
             scaling.looked(state, fact, now)
-            streams.streams_asked(state, fact, now)
+            streams.streams_asked(state, rules, fact, now)
         case StreamStarted():
             streams.stream_started(state, rules, fact, now)
         case StreamEnded():
-            streams.stream_ended(state, fact, now)
+            streams.stream_ended(state, rules, fact, now)
         case ProvisionRequested():
             admission.provision_requested(state, fact, now)
         case AnswerDelivered(request):
@@ -103,6 +111,7 @@ def _apply(state: State, rules: Rules, fact: Fact, now: Now) -> None:
         case TimePassed():
             admission.lapse_claims(state, now)
             streams.forget_old(state, rules, now)
+            playback.forget_old(state, rules, now)
         case _:
             assert_never(fact)
 
@@ -121,6 +130,10 @@ def _take(state: State, rules: Rules, action: Action, now: Now) -> None:
             scaling.drain(state, action, now)
         case Stop():
             lifecycle.stop(state, rules, action, now)
+        case Try():
+            playback.begin(state, action)
+        case GiveWay():
+            playback.give_way(state, action)
         case Settle():
             health.settle(state, action)
         case Ask(slot, start):

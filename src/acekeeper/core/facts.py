@@ -6,6 +6,7 @@ incarnation changes nothing.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from acekeeper.core.actions import Action
 from acekeeper.core.model import KeyType, Now, Sample
@@ -107,6 +108,32 @@ class EnginesSurveyed:
     """A health pass is over; these answered. Those that did not were told one by one."""
 
     answered: tuple[tuple[Slot, str], ...]
+
+
+class Verdict(StrEnum):
+    """What a try of playback found, where the engine did its part."""
+
+    PLAYS = "plays"
+    BAD_CONTENT = "bad_content"
+    STARVED = "starved"  # it answers, and nobody in the network has anything for it
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackAnswered:
+    slot: Slot
+    start: str
+    verdict: Verdict
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackFailed:
+    """`excused`: it says nothing about the engine (our loop was late, somebody else used it)."""
+
+    slot: Slot
+    start: str
+    why: str
+    excused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +244,8 @@ Fact = (
     | EngineAnswered
     | EngineSilent
     | EnginesSurveyed
+    | PlaybackAnswered
+    | PlaybackFailed
     | StreamsAsked
     | ProvisionRequested
     | AnswerDelivered

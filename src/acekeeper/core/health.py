@@ -33,25 +33,18 @@ def engine_answered(state: State, rules: Rules, fact: EngineAnswered, now: Now) 
             request=engine.claim.request if engine.claim else None,
             seconds=round(now.mono - engine.asked.mono, 3),
         )
-    if engine.health is not Health.HEALTHY:
-        if engine.ready != now:
-            state.tell("engine_recovered", engine.slot, was=engine.health.value)
-        engine = replace(
-            engine,
-            health=Health.HEALTHY,
-            seen=now,
-            checked=now,
-            unhealthy=None,
-            unlisted=engine.drain.since if engine.drain else None,
-        )
-    state.put(engine)
+    state.put(improved(state, rules, engine, now))
 
 
 def engine_silent(state: State, rules: Rules, fact: EngineSilent, now: Now) -> None:
     engine = state.current(fact.slot, fact.start)
     if engine is None:
         return
-    engine = replace(engine, asking=False, ask_soon=False, answered=now)
+    engine = replace(engine, asking=False, ask_soon=False)
+    if fact.excused and engine.phase is Phase.STARTING:
+        state.put(engine)  # as if it had not been asked: its grace ends with an answer of its own
+        return
+    engine = replace(engine, answered=now)
     if fact.excused or engine.phase is not Phase.RUNNING:
         state.put(engine)  # a starting engine is judged by its grace alone
         return
@@ -60,10 +53,38 @@ def engine_silent(state: State, rules: Rules, fact: EngineSilent, now: Now) -> N
     if engine.health is Health.HEALTHY:
         engine = replace(engine, health=Health.UNKNOWN, unlisted=engine.unlisted or now)
         state.tell("engine_suspected", engine.slot, why=fact.why)
+    state.put(worsened(state, rules, engine, failures, fact.why, now))
+
+
+def improved(state: State, rules: Rules, engine: Engine, now: Now) -> Engine:
+    """After good news: it is well unless its status, or its playback, still says otherwise."""
+    failures = max(engine.failures, engine.doubt.failures if engine.doubt else 0)
+    if failures or engine.doubt:
+        if engine.health is Health.UNHEALTHY and failures < rules.health_failure_threshold:
+            return replace(engine, health=Health.UNKNOWN, unhealthy=None)
+        return engine
+    if engine.health is Health.HEALTHY:
+        return engine
+    if engine.ready != now:
+        state.tell("engine_recovered", engine.slot, was=engine.health.value)
+    return replace(
+        engine,
+        health=Health.HEALTHY,
+        seen=now,
+        checked=now,
+        unhealthy=None,
+        unlisted=engine.drain.since if engine.drain else None,
+    )
+
+
+def worsened(
+    state: State, rules: Rules, engine: Engine, failures: int, why: str, now: Now
+) -> Engine:
+    """After one more failure of a suspect."""
     if engine.health is Health.UNKNOWN and failures >= rules.health_failure_threshold:
-        engine = replace(engine, health=Health.UNHEALTHY, unhealthy=now)
-        state.tell("engine_unhealthy", engine.slot, why=fact.why, failures=failures)
-    state.put(engine)
+        state.tell("engine_unhealthy", engine.slot, why=why, failures=failures)
+        return replace(engine, health=Health.UNHEALTHY, unhealthy=now)
+    return engine
 
 
 def engines_surveyed(state: State, fact: EnginesSurveyed, now: Now) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from acekeeper.core.doubt import Content, Doubt, Hunger, Smell
 from acekeeper.core.names import PortPlan, Slot
 
 
@@ -62,6 +63,10 @@ class Rules:
     keep_ended: int = 10_000
     stop_retry: float = 5
     rush_lasts: float = 300
+    choice_lasts: float = 5  # a client caches the list for 2 s, and asks one engine after another
+    try_again_every: float = 5
+    blame_lasts: float = 600
+    starving_after: float = 180
 
 
 class Phase(StrEnum):
@@ -120,6 +125,8 @@ class Engine:
     answered: Now | None = None  # when the last probe ended, whatever it found
     ask_soon: bool = False
     looking: bool = False  # its streams are being asked
+    doubt: Doubt | None = None
+    hunger: Hunger | None = None
     stop_reason: str = ""
     stop_retry: Now | None = None
 
@@ -252,6 +259,7 @@ class State:
     typical_start: float = 6.0  # seconds from start to readiness, a moving average
     replaced: tuple[Now, ...] = ()
     taken: tuple[float, ...] = ()  # when engines went that had to be made up for, monotonic
+    smells: dict[Content, Smell] = field(default_factory=dict)  # oldest first
     vacated: dict[Slot, Now] = field(default_factory=dict)
     revision: int = 0  # counts changes of engines and of what runs on them
     playing: dict[Slot, dict[str, None]] = field(default_factory=dict)  # started streams, by slot

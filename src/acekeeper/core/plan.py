@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from acekeeper.core import admission, breaker, health, scaling
+from acekeeper.core import admission, breaker, health, playback, scaling
 from acekeeper.core.actions import Action
 from acekeeper.core.model import Now, Rules, State
 
@@ -38,6 +38,7 @@ def _upkeep(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
     yield from admission.lapses(state)
     if state.connected and state.listed:
         yield from health.asks(state, rules, now)
+        yield from playback.tries(state, rules, now)
         yield from scaling.drains(state, rules, now)
         yield from scaling.stop_retries(state, now)
         yield from health.replacements(state, rules, now)

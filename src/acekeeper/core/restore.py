@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+from acekeeper.core import playback
+from acekeeper.core.health import UNHEALTHY
 from acekeeper.core.model import (
     Breaker,
     Changes,
@@ -41,11 +43,16 @@ def restore(
                 looking=False,
                 claim=engine.claim if engine.claim and engine.claim.until else None,
                 stop_retry=now if engine.phase is Phase.STOPPING else None,
+                doubt=None,
+                hunger=None,
             )
         )
     for stream in streams:
         state.put_stream(stream)
+    playback.recall(state, now)
     state.early_ends.update(early_ends)
+    drains = [e.drain for e in state.engines.values() if e.drain]
+    state.replaced = tuple(sorted(d.since for d in drains if d.reason == UNHEALTHY))
     state.changes = Changes()
     opened = state.breaker.opened
     if opened is not None and opened.wall > now.wall:

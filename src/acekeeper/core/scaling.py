@@ -72,7 +72,7 @@ def drain(state: State, action: Drain, now: Now) -> None:
     if engine is None or engine.drain is not None:
         return
     if action.reason == UNHEALTHY:
-        state.replaced = (*state.replaced[-99:], now)
+        state.replaced = (*state.replaced[-len(state.engines) :], now)  # more never count
     state.put(
         replace(
             engine,

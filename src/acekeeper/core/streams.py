@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from acekeeper.core import admission, demand
+from acekeeper.core import admission, demand, playback, starvation
 from acekeeper.core.facts import StreamEnded, StreamsAsked, StreamStarted
 from acekeeper.core.model import EarlyEnd, Engine, Now, Rules, State, Stream
 from acekeeper.core.names import Slot
-
-_SMELLS_OF_THE_ENGINE = frozenset({"timeout", "empty_timeout"})
 
 
 def locate(
@@ -69,7 +67,7 @@ def stream_started(state: State, rules: Rules, fact: StreamStarted, now: Now) ->
         end_stream(state, stream, early.reason or "ended", now)
 
 
-def stream_ended(state: State, fact: StreamEnded, now: Now) -> None:
+def stream_ended(state: State, rules: Rules, fact: StreamEnded, now: Now) -> None:
     stream = end_target(state, fact)
     if stream is None:
         if fact.id and fact.id not in state.early_ends:
@@ -78,11 +76,10 @@ def stream_ended(state: State, fact: StreamEnded, now: Now) -> None:
         return
     if stream.ended is None:
         end_stream(state, stream, fact.reason or "ended", now)
-        brief = now.mono - stream.started.mono < 1
-        if fact.reason in _SMELLS_OF_THE_ENGINE or (fact.reason == "completed" and brief):
-            engine = _engine_of(state, stream)
-            if engine is not None:
-                state.put(replace(engine, ask_soon=True))
+        stream = state.streams[stream.id]
+        engine = _engine_of(state, stream)
+        if engine is not None and playback.smells(stream):
+            playback.ended_badly(state, rules, engine, stream, now)
 
 
 def end_stream(state: State, stream: Stream, reason: str, now: Now) -> None:
@@ -98,6 +95,8 @@ def end_stream(state: State, stream: Stream, reason: str, now: Now) -> None:
     if engine is not None:
         free = now if engine.slot not in state.playing and engine.claim is None else None
         state.put(replace(engine, used=now, free_since=free))
+        if engine.slot not in state.playing:
+            starvation.over(state, state.engines[engine.slot], now)
 
 
 def end_all(state: State, engine: Engine, reason: str, now: Now) -> None:
@@ -107,11 +106,15 @@ def end_all(state: State, engine: Engine, reason: str, now: Now) -> None:
             end_stream(state, stream, reason, now)
 
 
-def streams_asked(state: State, fact: StreamsAsked, now: Now) -> None:
+def streams_asked(state: State, rules: Rules, fact: StreamsAsked, now: Now) -> None:
     on_it = {s.id: s for s in state.started_on(fact.slot) if s.start == fact.start}
-    for stream_id, sample in fact.samples.items():
-        if stream_id in on_it:
-            state.put_stream(replace(on_it[stream_id], sample=sample))
+    samples = {i: sample for i, sample in fact.samples.items() if i in on_it}
+    for stream_id, sample in samples.items():
+        state.put_stream(replace(on_it[stream_id], sample=sample))
+        playback.moved(state, rules, on_it[stream_id], sample, now)
+    engine = state.current(fact.slot, fact.start)
+    if engine is not None:
+        starvation.sampled(state, rules, engine, samples.values(), now)
     for stream_id in sorted(fact.unknown & on_it.keys()):
         end_stream(state, state.streams[stream_id], "unknown_to_engine", now)
 

@@ -8,7 +8,18 @@ from contextvars import Context
 
 from loguru import logger
 
-from acekeeper.core.actions import Action, Answer, Ask, Look, Refusal, Refuse, Start, Stop
+from acekeeper.core.actions import (
+    Action,
+    Answer,
+    Ask,
+    GiveWay,
+    Look,
+    Refusal,
+    Refuse,
+    Start,
+    Stop,
+    Try,
+)
 from acekeeper.core.apply import apply
 from acekeeper.core.facts import (
     ActionTaken,
@@ -26,7 +37,8 @@ from acekeeper.core.plan import plan
 from acekeeper.errors import AcekeeperError, EngineFailed, PortTaken, StartTimedOut
 from acekeeper.errors import EngineSilent as Silence
 from acekeeper.usecases.lag import Lag
-from acekeeper.usecases.protocols import Clock, EngineApi, Runtime, Store
+from acekeeper.usecases.protocols import Clock, EngineApi, Player, Runtime, Store
+from acekeeper.usecases.tries import Tries
 
 # How long an answer waits for its claim to be on disk: a stalled disk must not cost the viewer
 # the engine.
@@ -46,6 +58,7 @@ class Loop:
         clock: Clock,
         runtime: Runtime,
         engines: EngineApi,
+        player: Player,
         store: Store,
         observe: Callable[[Happening], None],
     ) -> None:
@@ -56,6 +69,7 @@ class Loop:
         self.engines = engines
         self.store = store
         self.lag = Lag(clock)
+        self._tries = Tries(player, clock, self.lag)
         self._observe = observe
         self._outcomes: dict[str, Future[Outcome]] = {}
         self._tasks: set[Task[None]] = set()
@@ -93,6 +107,7 @@ class Loop:
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
+        await self._tries.close()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def spawn(self, work: Coroutine[object, object, None]) -> None:
@@ -149,6 +164,10 @@ class Loop:
                 self.spawn(self._ask(slot, start))
             case Look(slot, start):
                 self.spawn(self._look(slot, start))
+            case Try():
+                self.spawn(self._try(self._tries.begin(action)))
+            case GiveWay(slot):
+                self._tries.give_way(slot)
             case Answer(request):
                 self._answer(request, durable)
             case Refuse(request, refusal):
@@ -215,6 +234,9 @@ class Loop:
             _defect(error)
             return EngineSilent(slot, start, repr(error), excused=True)
         return EngineAnswered(slot, start)
+
+    async def _try(self, outcome: Coroutine[object, object, Fact]) -> None:
+        self.tell(await outcome)
 
     async def _look(self, slot: Slot, start: str) -> None:
         self.tell(await self.look(slot, start))

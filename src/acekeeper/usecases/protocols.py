@@ -4,7 +4,8 @@ from asyncio import Future
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from acekeeper.core.facts import EnginesListed, EngineStarted, Fact
+from acekeeper.core.doubt import Content
+from acekeeper.core.facts import EnginesListed, EngineStarted, Fact, Verdict
 from acekeeper.core.inspection import Inspection, Logged
 from acekeeper.core.model import Changes, Now, Sample
 from acekeeper.core.names import Ports, Slot
@@ -66,6 +67,12 @@ class History(Protocol):
         """What came after the one with this id, the oldest first."""
 
     async def newest_id(self) -> int: ...
+
+
+class Player(Protocol):
+    async def play(self, slot: Slot, content: Content) -> tuple[Verdict, str]:
+        """Plays for a moment: what it found, and the engine's words. Raises EngineSilent when the
+        engine hangs, EngineInUse when it must not be tried now. Cancelled, it leaves nothing."""
 
 
 class Store(Protocol):

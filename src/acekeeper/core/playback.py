@@ -1,0 +1,202 @@
+"""Whether an engine plays. Its status may be fine while nothing new plays on it: how a client's
+streams end makes one doubt it, and a try of our own tells."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from acekeeper.core import health
+from acekeeper.core.actions import GiveWay, Try
+from acekeeper.core.doubt import Content, Doubt, Smell
+from acekeeper.core.facts import PlaybackAnswered, PlaybackFailed, Verdict
+from acekeeper.core.model import Engine, Health, KeyType, Now, Phase, Rules, Sample, State, Stream
+
+_BAD_ENDS = frozenset({"timeout", "empty_timeout"})
+_AT_ONCE = 1.0  # a stream that is complete so soon was an error page
+_PLAYS_AFTER = 30.0  # the client gives up a silent stream after 20 s
+_ID = re.compile(r"[0-9a-fA-F]{40}")
+
+
+def smells(stream: Stream) -> bool:
+    """Whether it ended as streams do on an engine that hangs."""
+    if stream.ended is None:
+        return False
+    brief = stream.ended.mono - stream.started.mono < _AT_ONCE
+    return stream.reason in _BAD_ENDS or (stream.reason == "completed" and brief)
+
+
+def ended_badly(state: State, rules: Rules, engine: Engine, stream: Stream, now: Now) -> None:
+    """The engine is asked at once, and doubted unless the content smells elsewhere too."""
+    engine = replace(engine, ask_soon=True)
+    state.put(engine)
+    content = _content(stream)
+    if content is None:
+        return
+    before = _smell(state, rules, content, now)
+    engines = (before.engines if before else frozenset()) | {engine.ref}
+    blamed = len(engines) > 1 or (before is not None and before.blamed)
+    _remember(state, content, Smell(engines, now.mono, blamed))
+    if not blamed:
+        _doubt(state, engine, content, stream.reason, now)
+    elif before is not None and not before.blamed:
+        state.tell("content_blamed", stream=stream.id, key=content.key, engines=len(engines))
+        _absolve(state, rules, content, now)
+
+
+def claim_lapsed(state: State, engine: Engine, now: Now) -> None:
+    """It was given to a client whose stream never began: a failure at the start sends no event.
+    Nobody knows what was wanted, so it is tried with what plays elsewhere, if anything does."""
+    if engine.slot in state.playing:
+        return
+    state.put(replace(engine, ask_soon=True))
+    for stream in (s for slot in state.playing for s in state.started_on(slot)):
+        content = _content(stream)
+        if content and stream.sample and stream.sample.speed_down > 0:
+            _doubt(state, state.engines[engine.slot], content, "claim_lapsed", now)
+            return
+
+
+def moved(state: State, rules: Rules, stream: Stream, sample: Sample, now: Now) -> None:
+    """A content that plays is well; so is a doubted engine on which a new stream lasts."""
+    content = _content(stream)
+    if content is None or sample.speed_down <= 0:
+        return
+    state.smells.pop(content, None)
+    engine = state.current(stream.slot, stream.start) if stream.slot else None
+    if engine is None or engine.doubt is None or stream.started.mono < engine.doubt.since:
+        return
+    if now.mono - stream.started.mono >= _PLAYS_AFTER:
+        _trust(state, rules, engine, now)
+
+
+def tries(state: State, rules: Rules, now: Now) -> Iterator[Try | GiveWay | float]:
+    """Only where no stream is and nobody is expected: not before those clients are gone who had
+    read that the engine is free, nor in the wake of a stream that is just being stopped."""
+    for engine in state.engines.values():
+        doubt = engine.doubt
+        if doubt is None or engine.phase is not Phase.RUNNING:
+            continue
+        plays = engine.slot in state.playing
+        if doubt.trying:
+            if plays and not doubt.giving_way:
+                yield GiveWay(*engine.ref)
+            continue
+        if plays or engine.claim or engine.drain or engine.failures:
+            continue
+        due = max(doubt.since, engine.used.mono if engine.used else 0.0) + rules.choice_lasts
+        if doubt.tried is not None:
+            due = max(due, doubt.tried + rules.try_again_every)
+        yield Try(*engine.ref, doubt.content) if now.mono >= due else due
+
+
+def begin(state: State, action: Try) -> None:
+    engine = state.current(action.slot, action.start)
+    if engine is not None and engine.doubt is not None:
+        state.put(replace(engine, doubt=replace(engine.doubt, trying=True)))
+
+
+def give_way(state: State, action: GiveWay) -> None:
+    engine = state.current(action.slot, action.start)
+    if engine is not None and engine.doubt is not None:
+        state.put(replace(engine, doubt=replace(engine.doubt, giving_way=True)))
+
+
+def answered(state: State, rules: Rules, fact: PlaybackAnswered, now: Now) -> None:
+    """It plays, or it says that the content is to blame."""
+    engine = state.current(fact.slot, fact.start)
+    if engine is None or engine.doubt is None or not engine.doubt.trying:
+        return
+    content = engine.doubt.content
+    state.tell(
+        "playback_tried",
+        engine.slot,
+        verdict=fact.verdict.value,
+        detail=fact.detail,
+        key=content.key,
+    )
+    if fact.verdict is Verdict.PLAYS:
+        state.smells.pop(content, None)
+    else:
+        _remember(state, content, Smell(frozenset({engine.ref}), now.mono, blamed=True))
+    _trust(state, rules, engine, now)
+
+
+def failed(state: State, rules: Rules, fact: PlaybackFailed, now: Now) -> None:
+    engine = state.current(fact.slot, fact.start)
+    if engine is None or engine.doubt is None or not engine.doubt.trying:
+        return
+    doubt = replace(engine.doubt, trying=False, giving_way=False, tried=now.mono)
+    engine = replace(engine, doubt=doubt)
+    smell = _smell(state, rules, doubt.content, now)
+    if smell is not None and smell.blamed:
+        _trust(state, rules, engine, now)
+    elif fact.excused or engine.phase is not Phase.RUNNING:
+        state.put(engine)
+    else:
+        failures = doubt.failures + 1
+        state.tell(
+            "playback_failed", engine.slot, why=fact.why, failures=failures, key=doubt.content.key
+        )
+        engine = replace(engine, doubt=replace(doubt, failures=failures), checked=now)
+        state.put(health.worsened(state, rules, engine, failures, fact.why, now))
+
+
+def recall(state: State, now: Now) -> None:
+    """After a restart: an engine that was not well then, and whose last stream ended badly."""
+    last = {(s.slot, s.start): s for s in (state.streams[i] for i in state.ended)}
+    for engine in list(state.engines.values()):
+        stream = last.get(engine.ref)
+        if engine.health is Health.HEALTHY or stream is None or not smells(stream):
+            continue
+        content = _content(stream)
+        if content is not None:
+            _doubt(state, engine, content, stream.reason, now)
+
+
+def forget_old(state: State, rules: Rules, now: Now) -> None:
+    for content, smell in list(state.smells.items()):
+        if now.mono - smell.last < rules.blame_lasts:
+            break  # the order of insertion is the order of time
+        del state.smells[content]
+
+
+def _content(stream: Stream) -> Content | None:
+    """An id and nothing else: for a url or a magnet the engine would fetch what an event names."""
+    if stream.key_type in (KeyType.CONTENT_ID, KeyType.INFOHASH) and _ID.fullmatch(stream.key):
+        return Content(stream.key_type.value, stream.key)
+    return None
+
+
+def _smell(state: State, rules: Rules, content: Content, now: Now) -> Smell | None:
+    smell = state.smells.get(content)
+    return smell if smell and now.mono - smell.last < rules.blame_lasts else None
+
+
+def _remember(state: State, content: Content, smell: Smell) -> None:
+    state.smells.pop(content, None)  # so that the newest is the last
+    state.smells[content] = smell
+
+
+def _doubt(state: State, engine: Engine, content: Content, why: str, now: Now) -> None:
+    if engine.phase is not Phase.RUNNING or engine.drain or engine.doubt:
+        return
+    state.tell("playback_doubted", engine.slot, why=why, key=content.key)
+    state.put(
+        replace(
+            engine,
+            doubt=Doubt(content, now.mono),
+            health=Health.UNKNOWN if engine.health is Health.HEALTHY else engine.health,
+            unlisted=engine.unlisted or now,
+        )
+    )
+
+
+def _absolve(state: State, rules: Rules, content: Content, now: Now) -> None:
+    """A try under way is left to its end."""
+    for engine in list(state.engines.values()):
+        if engine.doubt and engine.doubt.content == content and not engine.doubt.trying:
+            _trust(state, rules, engine, now)
+
+
+def _trust(state: State, rules: Rules, engine: Engine, now: Now) -> None:
+    state.put(health.improved(state, rules, replace(engine, doubt=None), now))
