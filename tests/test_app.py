@@ -15,6 +15,7 @@ from loguru import logger
 from acekeeper.adapters.processes import stop_all
 from acekeeper.api.context import Context
 from acekeeper.app import clock, service
+from acekeeper.core.facts import RuntimeChecked
 from acekeeper.core.model import Rules
 from acekeeper.errors import EngineSilent
 from acekeeper.rules import rules_of
@@ -71,6 +72,12 @@ async def test_a_disk_that_cannot_be_used_is_degraded_and_no_reason_not_to_serve
     [trouble] = [r for r in logged if r["message"] == "store_degraded"][:1]
     assert trouble["level"].name == "ERROR"
     assert str(tmp_path / "state") in trouble["extra"]["why"]
+
+
+async def test_what_starts_would_miss_is_degraded(tmp_path: Path) -> None:
+    async with serving(settings(tmp_path)) as context:
+        context.loop.tell(RuntimeChecked("The image is not on this host"))
+        assert context.degraded() == ["runtime: The image is not on this host"]
 
 
 async def test_what_happens_is_logged_with_its_engine_its_stream_and_its_request(

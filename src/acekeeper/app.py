@@ -47,6 +47,7 @@ _WARNINGS = frozenset(
         "engine_unhealthy",
         "playback_doubted",
         "playback_failed",
+        "runtime_lacks",
         "runtime_lost",
     }
 )
@@ -193,6 +194,8 @@ def _degraded(loop: Loop, store: Store) -> list[str]:
         wrong.append("runtime: whoever runs the engines cannot be reached")
     elif not loop.state.listed:
         wrong.append("runtime: the engines are not listed yet")
+    if loop.state.lacks:
+        wrong.append(f"runtime: {loop.state.lacks}")
     return wrong
 
 

@@ -13,11 +13,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from acekeeper.adapters.image import Image
 from acekeeper.adapters.podman import Podman
 from acekeeper.adapters.tail import LONGEST_LOG
 from acekeeper.errors import Failure, RuntimeUnavailable
 
 from .policies import ONCE, Failed
+from .quadlet_world import Clock
 
 ID = "cd" * 32
 IMAGE = "ab" * 32
@@ -33,6 +35,7 @@ class FakePodman(socketserver.ThreadingUnixStreamServer):
         self.release = threading.Event()
         self.broken = False
         self.breaks = 0  # how often still: answers broken off
+        self.lost = False  # the image
         super().__init__(str(path), Handler)
 
 
@@ -52,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
         query = parse_qs(url.query)
         if self.server.broken:
             self.answer(500, {"cause": "storage", "message": "storage is broken"})
-        elif path == f"/images/{IMAGE}/json":
+        elif path == f"/images/{IMAGE}/json" and not self.server.lost:
             self.answer(200, {"Id": IMAGE})
         elif path == f"/containers/{ID}/json":
             self.answer(200, {"Id": ID, "State": {"Status": "running"}})
@@ -107,6 +110,33 @@ def podman(fake: FakePodman) -> Iterator[Podman]:
 async def test_an_image_is_there_or_not(podman: Podman) -> None:
     assert await podman.has_image(IMAGE)
     assert not await podman.has_image("ef" * 32)
+
+
+async def test_an_image_that_is_there_is_not_asked_for_again_at_once(
+    fake: FakePodman, podman: Podman
+) -> None:
+    clock = Clock()
+    image = Image(IMAGE, podman, clock)
+    assert not await image.is_missing()
+    fake.lost = True
+    assert not await image.is_missing()
+    clock.ahead = 300
+    assert await image.is_missing()
+    fake.lost = False  # a missing one is asked for each time
+    assert not await image.is_missing()
+    fake.lost = True
+    image.doubt()
+    assert await image.is_missing()
+
+
+async def test_nobody_knows_that_an_image_is_missing_while_podman_cannot_be_asked(
+    fake: FakePodman, podman: Podman
+) -> None:
+    image = Image(IMAGE, podman, Clock())
+    fake.broken = True
+    assert not await image.is_missing()
+    fake.broken, fake.lost = False, True
+    assert await image.is_missing()
 
 
 async def test_a_container_is_described(podman: Podman) -> None:

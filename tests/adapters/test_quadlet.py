@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import threading
 from collections.abc import Callable
 from itertools import combinations
 
@@ -19,6 +20,7 @@ from acekeeper.errors import EngineFailed, PortTaken, RuntimeUnavailable, StartT
 
 from .private_bus import NAME, Job
 from .quadlet_world import HOST, ID, IMAGE, START, World
+from .test_podman import FakePodman
 
 
 async def test_a_start_is_named_by_its_invocation(world: World) -> None:
@@ -260,3 +262,21 @@ async def test_without_podman_an_inspection_has_the_unit_and_says_what_is_missin
     for container_id in ("", ID):
         with pytest.raises(RuntimeUnavailable):
             await runtime.logs(world.slot, container_id, 10)
+
+
+async def test_a_missing_image_is_said_before_a_start_fails_for_it(world: World) -> None:
+    runtime = await world.runtime()
+    assert await runtime.lacks() == ""  # nobody can be asked
+    with FakePodman(world.runtime_dir / "podman.sock") as podman:
+        thread = threading.Thread(target=podman.serve_forever, args=(0.01,))
+        thread.start()
+        podman.lost = True
+        assert "is not on this host" in await runtime.lacks()
+        podman.lost = False
+        assert await runtime.lacks() == ""
+        podman.lost = True
+        world.systemd.on_start = failing(world, 125)
+        with pytest.raises(EngineFailed, match=f"{IMAGE} is not on this host"):
+            await world.start(runtime)
+        podman.shutdown()
+        thread.join()

@@ -29,6 +29,7 @@ from acekeeper.core.facts import (
     PlaybackAnswered,
     PlaybackFailed,
     ProvisionRequested,
+    RuntimeChecked,
     RuntimeConnected,
     RuntimeLost,
     ScaleRequested,
@@ -110,6 +111,7 @@ an_end = st.builds(StreamEnded, ids | st.just(""), container_ids, reasons)
 facts: st.SearchStrategy[Fact] = st.one_of(
     st.just(RuntimeConnected()),
     st.just(RuntimeLost("bus")),
+    st.builds(RuntimeChecked, st.sampled_from(["", "image"])),
     st.builds(
         listing,
         st.lists(st.builds(found, slots, named, st.booleans()), max_size=4),

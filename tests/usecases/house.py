@@ -47,6 +47,7 @@ class ScriptedRuntime:
         self.starting_fails: Exception | None = None
         self.stopping_fails: Exception | None = None
         self.unreachable = False
+        self.lacking = ""
         self._clock = clock
         self._starts = 0
 
@@ -80,6 +81,9 @@ class ScriptedRuntime:
         self.add(slot.port - 19000)
         found = self.running[slot]
         return EngineStarted(slot, found.start, found.container_id)
+
+    async def lacks(self) -> str:
+        return self.lacking
 
     async def inspect(self, slot: Slot, container_id: str) -> Inspection:
         raise NotImplementedError

@@ -245,3 +245,17 @@ async def test_the_ticker_goes_on_whatever_happens(house: House, logged: list[An
     del house.runtime.list
     house.runtime.unreachable = False
     await house.until(lambda: house.loop.state.connected)
+
+
+async def test_what_starts_would_miss_is_told_when_it_changes(make_house: MakeHouse) -> None:
+    house = make_house()
+    house.runtime.lacking = "the image is not here"
+    await house.open(0)
+    await house.until(lambda: house.loop.state.lacks)
+    await house.sweeps.run(Kind.SCALE)
+    house.runtime.lacking = ""
+    await house.sweeps.run(Kind.SCALE)
+    assert house.loop.state.lacks == ""
+    told = [h for h in house.happened if h.kind.startswith("runtime_")]
+    assert [h.kind for h in told] == ["runtime_connected", "runtime_lacks", "runtime_complete"]
+    assert told[1].data["why"] == "the image is not here"

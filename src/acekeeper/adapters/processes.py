@@ -147,6 +147,9 @@ class Processes:
             raise EngineFailed(f"The engine cannot be signalled: {error}") from error
         self._kill(engine, self._kill_after)
 
+    async def lacks(self) -> str:
+        return ""  # a command that cannot be run says so itself
+
     async def inspect(self, slot: Slot, container_id: str) -> Inspection:
         engine = self._engines.get(slot)
         if engine is None or engine.container_id != container_id:

@@ -14,6 +14,7 @@ from acekeeper.adapters import proc
 from acekeeper.adapters.bus import runtime_dir
 from acekeeper.adapters.causes import Why, why
 from acekeeper.adapters.container import read_inspection
+from acekeeper.adapters.image import HINT, Image
 from acekeeper.adapters.podman import Podman
 from acekeeper.adapters.ports import test
 from acekeeper.adapters.reservations import Reservations
@@ -70,7 +71,7 @@ class Quadlet:
     ) -> None:
         """`start_within`: PROVISION_TIMEOUT_S."""
         self._host = host
-        self._image = image.removeprefix("sha256:")
+        self._image = Image(image.removeprefix("sha256:"), podman, clock)
         self._reservations = Reservations(state_dir / "engines")
         self._clock = clock
         self._systemd = systemd
@@ -119,7 +120,7 @@ class Quadlet:
         self._starting.add(slot)
         try:
             test(ports)
-            self._reservations.make(slot, self._image, ports)
+            self._reservations.make(slot, self._image.name, ports)
             unit = await self._run(slot, ports, due)
         finally:
             self._starting.discard(slot)
@@ -138,6 +139,9 @@ class Quadlet:
             raise EngineFailed(f"systemd did not stop it within {_STOP_WITHIN:g} s") from None
         if result != "done":
             raise EngineFailed(f"systemd did not stop it: its job was {result}")
+
+    async def lacks(self) -> str:
+        return f"{self._image.absence}. {HINT}" if await self._image.is_missing() else ""
 
     async def inspect(self, slot: Slot, container_id: str) -> Inspection:
         if not container_id:
@@ -277,18 +281,13 @@ class Quadlet:
         if unit is None:
             return EngineFailed(f"It did not start: its job was {result}", _journal(slot))
         cause, detail = why(unit, ran=False, asked=result == "canceled")
-        if cause == "image" and not await self._has_image():
-            return EngineFailed(
-                f"The image {self._image} is not on this host", "Pull or load it as our user"
-            )
+        if cause == "image":
+            self._image.doubt()
+            if await self._image.is_missing():
+                return EngineFailed(self._image.absence, HINT)
         if cause == "network":
             test(ports)
         return EngineFailed(f"It did not start: {detail}", _journal(slot))
-
-    async def _has_image(self) -> bool:
-        with suppress(RuntimeUnavailable):
-            return await self._podman.has_image(self._image)
-        return True  # as far as we know
 
     def _slot(self, unit: str) -> Slot | None:
         return Slot.from_unit(self._host, unit)

@@ -37,6 +37,7 @@ from acekeeper.core.facts import (
     PlaybackAnswered,
     PlaybackFailed,
     ProvisionRequested,
+    RuntimeChecked,
     RuntimeConnected,
     RuntimeLost,
     ScaleRequested,
@@ -59,14 +60,8 @@ def apply(state: State, rules: Rules, fact: Fact, now: Now) -> Changes:
 
 def _apply(state: State, rules: Rules, fact: Fact, now: Now) -> None:
     match fact:
-        case RuntimeConnected():
-            if not state.connected:
-                state.connected = True
-                state.tell("runtime_connected")
-        case RuntimeLost(why):
-            if state.connected:
-                state.connected = False
-                state.tell("runtime_lost", why=why)
+        case RuntimeConnected() | RuntimeLost() | RuntimeChecked():
+            lifecycle.runtime_told(state, fact)
         case EnginesListed():
             lifecycle.engines_listed(state, rules, fact, now)
         case EngineStarted():

@@ -24,6 +24,13 @@ class RuntimeLost:
 
 
 @dataclass(frozen=True, slots=True)
+class RuntimeChecked:
+    """`lacks`: what starts need and is not there; empty when nothing."""
+
+    lacks: str
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """An engine the runtime says is running. `dying` when it is already on its way out."""
 
@@ -235,6 +242,7 @@ class TimePassed:
 Fact = (
     RuntimeConnected
     | RuntimeLost
+    | RuntimeChecked
     | EnginesListed
     | EngineStarted
     | EngineStartFailed

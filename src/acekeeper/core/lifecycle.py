@@ -12,12 +12,31 @@ from acekeeper.core.facts import (
     EngineStartFailed,
     EngineStopFailed,
     Found,
+    RuntimeChecked,
+    RuntimeConnected,
+    RuntimeLost,
 )
 from acekeeper.core.model import Claim, Engine, Health, Now, Phase, Rules, State
 from acekeeper.core.names import Slot
 
 REBOOTED = "host_rebooted"
 START_TIMEOUT = "start_timeout"
+
+
+def runtime_told(state: State, fact: RuntimeConnected | RuntimeLost | RuntimeChecked) -> None:
+    match fact:
+        case RuntimeConnected():
+            if not state.connected:
+                state.connected = True
+                state.tell("runtime_connected")
+        case RuntimeLost(why):
+            if state.connected:
+                state.connected = False
+                state.tell("runtime_lost", why=why)
+        case RuntimeChecked(lacks):
+            if lacks != state.lacks:
+                state.lacks = lacks
+                state.tell("runtime_lacks" if lacks else "runtime_complete", why=lacks or None)
 
 
 def start(state: State, rules: Rules, action: Start, now: Now) -> None:

@@ -253,6 +253,7 @@ class State:
     boot: str = ""  # the boot of the host its engines belong to
     at_least: int = 0  # engines in all an operator wants kept
     connected: bool = False  # the runtime can be asked
+    lacks: str = ""  # what starts need and is not there
     listed: bool = False  # the runtime has said once what runs
     surveyed: bool = False  # every engine was asked once since we started
     last_start: Now | None = None

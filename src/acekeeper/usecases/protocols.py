@@ -33,6 +33,9 @@ class Runtime(Protocol):
     async def stop(self, slot: Slot, start: str) -> None:
         """Asks for the end of this start, which is told as a death. Raises EngineFailed."""
 
+    async def lacks(self) -> str:
+        """What starts need and is not there, as far as can be told; empty when nothing."""
+
     async def inspect(self, slot: Slot, container_id: str) -> Inspection:
         """Never raises for what it cannot find out: the answer says so."""
 

@@ -11,6 +11,7 @@ from loguru import logger
 from acekeeper.core.facts import (
     EngineAnswered,
     EnginesSurveyed,
+    RuntimeChecked,
     RuntimeConnected,
     RuntimeLost,
     TimePassed,
@@ -129,10 +130,16 @@ async def list_engines(loop: Loop) -> int:
     return len(listing.found)
 
 
+async def check_runtime(loop: Loop) -> None:
+    """Tells what a start would miss, so that it is known before one fails."""
+    loop.tell(RuntimeChecked(await loop.runtime.lacks()))
+
+
 async def _scale(loop: Loop) -> Report:
     """Asks the runtime what really runs; the plan does the rest."""
     before = set(loop.state.engines)
     found = await list_engines(loop)
+    await check_runtime(loop)
     state = loop.state
     return {
         "checked": found,
