@@ -76,7 +76,9 @@ async def serving(
         try:
             async with app.service(given) as context:
                 edge = app.api(given, context, True, lambda: False)
-                server = Server(edge, lambda: None, edge.malformed)
+                leaving = context.followers.close
+                within = given.api_request_timeout_s
+                server = Server(edge, lambda: None, edge.unheard, within, leaving)
                 task = asyncio.create_task(server.serve([listening]))
                 yield Serving(
                     base=f"http://127.0.0.1:{listening.getsockname()[1]}",
