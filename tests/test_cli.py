@@ -285,6 +285,16 @@ def test_a_simulated_day_is_that_of_the_settings_in_force() -> None:
     assert run({"MIN_REPLICAS": "many"}, "simulate", "quiet").status == 78
 
 
+def test_a_trace_may_come_from_standard_input(tmp_path: Path) -> None:
+    trace = tmp_path / "streams.json"
+    trace.write_text('[{"started_at": "2026-05-01T20:00:00Z", "ended_at": "2026-05-01T21:00:00Z"}]')
+    with trace.open() as stdin:
+        shown = subprocess.check_output(
+            [COMMAND, "simulate", "-"], env={}, stdin=stdin, text=True, timeout=LIMIT_S
+        )
+    assert "\nviewers             1\n" in shown
+
+
 def test_a_trace_that_cannot_be_used_is_named_with_its_line(tmp_path: Path) -> None:
     trace = tmp_path / "day.csv"
     trace.write_text("start_seconds,duration_seconds\n0,60\n1,soon\n")

@@ -82,7 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument(
         "trace",
         metavar="TRACE",
-        help="a file that says when viewers come and go (docs/simulation.md), or evening, or quiet",
+        help="a file that says when viewers come and go (docs/simulation.md), - for standard input,"
+        " or a day that is built in: evening, quiet",
     )
     simulate.add_argument(
         "--start-seconds",
@@ -161,7 +162,12 @@ def _simulate(arguments: argparse.Namespace) -> int:
     rules = rules_of(load(os.environ))
     trace = arguments.trace
     try:
-        viewers = DAYS[trace]() if trace in DAYS else read(Path(trace).read_text("utf-8"))
+        if trace in DAYS:
+            viewers = DAYS[trace]()
+        elif trace == "-":
+            viewers = read(sys.stdin.read())
+        else:
+            viewers = read(Path(trace).read_text("utf-8"))
     except OSError as error:
         hint = f"Name a file, or one of {', '.join(DAYS)}"
         raise BadTrace(f"{trace} cannot be read: {error.strerror}", hint) from None

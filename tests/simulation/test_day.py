@@ -128,6 +128,24 @@ def test_at_the_cap_one_is_refused_until_somebody_leaves() -> None:
     assert tally.peak == 1
 
 
+def test_a_status_that_said_no_is_believed_until_the_next_look() -> None:
+    rules = profile("none", min_replicas=0, max_replicas=1)
+    # The engine of the first goes from second 85 to 116, and the status is read at 90 and 120.
+    for at, refused in ((118.0, 1), (125.0, 0)):
+        tally = run(rules, one(42), one(60, at=at))
+        assert (tally.viewers, tally.refused) == (2, refused)
+
+
+def test_every_hour_is_told_by_itself() -> None:
+    tally = run(profile("none"), one(5400), one(60, at=4000.0))
+    first, second = tally.hours
+    assert (first.viewers, second.viewers) == (1, 1)
+    assert first.seconds == 3600
+    assert first.free_seconds == pytest.approx(3600, abs=10)  # while one started there was none
+    assert (first.free, second.free) == (0, 0)
+    assert first.seconds + second.seconds == pytest.approx(5461, abs=5)
+
+
 def test_who_comes_in_the_same_instant_chooses_the_same_engine() -> None:
     tally = run(profile("high-availability"), one(), one())
     assert (tally.at_once, tally.shared) == (2, 1)
