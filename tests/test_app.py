@@ -121,6 +121,7 @@ SETTING_OF = {
     "unhealthy_grace_period": "HEALTH_UNHEALTHY_GRACE_PERIOD_S",
     "replacement_cooldown": "HEALTH_REPLACEMENT_COOLDOWN_S",
     "unmanaged_stream_ttl": "UNMANAGED_STREAM_TTL_S",
+    "stats_history_max": "STATS_HISTORY_MAX",
 }
 
 

@@ -37,4 +37,5 @@ def rules_of(settings: Settings) -> Rules:
         unhealthy_grace_period=settings.health_unhealthy_grace_period_s,
         replacement_cooldown=settings.health_replacement_cooldown_s,
         unmanaged_stream_ttl=settings.unmanaged_stream_ttl_s,
+        stats_history_max=settings.stats_history_max,
     )

@@ -130,7 +130,9 @@ class Settings:
         "In this time at most a quarter of the engines (at least one) is replaced.",
     ]
     stats_history_max: Annotated[
-        int, whole(720, 1, 100000), "Samples kept in memory for each stream."
+        int,
+        whole(720, 1, 100000),
+        "Samples kept in memory for each stream that plays; older ones are on disk.",
     ]
     max_streams_per_engine: Annotated[
         int, whole(1, 1, 100), "Streams with which an engine is full."

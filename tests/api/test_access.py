@@ -31,6 +31,7 @@ READ = [
     "/metrics",
     "/openapi.json",
     "/log",
+    "/streams/absent/stats",
 ]
 OPEN = ["/health/ready", "/orchestrator/status"]
 

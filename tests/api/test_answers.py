@@ -40,6 +40,7 @@ ROUTES = [
     ("POST", "/health/circuit-breaker/reset"),
     ("GET", "/metrics"),
     ("GET", "/log"),
+    ("GET", "/streams/absent/stats"),
     ("GET", "/schema/openapi.json"),
 ]
 WRONG = [
@@ -59,6 +60,7 @@ WRONG = [
     ("POST", "/scale/" + "9" * 30),
     ("DELETE", "/streams/a/b"),
     ("GET", "/log?limit=0"),
+    ("GET", "/streams/absent/stats?since=x"),
     ("GET", "/streams?limit=-1"),
     ("GET", "/streams?limit=1.5"),
     ("GET", "/streams?status=playing"),

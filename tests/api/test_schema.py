@@ -56,7 +56,7 @@ async def test_good_answers_are_what_is_said(serve: Serve) -> None:
         assert_is_as_said(await served.post(path, body), path)
     assert_is_as_said(await served.post("/sweeps/scale"), "/sweeps/{kind}")
     [engine, *_] = (await served.get("/engines?include=all")).json()
-    names = {"container_id": engine["container_id"]}
+    names = {"container_id": engine["container_id"], "stream_id": STREAM}
     for route in ROUTES:
         for path in route.paths:
             if "GET" in route.http_methods and ENDLESS not in route.opt:

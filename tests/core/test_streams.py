@@ -198,6 +198,18 @@ def test_a_session_the_engine_does_not_know_is_over() -> None:
     assert not world.state.is_free(world.engine(0), world.rules)
 
 
+def test_the_newest_samples_of_a_stream_are_kept_until_it_ends() -> None:
+    world = pool(1, rules(min_replicas=0, auto_delete=False, stats_history_max=3))
+    world.play(slot(0), "a")
+    for n in range(5):
+        told = sample(world.now, n)
+        world.tell(StreamsAsked(*world.engine(0).ref, {"a": told, "nobody's": told}))
+    assert [s.speed_down for s in world.state.samples["a"]] == [2, 3, 4]
+    assert world.state.samples.keys() == {"a"}
+    world.leave("a", "eof")
+    assert world.state.samples == {}
+
+
 def test_ended_streams_are_kept_up_to_a_number_and_still_remembered() -> None:
     world = pool(1, rules(min_replicas=0, auto_delete=False, keep_ended=3))
     for n in range(5):

@@ -13,12 +13,13 @@ from acekeeper.adapters.rows import (
     engine_row,
     gone_row,
     log_row,
+    sample_row,
     stream_row,
 )
 from acekeeper.core.model import Changes, Engine, Stream
 from acekeeper.core.names import Slot
 
-_LOG_ROWS = 100_000  # the log alone has no keys to merge by; beyond this its oldest rows go
+_MOST = 100_000  # log and samples have no keys to merge by; beyond this the oldest of them go
 
 
 @dataclass(slots=True)
@@ -27,10 +28,13 @@ class Rows:
     streams: dict[str, Row] = field(default_factory=dict)
     early_ends: dict[str, Row | None] = field(default_factory=dict)
     kept: dict[str, str] = field(default_factory=dict)
-    log: deque[Row] = field(default_factory=lambda: deque(maxlen=_LOG_ROWS))
+    log: deque[Row] = field(default_factory=lambda: deque(maxlen=_MOST))
+    samples: deque[Row] = field(default_factory=lambda: deque(maxlen=_MOST))
 
     def __bool__(self) -> bool:
-        return bool(self.engines or self.streams or self.early_ends or self.kept or self.log)
+        return bool(
+            self.engines or self.streams or self.early_ends or self.kept or self.log or self.samples
+        )
 
 
 class Backlog:
@@ -100,6 +104,8 @@ class Backlog:
             if before is not None:  # it never ended, but nobody follows it any more
                 self.unsaved.streams[stream_id] = ended_row(before, wall, "forgotten")
             return
+        if stream.sample is not None:  # perhaps for the second time, and kept once
+            self.unsaved.samples.append(sample_row(stream_id, stream.sample))
         row = stream_row(stream)
         if stream.ended is None:
             self._streams[stream_id] = row

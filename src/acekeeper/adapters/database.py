@@ -16,6 +16,7 @@ from acekeeper.adapters.rows import (
     KEPT,
     KEPT_KEY,
     LOG,
+    SAMPLE,
     STREAM,
     STREAM_KEY,
     Row,
@@ -84,6 +85,7 @@ def save(db: sqlite3.Connection, rows: Rows) -> None:
     db.executemany(_UPSERT_EARLY_END, [row for row in ends.values() if row is not None])
     db.executemany(_DELETE_EARLY_END, [(i,) for i, row in ends.items() if row is None])
     db.executemany(_UPSERT_KEPT, rows.kept.items())
+    db.executemany(_INSERT_SAMPLE, rows.samples)
     db.executemany(_INSERT_LOG, rows.log)
     db.execute("COMMIT")
 
@@ -178,10 +180,19 @@ _UPSERT_STREAM = _upsert("streams", STREAM_KEY, STREAM)
 _UPSERT_EARLY_END = _upsert("early_ends", EARLY_END_KEY, EARLY_END)
 _DELETE_EARLY_END = "DELETE FROM early_ends WHERE id = ?"
 _UPSERT_KEPT = _upsert("kept", KEPT_KEY, KEPT)
+_INSERT_SAMPLE = (
+    f"INSERT OR IGNORE INTO samples (stream, {', '.join(SAMPLE)})"  # noqa: S608
+    f" SELECT rowid, {', '.join('?' * len(SAMPLE))} FROM streams WHERE id = ?"
+)
 _INSERT_LOG = _insert("log", LOG)
 _PRUNE = (
     "DELETE FROM engines WHERE rowid IN (SELECT rowid FROM engines WHERE gone < ? LIMIT ?)",
-    "DELETE FROM streams WHERE rowid IN (SELECT rowid FROM streams WHERE ended < ? LIMIT ?)",
+    "DELETE FROM samples WHERE (stream, ts) IN (SELECT m.stream, m.ts FROM streams AS s"
+    " JOIN samples AS m ON m.stream = s.rowid"
+    " WHERE (s.ended IS NULL OR s.ended < ?1) AND m.ts < ?1 LIMIT ?2)",
+    # A rowid may be given again: its samples go before it.
+    "DELETE FROM streams WHERE rowid IN (SELECT rowid FROM streams AS s WHERE ended < ?1"
+    " AND NOT EXISTS (SELECT 1 FROM samples WHERE stream = s.rowid) LIMIT ?2)",
     # Its newest row stays: the next one gets a higher id than all that ever were.
     "DELETE FROM log WHERE id IN (SELECT id FROM log WHERE ts < ?"
     " AND id < (SELECT max(id) FROM log) LIMIT ?)",

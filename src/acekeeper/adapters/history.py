@@ -10,13 +10,20 @@ from pathlib import Path
 from typing import TypeVar
 
 from acekeeper.adapters.database import failure
-from acekeeper.adapters.rows import LOG, read_log
+from acekeeper.adapters.rows import LOG, SAMPLE, read_log, read_sample
 from acekeeper.core.inspection import Logged
+from acekeeper.core.model import Now, Sample
 from acekeeper.errors import StoreFailed
 
 _AT_ONCE = 2
 _WITHIN = 5.0
 _LOOK_AT_THE_CLOCK_EVERY = 10_000  # steps of SQLite's machine
+_NO_TIME = Now(0.0, 0.0)  # what is read here is placed on no monotonic clock
+_STREAM = "SELECT rowid, started FROM streams WHERE id = ?"
+_SAMPLES = (
+    f"SELECT {', '.join(SAMPLE)} FROM samples"  # noqa: S608
+    " WHERE stream = ? AND ts >= ? AND ts < ? ORDER BY ts DESC LIMIT ?"
+)
 
 T = TypeVar("T")
 
@@ -50,6 +57,21 @@ class History:
         sql = "SELECT coalesce(max(id), 0) FROM log"
         (newest,) = await self._read(lambda db: db.execute(sql).fetchone())
         return int(newest)
+
+    async def samples(
+        self, stream_id: str, since: float, before: float, limit: int
+    ) -> Sequence[Sample] | None:
+        """The newest of them, the oldest first. None: there is no such stream."""
+
+        def read(db: sqlite3.Connection) -> list[Sample] | None:
+            found = db.execute(_STREAM, (stream_id,)).fetchone()
+            if found is None:
+                return None
+            stream, started = found
+            values = (stream, max(since, started), before, limit)
+            return [read_sample(row, _NO_TIME) for row in db.execute(_SAMPLES, values)][::-1]
+
+        return await self._read(read)
 
     async def _logged(self, rest: str, *values: object) -> Sequence[Logged]:
         sql = " ".join(("SELECT id,", ", ".join(LOG), "FROM log", rest))

@@ -93,7 +93,26 @@ def _log_is_read(db: sqlite3.Connection) -> None:
     )
 
 
-_STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _log_is_read)
+def _samples(db: sqlite3.Connection) -> None:
+    """By the rowid of their stream, since its id is longer than all the rest."""
+    db.execute(
+        """
+        CREATE TABLE samples (
+            stream INTEGER NOT NULL,
+            ts REAL NOT NULL,
+            status TEXT NOT NULL,
+            peers INTEGER NOT NULL,
+            speed_down INTEGER NOT NULL,
+            speed_up INTEGER NOT NULL,
+            downloaded INTEGER NOT NULL,
+            uploaded INTEGER NOT NULL,
+            PRIMARY KEY (stream, ts)
+        ) WITHOUT ROWID
+        """
+    )
+
+
+_STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _log_is_read, _samples)
 
 
 def migrate(db: sqlite3.Connection) -> None:

@@ -15,6 +15,7 @@ from acekeeper.core.model import (
     KeyType,
     Now,
     Phase,
+    Sample,
     Stream,
 )
 from acekeeper.core.names import Slot
@@ -69,6 +70,7 @@ EARLY_END_KEY = ("id",)
 EARLY_END = (*EARLY_END_KEY, "at", "reason")
 KEPT_KEY = ("name",)
 KEPT = (*KEPT_KEY, "value")
+SAMPLE = ("ts", "status", "peers", "speed_down", "speed_up", "downloaded", "uploaded")
 _LONGEST_TEXT = 1000  # of what others said: an error of Podman's, a client's reason
 LOG = ("ts", "kind", "host", "port", "stream", "data")
 
@@ -204,6 +206,24 @@ def read_breaker(row: Row, now: Now) -> Breaker:
 
 def read_at_least(row: Row, _: Now) -> int:
     return int(row[1])
+
+
+def sample_row(stream_id: str, sample: Sample) -> Row:
+    return (
+        sample.at.wall,
+        sample.status,
+        sample.peers,
+        sample.speed_down,
+        sample.speed_up,
+        sample.downloaded,
+        sample.uploaded,
+        stream_id,
+    )
+
+
+def read_sample(row: Row, now: Now) -> Sample:
+    wall, *rest = row
+    return Sample(now.of_wall(wall), *rest)
 
 
 def log_row(happening: Happening, wall: float) -> Row:

@@ -37,6 +37,7 @@ ROUTES: Sequence[HTTPRouteHandler] = (
     engines.drain_engine,
     containers.stop_container,
     streams.list_streams,
+    streams.stream_stats,
     streams.end_stream,
     events.stream_started,
     events.stream_ended,

@@ -52,11 +52,11 @@ class Context:
         return engine
 
     def stream(self, segment: str) -> Stream:
-        """By its id as a segment of a path: the edge leaves a slash in it encoded."""
-        stream_id = unquote(segment)
+        """By a segment of a path, or the answer is 404."""
+        stream_id = stream_name(segment)
         stream = self.state.streams.get(stream_id)
         if stream is None:
-            raise NotFoundException(f"no stream has the id {stream_id[:80]}")
+            raise no_such_stream(stream_id)
         return stream
 
     def clock(self) -> Now:
@@ -66,6 +66,15 @@ class Context:
     def of(request: Request[Any, Any, Any]) -> "Context":
         context: Context = request.app.state["context"]
         return context
+
+
+def stream_name(segment: str) -> str:
+    """A stream's id as a segment of a path: the edge leaves a slash in it encoded."""
+    return unquote(segment)
+
+
+def no_such_stream(stream_id: str) -> NotFoundException:
+    return NotFoundException(f"no stream has the id {stream_id[:80]}")
 
 
 def json_answer(

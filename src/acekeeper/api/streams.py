@@ -1,5 +1,6 @@
 """/streams: what plays, and the client's capacity question."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -8,9 +9,11 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.response.base import ASGIResponse
 
 from acekeeper.api import wire
-from acekeeper.api.context import Context, json_answer
+from acekeeper.api.context import Context, json_answer, no_such_stream, stream_name
 from acekeeper.api.described import described
+from acekeeper.core.model import Sample
 from acekeeper.usecases.operator import stop_stream
+from acekeeper.usecases.samples import samples
 
 
 @get("/streams", opt=described("read", list[wire.Stream]))
@@ -26,6 +29,38 @@ async def list_streams(
     """
     context = Context.of(request)
     return json_answer(context.views.streams(status, container_id, limit, context.clock()))
+
+
+@get("/streams/{stream_id:str}/stats", opt=described("read", list[wire.StreamSample]))
+async def stream_stats(
+    request: Request[Any, Any, Any],
+    stream_id: FromPath[str],
+    since: FromQuery[datetime | None] = None,
+) -> ASGIResponse:
+    """What the engine said of a stream over time, the oldest first.
+
+    `since` a time, the newest 10,000 at the most; without it the newest `STATS_HISTORY_MAX`.
+    """
+    context = Context.of(request)
+    name = stream_name(stream_id)
+    found = await samples(
+        context.state, context.rules, context.history, name, wire.wall_or_none(since)
+    )
+    if found is None:
+        raise no_such_stream(name)
+    return json_answer(msgspec.json.encode([_sample(s) for s in found]))
+
+
+def _sample(sample: Sample) -> wire.StreamSample:
+    return wire.StreamSample(
+        ts=wire.moment(sample.at.wall),
+        peers=sample.peers,
+        speed_down=sample.speed_down,
+        speed_up=sample.speed_up,
+        downloaded=sample.downloaded,
+        uploaded=sample.uploaded,
+        status=sample.status,
+    )
 
 
 @delete("/streams/{stream_id:str}", opt=described("key", wire.StreamOver), status_code=200)

@@ -197,6 +197,18 @@ class Named(Struct):
     container_name: str
 
 
+class StreamSample(Struct):
+    """What its engine said of a stream; speeds in KB/s, totals in bytes."""
+
+    ts: Moment
+    peers: int
+    speed_down: int
+    speed_up: int
+    downloaded: int
+    uploaded: int
+    status: str
+
+
 class LogEntry(Struct):
     """Something that happened. Ids rise with time, not by one."""
 

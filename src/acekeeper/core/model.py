@@ -3,6 +3,7 @@
 Only `apply` and the functions it calls touch a `State`.
 """
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -48,6 +49,7 @@ class Rules:
     unhealthy_grace_period: float = 60
     replacement_cooldown: float = 60
     unmanaged_stream_ttl: float = 3600
+    stats_history_max: int = 720  # samples of a started stream in memory
 
     # Facts of the client and of the engine rather than choices (the wire contract tells why).
     answer_within: float = 2.5
@@ -266,6 +268,7 @@ class State:
     playing: dict[Slot, dict[str, None]] = field(default_factory=dict)  # started streams, by slot
     elsewhere: dict[str, None] = field(default_factory=dict)  # started on engines not ours
     ended: dict[str, None] = field(default_factory=dict)  # ended streams, oldest first
+    samples: dict[str, deque[Sample]] = field(default_factory=dict)  # of started streams
     changes: Changes = field(default_factory=Changes)
 
     def put(self, engine: Engine) -> None:
@@ -291,6 +294,7 @@ class State:
         self.changes.streams[stream.id] = stream
         if stream.ended is not None:
             self.ended[stream.id] = None
+            self.samples.pop(stream.id, None)
         elif stream.slot is None:
             self.elsewhere[stream.id] = None
         else:
@@ -300,6 +304,7 @@ class State:
     def remove_stream(self, stream: Stream) -> None:
         self._unindex(stream)
         del self.streams[stream.id]
+        self.samples.pop(stream.id, None)
         self.changes.streams[stream.id] = None
         self.revision += 1
 

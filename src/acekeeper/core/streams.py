@@ -1,5 +1,6 @@
 """Streams: started and ended by the client's events, confirmed by what their engines say."""
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -111,6 +112,8 @@ def streams_asked(state: State, rules: Rules, fact: StreamsAsked, now: Now) -> N
     samples = {i: sample for i, sample in fact.samples.items() if i in on_it}
     for stream_id, sample in samples.items():
         state.put_stream(replace(on_it[stream_id], sample=sample))
+        kept = state.samples.setdefault(stream_id, deque(maxlen=rules.stats_history_max))
+        kept.append(sample)
         playback.moved(state, rules, on_it[stream_id], sample, now)
     engine = state.current(fact.slot, fact.start)
     if engine is not None:
