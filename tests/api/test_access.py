@@ -31,6 +31,9 @@ READ = [
     "/metrics",
     "/openapi.json",
     "/log",
+    "/schema",
+    "/health/status",
+    "/vpn/status",
     "/streams/absent/stats",
 ]
 OPEN = ["/health/ready", "/orchestrator/status"]

@@ -17,6 +17,9 @@ from .conftest import BASE, Serve, Served
 ROUTES = [
     ("GET", "/health/ready"),
     ("GET", "/orchestrator/status"),
+    ("GET", "/health/status"),
+    ("GET", "/vpn/status"),
+    ("GET", "/schema"),
     ("GET", "/engines"),
     ("GET", "/engines/absent"),
     ("GET", "/engines/health-score"),

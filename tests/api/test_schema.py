@@ -1,6 +1,9 @@
 """The API's own description says what is so."""
 
 import re
+from base64 import b64encode
+from hashlib import sha256
+from html.parser import HTMLParser
 from typing import Any
 
 import httpx
@@ -12,6 +15,7 @@ from acekeeper.api.application import ROUTES
 from acekeeper.api.deadline import ENDLESS
 from acekeeper.api.described import Says, says
 from acekeeper.api.document import document
+from acekeeper.api.page import page
 
 from .bodies import started
 from .conftest import Serve, Served
@@ -19,6 +23,16 @@ from .conftest import Serve, Served
 STREAM = f"{'a' * 40}|{'b' * 32}"
 NEEDED = {"/by-label": {"key": "a", "value": "b"}}
 REF = re.compile(r'"#/components/(\w+)/([^"]+)"')
+
+
+class Tags(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, set[str]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, {name for name, _ in attrs}))
 
 
 def said(method: str, path: str) -> Says:
@@ -112,3 +126,34 @@ async def test_the_document_is_served_and_a_parameter_is_never_null(served: Serv
     body = made["components"]["schemas"]["StreamStarted"]
     assert body["required"] == ["engine", "stream", "session"]
     assert made["components"]["schemas"]["Session"]["properties"]["stat_url"]["maxLength"] == 4096
+
+
+async def test_the_page_shows_every_route_and_shape_and_loads_nothing(served: Served) -> None:
+    answer = await served.get("/schema")
+    made = document(ROUTES)
+    for path in made["paths"]:
+        assert f"<code>{path}</code>" in answer.text
+    links = set(re.findall(r'href="#([^"]+)"', answer.text))
+    assert links == set(re.findall(r'id="([^"]+)"', answer.text)) & links
+    assert made["components"]["schemas"].keys() == set(re.findall(r'id="([^"]+)"', answer.text))
+    policy = answer.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in policy
+    style = re.search("<style>(.*)</style>", answer.text, re.DOTALL)
+    assert style is not None
+    digest = b64encode(sha256(style[1].encode()).digest()).decode()
+    assert f"'sha256-{digest}'" in policy
+    assert "@import" not in style[1]
+    assert "url(" not in style[1]
+    for tag, attributes in Tags(answer.text).seen:
+        assert tag not in ("script", "link", "img", "iframe", "object", "form"), tag
+        assert attributes <= {"lang", "charset", "name", "content", "class", "href", "id"}
+
+
+def test_what_a_document_says_is_shown_as_text() -> None:
+    made = document(ROUTES)
+    made["info"]["description"] = "<script>alert('x')</script> `code`"
+    shown = page(made)
+    assert "<script" not in shown
+    assert "&lt;script&gt;" in shown
+    assert "<code>code</code>" in shown

@@ -13,6 +13,7 @@ from acekeeper.api import (
     containers,
     engines,
     events,
+    health,
     log,
     provision,
     queries,
@@ -52,7 +53,10 @@ ROUTES: Sequence[HTTPRouteHandler] = (
     status.orchestrator_status,
     log.list_log,
     log.follow_log,
+    health.health_status,
+    health.vpn_status,
     status.metrics,
+    schema.schema_page,
     schema.openapi_json,
 )
 

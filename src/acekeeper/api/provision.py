@@ -42,7 +42,7 @@ async def provision_acestream(request: Request[Any, Any, Any]) -> ASGIResponse:
 
 @post("/provision", opt=_described(wire.Named))
 async def provision_container(request: Request[Any, Any, Any]) -> ASGIResponse:
-    """The same, with less said."""
+    """As `/provision/acestream`, with less said."""
     return await _provision(request, _container)
 
 

@@ -8,23 +8,23 @@ from litestar.response.base import ASGIResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from acekeeper import __version__
-from acekeeper.api import wire
+from acekeeper.api import wire_status as shapes
 from acekeeper.api.context import Context, json_answer
 from acekeeper.api.described import described
 from acekeeper.api.provision import refusal_detail
 from acekeeper.api.wire import moment, moment_or_none
 from acekeeper.core.admission import blocked
 from acekeeper.core.breaker import Circuit, circuit
-from acekeeper.core.model import Health, Phase
+from acekeeper.core.model import Health, Now, Phase
 
 
-@get("/health/ready", opt=described("open", wire.Ready))
+@get("/health/ready", opt=described("open", shapes.Ready))
 async def ready(request: Request[Any, Any, Any]) -> ASGIResponse:
     """Whether engines can be had; 200 whenever the service runs."""
     context = Context.of(request)
     state, now = context.state, context.clock()
     where = circuit(state.breaker, context.rules, now)
-    body = wire.Ready(
+    body = shapes.Ready(
         ready=where is not Circuit.OPEN and state.connected and state.listed,
         engines=len(state.engines),
         active_streams=len(state.streams) - len(state.ended),
@@ -36,31 +36,27 @@ async def ready(request: Request[Any, Any, Any]) -> ASGIResponse:
     return json_answer(msgspec.json.encode(body))
 
 
-@get("/orchestrator/status", opt=described("open", wire.OrchestratorStatus))
+@get("/orchestrator/status", opt=described("open", shapes.OrchestratorStatus))
 async def orchestrator_status(request: Request[Any, Any, Any]) -> ASGIResponse:
     """Totals, and whether a provision would be tried."""
     context = Context.of(request)
     state, rules, now = context.state, context.rules, context.clock()
     engines = list(state.engines.values())
-    healthy = sum(e.listed for e in engines)
-    unhealthy = sum(e.health is Health.UNHEALTHY for e in engines)
     reason = blocked(state, rules, now)
     where = circuit(state.breaker, rules, now)
     failed = state.breaker.last_failure
-    well = not unhealthy and where is Circuit.CLOSED and not context.degraded()
-    status: wire.Status = "healthy" if well else "degraded"
-    body = wire.OrchestratorStatus(
-        status=status if state.listed and healthy else "unavailable",
-        engines=wire.EngineTotals(
+    body = shapes.OrchestratorStatus(
+        status=overall(context, now),
+        engines=shapes.EngineTotals(
             total=len(engines),
             running=sum(e.phase is Phase.RUNNING for e in engines),
-            healthy=healthy,
-            unhealthy=unhealthy,
+            healthy=sum(e.listed for e in engines),
+            unhealthy=sum(e.health is Health.UNHEALTHY for e in engines),
         ),
-        streams=wire.StreamTotals(
+        streams=shapes.StreamTotals(
             active=len(state.streams) - len(state.ended), total=len(state.streams)
         ),
-        capacity=wire.Capacity(
+        capacity=shapes.Capacity(
             total=len(engines),
             used=sum(e.slot in state.playing or e.claim is not None for e in engines),
             available=sum(state.is_free(e, rules) for e in engines),
@@ -68,15 +64,15 @@ async def orchestrator_status(request: Request[Any, Any, Any]) -> ASGIResponse:
             min_replicas=rules.min_replicas,
             at_least=state.at_least,
         ),
-        vpn=wire.Vpn(),
-        provisioning=wire.Provisioning(
+        vpn=shapes.Vpn(),
+        provisioning=shapes.Provisioning(
             can_provision=reason is None,
             circuit_breaker_state=where.value,
             last_failure=moment_or_none(failed and failed.wall),
             blocked_reason=reason.code.value if reason else None,
             blocked_reason_details=refusal_detail(reason) if reason else None,
         ),
-        config=wire.Config(
+        config=shapes.Config(
             auto_delete=rules.auto_delete,
             grace_period_s=int(rules.engine_grace_period),
             target_image=context.target_image or "",
@@ -84,6 +80,16 @@ async def orchestrator_status(request: Request[Any, Any, Any]) -> ASGIResponse:
         timestamp=moment(now.wall),
     )
     return json_answer(msgspec.json.encode(body))
+
+
+def overall(context: Context, now: Now) -> shapes.Status:
+    state = context.state
+    engines = state.engines.values()
+    if not state.listed or not any(e.listed for e in engines):
+        return "unavailable"
+    ill = any(e.health is Health.UNHEALTHY for e in engines)
+    closed = circuit(state.breaker, context.rules, now) is Circuit.CLOSED
+    return "healthy" if closed and not ill and not context.degraded() else "degraded"
 
 
 @get("/metrics", opt=described("read", str, media="text/plain"))

@@ -18,9 +18,7 @@ Labels = Annotated[dict[Name, Name], Meta(max_length=64)]
 Moment = Annotated[datetime, Meta(tz=True)]
 Phase = Literal["starting", "running", "draining", "stopping"]
 HealthStatus = Literal["healthy", "unhealthy", "unknown"]
-Status = Literal["healthy", "degraded", "unavailable"]
 Going = Literal["draining", "stopping"]
-CircuitState = Literal["closed", "open", "half_open"]
 
 
 class EngineAddress(Struct):
@@ -230,72 +228,6 @@ class NotProvided(Struct):
     """A provision that could not be done says why in full."""
 
     detail: Refused | str
-
-
-class Ready(Struct):
-    ready: bool
-    engines: int
-    active_streams: int
-    circuit_state: CircuitState
-    timestamp: Moment
-    degraded: list[str]
-    version: str
-
-
-class EngineTotals(Struct):
-    total: int
-    running: int
-    healthy: int
-    unhealthy: int
-
-
-class StreamTotals(Struct):
-    active: int
-    total: int
-
-
-class Capacity(Struct):
-    total: int
-    used: int
-    available: int
-    max_replicas: int
-    min_replicas: int
-    at_least: int  # engines in all that an operator asked for
-
-
-class Vpn(Struct):
-    """No VPN is supported yet."""
-
-    enabled: bool = False
-    connected: bool = False
-    health: str | None = None
-    container: str | None = None
-    forwarded_port: int | None = None
-
-
-class Provisioning(Struct):
-    can_provision: bool
-    circuit_breaker_state: CircuitState
-    last_failure: Moment | None
-    blocked_reason: str | None
-    blocked_reason_details: Refused | None
-
-
-class Config(Struct):
-    auto_delete: bool
-    grace_period_s: int
-    target_image: str
-
-
-class OrchestratorStatus(Struct):
-    status: Status
-    engines: EngineTotals
-    streams: StreamTotals
-    capacity: Capacity
-    vpn: Vpn
-    provisioning: Provisioning
-    config: Config
-    timestamp: Moment
 
 
 class Leaving(Struct):

@@ -1,0 +1,118 @@
+"""The shapes of what we say of ourselves."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from acekeeper.api.wire import Moment, Refused
+
+Status = Literal["healthy", "degraded", "unavailable"]
+CircuitState = Literal["closed", "open", "half_open"]
+
+
+class Ready(Struct):
+    ready: bool
+    engines: int
+    active_streams: int
+    circuit_state: CircuitState
+    timestamp: Moment
+    degraded: list[str]
+    version: str
+
+
+class EngineTotals(Struct):
+    total: int
+    running: int
+    healthy: int
+    unhealthy: int
+
+
+class StreamTotals(Struct):
+    active: int
+    total: int
+
+
+class Capacity(Struct):
+    total: int
+    used: int
+    available: int
+    max_replicas: int
+    min_replicas: int
+    at_least: int  # engines in all that an operator asked for
+
+
+class Vpn(Struct):
+    """No VPN is supported yet."""
+
+    enabled: bool = False
+    connected: bool = False
+    health: str | None = None
+    container: str | None = None
+    forwarded_port: int | None = None
+
+
+class Provisioning(Struct):
+    can_provision: bool
+    circuit_breaker_state: CircuitState
+    last_failure: Moment | None
+    blocked_reason: str | None
+    blocked_reason_details: Refused | None
+
+
+class Config(Struct):
+    auto_delete: bool
+    grace_period_s: int
+    target_image: str
+
+
+class OrchestratorStatus(Struct):
+    status: Status
+    engines: EngineTotals
+    streams: StreamTotals
+    capacity: Capacity
+    vpn: Vpn
+    provisioning: Provisioning
+    config: Config
+    timestamp: Moment
+
+
+class HealthTotals(Struct):
+    """`healthy`, `unhealthy` and `unknown` are what probes say, the others where an engine is."""
+
+    total: int
+    healthy: int
+    unhealthy: int
+    unknown: int
+    starting: int
+    running: int
+    draining: int
+    stopping: int
+
+
+class HealthThresholds(Struct):
+    health_failure_threshold: int
+    health_unhealthy_grace_period_s: float
+    health_replacement_cooldown_s: float
+    provision_startup_grace_s: float
+
+
+class BreakerState(Struct):
+    state: CircuitState
+    failures: int
+    failure_threshold: int
+    recovery_timeout_s: float
+    seconds_left: int
+    opened_at: Moment | None
+    last_failure: Moment | None
+
+
+class CircuitBreakers(Struct):
+    provisioning: BreakerState
+
+
+class HealthReport(Struct):
+    status: Status
+    engines: HealthTotals
+    thresholds: HealthThresholds
+    circuit_breakers: CircuitBreakers
+    timestamp: Moment
