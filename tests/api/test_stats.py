@@ -102,8 +102,10 @@ async def test_what_memory_has_needs_no_disk(serve: Serve, monkeypatch: pytest.M
     served = await playing(serve, STATS_HISTORY_MAX="4")
     await sampled(served, 0, 5)
     monkeypatch.setattr(served.context.history, "samples", None)
-    assert len(found := await stats(served)) == 4
-    assert len(await stats(served, since=found[1]["ts"])) == 3
+    found = await stats(served)
+    assert len(found) == 4
+    since = datetime.fromisoformat(found[1]["ts"]) - timedelta(seconds=1)
+    assert len(await stats(served, since=since.isoformat())) == 3
 
 
 async def test_of_an_ended_stream_they_are_told_too_and_of_an_unknown_one_none(

@@ -235,14 +235,9 @@ class Changes:
     at_least: int | None = None
 
     def __bool__(self) -> bool:
-        return bool(
-            self.engines
-            or self.streams
-            or self.early_ends
-            or self.breaker is not None
-            or self.boot is not None
-            or self.at_least is not None
-        )
+        single = (self.breaker, self.boot, self.at_least)
+        many = self.engines or self.streams or self.early_ends
+        return bool(many) or any(value is not None for value in single)
 
 
 @dataclass(slots=True)
