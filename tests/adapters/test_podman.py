@@ -6,7 +6,7 @@ import socketserver
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -15,6 +15,7 @@ import pytest
 
 from acekeeper.adapters.image import Image
 from acekeeper.adapters.podman import Podman
+from acekeeper.adapters.retries import Retries
 from acekeeper.adapters.tail import LONGEST_LOG
 from acekeeper.errors import Failure, RuntimeUnavailable
 
@@ -98,13 +99,19 @@ def fake(tmp_path: Path) -> Iterator[FakePodman]:
         thread.join()
 
 
-@pytest.fixture
-def podman(fake: FakePodman) -> Iterator[Podman]:
-    podman = Podman(ONCE, Path(str(fake.server_address)))
+@contextmanager
+def client(fake: FakePodman, retries: Retries = ONCE, within: float = 5) -> Iterator[Podman]:
+    podman = Podman(retries, Path(str(fake.server_address)), within)
     yield podman
     fake.release.set()
     podman._threads.shutdown()  # a call still under way would leave its connection behind
     podman.close()
+
+
+@pytest.fixture
+def podman(fake: FakePodman) -> Iterator[Podman]:
+    with client(fake) as podman:
+        yield podman
 
 
 async def test_an_image_is_there_or_not(podman: Podman) -> None:
@@ -181,34 +188,31 @@ async def test_without_a_socket_it_says_how_to_have_one(tmp_path: Path) -> None:
 async def test_one_that_hangs_is_given_up(fake: FakePodman) -> None:
     fake.hang.set()
     failed = Failed()
-    podman = Podman(failed.retries(1), Path(str(fake.server_address)), within=0.1)
-    with pytest.raises(RuntimeUnavailable, match=r"did not answer within 0\.1 s"):
-        await podman.inspect(ID)
-    assert failed.calls == [("podman", Failure.TIMEOUT)] * 2
-    podman.close()
+    with client(fake, failed.retries(1), within=0.1) as podman:
+        with pytest.raises(RuntimeUnavailable, match=r"did not answer within 0\.1 s"):
+            await podman.inspect(ID)
+        assert failed.calls == [("podman", Failure.TIMEOUT)] * 2
 
 
 async def test_what_broke_off_is_asked_again(fake: FakePodman) -> None:
     failed = Failed()
-    podman = Podman(failed.retries(2), Path(str(fake.server_address)))
     fake.breaks = 2
-    assert await podman.has_image(IMAGE)
-    assert failed.calls == [("podman", Failure.BROKEN)] * 2
-    fake.breaks = 100
-    with pytest.raises(RuntimeUnavailable, match=r"podman\.socket"):
-        await podman.stats(ID)
-    assert len(failed.calls) == 5
-    podman.close()
+    with client(fake, failed.retries(2)) as podman:
+        assert await podman.has_image(IMAGE)
+        assert failed.calls == [("podman", Failure.BROKEN)] * 2
+        fake.breaks = 100
+        with pytest.raises(RuntimeUnavailable, match=r"podman\.socket"):
+            await podman.stats(ID)
+        assert len(failed.calls) == 5
 
 
 async def test_an_error_of_podmans_is_an_answer(fake: FakePodman) -> None:
     failed = Failed()
-    podman = Podman(failed.retries(2), Path(str(fake.server_address)))
     fake.broken = True
-    with pytest.raises(RuntimeUnavailable, match="storage is broken"):
-        await podman.inspect(ID)
+    with client(fake, failed.retries(2)) as podman:
+        with pytest.raises(RuntimeUnavailable, match="storage is broken"):
+            await podman.inspect(ID)
     assert failed.calls == [("podman", Failure.ERROR)]
-    podman.close()
 
 
 async def test_a_socket_that_is_missing_is_not_waited_for(tmp_path: Path) -> None:
