@@ -205,7 +205,11 @@ class Storm:
 
     async def _stop(self) -> None:
         """Its engines go on without it, and nothing is left behind but what it keeps."""
+        before = self._service.engine_processes()
         assert await self._service.stop() == 0
+        after = self._service.engine_processes()
+        assert set(after) <= set(before), (before, after)
+        assert len(after) >= len(before) - 1, (before, after)  # one may have been on its way out
         left = {path.name for path in self._service.state.iterdir()}
         assert left <= {"acekeeper.db", "lock", "logs"}, left
         errors = [line for line in self._service.log() if line["level"] in ("ERROR", "CRITICAL")]

@@ -20,11 +20,16 @@ from acekeeper.adapters.migrations import migrate
 from acekeeper.core.apply import apply
 from acekeeper.core.facts import (
     AnswerLost,
+    BreakerReset,
+    DrainRequested,
     EngineStarted,
     Fact,
     Found,
     RuntimeConnected,
     RuntimeLost,
+    ScaleRequested,
+    StopRequested,
+    StreamStopped,
 )
 from acekeeper.core.model import Engine, Phase
 from acekeeper.core.names import Slot
@@ -116,6 +121,7 @@ class MortalWorld(World):
             [rows.read_early_end(row, self.now) for row in found.early_ends],
             next(iter(breaker), None),
             next((value for name, value in found.kept if name == "boot"), ""),
+            next((rows.read_at_least(r, self.now) for r in found.kept if r[0] == "at_least"), 0),
         )
         self._backlog = Backlog()
         self._backlog.known(found.engines, found.started, found.early_ends, found.kept)
@@ -184,6 +190,10 @@ class Pool(RuleBasedStateMachine):
         engines = sorted(self.world.outside.values(), key=lambda e: e.slot)
         return engines[n % len(engines)]
 
+    def _ref(self, n: int) -> tuple[Slot, str]:
+        engine = self._outside(n)
+        return engine.slot, engine.start
+
     @rule(
         named=st.sampled_from([0.1, 1.0, 3.0]),
         ready=st.sampled_from([0.1, 5.0, 40.0, math.inf]),
@@ -194,6 +204,25 @@ class Pool(RuleBasedStateMachine):
         script = self.world.script
         script.named_after, script.ready_after = named, ready
         script.lives, script.fails = lives, fails
+
+    @rule(n=numbers, hand=st.sampled_from(["drain", "stop", "end", "scale", "reset"]))
+    def operate(self, n: int, hand: str) -> None:
+        world, playing = self.world, [name for name in self.streams if name not in self.left]
+        match hand:
+            case "drain" if world.outside:
+                world.tell(DrainRequested(*self._ref(n)))
+            case "stop" if world.outside:
+                world.tell(StopRequested(*self._ref(n)))
+            case "end" if playing:
+                name = playing[n % len(playing)]
+                self.left.add(name)
+                world.tell(StreamStopped(name, world.state.streams[name].session))
+            case "scale":
+                world.tell(ScaleRequested(n % SMALL.max_replicas))
+            case "reset":
+                world.tell(BreakerReset())
+            case _:
+                pass  # there is nothing to lay a hand on
 
     @rule()
     def survey(self) -> None:
@@ -265,6 +294,8 @@ class Pool(RuleBasedStateMachine):
         }
         assert {row[0] for row in found.ended} >= set(state.ended)
         assert {row[0] for row in found.early_ends} == set(state.early_ends)
+        at_least = [rows.read_at_least(r, self.world.now) for r in found.kept if r[0] == "at_least"]
+        assert (at_least or [0]) == [state.at_least]
 
     @invariant()
     def a_stream_plays_while_its_start_of_an_engine_does(self) -> None:
@@ -286,6 +317,7 @@ class Pool(RuleBasedStateMachine):
         for engine in world.outside.values():
             engine.hung = False
         world.script = type(world.script)()
+        world.tell(ScaleRequested(0))
         world.tell(RuntimeConnected())
         world.list_engines(world.running())
         world.run(600)
