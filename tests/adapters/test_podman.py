@@ -209,9 +209,11 @@ async def test_what_broke_off_is_asked_again(fake: FakePodman) -> None:
 async def test_an_error_of_podmans_is_an_answer(fake: FakePodman) -> None:
     failed = Failed()
     fake.broken = True
-    with client(fake, failed.retries(2)) as podman:
-        with pytest.raises(RuntimeUnavailable, match="storage is broken"):
-            await podman.inspect(ID)
+    with (
+        client(fake, failed.retries(2)) as podman,
+        pytest.raises(RuntimeUnavailable, match="storage is broken"),
+    ):
+        await podman.inspect(ID)
     assert failed.calls == [("podman", Failure.ERROR)]
 
 
