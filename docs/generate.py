@@ -1,13 +1,14 @@
 """Rewrites what is derived from tables in the source.
 
-docs/settings.md and .env.example from that of the settings, docs/emulator.md from that of faults;
-and what docs/simulation.md shows.
+docs/settings.md and .env.example from that of the settings, docs/emulator.md from that of faults,
+docs/metrics.md and docs/log.md; and what docs/simulation.md shows.
 """
 
 from pathlib import Path
 
 from acekeeper.core.happenings import HAPPENINGS
 from acekeeper.emulator.kinds import KINDS
+from acekeeper.metrics import FAMILIES
 from acekeeper.rules import rules_of
 from acekeeper.settings import PROFILES, SETTINGS, load
 from acekeeper.simulation import DAYS, simulate, text
@@ -69,6 +70,17 @@ def happenings_table() -> str:
     )
 
 
+def metrics_table() -> str:
+    lines = ["| Name | Kind | Labels | Meaning |", "|---|---|---|---|"]
+    for name, family in FAMILIES.items():
+        labels = (
+            f"`{label}`" + (": " + ", ".join(values) if values else "")
+            for label, values in family.labels.items()
+        )
+        lines.append(f"| `{name}` | {family.kind} | {'; '.join(labels)} | {family.meaning} |")
+    return "\n".join(lines) + "\n"
+
+
 def with_table(page: Path, table: str) -> str:
     before, _, rest = page.read_text("utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
@@ -84,6 +96,7 @@ def generated() -> dict[Path, str]:
     return {
         docs / "settings.md": with_table(docs / "settings.md", docs_table()),
         docs / "log.md": with_table(docs / "log.md", happenings_table()),
+        docs / "metrics.md": with_table(docs / "metrics.md", metrics_table()),
         docs / "simulation.md": with_table(docs / "simulation.md", simulated()),
         docs / "emulator.md": with_table(docs / "emulator.md", faults_table()),
         ROOT / ".env.example": env_example(),

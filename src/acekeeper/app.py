@@ -26,7 +26,7 @@ from acekeeper.api.views import Views
 from acekeeper.core.model import Happening, Now
 from acekeeper.core.restore import restore
 from acekeeper.listening import are_loopback
-from acekeeper.metrics import Metrics
+from acekeeper.metrics import Host, Metrics, Pool
 from acekeeper.rules import rules_of
 from acekeeper.server import Server
 from acekeeper.settings import Settings
@@ -96,11 +96,17 @@ async def service(settings: Settings) -> AsyncIterator[Context]:
     database = settings.state_dir / "acekeeper.db"
     history = History(database)
     followers = Followers(history)
+    metrics = Metrics(clock)
+
+    def committed(seconds: float, _: int) -> None:
+        metrics.committed(seconds)
+        followers.committed()
+
     store = Store(
         database,
         settings.retention_days,
         on_trouble=_store_trouble,
-        on_commit=followers.committed,
+        on_commit=committed,
     )
     async with AsyncExitStack() as stack:
         stack.callback(history.close)
@@ -117,29 +123,37 @@ async def service(settings: Settings) -> AsyncIterator[Context]:
             saved.boot,
             saved.at_least,
         )
-        metrics = Metrics(state, rules, clock)
+        metrics.add(Pool(state, rules, clock))
         retries = Retries(
             settings.max_retries, settings.retry_backoff_s, metrics.communication_failed
         )
-        engines = EngineClient(clock, retries, settings.monitor_interval_s, settings.max_replicas)
+        engines = EngineClient(
+            clock, retries, settings.monitor_interval_s, settings.max_replicas, metrics.probed
+        )
         stack.push_async_callback(engines.close)
-        runtime = _runtime(settings, retries)
+        runtime = _runtime(settings, retries, metrics)
         stack.push_async_callback(runtime.close)
         observe = partial(_observe, metrics)
-        loop = Loop(state, rules, clock, runtime, engines, Player(engines), store, observe)
+        loop = Loop(
+            state, rules, clock, runtime, engines, Player(engines), store, observe, metrics.lagged
+        )
         stack.push_async_callback(loop.close)
-        sweeps = Sweeps(loop)
+        sweeps = Sweeps(loop, metrics.swept)
         stack.push_async_callback(sweeps.close)
+        intervals = {
+            Kind.HEALTH: settings.health_check_interval_s,
+            Kind.STREAMS: settings.monitor_interval_s,
+            Kind.SCALE: settings.autoscale_interval_s,
+        }
+        host = Host(settings.runtime, intervals, store, settings.state_dir)
+        metrics.add(host)
+        loop.spawn(host.watch_disk())
         adoption = Adoption(loop, sweeps)
         await adoption.open()
         with suppress(TimeoutError):
             await asyncio.wait_for(adoption.listed.wait(), _ADOPT_WITHIN_S)
         if settings.runtime == "process":  # elsewhere systemd's timers ask
-            for kind, seconds in {
-                Kind.HEALTH: settings.health_check_interval_s,
-                Kind.STREAMS: settings.monitor_interval_s,
-                Kind.SCALE: settings.autoscale_interval_s,
-            }.items():
+            for kind, seconds in intervals.items():
                 loop.spawn(sweeps.every(kind, seconds))
         yield Context(
             loop=loop,
@@ -157,7 +171,7 @@ async def service(settings: Settings) -> AsyncIterator[Context]:
         )
 
 
-def _runtime(settings: Settings, retries: Retries) -> Runtime:
+def _runtime(settings: Settings, retries: Retries, metrics: Metrics) -> Runtime:
     if settings.runtime == "quadlet" and settings.target_image is not None:
         # Only here, since they take a fifth of the time of a start.
         from acekeeper.adapters.podman import Podman
@@ -169,8 +183,8 @@ def _runtime(settings: Settings, retries: Retries) -> Runtime:
             settings.target_image,
             settings.state_dir,
             clock,
-            Systemd(retries),
-            Podman(retries),
+            Systemd(retries, asked=metrics.asked_systemd),
+            Podman(retries, asked=metrics.asked_podman),
             start_within=settings.provision_timeout_s,
         )
     return Processes(

@@ -66,15 +66,21 @@ class EngineSilent(OutsideFailed):
 
 
 class EngineFailed(AcekeeperError):
-    pass
+    """`cause` in one or two words, of a start that failed."""
+
+    cause = "other"
+
+    def __init__(self, message: str, hint: str = "", cause: str = "") -> None:
+        super().__init__(message, hint)
+        self.cause = cause or self.cause
 
 
 class PortTaken(EngineFailed):
-    pass
+    cause = "port_taken"
 
 
 class StartTimedOut(EngineFailed):
-    pass
+    cause = "runtime_timeout"
 
 
 class EngineInUse(AcekeeperError):

@@ -69,6 +69,7 @@ class FakeUnit:
     result: str = "success"
     exit_code: int = 0
     exit_status: int = 0
+    ended: float = 0.0
     job: int = 0
 
     def of_service(self) -> dict[str, Variant]:
@@ -77,6 +78,7 @@ class FakeUnit:
             "Result": Variant("s", self.result),
             "ExecMainCode": Variant("i", self.exit_code),
             "ExecMainStatus": Variant("i", self.exit_status),
+            "ExecMainExitTimestampMonotonic": Variant("t", round(self.ended * 1e6)),
         }
 
     def of_unit(self) -> dict[str, Variant]:

@@ -101,7 +101,7 @@ async def test_what_is_queued_during_a_commit_goes_into_the_next(path: Path) -> 
         first = store.write(started("first"))
         assert commits.begun.wait(20)
         rest = [store.write(started(f"s{n}")) for n in range(500)]
-        assert store.queue_length == 500
+        assert store.waiting == 500
         commits.released.set()
         await asyncio.gather(first, *rest)
     assert commits.writes == [1, 500]

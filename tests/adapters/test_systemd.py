@@ -68,10 +68,17 @@ async def test_it_has_subscribed_before_it_says_it_is_connected(
 async def test_a_change_is_told_whole(systemd: FakeSystemd, ours: Systemd, heard: Heard) -> None:
     systemd.change(UNIT, active="active", invocation=INVOCATION, main_pid=7, job=3)
     systemd.change(
-        UNIT, active="failed", main_pid=0, result="exit-code", exit_code=1, exit_status=3, job=0
+        UNIT,
+        active="failed",
+        main_pid=0,
+        result="exit-code",
+        exit_code=1,
+        exit_status=3,
+        ended=12.5,
+        job=0,
     )
-    assert await heard.next() == Unit(UNIT, "active", INVOCATION, True, 7, "success", 0, 0)
-    assert await heard.next() == Unit(UNIT, "failed", INVOCATION, False, 0, "exit-code", 1, 3)
+    assert await heard.next() == Unit(UNIT, "active", INVOCATION, True, 7, "success", 0, 0, 0)
+    assert await heard.next() == Unit(UNIT, "failed", INVOCATION, False, 0, "exit-code", 1, 3, 12.5)
 
 
 def reply_first(job: Job) -> None:

@@ -142,7 +142,7 @@ def test_a_stream_on_an_engine_that_is_not_ours_is_listed_apart_and_dropped_in_t
     world.happened.clear()
     world.tell(TimePassed())
     assert list(world.state.elsewhere) == ["b"]
-    assert world.happened == []
+    assert [(h.kind, h.stream) for h in world.happened] == [("stream_expired", "a")]
     world.leave("b")
     assert list(world.state.ended) == ["b"]
 

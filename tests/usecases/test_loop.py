@@ -126,16 +126,17 @@ async def test_an_answer_waits_for_the_disk_but_not_for_long(make_house: MakeHou
 
 
 @pytest.mark.parametrize(
-    ("error", "excused"),
+    ("error", "excused", "cause"),
     [
-        (PortTaken("somebody else has it"), True),
-        (RuntimeUnavailable("the bus is gone"), True),
-        (EngineFailed("it exits at once"), False),
-        (StartTimedOut("not within the 120 s"), False),
+        (PortTaken("somebody else has it"), True, "port_taken"),
+        (RuntimeUnavailable("the bus is gone"), True, "runtime_unavailable"),
+        (EngineFailed("it exits at once"), False, "other"),
+        (EngineFailed("Podman has no such image", cause="image"), False, "image"),
+        (StartTimedOut("not within the 120 s"), False, "runtime_timeout"),
     ],
 )
 async def test_a_start_that_fails_frees_its_slot(
-    make_house: MakeHouse, error: Exception, excused: bool
+    make_house: MakeHouse, error: Exception, excused: bool, cause: str
 ) -> None:
     house = make_house(breaker_threshold=1)
     await house.open()
@@ -146,8 +147,7 @@ async def test_a_start_that_fails_frees_its_slot(
     assert house.loop.state.engines == {}
     [failed] = [h for h in house.happened if h.kind == "engine_start_failed"]
     assert (failed.data["why"], failed.data["excused"]) == (str(error), excused)
-    timed_out = isinstance(error, StartTimedOut)
-    assert failed.data["cause"] == ("runtime_timeout" if timed_out else None)
+    assert failed.data["cause"] == cause
     assert (house.loop.state.breaker.opened is None) is excused
 
 

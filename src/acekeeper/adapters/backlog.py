@@ -31,10 +31,9 @@ class Rows:
     log: deque[Row] = field(default_factory=lambda: deque(maxlen=_MOST))
     samples: deque[Row] = field(default_factory=lambda: deque(maxlen=_MOST))
 
-    def __bool__(self) -> bool:
-        return bool(
-            self.engines or self.streams or self.early_ends or self.kept or self.log or self.samples
-        )
+    def __len__(self) -> int:
+        rows = len(self.engines) + len(self.streams) + len(self.early_ends)
+        return rows + len(self.kept) + len(self.log) + len(self.samples)
 
 
 class Backlog:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -36,12 +37,19 @@ _LARGEST = 2**63 - 1
 class EngineClient:
     """To be made on a running event loop. `stats_within`: the seconds between two passes over the
     streams, for all attempts at one. `engines`: how many there may be; that all but one hang must
-    not keep that one from being asked."""
+    not keep that one from being asked. `probed` is told how long every probe of an engine that is
+    to answer took, and whether it did."""
 
     def __init__(
-        self, clock: Callable[[], Now], retries: Retries, stats_within: float, engines: int = 1
+        self,
+        clock: Callable[[], Now],
+        retries: Retries,
+        stats_within: float,
+        engines: int = 1,
+        probed: Callable[[float, bool], None] = lambda _seconds, _answered: None,
     ) -> None:
         self._clock = clock
+        self._probed = probed
         self._retries = retries
         self._stats_within = max(_STAT_WITHIN, stats_within)
         self.session = aiohttp.ClientSession(
@@ -60,14 +68,20 @@ class EngineClient:
     async def status(self, slot: Slot, *, starting: bool = False) -> None:
         """Never repeated: failures are counted by who asks, who asks again by itself. Until an
         engine is ready its silence is no failure."""
+        began = perf_counter()
+        answered = False
         try:
             code, answer = await self.ask(slot, *_STATUS, _STATUS_WITHIN)
             if code != 200 or answer.get("result") is None:
                 raise EngineSilent(f"answered {code}: {shown(answer.get('error'))}")
+            answered = True
         except EngineSilent as error:
             if not starting:
                 self._retries.failed(_SOURCE, error.failure)
             raise
+        finally:
+            if not starting:
+                self._probed(perf_counter() - began, answered)
 
     async def stat(self, slot: Slot, stat_url: str) -> Sample | None:
         """Of `stat_url` only the path and the query are used; it comes from outside."""

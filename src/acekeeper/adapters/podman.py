@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from acekeeper.adapters.bus import runtime_dir
@@ -32,9 +33,15 @@ class Podman:
     """
 
     def __init__(
-        self, retries: Retries, socket: Path | None = None, within: float = _ANSWER_WITHIN
+        self,
+        retries: Retries,
+        socket: Path | None = None,
+        within: float = _ANSWER_WITHIN,
+        asked: Callable[[str, float], None] = lambda _call, _seconds: None,
     ) -> None:
+        """`asked` is told of every call, and the seconds it took."""
         self._retries = retries
+        self._asked = asked
         self._socket = socket or Path(runtime_dir()) / "podman/podman.sock"
         self._within = within
         self._threads = ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="podman")
@@ -47,11 +54,13 @@ class Podman:
             self._made.close()  # type: ignore[no-untyped-call]
 
     async def has_image(self, image: str) -> bool:
-        return await self._call(lambda: self._client.images.get(image)) is not None
+        return await self._call("has_image", lambda: self._client.images.get(image)) is not None
 
     async def inspect(self, container_id: str) -> dict[str, Any] | None:
         """None: there is no such container."""
-        return await self._call(lambda: dict(self._client.containers.get(container_id).attrs))
+        return await self._call(
+            "inspect", lambda: dict(self._client.containers.get(container_id).attrs)
+        )
 
     async def logs(self, container_id: str, tail: int) -> str | None:
         """The last lines of what the engine printed, as far as they fit `LONGEST_LOG` bytes. None:
@@ -67,7 +76,7 @@ class Podman:
                     del kept[:-LONGEST_LOG]
             return last_lines(bytes(kept), tail)
 
-        return await self._call(read)
+        return await self._call("logs", read)
 
     async def stats(self, container_id: str) -> dict[str, Any] | None:
         """What it uses at the moment. None: there is no such container."""
@@ -77,7 +86,7 @@ class Podman:
             answer = cast(dict[str, Any], container.stats(stream=False, decode=True))
             return next(iter(answer["Stats"] or ()), None)
 
-        return await self._call(read)
+        return await self._call("stats", read)
 
     @property
     def _client(self) -> "PodmanClient":
@@ -89,11 +98,17 @@ class Podman:
                 self._made = PodmanClient(base_url=url, timeout=self._within)
             return self._made
 
-    async def _call(self, work: Callable[[], T]) -> T | None:
+    async def _call(self, name: str, work: Callable[[], T]) -> T | None:
         """All are reads."""
-        return await self._retries(
-            "podman", lambda left: self._attempt(work, left), _ALL_WITHIN, _AGAIN
-        )
+
+        async def attempt(left: float) -> T | None:
+            began = perf_counter()
+            try:
+                return await self._attempt(work, left)
+            finally:
+                self._asked(name, perf_counter() - began)
+
+        return await self._retries("podman", attempt, _ALL_WITHIN, _AGAIN)
 
     async def _attempt(self, work: Callable[[], T], left: float) -> T | None:
         within = min(self._within, left)

@@ -199,9 +199,10 @@ class Processes:
             self._loop.add_reader(engine.pidfd, self._ended, engine)
 
     def _ended(self, engine: _Engine) -> None:
+        at = self._clock().mono  # nothing tells when it really was
         cause, detail = _reap(engine.pidfd)
         self._forget(engine)
-        self._tell(EngineDied(engine.slot, engine.start, cause, detail))
+        self._tell(EngineDied(engine.slot, engine.start, cause, detail, at))
         self._kill(engine, 0)  # what it left behind, unless that is being stopped
 
     def _forget(self, engine: _Engine) -> None:

@@ -199,7 +199,8 @@ class Quadlet:
             del self._engines[engine.slot]
             if not unit.is_gone:
                 self._leaving[engine.slot] = asyncio.Event()
-            self._tell(EngineDied(engine.slot, engine.start, *_why(engine, unit)))
+            at = unit.ended if unit.ended and unit.invocation == engine.start else None
+            self._tell(EngineDied(engine.slot, engine.start, *_why(engine, unit), at))
         elif engine.ran and not engine.container_id:
             engine.container_id = self._container_id(engine.slot)
             if engine.container_id:
@@ -284,10 +285,10 @@ class Quadlet:
         if cause == "image":
             self._image.doubt()
             if await self._image.is_missing():
-                return EngineFailed(self._image.absence, HINT)
+                return EngineFailed(self._image.absence, HINT, cause)
         if cause == "network":
             test(ports)
-        return EngineFailed(f"It did not start: {detail}", _journal(slot))
+        return EngineFailed(f"It did not start: {detail}", _journal(slot), cause)
 
     def _slot(self, unit: str) -> Slot | None:
         return Slot.from_unit(self._host, unit)

@@ -97,8 +97,9 @@ class Store:
         return self._writer.is_alive()
 
     @property
-    def queue_length(self) -> int:
-        return self._queue.qsize()
+    def waiting(self) -> int:
+        """Writes nobody has looked at yet, and rows that are not on disk."""
+        return self._queue.qsize() + len(self._backlog.unsaved)
 
     def load(self, now: Now) -> Saved:
         """A database that cannot be opened is no reason not to serve: nothing is restored then,

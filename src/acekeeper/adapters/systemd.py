@@ -2,7 +2,9 @@
 
 import asyncio
 from asyncio import Future, Task
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any, Protocol
 
 from dbus_fast import Message, MessageType
@@ -64,8 +66,15 @@ class Systemd:
     """Made on a running event loop. Calls raise RuntimeUnavailable when nobody can answer, and
     EngineFailed when systemd refuses."""
 
-    def __init__(self, retries: Retries, address: str = "") -> None:
+    def __init__(
+        self,
+        retries: Retries,
+        address: str = "",
+        asked: Callable[[str, float], None] = lambda _method, _seconds: None,
+    ) -> None:
+        """`asked` is told of every call, and the seconds it took."""
         self._retries = retries
+        self._asked = asked
         self._address = address or user_bus.default_address()
         self._bus: MessageBus | None = None
         self._calls = asyncio.Semaphore(_CALLS_AT_ONCE)
@@ -176,14 +185,20 @@ class Systemd:
     async def _call(self, left: float, method: str, signature: str, *words: object) -> list[Any]:
         return await self._ask(left, _PATH, _MANAGER, method, signature, *words)
 
-    async def _ask(self, left: float, *call: Any) -> list[Any]:
+    async def _ask(
+        self, left: float, path: str, interface: str, method: str, *words: Any
+    ) -> list[Any]:
         bus = self._bus
         if bus is None:
             raise RuntimeUnavailable(
                 "The user's systemd cannot be reached", failure=Failure.UNREACHABLE
             )
         async with self._calls:
-            return await ask(bus, SYSTEMD, *call, within=left)
+            began = perf_counter()
+            try:
+                return await ask(bus, SYSTEMD, path, interface, method, *words, within=left)
+            finally:
+                self._asked(method, perf_counter() - began)
 
     async def _stay_connected(self) -> None:
         attempts = AsyncRetrying(

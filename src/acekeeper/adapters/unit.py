@@ -18,6 +18,7 @@ class Unit(NamedTuple):
     result: str
     exit_code: int  # how its main process ended, as waitid(2) has it; 0 while it runs
     exit_status: int
+    ended: float  # when its main process did, on the monotonic clock; 0 while it runs
 
     @property
     def is_gone(self) -> bool:
@@ -40,6 +41,7 @@ def decode(name: str, unit: Mapping[str, Any], service: Mapping[str, Any]) -> Un
         result=service["Result"].value,
         exit_code=service["ExecMainCode"].value,
         exit_status=service["ExecMainStatus"].value,
+        ended=service["ExecMainExitTimestampMonotonic"].value / 1e6,
     )
 
 

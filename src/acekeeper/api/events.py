@@ -1,6 +1,7 @@
 """/events: what the client tells of its streams."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from acekeeper.api import bodies, wire
 from acekeeper.api.context import Context, json_answer
 from acekeeper.api.described import described
 from acekeeper.core import facts
+from acekeeper.errors import StoreFailed
 from acekeeper.usecases import events
 
 F = TypeVar("F")
@@ -29,7 +31,9 @@ _batch = msgspec.json.Decoder(wire.EventBatch)
 async def stream_started(request: Request[Any, Any, Any]) -> ASGIResponse:
     """A stream started. It is on disk when this is answered."""
     fact = _started_fact(await bodies.read(request, _started))
-    stream_id = await events.stream_started(Context.of(request).loop, fact)
+    context = Context.of(request)
+    with _counted(context, "stream_started"):
+        stream_id = await events.stream_started(context.loop, fact)
     return json_answer(msgspec.json.encode(wire.Accepted(stream_id)), status=202)
 
 
@@ -43,7 +47,9 @@ async def stream_ended(request: Request[Any, Any, Any]) -> ASGIResponse:
     its start is remembered for an hour.
     """
     fact = _ended_fact(await bodies.read(request, _ended))
-    stream_id = await events.stream_ended(Context.of(request).loop, fact)
+    context = Context.of(request)
+    with _counted(context, "stream_ended"):
+        stream_id = await events.stream_ended(context.loop, fact)
     return json_answer(msgspec.json.encode(wire.Accepted(stream_id)), status=202)
 
 
@@ -62,8 +68,20 @@ async def batch(request: Request[Any, Any, Any]) -> ASGIResponse:
         [fact for fact in started if not isinstance(fact, str)],
         [fact for fact in ended if not isinstance(fact, str)],
     )
+    context.metrics.event_failed("stream_started", sum(not r.kept for r in starts))
+    context.metrics.event_failed("stream_ended", sum(not r.kept for r in ends))
     answer = wire.BatchResult(_results(started, starts), _results(ended, ends))
     return json_answer(msgspec.json.encode(answer))
+
+
+@contextmanager
+def _counted(context: Context, event: str) -> Iterator[None]:
+    """An event that is not kept is told so, and counts."""
+    try:
+        yield
+    except StoreFailed:
+        context.metrics.event_failed(event)
+        raise
 
 
 def _decode_started(raw: msgspec.Raw) -> facts.StreamStarted:

@@ -60,12 +60,12 @@ class EngineStarted:
 @dataclass(frozen=True, slots=True)
 class EngineStartFailed:
     """`excused`: it says nothing about engines (somebody else holds a port, the bus went away).
-    `timed_out`: whoever runs the engines took too long over it."""
+    `cause` in one or two words, empty for a defect of ours."""
 
     slot: Slot
     why: str
     excused: bool = False
-    timed_out: bool = False
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +79,14 @@ class EngineIdentified:
 
 @dataclass(frozen=True, slots=True)
 class EngineDied:
-    """`cause` in one or two words, `detail` for the reader of a log."""
+    """`cause` in one or two words, `detail` for the reader of a log; `at` on the monotonic clock,
+    None when nobody knows."""
 
     slot: Slot
     start: str
     cause: str
     detail: str = ""
+    at: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

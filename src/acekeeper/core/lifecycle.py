@@ -80,7 +80,7 @@ def start_failed(state: State, rules: Rules, fact: EngineStartFailed, now: Now) 
         "engine_start_failed",
         engine.slot,
         request=engine.claim.request if engine.claim else None,
-        cause="runtime_timeout" if fact.timed_out else None,
+        cause=fact.cause or None,
         why=fact.why,
         excused=fact.excused,
         seconds=round(now.mono - engine.asked.mono, 3),
@@ -107,6 +107,7 @@ def engine_died(state: State, rules: Rules, fact: EngineDied, now: Now) -> None:
         early=early and not wanted,
         starting=early and not wanted and engine.ready is None,
         seconds=round(now.mono - engine.asked.mono, 3),
+        noticed_after=None if fact.at is None else round(max(0.0, now.mono - fact.at), 6),
     )
     _gone(state, state.engines[fact.slot], now)
 

@@ -65,7 +65,7 @@ def stream_started(state: State, rules: Rules, fact: StreamStarted, now: Now) ->
             demand.taken(state, rules, now)
     if early is not None:
         state.put_early_end(fact.id, None)
-        end_stream(state, stream, early.reason or "ended", now)
+        end_stream(state, stream, early.reason or "ended", now, told=True)
 
 
 def stream_ended(state: State, rules: Rules, fact: StreamEnded, now: Now) -> None:
@@ -76,20 +76,22 @@ def stream_ended(state: State, rules: Rules, fact: StreamEnded, now: Now) -> Non
             state.tell("early_end_remembered", None, fact.id, reason=fact.reason)
         return
     if stream.ended is None:
-        end_stream(state, stream, fact.reason or "ended", now)
+        end_stream(state, stream, fact.reason or "ended", now, told=True)
         stream = state.streams[stream.id]
         engine = _engine_of(state, stream)
         if engine is not None and playback.smells(stream):
             playback.ended_badly(state, rules, engine, stream, now)
 
 
-def end_stream(state: State, stream: Stream, reason: str, now: Now) -> None:
+def end_stream(state: State, stream: Stream, reason: str, now: Now, *, told: bool = False) -> None:
+    """`told`: an event said so."""
     state.put_stream(replace(stream, ended=now, reason=reason))
     state.tell(
         "stream_ended",
         stream.slot,
         stream.id,
         reason=reason,
+        reaped=not told,
         seconds=round(now.mono - stream.started.mono, 3),
     )
     engine = _engine_of(state, stream)
@@ -143,6 +145,7 @@ def forget_old(state: State, rules: Rules, now: Now) -> None:
         if now.mono - stream.started.mono < rules.unmanaged_stream_ttl:
             break  # the order of insertion is the order of time
         state.remove_stream(stream)
+        state.tell("stream_expired", None, stream.id)
     while len(state.ended) > rules.keep_ended:
         stream = state.streams[next(iter(state.ended))]
         state.remove_stream(stream)

@@ -15,10 +15,12 @@ _AT_ONCE = 20
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`stream_id` is None when no stream was meant, `error` empty when all went well."""
+    """`stream_id` is None when no stream was meant, `error` empty when all went well. `kept`: it
+    is on disk, whatever came of it."""
 
     stream_id: str | None
     error: str = ""
+    kept: bool = True
 
 
 async def stream_started(loop: Loop, fact: StreamStarted) -> str:
@@ -66,5 +68,5 @@ async def _result(done: Future[None], stream_id: str | None) -> Result:
     try:
         await asyncio.shield(done)
     except StoreFailed as error:
-        return Result(stream_id, str(error))
+        return Result(stream_id, str(error), kept=False)
     return Result(stream_id, "" if stream_id is not None else "stream not found")

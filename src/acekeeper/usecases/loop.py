@@ -34,7 +34,7 @@ from acekeeper.core.facts import (
 from acekeeper.core.model import Changes, Engine, Happening, Now, Phase, Rules, Sample, State
 from acekeeper.core.names import Slot
 from acekeeper.core.plan import plan
-from acekeeper.errors import AcekeeperError, EngineFailed, PortTaken, StartTimedOut
+from acekeeper.errors import AcekeeperError, EngineFailed, PortTaken
 from acekeeper.errors import EngineSilent as Silence
 from acekeeper.usecases.lag import Lag
 from acekeeper.usecases.protocols import Clock, EngineApi, Player, Runtime, Store
@@ -43,6 +43,7 @@ from acekeeper.usecases.tries import Tries
 # How long an answer waits for its claim to be on disk: a stalled disk must not cost the viewer
 # the engine.
 _CLAIM_ON_DISK_WITHIN = 0.3
+_NOBODY_THERE = "runtime_unavailable"  # cause of a start that failed
 _STREAM_SETTLES_AFTER = 2.0  # an engine may not know a session yet that was just announced
 
 Outcome = Engine | Refusal
@@ -61,6 +62,7 @@ class Loop:
         player: Player,
         store: Store,
         observe: Callable[[Happening], None],
+        lagged: Callable[[float], None] = lambda _: None,
     ) -> None:
         self.state = state
         self.rules = rules
@@ -68,7 +70,7 @@ class Loop:
         self.runtime = runtime
         self.engines = engines
         self.store = store
-        self.lag = Lag(clock)
+        self.lag = Lag(clock, lagged)
         self._tries = Tries(player, clock, self.lag)
         self._observe = observe
         self._outcomes: dict[str, Future[Outcome]] = {}
@@ -198,12 +200,11 @@ class Loop:
         try:
             fact: Fact = await self.runtime.start(slot, self.rules.ports.ports(slot.port))
         except PortTaken as error:
-            fact = EngineStartFailed(slot, str(error), excused=True)
+            fact = EngineStartFailed(slot, str(error), excused=True, cause=error.cause)
         except EngineFailed as error:
-            late = isinstance(error, StartTimedOut)
-            fact = EngineStartFailed(slot, str(error), timed_out=late)
+            fact = EngineStartFailed(slot, str(error), cause=error.cause)
         except AcekeeperError as error:
-            fact = EngineStartFailed(slot, str(error), excused=True)
+            fact = EngineStartFailed(slot, str(error), excused=True, cause=_NOBODY_THERE)
         except Exception as error:
             _defect(error)
             fact = EngineStartFailed(slot, repr(error), excused=True)

@@ -34,14 +34,18 @@ Report = dict[str, int | float]
 class Sweeps:
     """One pass of a kind at a time: who asks while one runs gets that one's report."""
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(
+        self, loop: Loop, swept: Callable[[Kind, float], None] = lambda _kind, _seconds: None
+    ) -> None:
+        """`swept` is told of every pass that succeeded, and the seconds it took."""
         self._loop = loop
+        self._swept = swept
         self._running: dict[Kind, Task[Report]] = {}
 
     async def run(self, kind: Kind) -> Report:
         task = self._running.get(kind)
         if task is None or task.done():
-            task = self._running[kind] = asyncio.create_task(self._timed(_PASSES[kind]))
+            task = self._running[kind] = asyncio.create_task(self._timed(kind))
         return await asyncio.shield(task)
 
     async def run_all(self) -> dict[Kind, Report]:
@@ -55,11 +59,13 @@ class Sweeps:
             task.cancel()
         await asyncio.gather(*passes, return_exceptions=True)
 
-    async def _timed(self, sweep: Callable[[Loop], Coroutine[Any, Any, Report]]) -> Report:
+    async def _timed(self, kind: Kind) -> Report:
         began = self._loop.clock()
         self._loop.tell(TimePassed())
-        report = await sweep(self._loop)
-        report["seconds"] = round(self._loop.clock().mono - began.mono, 3)
+        report = await _PASSES[kind](self._loop)
+        seconds = self._loop.clock().mono - began.mono
+        self._swept(kind, seconds)
+        report["seconds"] = round(seconds, 3)
         return report
 
     async def every(self, kind: Kind, seconds: float) -> None:

@@ -1,0 +1,219 @@
+"""Every family of series, in one table: its kind, its labels and what it means.
+
+The first ten are the user's document's, by its names and labels.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily
+
+from acekeeper.core.actions import Code
+from acekeeper.core.breaker import Circuit
+from acekeeper.core.model import Health
+from acekeeper.usecases.sweep import Kind
+
+OTHER = "other"  # in the place of a word that is not among the values of a label
+
+_REQUESTS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3, 10, 30)
+_STARTS = (0.5, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 60, 120)
+_CALLS = (0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 10)
+_COMMITS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1)
+_DETECTIONS = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 5)
+
+_ENDS = (
+    *("exited", "killed", "oom", "stopped", "image", "network", "timeout", "resources"),
+    *("protocol", "gone"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """`labels` with all values they can have; those with none there get theirs as they come."""
+
+    kind: Literal["counter", "gauge", "histogram"]
+    meaning: str
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    buckets: Sequence[float] = ()
+
+    def known(self, label: str, word: object) -> str:
+        """A word from elsewhere as a value of a label."""
+        return word if isinstance(word, str) and word in self.labels[label] else OTHER
+
+
+FAMILIES: Mapping[str, Family] = {
+    "orch_api_requests_total": Family(
+        "counter",
+        "API requests answered, by the template of the route",
+        {"endpoint": (), "method": (), "status": ()},
+    ),
+    "orch_api_duration_seconds": Family(
+        "histogram",
+        "Time from a request's arrival to the start of its answer",
+        {"endpoint": (), "method": ()},
+        _REQUESTS,
+    ),
+    "orch_provision_duration_seconds": Family(
+        "histogram",
+        "Time from asking for an engine's start to its readiness or failure",
+        {"success": ("true", "false")},
+        _STARTS,
+    ),
+    "orch_provision_total": Family("counter", "Engines handed out", {"kind": ("acestream",)}),
+    "orch_communication_errors_total": Family(
+        "counter", "Failed calls to the outside", {"source": (), "error_type": ()}
+    ),
+    "orch_events_started_total": Family("counter", "Streams that started"),
+    "orch_events_ended_total": Family("counter", "Streams that ended"),
+    "orch_streams_active": Family("gauge", "Streams that play"),
+    "orch_engines_total": Family(
+        "gauge", "Engines, by what their probes say", {"health_status": tuple(Health)}
+    ),
+    "orch_circuit_state": Family(
+        "gauge", "1 for the state the circuit breaker is in", {"state": tuple(Circuit)}
+    ),
+    "orch_build_info": Family(
+        "gauge", "1, with the version that runs and RUNTIME", {"version": (), "runtime": ()}
+    ),
+    "orch_engine_starts_total": Family(
+        "counter",
+        "Starts asked for: for a request, or to keep engines ready",
+        {"reason": ("request", "spare")},
+    ),
+    "orch_engine_start_failures_total": Family(
+        "counter",
+        "Starts that did not come to a ready engine, deaths before readiness among them",
+        {
+            "cause": (
+                *("start_timeout", "runtime_timeout", "port_taken", "runtime_unavailable"),
+                *_ENDS,
+                OTHER,
+            )
+        },
+    ),
+    "orch_engine_deaths_total": Family(
+        "counter",
+        "Engines that ended by themselves, ready or not",
+        {"cause": (*_ENDS, "vanished", "host_rebooted", OTHER)},
+    ),
+    "orch_engine_drains_total": Family(
+        "counter",
+        "Engines taken off the list to be stopped; unhealthy ones are replaced",
+        {"reason": ("unhealthy", "scale_down", "operator", OTHER)},
+    ),
+    "orch_engines_free": Family("gauge", "Engines fit for one more viewer"),
+    "orch_engines_starting": Family("gauge", "Engines that are not ready yet"),
+    "orch_engines_draining": Family("gauge", "Engines that take no more viewers"),
+    "orch_engines_max": Family("gauge", "MAX_REPLICAS"),
+    "orch_engines_min_free": Family("gauge", "MIN_REPLICAS"),
+    "orch_provision_refused_total": Family(
+        "counter", "Requests that got no engine, by the code they were told", {"code": tuple(Code)}
+    ),
+    "orch_provisioning_blocked": Family(
+        "gauge", "1 while clients are told that nothing can be provisioned"
+    ),
+    "orch_sweep_duration_seconds": Family(
+        "histogram", "Time a sweep took that succeeded", {"kind": tuple(Kind)}, _CALLS
+    ),
+    "orch_sweep_last_success_timestamp_seconds": Family(
+        "gauge",
+        "When a sweep last succeeded; until one has, when the service started",
+        {"kind": tuple(Kind)},
+    ),
+    "orch_sweep_interval_seconds": Family(
+        "gauge", "The time between two sweeps, by the settings", {"kind": tuple(Kind)}
+    ),
+    "orch_probe_duration_seconds": Family(
+        "histogram",
+        "Time a probe of a ready engine took until it was answered or given up",
+        {"answered": ("true", "false")},
+        _CALLS,
+    ),
+    "orch_streams_reaped_total": Family(
+        "counter",
+        "Streams ended without an event that said so",
+        {
+            "reason": (
+                *("unknown_to_engine", "engine_died", "engine_stopped", "superseded"),
+                *("stopped_by_operator", "expired", OTHER),
+            )
+        },
+    ),
+    "orch_store_commit_seconds": Family(
+        "histogram", "Time a write to the database took", buckets=_COMMITS
+    ),
+    "orch_store_queue": Family("gauge", "Writes and rows that wait for the disk"),
+    "orch_store_degraded": Family("gauge", "1 while the database takes no writes"),
+    "orch_state_dir_free_bytes": Family("gauge", "Free space where STATE_DIR is, for its user"),
+    "orch_state_dir_size_bytes": Family("gauge", "Size of the file system STATE_DIR is on"),
+    "orch_detection_seconds": Family(
+        "histogram",
+        "Time from an engine's death to its absence from the pool",
+        buckets=_DETECTIONS,
+    ),
+    "orch_dbus_call_duration_seconds": Family(
+        "histogram",
+        "Time a call to systemd took, answered or not",
+        {
+            "method": (
+                *("StartUnit", "StopUnit", "ResetFailedUnit", "ListUnitsByPatterns"),
+                *("Get", "GetAll"),
+            )
+        },
+        _CALLS,
+    ),
+    "orch_podman_call_duration_seconds": Family(
+        "histogram",
+        "Time a call to Podman took, answered or not",
+        {"call": ("has_image", "inspect", "logs", "stats")},
+        _CALLS,
+    ),
+    "orch_stream_peers": Family(
+        "gauge", "Peers of an engine's streams together, as it last said", {"engine": ()}
+    ),
+    "orch_stream_speed_bytes": Family(
+        "gauge", "Bytes per second an engine's streams receive, as it last said", {"engine": ()}
+    ),
+    "orch_events_failed_total": Family(
+        "counter",
+        "Events that were not taken since they could not be put on disk",
+        {"event": ("stream_started", "stream_ended")},
+    ),
+    "orch_loop_lag_seconds": Family(
+        "histogram", "How late the service's own event loop was", buckets=_CALLS
+    ),
+}
+
+
+def counter(name: str, registry: CollectorRegistry) -> Counter:
+    """Whose series with fixed values exist at once."""
+    family = FAMILIES[name]
+    made = Counter(name, family.meaning, list(family.labels), registry=registry)
+    for values in _fixed(family):
+        made.labels(*values)
+    return made
+
+
+def histogram(name: str, registry: CollectorRegistry) -> Histogram:
+    family = FAMILIES[name]
+    made = Histogram(
+        name, family.meaning, list(family.labels), buckets=family.buckets, registry=registry
+    )
+    for values in _fixed(family):
+        made.labels(*values)
+    return made
+
+
+def gauge(name: str, value: float | None = None) -> GaugeMetricFamily:
+    """With this value, or with series that are added to it."""
+    family = FAMILIES[name]
+    return GaugeMetricFamily(
+        name, family.meaning, value, labels=list(family.labels) if value is None else None
+    )
+
+
+def _fixed(family: Family) -> Sequence[tuple[str, ...]]:
+    return list(product(*family.labels.values())) if family.labels else []

@@ -1,0 +1,76 @@
+"""Counters and measures of what happened to the pool."""
+
+from prometheus_client import CollectorRegistry
+
+from acekeeper.core.model import Happening
+from acekeeper.metrics.errors import Errors
+from acekeeper.metrics.families import FAMILIES, counter, histogram
+
+
+class Happened:
+    def __init__(self, registry: CollectorRegistry, errors: Errors) -> None:
+        self._errors = errors
+        self._durations = histogram("orch_provision_duration_seconds", registry)
+        self._provisions = counter("orch_provision_total", registry)
+        self._refused = counter("orch_provision_refused_total", registry)
+        self._started = counter("orch_events_started_total", registry)
+        self._ended = counter("orch_events_ended_total", registry)
+        self._reaped = counter("orch_streams_reaped_total", registry)
+        self._starts = counter("orch_engine_starts_total", registry)
+        self._start_failures = counter("orch_engine_start_failures_total", registry)
+        self._deaths = counter("orch_engine_deaths_total", registry)
+        self._drains = counter("orch_engine_drains_total", registry)
+        self._detection = histogram("orch_detection_seconds", registry)
+
+    def observe(self, happening: Happening) -> None:
+        data = happening.data
+        self._errors.happened(happening)
+        match happening.kind:
+            case "stream_started":
+                self._started.inc()
+            case "stream_ended":
+                self._ended.inc()
+                if data.get("reaped"):
+                    self._reap(str(data["reason"]).partition(":")[0])
+            case "stream_expired":
+                self._reap("expired")
+            case "engine_starting":
+                self._starts.labels("request" if data.get("request") else "spare").inc()
+            case "engine_granted":
+                self._provisions.labels("acestream").inc()
+            case "provision_refused":
+                self._refused.labels(str(data["code"])).inc()
+            case "engine_ready":
+                self._durations.labels("true").observe(_seconds(happening))
+            case "engine_start_failed":
+                self._start_failed(happening)
+            case "engine_died":
+                if data["starting"]:
+                    self._start_failed(happening)
+                self._deaths.labels(_known("orch_engine_deaths_total", "cause", happening)).inc()
+                if data.get("unnoticed") is not None:
+                    self._detection.observe(_seconds(happening, "unnoticed"))
+            case "engine_draining":
+                self._drains.labels(_known("orch_engine_drains_total", "reason", happening)).inc()
+            case _:
+                pass
+
+    def _start_failed(self, happening: Happening) -> None:
+        cause = _known("orch_engine_start_failures_total", "cause", happening)
+        self._start_failures.labels(cause).inc()
+        self._durations.labels("false").observe(_seconds(happening))
+
+    def _reap(self, reason: str) -> None:
+        known = FAMILIES["orch_streams_reaped_total"].known("reason", reason)
+        self._reaped.labels(known).inc()
+
+
+def _known(family: str, label: str, happening: Happening) -> str:
+    return FAMILIES[family].known(label, happening.data.get(label))
+
+
+def _seconds(happening: Happening, name: str = "seconds") -> float:
+    seconds = happening.data[name]
+    if not isinstance(seconds, float):
+        raise TypeError(f"{happening.kind} has {name} {seconds!r}")
+    return seconds

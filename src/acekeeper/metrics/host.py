@@ -1,0 +1,61 @@
+"""Gauges of what acekeeper stands on: its settings, its store and the disk."""
+
+import asyncio
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from loguru import logger
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from acekeeper import __version__
+from acekeeper.metrics.families import gauge
+from acekeeper.usecases.sweep import Kind
+
+_LOOK_EVERY = 15.0
+
+
+class Store(Protocol):
+    degraded: str
+
+    @property
+    def waiting(self) -> int: ...
+
+
+class Host(Collector):
+    def __init__(
+        self, runtime: str, intervals: Mapping[Kind, float], store: Store, state_dir: Path
+    ) -> None:
+        self._runtime = runtime
+        self._intervals = intervals
+        self._store = store
+        self._state_dir = state_dir
+        self._free = self._size = float("nan")  # until it is known
+
+    async def watch_disk(self) -> None:
+        """A file system may hang, and then it must hang nobody who reads the metrics."""
+        while True:
+            try:
+                found = await asyncio.to_thread(os.statvfs, self._state_dir)
+            except OSError as error:
+                logger.warning("disk_unread", why=str(error))
+                self._free = self._size = float("nan")
+            else:
+                self._free = found.f_frsize * found.f_bavail
+                self._size = found.f_frsize * found.f_blocks
+            await asyncio.sleep(_LOOK_EVERY)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        build = gauge("orch_build_info")
+        build.add_metric([__version__, self._runtime], 1)
+        yield build
+        intervals = gauge("orch_sweep_interval_seconds")
+        for kind, seconds in self._intervals.items():
+            intervals.add_metric([kind.value], seconds)
+        yield intervals
+        yield gauge("orch_store_queue", self._store.waiting)
+        yield gauge("orch_store_degraded", bool(self._store.degraded))
+        yield gauge("orch_state_dir_free_bytes", self._free)
+        yield gauge("orch_state_dir_size_bytes", self._size)

@@ -1,0 +1,98 @@
+"""The registry, and what is counted and measured where it is done."""
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.registry import Collector
+
+from acekeeper.core.model import Happening
+from acekeeper.metrics.errors import Errors
+from acekeeper.metrics.families import FAMILIES, counter, histogram
+from acekeeper.metrics.happened import Happened
+from acekeeper.usecases.protocols import Clock
+from acekeeper.usecases.sweep import Kind
+
+
+class Metrics:
+    """Any thread may tell it."""
+
+    def __init__(self, clock: Clock) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series each
+        registry = self._registry = CollectorRegistry()
+        self._clock = clock
+        self._requests = counter("orch_api_requests_total", registry)
+        self._duration = histogram("orch_api_duration_seconds", registry)
+        # Looking up a series by its labels costs more than counting in it.
+        self._bound: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._errors = Errors(registry)
+        self._happened = Happened(registry, self._errors)
+        self._events_failed = counter("orch_events_failed_total", registry)
+        self._sweeps = histogram("orch_sweep_duration_seconds", registry)
+        self._swept = _last_success(registry)
+        for kind in Kind:
+            self._swept.labels(kind).set(clock().wall)
+        self._probes = histogram("orch_probe_duration_seconds", registry)
+        self._dbus = histogram("orch_dbus_call_duration_seconds", registry)
+        self._podman = histogram("orch_podman_call_duration_seconds", registry)
+        self._commits = histogram("orch_store_commit_seconds", registry)
+        self._lag = histogram("orch_loop_lag_seconds", registry)
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+
+    def add(self, collector: Collector) -> None:
+        self._registry.register(collector)
+
+    def exposition(self) -> bytes:
+        return generate_latest(self._registry)
+
+    def answered(self, endpoint: str, method: str, status: int, seconds: float) -> None:
+        """`endpoint` is the route's template, so that its values are few."""
+        key = (endpoint, method, status)
+        bound = self._bound.get(key)
+        if bound is None:
+            bound = self._requests.labels(*key), self._duration.labels(endpoint, method)
+            self._bound[key] = bound
+        requests, duration = bound
+        requests.inc()
+        duration.observe(seconds)
+
+    def observe(self, happening: Happening) -> None:
+        self._happened.observe(happening)
+
+    def communication_failed(self, source: str, error_type: str) -> None:
+        self._errors.failed(source, error_type)
+
+    def event_failed(self, event: str, number: int = 1) -> None:
+        self._events_failed.labels(event).inc(number)
+
+    def swept(self, kind: Kind, seconds: float) -> None:
+        self._sweeps.labels(kind).observe(seconds)
+        self._swept.labels(kind).set(self._clock().wall)
+
+    def probed(self, seconds: float, answered: bool) -> None:
+        self._probes.labels("true" if answered else "false").observe(seconds)
+
+    def asked_systemd(self, method: str, seconds: float) -> None:
+        self._dbus.labels(method).observe(seconds)
+
+    def asked_podman(self, call: str, seconds: float) -> None:
+        self._podman.labels(call).observe(seconds)
+
+    def committed(self, seconds: float) -> None:
+        self._commits.observe(seconds)
+
+    def lagged(self, seconds: float) -> None:
+        self._lag.observe(seconds)
+
+
+def _last_success(registry: CollectorRegistry) -> Gauge:
+    name = "orch_sweep_last_success_timestamp_seconds"
+    family = FAMILIES[name]
+    return Gauge(name, family.meaning, list(family.labels), registry=registry)

@@ -1,0 +1,60 @@
+"""Gauges of the pool. They read the state when they are asked, so that they cannot drift."""
+
+from collections.abc import Iterator
+from itertools import chain
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from acekeeper.core.admission import blocked, starting
+from acekeeper.core.breaker import Circuit, circuit
+from acekeeper.core.model import Health, Rules, State
+from acekeeper.metrics.families import gauge
+from acekeeper.usecases.protocols import Clock
+
+_KILOBYTE = 1024  # of the speeds engines tell
+
+
+class Pool(Collector):
+    def __init__(self, state: State, rules: Rules, clock: Clock) -> None:
+        self._state = state
+        self._rules = rules
+        self._clock = clock
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        return chain(self._engines(), self._provisioning(), self._streams())
+
+    def _engines(self) -> Iterator[GaugeMetricFamily]:
+        state, rules = self._state, self._rules
+        engines = list(state.engines.values())
+        total = gauge("orch_engines_total")
+        for health in Health:
+            total.add_metric([health.value], sum(e.health is health for e in engines))
+        yield total
+        yield gauge("orch_engines_free", sum(state.is_free(e, rules) for e in engines))
+        yield gauge("orch_engines_starting", starting(state))
+        yield gauge("orch_engines_draining", sum(e.drain is not None for e in engines))
+        yield gauge("orch_engines_max", rules.max_replicas)
+        yield gauge("orch_engines_min_free", rules.min_replicas)
+
+    def _provisioning(self) -> Iterator[GaugeMetricFamily]:
+        now = self._clock()
+        breaker = gauge("orch_circuit_state")
+        current = circuit(self._state.breaker, self._rules, now)
+        for state in Circuit:
+            breaker.add_metric([state.value], state is current)
+        yield breaker
+        refusal = blocked(self._state, self._rules, now)
+        yield gauge("orch_provisioning_blocked", refusal is not None)
+
+    def _streams(self) -> Iterator[GaugeMetricFamily]:
+        state = self._state
+        yield gauge("orch_streams_active", len(state.streams) - len(state.ended))
+        peers, speed = gauge("orch_stream_peers"), gauge("orch_stream_speed_bytes")
+        for slot in state.playing:
+            if samples := [s.sample for s in state.started_on(slot) if s.sample is not None]:
+                name = [slot.container_name]
+                peers.add_metric(name, sum(s.peers for s in samples))
+                speed.add_metric(name, sum(s.speed_down for s in samples) * _KILOBYTE)
+        yield peers
+        yield speed

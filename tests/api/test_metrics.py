@@ -1,0 +1,64 @@
+"""/metrics as a whole: what docs/metrics.md promises of it."""
+
+import os
+import shutil
+import subprocess
+from itertools import product
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from acekeeper.metrics import FAMILIES
+
+from .conftest import Served
+
+OF_ITS_PROCESS = ("process_", "python_info")
+
+
+async def test_a_scrape_has_the_families_of_the_table_and_no_others(served: Served) -> None:
+    await served.get("/engines")
+    text = (await served.get("/metrics")).text
+    families = {f.name: f for f in text_string_to_metric_families(text)}
+    ours = {
+        name + ("_total" if family.type == "counter" else ""): family
+        for name, family in families.items()
+        if not name.startswith(OF_ITS_PROCESS)
+    }
+    assert ours.keys() == FAMILIES.keys()
+    for name, found in ours.items():
+        assert (found.type, found.documentation) == (FAMILIES[name].kind, FAMILIES[name].meaning)
+        for sample in found.samples:
+            assert sample.labels.keys() - {"le"} == FAMILIES[name].labels.keys(), sample
+    assert {"process_cpu_seconds", "process_resident_memory_bytes", "python_info"} <= set(families)
+
+
+async def test_series_of_known_values_are_there_from_the_first_scrape(served: Served) -> None:
+    text = (await served.get("/metrics")).text
+    there = {
+        (family.name, frozenset(sample.labels.items()))
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if "le" not in sample.labels
+    }
+    for name, family in FAMILIES.items():
+        if all(family.labels.values()):
+            for values in product(*family.labels.values()):
+                labels = frozenset(zip(family.labels, values, strict=True))
+                assert (name.removesuffix("_total"), labels) in there or (name, labels) in there
+
+
+@pytest.mark.skipif(
+    shutil.which("promtool") is None and "CI" not in os.environ,
+    reason="needs promtool (Debian: prometheus)",
+)
+async def test_promtool_finds_fault_in_one_name_alone(served: Served) -> None:
+    await served.post("/provision/acestream")
+    await served.post("/sweeps/health")
+    text = (await served.get("/metrics")).text
+    assert check(text) == ['orch_engines_total non-counter metrics should not have "_total" suffix']
+
+
+def check(text: str) -> list[str]:
+    command = ["promtool", "check", "metrics"]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    return (done.stdout + done.stderr).splitlines()
