@@ -119,6 +119,23 @@ async def test_an_image_is_there_or_not(podman: Podman) -> None:
     assert not await podman.has_image("ef" * 32)
 
 
+async def test_every_call_is_told_with_its_time_answered_or_not(fake: FakePodman) -> None:
+    asked: list[str] = []
+
+    def told(call: str, seconds: float) -> None:
+        assert 0 < seconds < 60
+        asked.append(call)
+
+    podman = Podman(ONCE, Path(str(fake.server_address)), asked=told)
+    await podman.has_image(IMAGE)
+    fake.broken = True
+    with pytest.raises(RuntimeUnavailable):
+        await podman.inspect("x")
+    podman._threads.shutdown()
+    podman.close()
+    assert asked == ["has_image", "inspect"]
+
+
 async def test_an_image_that_is_there_is_not_asked_for_again_at_once(
     fake: FakePodman, podman: Podman
 ) -> None:

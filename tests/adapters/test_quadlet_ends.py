@@ -42,6 +42,26 @@ async def test_a_death_is_told_once_and_with_its_cause(
     assert world.told.empty()
 
 
+async def test_a_death_is_told_with_its_time_by_systemd(world: World) -> None:
+    runtime = await world.runtime()
+    await world.start(runtime)
+    await runtime.list()
+    world.die(ended=12.25)
+    died = await world.hear()
+    assert isinstance(died, EngineDied)
+    assert died.at == 12.25
+
+
+async def test_the_time_of_another_starts_end_is_not_that_of_this_one(world: World) -> None:
+    runtime = await world.runtime()
+    await world.start(runtime)
+    await runtime.list()
+    world.systemd.change(world.unit, active="active", invocation=f"{7:032x}", ended=12.25)
+    died = await world.hear()
+    assert isinstance(died, EngineDied)
+    assert died.at is None
+
+
 async def test_a_death_is_told_before_the_unit_is_gone(world: World) -> None:
     runtime = await world.runtime()
     await world.start(runtime)

@@ -131,6 +131,26 @@ async def test_units_and_their_starts_are_asked_for(systemd: FakeSystemd, ours: 
     assert await ours.invocation("engine@19001.service") == ""
 
 
+async def test_every_call_is_told_with_its_time_answered_or_not(
+    daemon: Daemon, systemd: FakeSystemd, heard: Heard
+) -> None:
+    told: list[str] = []
+
+    def asked(method: str, seconds: float) -> None:
+        assert 0 < seconds < 60
+        told.append(method)
+
+    ours = Systemd(ONCE, daemon.address, asked)
+    ours.open(heard)
+    assert await heard.next() == "connected"
+    await ours.states("engine@*.service")
+    systemd.on_start = lambda job: job.refuse("org.freedesktop.systemd1.NoSuchUnit", "no")
+    with pytest.raises(EngineFailed):
+        await ours.start(UNIT)
+    await ours.close()
+    assert told == ["ListUnitsByPatterns", "Get", "StartUnit"]
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "hint"),
     [

@@ -69,6 +69,16 @@ async def test_it_was_late_for_what_began_before_and_for_nothing_later(
     assert not lag.since(clock.now)
 
 
+async def test_how_late_it_was_is_told(clock: Clock) -> None:
+    told: list[float] = []
+    lag = Lag(clock, told.append)
+    clock.now = clock.now.after(0.75)  # the timer was due after 0.25
+    await clock.next_read()
+    await clock.next_read()
+    lag.close()
+    assert told == [0.5, 0.0]
+
+
 async def test_closed_it_reads_no_clock(clock: Clock, lag: Lag) -> None:
     lag.close()
     clock.read.clear()

@@ -48,8 +48,8 @@ class Happened:
                 if data["starting"]:
                     self._start_failed(happening)
                 self._deaths.labels(_known("orch_engine_deaths_total", "cause", happening)).inc()
-                if data.get("unnoticed") is not None:
-                    self._detection.observe(_seconds(happening, "unnoticed"))
+                if data.get("noticed_after") is not None:
+                    self._detection.observe(_seconds(happening, "noticed_after"))
             case "engine_draining":
                 self._drains.labels(_known("orch_engine_drains_total", "reason", happening)).inc()
             case _:
