@@ -14,7 +14,8 @@ import pytest
 from acekeeper.adapters.database import connect, prune
 from acekeeper.adapters.history import History
 from acekeeper.core.inspection import Logged
-from acekeeper.core.model import Changes, Happening, Now, Sample
+from acekeeper.core.model import Now, Sample
+from acekeeper.core.state import Changes, Happening
 from acekeeper.errors import StoreFailed
 
 from .storing import NOW, SLOT, running, stream

@@ -22,7 +22,6 @@ from acekeeper.adapters.rows import (
 )
 from acekeeper.core.model import (
     Breaker,
-    Changes,
     Claim,
     Drain,
     EarlyEnd,
@@ -34,6 +33,7 @@ from acekeeper.core.model import (
     Stream,
 )
 from acekeeper.core.names import Slot
+from acekeeper.core.state import Changes
 
 NOW = Now(2e9, 5e6)
 _FORGOTTEN: dict[str, Any] = {  # each of them begins anew in the next run

@@ -14,7 +14,8 @@ from acekeeper.adapters.backlog import Rows
 from acekeeper.adapters.database import connect, save
 from acekeeper.adapters.rows import stream_row
 from acekeeper.adapters.store import Saved, Store
-from acekeeper.core.model import Breaker, Changes, EarlyEnd, Engine, Happening, Health, Now
+from acekeeper.core.model import Breaker, EarlyEnd, Engine, Health, Now
+from acekeeper.core.state import Changes, Happening
 from acekeeper.errors import StoreFailed
 
 from .storing import (

@@ -15,7 +15,8 @@ import pytest
 
 from acekeeper.adapters.database import failure, move_aside
 from acekeeper.adapters.store import Store
-from acekeeper.core.model import Breaker, Changes, EarlyEnd, Happening, Health
+from acekeeper.core.model import Breaker, EarlyEnd, Health
+from acekeeper.core.state import Changes, Happening
 from acekeeper.errors import StoreFailed
 
 from .storing import (

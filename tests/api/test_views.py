@@ -10,7 +10,8 @@ from acekeeper.api.views import Views
 from acekeeper.core.apply import apply
 from acekeeper.core.doubt import Content, Doubt, Hunger
 from acekeeper.core.facts import StreamEnded, TimePassed
-from acekeeper.core.model import Claim, Engine, Health, Now, Phase, State
+from acekeeper.core.model import Claim, Engine, Health, Now, Phase
+from acekeeper.core.state import State
 
 from ..core.world import rules, slot, started
 

@@ -5,8 +5,9 @@ import math
 from acekeeper.core.actions import Refusal, Try
 from acekeeper.core.breaker import Circuit, circuit
 from acekeeper.core.health import UNHEALTHY
-from acekeeper.core.model import Health, Now, Phase, Rules, State, Stream
+from acekeeper.core.model import Health, Now, Phase, Rules, Stream
 from acekeeper.core.plan import plan
+from acekeeper.core.state import State
 
 CACHED = 2.0  # for so long a client believes the list it read
 

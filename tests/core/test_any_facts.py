@@ -41,10 +41,11 @@ from acekeeper.core.facts import (
     TimePassed,
     Verdict,
 )
-from acekeeper.core.model import Now, Phase, Rules, State
+from acekeeper.core.model import Now, Phase, Rules
 from acekeeper.core.names import PortPlan, Slot
 from acekeeper.core.plan import plan
 from acekeeper.core.restore import restore
+from acekeeper.core.state import State
 
 from .invariants import check, indexes, may_replace, may_start, may_try, refusal, settled
 from .world import HOST, MONO, WALL, rules, sample, slot, started

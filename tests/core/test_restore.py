@@ -3,8 +3,9 @@ from dataclasses import replace
 
 from acekeeper.core.actions import Stop
 from acekeeper.core.facts import EnginesSurveyed, Found, RuntimeConnected, RuntimeLost
-from acekeeper.core.model import Breaker, Claim, Drain, EarlyEnd, Engine, Health, Now, Phase, State
+from acekeeper.core.model import Breaker, Claim, Drain, EarlyEnd, Engine, Health, Now, Phase
 from acekeeper.core.restore import restore
+from acekeeper.core.state import State
 
 from .world import MONO, WALL, World, pool, rules, slot
 

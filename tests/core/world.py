@@ -47,20 +47,10 @@ from acekeeper.core.facts import (
     Verdict,
 )
 from acekeeper.core.health import UNHEALTHY
-from acekeeper.core.model import (
-    Engine,
-    Happening,
-    Health,
-    KeyType,
-    Now,
-    Phase,
-    Request,
-    Rules,
-    Sample,
-    State,
-)
+from acekeeper.core.model import Engine, Health, KeyType, Now, Phase, Request, Rules, Sample
 from acekeeper.core.names import PortPlan, Slot
 from acekeeper.core.plan import Plan, plan
+from acekeeper.core.state import Happening, State
 
 from .invariants import check, may_replace, may_start, may_try, refusal, settled
 

@@ -7,7 +7,7 @@ import pytest
 from loguru import logger
 
 from acekeeper.adapters.store import Store
-from acekeeper.core.model import Happening, State
+from acekeeper.core.state import Happening, State
 from acekeeper.usecases.loop import Loop
 
 from ..core.world import rules

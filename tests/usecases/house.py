@@ -17,8 +17,9 @@ from acekeeper.core.facts import (
     Verdict,
 )
 from acekeeper.core.inspection import Inspection
-from acekeeper.core.model import Changes, Happening, Now, Sample
+from acekeeper.core.model import Now, Sample
 from acekeeper.core.names import Ports, Slot
+from acekeeper.core.state import Changes, Happening
 from acekeeper.errors import EngineSilent, RuntimeUnavailable
 from acekeeper.usecases.adoption import Adoption
 from acekeeper.usecases.loop import Loop

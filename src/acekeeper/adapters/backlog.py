@@ -16,8 +16,9 @@ from acekeeper.adapters.rows import (
     sample_row,
     stream_row,
 )
-from acekeeper.core.model import Changes, Engine, Stream
+from acekeeper.core.model import Engine, Stream
 from acekeeper.core.names import Slot
+from acekeeper.core.state import Changes
 
 _MOST = 100_000  # log and samples have no keys to merge by; beyond this the oldest of them go
 

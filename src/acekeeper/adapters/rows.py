@@ -10,7 +10,6 @@ from acekeeper.core.model import (
     Drain,
     EarlyEnd,
     Engine,
-    Happening,
     Health,
     KeyType,
     Now,
@@ -19,6 +18,7 @@ from acekeeper.core.model import (
     Stream,
 )
 from acekeeper.core.names import Slot
+from acekeeper.core.state import Happening
 
 Row = tuple[Any, ...]
 

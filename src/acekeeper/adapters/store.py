@@ -30,7 +30,8 @@ from acekeeper.adapters.database import (
     read,
     save,
 )
-from acekeeper.core.model import Breaker, Changes, EarlyEnd, Engine, Now, Stream
+from acekeeper.core.model import Breaker, EarlyEnd, Engine, Now, Stream
+from acekeeper.core.state import Changes
 from acekeeper.errors import StoreFailed
 
 _RETRY_FIRST, _RETRY_LAST = 0.5, 5.0

@@ -11,7 +11,8 @@ from litestar.response.base import ASGIResponse
 
 from acekeeper.api.followers import Followers
 from acekeeper.api.views import Views
-from acekeeper.core.model import Engine, Now, Rules, State, Stream
+from acekeeper.core.model import Engine, Now, Rules, Stream
+from acekeeper.core.state import State
 from acekeeper.metrics import Metrics
 from acekeeper.usecases.loop import Loop
 from acekeeper.usecases.protocols import History

@@ -7,8 +7,9 @@ from itertools import islice
 import msgspec
 
 from acekeeper.api import wire
-from acekeeper.core.model import Engine, Now, Rules, State, Stream
+from acekeeper.core.model import Engine, Now, Rules, Stream
 from acekeeper.core.score import health_score
+from acekeeper.core.state import State
 
 _encode = msgspec.json.Encoder().encode
 

@@ -9,8 +9,9 @@ from acekeeper.core.actions import Action, Answer, Code, Grant, Refusal, Refuse,
 from acekeeper.core.allocation import next_slot
 from acekeeper.core.breaker import Circuit
 from acekeeper.core.facts import ProvisionRequested
-from acekeeper.core.model import Claim, Engine, Now, Phase, Request, Rules, State
+from acekeeper.core.model import Claim, Engine, Now, Phase, Request, Rules
 from acekeeper.core.names import Slot
+from acekeeper.core.state import State
 
 
 def starting(state: State) -> int:

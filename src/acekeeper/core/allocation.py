@@ -1,7 +1,8 @@
 """Which port the next engine gets."""
 
-from acekeeper.core.model import Now, Rules, State
+from acekeeper.core.model import Now, Rules
 from acekeeper.core.names import Slot
+from acekeeper.core.state import State
 
 
 def next_slot(state: State, rules: Rules, now: Now) -> Slot | None:

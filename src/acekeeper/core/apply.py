@@ -48,7 +48,8 @@ from acekeeper.core.facts import (
     StreamStopped,
     TimePassed,
 )
-from acekeeper.core.model import Changes, Now, Rules, State
+from acekeeper.core.model import Now, Rules
+from acekeeper.core.state import Changes, State
 
 
 def apply(state: State, rules: Rules, fact: Fact, now: Now) -> Changes:

@@ -3,7 +3,8 @@
 import math
 from bisect import bisect_right
 
-from acekeeper.core.model import Now, Rules, State
+from acekeeper.core.model import Now, Rules
+from acekeeper.core.state import State
 
 _REMEMBERED = 100
 

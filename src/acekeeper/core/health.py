@@ -6,7 +6,8 @@ from dataclasses import replace
 from acekeeper.core import breaker
 from acekeeper.core.actions import Ask, Drain, Settle
 from acekeeper.core.facts import EngineAnswered, EngineSilent, EnginesSurveyed
-from acekeeper.core.model import Engine, Health, Now, Phase, Rules, State
+from acekeeper.core.model import Engine, Health, Now, Phase, Rules
+from acekeeper.core.state import State
 
 UNHEALTHY = "unhealthy"
 

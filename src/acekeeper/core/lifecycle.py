@@ -16,8 +16,9 @@ from acekeeper.core.facts import (
     RuntimeConnected,
     RuntimeLost,
 )
-from acekeeper.core.model import Claim, Engine, Health, Now, Phase, Rules, State
+from acekeeper.core.model import Claim, Engine, Health, Now, Phase, Rules
 from acekeeper.core.names import Slot
+from acekeeper.core.state import State
 
 REBOOTED = "host_rebooted"
 START_TIMEOUT = "start_timeout"

@@ -13,7 +13,8 @@ from acekeeper.core.facts import (
     StopRequested,
     StreamStopped,
 )
-from acekeeper.core.model import Breaker, Engine, Now, Phase, State
+from acekeeper.core.model import Breaker, Engine, Now, Phase
+from acekeeper.core.state import State
 
 OPERATOR = "operator"
 STOPPED_BY_OPERATOR = "stopped_by_operator"

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from acekeeper.core import admission, breaker, health, playback, scaling
 from acekeeper.core.actions import Action
-from acekeeper.core.model import Now, Rules, State
+from acekeeper.core.model import Now, Rules
+from acekeeper.core.state import State
 
 
 class Plan(NamedTuple):

@@ -9,7 +9,8 @@ from acekeeper.core import health
 from acekeeper.core.actions import GiveWay, Try
 from acekeeper.core.doubt import Content, Doubt, Smell
 from acekeeper.core.facts import PlaybackAnswered, PlaybackFailed, Verdict
-from acekeeper.core.model import Engine, Health, KeyType, Now, Phase, Rules, Sample, State, Stream
+from acekeeper.core.model import Engine, Health, KeyType, Now, Phase, Rules, Sample, Stream
+from acekeeper.core.state import State
 
 _BAD_ENDS = frozenset({"timeout", "empty_timeout"})
 _AT_ONCE = 1.0  # a stream that is complete so soon was an error page

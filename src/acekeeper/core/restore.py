@@ -5,17 +5,8 @@ from dataclasses import replace
 
 from acekeeper.core import playback
 from acekeeper.core.health import UNHEALTHY
-from acekeeper.core.model import (
-    Breaker,
-    Changes,
-    EarlyEnd,
-    Engine,
-    Now,
-    Phase,
-    Rules,
-    State,
-    Stream,
-)
+from acekeeper.core.model import Breaker, EarlyEnd, Engine, Now, Phase, Rules, Stream
+from acekeeper.core.state import Changes, State
 
 
 def restore(

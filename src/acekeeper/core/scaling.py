@@ -11,7 +11,8 @@ from acekeeper.core.facts import StreamsAsked
 from acekeeper.core.health import UNHEALTHY, drain_of
 from acekeeper.core.lifecycle import START_TIMEOUT
 from acekeeper.core.model import Drain as Draining
-from acekeeper.core.model import Engine, Health, Now, Phase, Rules, State
+from acekeeper.core.model import Engine, Health, Now, Phase, Rules
+from acekeeper.core.state import State
 
 SCALE_DOWN = "scale_down"
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from acekeeper.core.doubt import Hunger
-from acekeeper.core.model import Engine, Now, Rules, Sample, State
+from acekeeper.core.model import Engine, Now, Rules, Sample
+from acekeeper.core.state import State
 
 
 def sampled(

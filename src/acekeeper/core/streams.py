@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from acekeeper.core import admission, demand, playback, starvation
 from acekeeper.core.facts import StreamEnded, StreamsAsked, StreamStarted
-from acekeeper.core.model import EarlyEnd, Engine, Now, Rules, State, Stream
+from acekeeper.core.model import EarlyEnd, Engine, Now, Rules, Stream
 from acekeeper.core.names import Slot
+from acekeeper.core.state import State
 
 
 def locate(

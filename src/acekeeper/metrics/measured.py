@@ -12,7 +12,7 @@ from prometheus_client import (
 )
 from prometheus_client.registry import Collector
 
-from acekeeper.core.model import Happening
+from acekeeper.core.state import Happening
 from acekeeper.metrics.errors import Errors
 from acekeeper.metrics.families import FAMILIES, counter, histogram
 from acekeeper.metrics.happened import Happened

@@ -8,7 +8,8 @@ from prometheus_client.registry import Collector
 
 from acekeeper.core.admission import blocked, starting
 from acekeeper.core.breaker import Circuit, circuit
-from acekeeper.core.model import Health, Rules, State
+from acekeeper.core.model import Health, Rules
+from acekeeper.core.state import State
 from acekeeper.metrics.families import gauge
 from acekeeper.usecases.protocols import Clock
 

@@ -24,9 +24,10 @@ from acekeeper.core.facts import (
     StreamsAsked,
     TimePassed,
 )
-from acekeeper.core.model import Engine, Now, Rules, Sample, State
+from acekeeper.core.model import Engine, Now, Rules, Sample
 from acekeeper.core.names import Slot
 from acekeeper.core.plan import plan
+from acekeeper.core.state import State
 
 _NAMED_AFTER_S = 0.5
 _STOPPED_AFTER_S = 0.5

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from acekeeper.core.actions import Action, Drain, Start, Stop
-from acekeeper.core.model import Rules, State
+from acekeeper.core.model import Rules
 from acekeeper.core.scaling import SCALE_DOWN
+from acekeeper.core.state import State
 
 _HOUR = 3600.0
 

@@ -31,9 +31,10 @@ from acekeeper.core.facts import (
     StreamsAsked,
     TimePassed,
 )
-from acekeeper.core.model import Changes, Engine, Happening, Now, Phase, Rules, Sample, State
+from acekeeper.core.model import Engine, Now, Phase, Rules, Sample
 from acekeeper.core.names import Slot
 from acekeeper.core.plan import plan
+from acekeeper.core.state import Changes, Happening, State
 from acekeeper.errors import AcekeeperError, EngineFailed, PortTaken
 from acekeeper.errors import EngineSilent as Silence
 from acekeeper.usecases.lag import Lag

@@ -7,8 +7,9 @@ from typing import Protocol
 from acekeeper.core.doubt import Content
 from acekeeper.core.facts import EnginesListed, EngineStarted, Fact, Verdict
 from acekeeper.core.inspection import Inspection, Logged
-from acekeeper.core.model import Changes, Now, Sample
+from acekeeper.core.model import Now, Sample
 from acekeeper.core.names import Ports, Slot
+from acekeeper.core.state import Changes
 
 
 class Clock(Protocol):

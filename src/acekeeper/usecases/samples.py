@@ -3,7 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from acekeeper.core.model import Rules, Sample, State
+from acekeeper.core.model import Rules, Sample
+from acekeeper.core.state import State
 from acekeeper.usecases.protocols import History
 
 _MOST = 10_000

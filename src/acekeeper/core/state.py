@@ -1,0 +1,169 @@
+"""What is known now: one `State` holds the current values, with its indexes, and what changed.
+
+Only `apply` and the functions it calls touch it.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from acekeeper.core.doubt import Content, Smell
+from acekeeper.core.model import (
+    Breaker,
+    EarlyEnd,
+    Engine,
+    Now,
+    Phase,
+    Request,
+    Rules,
+    Sample,
+    Stream,
+)
+from acekeeper.core.names import Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """Something that happened, for the log, the metrics and the history; `kind` in snake case."""
+
+    kind: str
+    engine: Slot | None = None
+    stream: str = ""
+    data: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Changes:
+    """What one `apply` changed: the store's work list, and what to tell."""
+
+    happened: list[Happening] = field(default_factory=list)
+    engines: dict[Slot, Engine | None] = field(default_factory=dict)
+    streams: dict[str, Stream | None] = field(default_factory=dict)
+    early_ends: dict[str, EarlyEnd | None] = field(default_factory=dict)
+    breaker: Breaker | None = None
+    boot: str | None = None
+    at_least: int | None = None
+
+    def __bool__(self) -> bool:
+        single = (self.breaker, self.boot, self.at_least)
+        many = self.engines or self.streams or self.early_ends
+        return bool(many) or any(value is not None for value in single)
+
+
+@dataclass(slots=True)
+class State:
+    engines: dict[Slot, Engine] = field(default_factory=dict)
+    streams: dict[str, Stream] = field(default_factory=dict)
+    early_ends: dict[str, EarlyEnd] = field(default_factory=dict)
+    requests: dict[str, Request] = field(default_factory=dict)
+    breaker: Breaker = field(default_factory=Breaker)
+    boot: str = ""  # the boot of the host its engines belong to
+    at_least: int = 0  # engines in all an operator wants kept
+    connected: bool = False  # the runtime can be asked
+    lacks: str = ""  # what starts need and is not there
+    listed: bool = False  # the runtime has said once what runs
+    surveyed: bool = False  # every engine was asked once since we started
+    last_start: Now | None = None
+    typical_start: float = 6.0  # seconds from start to readiness, a moving average
+    replaced: tuple[Now, ...] = ()
+    taken: tuple[float, ...] = ()  # when engines went that had to be made up for, monotonic
+    smells: dict[Content, Smell] = field(default_factory=dict)  # oldest first
+    vacated: dict[Slot, Now] = field(default_factory=dict)
+    revision: int = 0  # counts changes of engines and of what runs on them
+    playing: dict[Slot, dict[str, None]] = field(default_factory=dict)  # started streams, by slot
+    elsewhere: dict[str, None] = field(default_factory=dict)  # started on engines not ours
+    ended: dict[str, None] = field(default_factory=dict)  # ended streams, oldest first
+    samples: dict[str, deque[Sample]] = field(default_factory=dict)  # of started streams
+    changes: Changes = field(default_factory=Changes)
+
+    def put(self, engine: Engine) -> None:
+        if self.engines.get(engine.slot) != engine:
+            self.engines[engine.slot] = engine
+            self.changes.engines[engine.slot] = engine
+            self.revision += 1
+
+    def remove(self, engine: Engine, now: Now) -> None:
+        del self.engines[engine.slot]
+        self.vacated[engine.slot] = now
+        self.changes.engines[engine.slot] = None
+        self.revision += 1
+
+    def put_stream(self, stream: Stream) -> None:
+        """Keeps the indexes true: `playing` and `elsewhere` for started streams, `ended`."""
+        before = self.streams.get(stream.id)
+        if before == stream:
+            return
+        if before is not None:
+            self._unindex(before)
+        self.streams[stream.id] = stream
+        self.changes.streams[stream.id] = stream
+        if stream.ended is not None:
+            self.ended[stream.id] = None
+            self.samples.pop(stream.id, None)
+        elif stream.slot is None:
+            self.elsewhere[stream.id] = None
+        else:
+            self.playing.setdefault(stream.slot, {})[stream.id] = None
+        self.revision += 1
+
+    def remove_stream(self, stream: Stream) -> None:
+        self._unindex(stream)
+        del self.streams[stream.id]
+        self.samples.pop(stream.id, None)
+        self.changes.streams[stream.id] = None
+        self.revision += 1
+
+    def _unindex(self, stream: Stream) -> None:
+        if stream.ended is not None:
+            del self.ended[stream.id]
+        elif stream.slot is None:
+            del self.elsewhere[stream.id]
+        else:
+            ids = self.playing[stream.slot]
+            del ids[stream.id]
+            if not ids:
+                del self.playing[stream.slot]
+
+    def put_early_end(self, stream_id: str, end: EarlyEnd | None) -> None:
+        if end is None:
+            self.early_ends.pop(stream_id, None)
+        else:
+            self.early_ends[stream_id] = end
+        self.changes.early_ends[stream_id] = end
+
+    def put_breaker(self, breaker: Breaker) -> None:
+        if breaker != self.breaker:
+            self.breaker = breaker
+            self.changes.breaker = breaker
+
+    def tell(self, kind: str, engine: Slot | None = None, stream: str = "", **data: object) -> None:
+        self.changes.happened.append(Happening(kind, engine, stream, data))
+
+    def started_on(self, slot: Slot) -> Iterator[Stream]:
+        return (self.streams[i] for i in self.playing.get(slot, ()))
+
+    def find(self, container_id: str) -> Engine | None:
+        if not container_id:
+            return None
+        return next((e for e in self.engines.values() if e.container_id == container_id), None)
+
+    def current(self, slot: Slot, start: str) -> Engine | None:
+        """The engine at this slot, if it is still that incarnation."""
+        engine = self.engines.get(slot)
+        return engine if engine is not None and start and engine.start == start else None
+
+    def is_free(self, engine: Engine, rules: Rules) -> bool:
+        """Fit for one more viewer: listed, unclaimed, with room for a stream."""
+        return engine.listed and engine.claim is None and self.has_room(engine, rules)
+
+    def is_coming(self, engine: Engine, rules: Rules) -> bool:
+        """Will be free when it is ready, if nobody claims it before."""
+        return (
+            engine.phase is Phase.STARTING
+            and engine.claim is None
+            and engine.drain is None
+            and self.has_room(engine, rules)
+        )
+
+    def has_room(self, engine: Engine, rules: Rules) -> bool:
+        return len(self.playing.get(engine.slot, ())) < rules.max_streams_per_engine
