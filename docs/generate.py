@@ -1,19 +1,27 @@
 """Rewrites what is derived from tables in the source.
 
 docs/settings.md and .env.example from that of the settings, docs/emulator.md from that of faults,
-docs/metrics.md and docs/log.md; and what docs/simulation.md shows.
+docs/metrics.md from that of metrics, docs/log.md from all that is told and logged; and what
+docs/simulation.md shows.
 """
 
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from acekeeper.app import WARNINGS
 from acekeeper.core.happenings import HAPPENINGS
 from acekeeper.emulator.kinds import KINDS
+from acekeeper.log_events import LOG_EVENTS
 from acekeeper.metrics import FAMILIES
 from acekeeper.rules import rules_of
 from acekeeper.settings import PROFILES, SETTINGS, load
 from acekeeper.simulation import DAYS, simulate, text
 
 ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src/acekeeper"
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 BEGIN, END = "<!-- generated: make docs -->\n", "<!-- end -->\n"
 
 # By their first setting, in the order of the table.
@@ -63,11 +71,75 @@ def faults_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def happenings_table() -> str:
-    lines = ["| Kind | What happened |", "|---|---|"]
-    return (
-        "\n".join([*lines, *(f"| `{kind}` | {text} |" for kind, text in HAPPENINGS.items())]) + "\n"
-    )
+def log_tables() -> str:
+    lines = ["| Kind | Level | Fields | What happened |", "|---|---|---|---|"]
+    told = said_by_core()
+    for kind, text in HAPPENINGS.items():
+        level = "WARNING" if kind in WARNINGS else "INFO"
+        lines.append(f"| `{kind}` | {level} | {_fields(told.get(kind, Said()))} | {text} |")
+    lines += ["", "What the service says beside that, in the journal alone:", ""]
+    lines += ["| Event | Level | Fields | Meaning |", "|---|---|---|---|"]
+    logged = said_to_the_log()
+    for event, text in LOG_EVENTS.items():
+        levels = ", ".join(sorted(logged[event].levels))
+        lines.append(f"| `{event}` | {levels} | {_fields(logged[event])} | {text} |")
+    return "\n".join(lines) + "\n"
+
+
+@dataclass
+class Said:
+    """What calls in the source say under one word."""
+
+    levels: set[str] = field(default_factory=set)
+    fields: set[str] = field(default_factory=set)
+
+
+def said_by_core() -> dict[str, Said]:
+    found: dict[str, Said] = {}
+    for call in _calls(SOURCE / "core"):
+        if ast.unparse(call.func) == "state.tell":
+            fields = {keyword.arg for keyword in call.keywords if keyword.arg}
+            given = [ast.unparse(argument) != "None" for argument in call.args[1:]]
+            fields |= {n for n, there in zip(("engine", "stream"), given, strict=False) if there}
+            for kind in _words(call.args[0]):
+                found.setdefault(kind, Said()).fields |= fields
+    return found
+
+
+def said_to_the_log() -> dict[str, Said]:
+    found: dict[str, Said] = {}
+    for call in _calls(SOURCE):
+        name = ast.unparse(call.func)
+        level = name.rpartition(".")[2].upper()
+        if not name.startswith("logger.") or level not in LEVELS:
+            continue
+        for event in _words(call.args[0]):
+            said = found.setdefault(event, Said())
+            said.levels.add(level)
+            said.fields |= {keyword.arg for keyword in call.keywords if keyword.arg}
+            if "exception=" in name:
+                said.fields |= {"error", "traceback"}
+            for inner in ast.walk(call.func):
+                if isinstance(inner, ast.Call) and ast.unparse(inner.func) == "logger.bind":
+                    said.fields |= {keyword.arg for keyword in inner.keywords if keyword.arg}
+    return found
+
+
+def _calls(directory: Path) -> Iterator[ast.Call]:
+    for path in sorted(directory.rglob("*.py")):
+        if "emulator" not in path.parts:
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.Call):
+                    yield node
+
+
+def _words(node: ast.expr) -> set[str]:
+    constants = (n.value for n in ast.walk(node) if isinstance(n, ast.Constant))
+    return {word for word in constants if isinstance(word, str)}
+
+
+def _fields(said: Said) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(said.fields))
 
 
 def metrics_table() -> str:
@@ -95,7 +167,7 @@ def generated() -> dict[Path, str]:
     docs = ROOT / "docs"
     return {
         docs / "settings.md": with_table(docs / "settings.md", docs_table()),
-        docs / "log.md": with_table(docs / "log.md", happenings_table()),
+        docs / "log.md": with_table(docs / "log.md", log_tables()),
         docs / "metrics.md": with_table(docs / "metrics.md", metrics_table()),
         docs / "simulation.md": with_table(docs / "simulation.md", simulated()),
         docs / "emulator.md": with_table(docs / "emulator.md", faults_table()),

@@ -100,7 +100,7 @@ raise ValueError("in main")
     assert "Bad.__del__" in ignored["object"]
     assert (in_thread["level"], in_thread["thread"]) == ("CRITICAL", "worker")
     assert in_thread["error"] == "ValueError: in a thread"
-    assert (in_main["level"], in_main["event"]) == ("CRITICAL", "uncaught exception")
+    assert (in_main["level"], in_main["event"]) == ("CRITICAL", "uncaught_exception")
     assert in_main["traceback"].startswith("Traceback (most recent call last):\n")
 
 

@@ -38,7 +38,7 @@ from acekeeper.usecases.sweep import Kind, Sweeps
 
 _OVERDUE_S = 5.0  # a deadline of the plan that passed unheeded for so long: the loop is stuck
 _ADOPT_WITHIN_S = 1.0  # before serving; nothing slow stands in a viewer's way
-_WARNINGS = frozenset(
+WARNINGS = frozenset(
     {
         "engine_died",
         "engine_start_failed",
@@ -230,5 +230,5 @@ def _observe(metrics: Metrics, happening: Happening) -> None:
         fields["engine"] = happening.engine.container_name
     if happening.stream:
         fields["stream"] = happening.stream
-    level = "WARNING" if happening.kind in _WARNINGS else "INFO"
+    level = "WARNING" if happening.kind in WARNINGS else "INFO"
     logger.bind(**fields).log(level, happening.kind)

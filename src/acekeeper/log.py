@@ -1,6 +1,6 @@
 """One JSON object a line on stderr, whoever logs: we, a library, `warnings`, or a crash.
 
-Pass data as keywords (`logger.info("engine started", engine=port)`), never inside the message:
+Pass data as keywords (`logger.info("engine_started", engine=port)`), never inside the message:
 loguru formats a message that comes with keywords, and a brace in it would raise.
 """
 
@@ -141,14 +141,14 @@ def _uncaught(kind: type[BaseException], error: BaseException, where: TracebackT
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, where)
     else:
-        logger.opt(exception=error).critical("uncaught exception")
+        logger.opt(exception=error).critical("uncaught_exception")
 
 
 def _uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
     if args.exc_type is not SystemExit:
         thread = args.thread.name if args.thread else None
-        logger.bind(thread=thread).opt(exception=args.exc_value).critical("uncaught exception")
+        logger.bind(thread=thread).opt(exception=args.exc_value).critical("uncaught_exception")
 
 
 def _unraisable(args: "sys.UnraisableHookArgs") -> None:
-    logger.bind(object=args.object).opt(exception=args.exc_value).error("exception ignored")
+    logger.bind(object=args.object).opt(exception=args.exc_value).error("exception_ignored")

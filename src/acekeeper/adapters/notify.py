@@ -50,7 +50,7 @@ class Notifier:
             if is_healthy:
                 self._tell("WATCHDOG=1")
             elif was_healthy:
-                logger.critical("the watchdog is not fed", kills_after_s=self.watchdog_s)
+                logger.critical("watchdog_not_fed", kills_after_s=self.watchdog_s)
             was_healthy = is_healthy
             await asyncio.sleep(self.watchdog_s / _FEEDS_A_PERIOD)
 
@@ -65,7 +65,7 @@ class Notifier:
                 manager.connect(self._address)
                 manager.sendall(message.encode())
         except OSError as error:
-            logger.error("systemd could not be told", message=message, error=str(error))
+            logger.error("systemd_not_told", message=message, why=str(error))
 
 
 def inherited_sockets(

@@ -270,4 +270,4 @@ def _path(unit: str) -> str:
 def _log_defect(task: Task[None]) -> None:
     """It ends only when it is cancelled."""
     if not task.cancelled():
-        logger.opt(exception=task.exception()).critical("nobody listens to systemd any more")
+        logger.opt(exception=task.exception()).critical("systemd_not_heard")

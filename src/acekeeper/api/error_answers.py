@@ -34,5 +34,5 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
         case AcekeeperError() if type(error) in _OURS:
             return detail(_OURS[type(error)], str(error), _RETRY_AFTER)
         case _:
-            logger.opt(exception=error).error("a request failed", path=request.url.path)
+            logger.opt(exception=error).error("request_failed", path=request.url.path)
             return detail(500, "internal error; the log has it under this request's id")

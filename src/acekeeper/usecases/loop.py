@@ -266,4 +266,4 @@ class Loop:
 def _defect(error: BaseException) -> None:
     """Of ours, or an error nobody translated. What was under way ends all the same, or its engine
     would wait for that end for ever."""
-    logger.opt(exception=error).error("a task of the loop failed")
+    logger.opt(exception=error).error("task_failed")

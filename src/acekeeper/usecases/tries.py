@@ -56,5 +56,5 @@ class Tries:
             case EngineSilent() as error:
                 return PlaybackFailed(*ref, str(error), excused=self._lag.since(began))
             case error:
-                logger.opt(exception=error).error("a try of playback failed")
+                logger.opt(exception=error).error("playback_try_failed")
                 return PlaybackFailed(*ref, repr(error), excused=True)

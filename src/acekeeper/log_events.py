@@ -1,0 +1,29 @@
+"""What the log says beside what happened to the pool, by its `event`, with its meaning."""
+
+from collections.abc import Mapping
+
+LOG_EVENTS: Mapping[str, str] = {
+    "call_repeated": "A call to systemd, Podman or an engine got no answer and is repeated.",
+    "disk_unread": "The free space of `STATE_DIR` cannot be read.",
+    "engine_log_lost": "What an engine of `RUNTIME=process` prints cannot be written.",
+    "engines_not_listed": "Nobody could say what runs; it is asked again.",
+    "environment_file_stays": "The environment file of an engine that is gone cannot be removed.",
+    "exception_ignored": "A defect, where Python has nobody to tell.",
+    "no_environment_files": "The environment files of engines cannot be listed.",
+    "playback_try_failed": "A defect in a try of playback.",
+    "request_failed": "A defect; the request was answered 500.",
+    "request_refused": "A request was answered with an error, `status`.",
+    "request_timed_out": "A request ran into the time limit that `ran_out` names.",
+    "serving": "The service takes requests.",
+    "stopping": "The service was asked to end.",
+    "store_degraded": "The database takes no writes; all is kept in memory and tried again.",
+    "store_recovered": "The database takes writes again.",
+    "stream_not_stopped": "An engine did not hear that a stream on it is to end.",
+    "sweep_failed": "A sweep could not be done.",
+    "systemd_not_heard": "A defect: no death of an engine is told any more. Restart the service.",
+    "systemd_not_told": "systemd did not take a message of the service's about itself.",
+    "systemd_unreachable": "The user's systemd cannot be reached; it is tried for ever.",
+    "task_failed": "A defect in the work on an engine.",
+    "uncaught_exception": "A defect that ended the service, or one of its threads.",
+    "watchdog_not_fed": "The service stands still; systemd will end it and start it again.",
+}
