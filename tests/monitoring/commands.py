@@ -1,0 +1,137 @@
+"""Whether a command of a page exists: the units, routes, options and words it names."""
+
+import re
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from acekeeper import cli
+from acekeeper.api.application import ROUTES
+from acekeeper.core.happenings import HAPPENINGS
+from acekeeper.metrics import FAMILIES
+
+ROOT = Path(__file__).parent.parent.parent
+_SPAN = re.compile(r"`([^`\n]+)`")
+_FENCE = re.compile(r"^ *```\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+_MATCHED = re.compile(r"(_SYSTEMD_USER_UNIT|USER_UNIT|CONTAINER_NAME)=(.+)")
+_OTHERS = {"curl", "df", "du", "findmnt", "free", "ls", "ss", "systemd-cgtop", "timedatectl"}
+_OTHERS |= {"uptime"}
+
+
+def commands(page: str) -> Iterator[list[str]]:
+    """Of its blocks, and of its text where a span begins with the name of a program."""
+    for block in _FENCE.findall(page):
+        for line in block.splitlines():
+            yield from _parts(line.strip())
+    for span in _SPAN.findall(_FENCE.sub("", page)):
+        program, _, rest = span.partition(" ")
+        if rest and program in _CHECKS.keys() | _OTHERS:
+            yield from _parts(span)
+
+
+def _parts(line: str) -> Iterator[list[str]]:
+    if re.match(r"(as_acekeeper|api)\(\) \{", line):  # they are tried, not read
+        return
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="|;&")
+    lexer.whitespace_split = True
+    part: list[str] = []
+    for word in lexer:
+        if word in {"|", ";", "&&"}:
+            yield part
+            part = []
+        else:
+            part.append(word)
+    yield part
+
+
+def check(words: Sequence[str]) -> None:
+    program, *rest = words
+    if program not in _OTHERS:
+        _CHECKS[program](rest)
+
+
+def _systemctl(words: Sequence[str]) -> None:
+    if words[0] != "--user":  # the account's whole systemd
+        verb, unit = words
+        assert (verb in {"status", "restart"}, unit) == (True, "user@$(id -u acekeeper).service")
+        return
+    assert words[1:3] == ["-M", "acekeeper@"]
+    if words[3:] == ["--failed"]:
+        return
+    verb, *units = words[3:]
+    assert verb in {"status", "start", "stop", "list-timers", "show"}
+    while verb == "show" and units[0] == "-p":
+        assert units[1] in {"MemoryMax", "MemoryCurrent"}
+        del units[:2]
+    assert units
+    for unit in units:
+        _unit(unit)
+
+
+def _unit(name: str) -> None:
+    if re.fullmatch(r"engine@(\*|\d+\.service)", name):
+        assert (ROOT / "quadlets/engine@.container").exists()
+        return
+    template = re.sub("@[^.]*", "@", name)
+    found = list((ROOT / "systemd").glob(f"{template}{'' if '.' in name else '.*'}"))
+    assert found, f"there is no unit {name}"
+
+
+def _journalctl(words: Sequence[str]) -> None:
+    source = "\n".join(path.read_text("utf-8") for path in (ROOT / "src").rglob("*.py"))
+    rest = iter(words)
+    for word in rest:
+        if word == "-g":
+            text = next(rest)
+            assert f'"{text}"' in source or "-k" in words, f"nobody logs {text}"
+        elif word in {"-n", "-p"}:
+            assert re.fullmatch(r"\d+|warning", next(rest))
+        elif matched := _MATCHED.fullmatch(word):
+            field, value = matched.groups()
+            if field == "CONTAINER_NAME":
+                assert re.fullmatch(r"engine-\d+", value)
+            else:
+                _unit(value)
+        else:
+            assert word in {"-b", "-f", "-k", "--disk-usage", "--vacuum-size=500M"}, word
+
+
+def _as_acekeeper(words: Sequence[str]) -> None:
+    cli._parser().parse_args(words)
+
+
+def _api(words: Sequence[str]) -> None:
+    method, target = words
+    path, _, query = target.partition("?")
+    for handler in ROUTES:
+        templates = (re.sub(r"\{[^}]*\}", "[^/]+", template) for template in handler.paths)
+        if method in handler.http_methods and any(re.fullmatch(t, path) for t in templates):
+            break
+    else:
+        raise AssertionError(f"there is no route {method} {path}")
+    for kind in re.findall(r"kind=(\w+)", query):
+        assert kind in HAPPENINGS, f"nothing of the kind {kind} happens"
+
+
+def _grep(words: Sequence[str]) -> None:
+    for name in re.findall(r"orch_[a-z_]+(?:\([a-z_|]+\))?", words[-1]):
+        beginning, _, ends = name.partition("(")
+        for end in ends.rstrip(")").split("|"):
+            assert beginning + end in FAMILIES, f"there are no series {beginning + end}"
+
+
+def _systemd_run(words: Sequence[str]) -> None:
+    how = ["--user", "-M", "acekeeper@", "--pipe", "--wait", "--collect", "-q", "podman"]
+    assert words[: len(how)] == how
+    podman = ["images --digests", "image prune -f"]
+    assert " ".join(words[len(how) :]) in podman
+
+
+_CHECKS: Mapping[str, Callable[[Sequence[str]], None]] = {
+    "api": _api,
+    "as_acekeeper": _as_acekeeper,
+    "grep": _grep,
+    "journalctl": _journalctl,
+    "systemctl": _systemctl,
+    "systemd-run": _systemd_run,
+}
