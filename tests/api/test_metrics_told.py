@@ -4,13 +4,16 @@ import os
 import re
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import acekeeper
+from acekeeper.core.doubt import Hunger
 from acekeeper.core.facts import EngineSilent, StreamsAsked
 from acekeeper.core.model import Engine, Sample
+from acekeeper.core.state import Happening
 from acekeeper.metrics import FAMILIES
 
 from ..requirements.scrape import Scrape
@@ -136,6 +139,29 @@ async def test_a_probe_by_whether_it_was_answered(served: Served) -> None:
     os.kill(pid, signal.SIGCONT)
     scrape = await Scrape.of(served)
     assert scrape.value('orch_probe_duration_seconds_count{answered="false"}') == 1
+
+
+async def test_a_suspicion_by_what_it_came_from_and_a_try_by_its_verdict(served: Served) -> None:
+    engine = await provisioned(served)
+    await served.context.loop.tell(EngineSilent(*engine.ref, "no answer"))
+    for kind, data in (("playback_doubted", {}), ("playback_tried", {"verdict": "starved"})):
+        served.context.metrics.observe(Happening(kind, engine.slot, data=data))
+    served.context.metrics.observe(Happening("playback_failed", engine.slot))
+    scrape = await Scrape.of(served)
+    assert scrape.value('orch_engine_suspicions_total{reason="probe"}') == 1
+    assert scrape.value('orch_engine_suspicions_total{reason="playback"}') == 1
+    assert scrape.value('orch_playback_tries_total{verdict="starved"}') == 1
+    assert scrape.value('orch_playback_tries_total{verdict="failed"}') == 1
+    assert scrape.value('orch_playback_tries_total{verdict="plays"}') == 0
+
+
+async def test_an_engine_whose_streams_get_nothing_is_starving(served: Served) -> None:
+    engine = await provisioned(served)
+    assert (await Scrape.of(served)).value("orch_engines_starving") == 0
+    state = served.context.state
+    hunger = Hunger(served.context.clock().mono, told=True)
+    state.put(replace(state.engines[engine.slot], hunger=hunger))
+    assert (await Scrape.of(served)).value("orch_engines_starving") == 1
 
 
 async def test_peers_and_speed_of_an_engine_while_it_plays(served: Served) -> None:

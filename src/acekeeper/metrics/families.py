@@ -13,6 +13,7 @@ from prometheus_client.core import GaugeMetricFamily
 
 from acekeeper.core.actions import Code
 from acekeeper.core.breaker import Circuit
+from acekeeper.core.facts import Verdict
 from acekeeper.core.model import Health
 from acekeeper.usecases.sweep import Kind
 
@@ -99,6 +100,16 @@ FAMILIES: Mapping[str, Family] = {
         "Engines that ended by themselves, ready or not",
         {"cause": (*_ENDS, "vanished", "host_rebooted", OTHER)},
     ),
+    "orch_engine_suspicions_total": Family(
+        "counter",
+        "Engines taken off the list until they show that they are well, by what spoke against them",
+        {"reason": ("probe", "playback")},
+    ),
+    "orch_playback_tries_total": Family(
+        "counter",
+        "Tries of playback on doubted engines; those that failed found that it hangs",
+        {"verdict": (*Verdict, "failed")},
+    ),
     "orch_engine_drains_total": Family(
         "counter",
         "Engines taken off the list to be stopped; unhealthy ones are replaced",
@@ -107,6 +118,9 @@ FAMILIES: Mapping[str, Family] = {
     "orch_engines_free": Family("gauge", "Engines fit for one more viewer"),
     "orch_engines_starting": Family("gauge", "Engines that are not ready yet"),
     "orch_engines_draining": Family("gauge", "Engines that take no more viewers"),
+    "orch_engines_starving": Family(
+        "gauge", "Engines whose streams have had no peer and no speed for minutes"
+    ),
     "orch_engines_max": Family("gauge", "MAX_REPLICAS"),
     "orch_engines_min_free": Family("gauge", "MIN_REPLICAS"),
     "orch_provision_refused_total": Family(

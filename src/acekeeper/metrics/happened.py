@@ -20,6 +20,8 @@ class Happened:
         self._start_failures = counter("orch_engine_start_failures_total", registry)
         self._deaths = counter("orch_engine_deaths_total", registry)
         self._drains = counter("orch_engine_drains_total", registry)
+        self._suspicions = counter("orch_engine_suspicions_total", registry)
+        self._tries = counter("orch_playback_tries_total", registry)
         self._detection = histogram("orch_detection_seconds", registry)
 
     def observe(self, happening: Happening) -> None:
@@ -50,6 +52,14 @@ class Happened:
                 self._deaths.labels(_known("orch_engine_deaths_total", "cause", happening)).inc()
                 if data.get("noticed_after") is not None:
                     self._detection.observe(_seconds(happening, "noticed_after"))
+            case "engine_suspected":
+                self._suspicions.labels("probe").inc()
+            case "playback_doubted":
+                self._suspicions.labels("playback").inc()
+            case "playback_tried":
+                self._tries.labels(str(data["verdict"])).inc()
+            case "playback_failed":
+                self._tries.labels("failed").inc()
             case "engine_draining":
                 self._drains.labels(_known("orch_engine_drains_total", "reason", happening)).inc()
             case _:

@@ -35,6 +35,8 @@ class Pool(Collector):
         yield gauge("orch_engines_free", sum(state.is_free(e, rules) for e in engines))
         yield gauge("orch_engines_starting", starting(state))
         yield gauge("orch_engines_draining", sum(e.drain is not None for e in engines))
+        starving = sum(e.hunger is not None and e.hunger.told for e in engines)
+        yield gauge("orch_engines_starving", starving)
         yield gauge("orch_engines_max", rules.max_replicas)
         yield gauge("orch_engines_min_free", rules.min_replicas)
 
