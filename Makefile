@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run stop test test-host chaos lint docs bench bench-host dist lock
+.PHONY: run stop test test-host chaos lint docs bench bench-host dashboard dist lock
 
 # Inside the checkout, so that two checkouts never share or adopt each other's engines.
 run stop: export STATE_DIR ?= $(CURDIR)/.state
@@ -34,6 +34,10 @@ chaos: .venv/ready
 
 docs: .venv/ready
 	$(BIN)/python docs/generate.py
+
+# The monitoring role's, from the table in its script.
+dashboard: .venv/ready
+	$(BIN)/python ansible/dashboard.py
 
 # About a minute; it measures and gates nothing.
 bench: .venv/ready

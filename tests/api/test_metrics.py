@@ -1,15 +1,13 @@
 """/metrics as a whole: what docs/metrics.md promises of it."""
 
-import os
-import shutil
 import subprocess
 from itertools import product
 
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from acekeeper.metrics import FAMILIES
 
+from ..monitoring.tools import needs
 from .conftest import Served
 
 OF_ITS_PROCESS = ("process_", "python_info")
@@ -47,10 +45,7 @@ async def test_series_of_known_values_are_there_from_the_first_scrape(served: Se
                 assert (name.removesuffix("_total"), labels) in there or (name, labels) in there
 
 
-@pytest.mark.skipif(
-    shutil.which("promtool") is None and "CI" not in os.environ,
-    reason="needs promtool (Debian: prometheus)",
-)
+@needs("promtool")
 async def test_promtool_finds_fault_in_one_name_alone(served: Served) -> None:
     await served.post("/provision/acestream")
     await served.post("/sweeps/health")

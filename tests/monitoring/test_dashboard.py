@@ -1,0 +1,165 @@
+"""The dashboard: all of it shows something, as a real Prometheus answers."""
+
+import importlib.util
+import itertools
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import httpx
+import pytest
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from acekeeper.adapters.processes import stop_all
+
+from ..requirements.engine import HANGABLE
+from ..requirements.test_11_monitoring import QUERIES as DOCUMENT
+from ..running import Service, settings
+from .prometheus import Prometheus
+from .rules import FILES, ROOT
+from .tools import needs
+
+FILE = FILES / "dashboard.json"
+SAID: Any = json.loads(FILE.read_text("utf-8"))
+PANELS = [panel for panel in SAID["panels"] if panel["type"] != "row"]
+LIMIT_S = 120.0
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("dashboard", ROOT / "ansible/dashboard.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_file_is_what_the_script_makes(script: ModuleType) -> None:
+    assert FILE.read_text("utf-8") == script.text(), "run `make dashboard`"
+
+
+def test_grafana_s_own_model_knows_all_of_it() -> None:
+    again = json.loads(json.dumps(Dashboard.from_json(SAID), cls=JSONEncoder))
+    assert again == SAID
+
+
+def test_every_panel_has_a_unit_a_description_and_a_place_of_its_own() -> None:
+    for panel in PANELS:
+        assert panel["fieldConfig"]["defaults"]["unit"]
+        assert panel["description"].endswith(".")
+        assert panel["targets"]
+        assert all(target["legendFormat"] for target in panel["targets"])
+    places = [panel["gridPos"] for panel in SAID["panels"]]
+    cells = [
+        (x, y)
+        for at in places
+        for x in range(at["x"], at["x"] + at["w"])
+        for y in range(at["y"], at["y"] + at["h"])
+    ]
+    assert len(cells) == len(set(cells))
+    assert max(x for x, _ in cells) == 23
+    for name in ("id", "title"):
+        assert len({panel[name] for panel in SAID["panels"]}) >= len(PANELS)
+
+
+def test_the_document_s_queries_are_among_them() -> None:
+    titles = {panel["title"].lower() for panel in PANELS}
+    queries = [q.replace(',instance=~"$instance"', "").replace('{instance=~"$instance"}', "")
+               for q in _queries()]  # fmt: skip
+    assert DOCUMENT["Engine Health Over Time"] in queries
+    for title in ("API Request Latency", "Provisioning Success Rate", "Communication Error Rate"):
+        assert title.lower() in titles
+        rate = f"rate({DOCUMENT[title]}[5m])"
+        whole = f"histogram_quantile(0.95, {rate})" if "bucket" in rate else rate
+        assert whole in queries
+
+
+@needs("prometheus")
+@pytest.mark.timeout(LIMIT_S * 2)
+def test_no_query_is_empty_and_every_rule_can_be_judged(tmp_path: Path) -> None:
+    given = settings(
+        tmp_path,
+        ENGINE_COMMAND=HANGABLE,
+        MIN_REPLICAS="1",
+        HEALTH_CHECK_INTERVAL_S="1",
+        MONITOR_INTERVAL_S="1",
+        AUTOSCALE_INTERVAL_S="1",
+        CIRCUIT_BREAKER_THRESHOLD="1000",
+    )
+    service = Service(given, tmp_path)
+    try:
+        service.wait_for("serving")
+        with (
+            Prometheus.scraping(service.address, tmp_path) as prometheus,
+            httpx.Client(base_url="http://{}:{}".format(*service.address)) as client,
+        ):
+            _until_all_is_found(prometheus, _load(client, given))
+    finally:
+        service.kill()
+        stop_all(Path(given["STATE_DIR"]))
+
+
+def _until_all_is_found(prometheus: Prometheus, load: Iterator[None]) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    missing = {q.replace("$instance", ".+").replace("$__rate_interval", "1m") for q in _queries()}
+    unjudged = {"?"}
+    while missing or unjudged:
+        assert time.monotonic() < deadline, f"no series: {sorted(missing)}, rules: {unjudged}"
+        next(load)
+        try:
+            missing = {query for query in missing if not prometheus.finds(query)}
+            rules = prometheus.rules()
+        except OSError:
+            continue  # it is still starting
+        unjudged = {f"{r['name']}: {r.get('lastError')}" for r in rules if r["health"] != "ok"}
+
+
+def _load(client: httpx.Client, given: dict[str, str]) -> Iterator[None]:
+    """One viewer who stays; and others again and again who ask for an engine that then dies."""
+    base = int(given["PORT_RANGE_HOST"].partition("-")[0])
+    admin = int(given["ENGINE_API_BASE"])
+    watched = 0
+    for n in itertools.count():
+        client.get("/engines")
+        client.get("/streams")
+        client.get("/engines/nobody")
+        answer = client.post("/provision/acestream", json={})
+        port = answer.json()["host_http_port"] if answer.status_code == 200 else 0
+        if port and not watched:
+            watched = port if _watch(client, port, f"{n:040x}") else 0
+        elif port:
+            httpx.post(f"http://127.0.0.1:{admin + port - base}/crash", json={"exit_code": 3})
+        yield
+
+
+def _watch(client: httpx.Client, port: int, content: str) -> bool:
+    """Whether the engine is ready to play."""
+    try:
+        asked = httpx.get(f"http://127.0.0.1:{port}/ace/getstream?format=json&id={content}")
+    except httpx.TransportError:
+        return False
+    urls = asked.json()["response"]
+    session = {
+        "playback_session_id": urls["stat_url"].rpartition("/")[2],
+        "stat_url": urls["stat_url"],
+        "command_url": urls["command_url"],
+        "is_live": 1,
+    }
+    told = client.post(
+        "/events/stream_started",
+        json={
+            "engine": {"host": "127.0.0.1", "port": port},
+            "stream": {"key_type": "content_id", "key": content},
+            "session": session,
+        },
+    )
+    return told.status_code == 202
+
+
+def _queries() -> list[str]:
+    return [target["expr"] for panel in PANELS for target in panel["targets"]]
