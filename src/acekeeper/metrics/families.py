@@ -19,7 +19,7 @@ from acekeeper.usecases.sweep import Kind
 
 OTHER = "other"  # in the place of a word that is not among the values of a label
 
-_REQUESTS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 0.5, 1, 3, 10)
+_REQUESTS = (0.001, 0.005, 0.025, 0.1, 0.25, 1, 3, 10)
 _STARTS = (0.5, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 60, 120)
 _CALLS = (0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 10)
 _COMMITS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1)
