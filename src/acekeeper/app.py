@@ -96,7 +96,7 @@ async def service(settings: Settings) -> AsyncIterator[Context]:
     rules = rules_of(settings)
     database = settings.state_dir / "acekeeper.db"
     history = History(database)
-    followers = Followers(history)
+    followers = Followers()
     metrics = Metrics(clock)
 
     def committed(seconds: float, _: int) -> None:

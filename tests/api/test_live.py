@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from acekeeper.api import followers
+from acekeeper.api import followers, log
 from acekeeper.app import api
 from acekeeper.listening import bind
 from acekeeper.server import Server
@@ -151,7 +151,7 @@ async def test_open_streams_do_not_hold_the_exit(
     served: Served, held: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither of one that listens nor of one that takes nothing any more."""
-    monkeypatch.setattr(followers, "_KEEP_ALIVE", 600)
+    monkeypatch.setattr(followers, "KEEP_ALIVE", 600)
     follower = Follower(port(held))
     async with live(served, held, timeout_graceful_shutdown=600) as server:
         stalled = await _stalled(served, held)
@@ -181,7 +181,7 @@ async def test_a_slow_one_is_cut_off(
     served: Served, held: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(followers, "_TAKEN_WITHIN", 0.2)
-    monkeypatch.setattr(followers, "_AT_ONCE", 10)
+    monkeypatch.setattr(log, "_AT_ONCE", 10)
     async with live(served, held):
         client = await _stalled(served, held)
         await served.until(lambda s: following(s) == 0)
@@ -207,7 +207,7 @@ async def test_only_so_many_may_follow(
 async def test_it_goes_on_beyond_the_time_of_a_request_and_says_that_it_lives(
     serve: Serve, held: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(followers, "_KEEP_ALIVE", 0.1)
+    monkeypatch.setattr(followers, "KEEP_ALIVE", 0.1)
     served: Served = await serve(API_REQUEST_TIMEOUT_S="0.2")
     async with live(served, held), aiohttp.ClientSession() as session:
         got = await session.get(f"http://127.0.0.1:{port(held)}/log/live")

@@ -1,28 +1,28 @@
-"""Who follows the log: each reads on from where it is whenever something was put on disk, so that
-nothing is queued for anybody, and a slow one holds up nobody else."""
+"""Who follows what happens, as server-sent events: each is served from a feed of its own that goes
+on from where it is, so that nothing is queued for anybody, and a slow one holds up nobody else."""
 
 import asyncio
 from asyncio import Event, Task
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Any
 
-import msgspec
 from litestar.exceptions import ServiceUnavailableException
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
-from acekeeper.api import bodies, wire
-from acekeeper.core.inspection import Logged
+from acekeeper.api import bodies
 from acekeeper.errors import StoreFailed
 from acekeeper.server import CUT
-from acekeeper.usecases.protocols import History
+
+# Of a feed: what says that we live, and after how many seconds with nothing else to say.
+ALIVE = b":\n\n"
+KEEP_ALIVE = 15.0
+RETRY = b"retry: 2000\n"
 
 _MOST = 32
-_AT_ONCE = 200
-_PAUSE = 0.1  # a burst of commits is read in few steps
-_KEEP_ALIVE = 15.0
 _TAKEN_WITHIN = 30.0  # longer than this nobody is waited for; it can come back and go on
 _LAST_WORD_WITHIN = 0.2
-_RETRY_MS = 2000
 _HEADERS = [
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-store"),
@@ -31,11 +31,14 @@ _HEADERS = [
 ]
 
 
+# Given the event that is set when something may be new on disk. Its messages are whole.
+Feed = Callable[[Event], AsyncGenerator[bytes, None]]
+
+
 class Followers:
     """To be made on a running event loop."""
 
-    def __init__(self, history: History) -> None:
-        self.history = history
+    def __init__(self) -> None:
         self.closed = Event()
         self._loop = asyncio.get_running_loop()
         self._woken: set[Event] = set()
@@ -48,12 +51,12 @@ class Followers:
         """They are sent away: we are about to leave."""
         self.closed.set()
 
-    def follow(self, last: int) -> ASGIResponse:
+    def follow(self, feed: Feed) -> ASGIResponse:
         if len(self._woken) >= _MOST:
             raise ServiceUnavailableException(
-                f"{_MOST} follow the log already", headers={"Retry-After": "30"}
+                f"{_MOST} follow the log or the panel already", headers={"Retry-After": "30"}
             )
-        return _Following(self, last)
+        return _Following(self, feed)
 
     def enter(self) -> Event:
         woken = Event()
@@ -69,10 +72,10 @@ class Followers:
 
 
 class _Following(ASGIResponse):
-    def __init__(self, followers: Followers, last: int) -> None:
+    def __init__(self, followers: Followers, feed: Feed) -> None:
         super().__init__()
         self._followers = followers
-        self._last = last
+        self._feed = feed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         woken = self._followers.enter()
@@ -103,21 +106,9 @@ class _Following(ASGIResponse):
 
     async def _send_all(self, send: Send, woken: Event) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-        # An event without data, which says where a client stands that hears of none.
-        await _send(send, b"retry: %d\nid: %d\n\n" % (_RETRY_MS, self._last))
-        while True:
-            woken.clear()
-            found = await self._followers.history.log_after(self._last, _AT_ONCE)
-            if found:
-                await _send(send, b"".join(map(_event, found)))
-                self._last = found[-1].id
-                await asyncio.sleep(0 if len(found) == _AT_ONCE else _PAUSE)
-                continue
-            try:
-                async with asyncio.timeout(_KEEP_ALIVE):
-                    await woken.wait()
-            except TimeoutError:
-                await _send(send, b":\n\n")
+        async with aclosing(self._feed(woken)) as messages:
+            async for message in messages:
+                await _send(send, message)
 
 
 async def _send(send: Send, body: bytes) -> None:
@@ -131,18 +122,3 @@ async def cut(scope: Scope, receive: Receive) -> None:
     if extensions:
         extensions[CUT]()
         await bodies.until_hung_up(receive)
-
-
-def _event(logged: Logged) -> bytes:
-    return b"id: %d\ndata: %b\n\n" % (logged.id, msgspec.json.encode(entry(logged)))
-
-
-def entry(logged: Logged) -> wire.LogEntry:
-    return wire.LogEntry(
-        id=logged.id,
-        ts=wire.moment(logged.wall),
-        kind=logged.kind,
-        engine=logged.engine.container_name if logged.engine else None,
-        stream=logged.stream or None,
-        data={name: value for name, value in logged.data.items() if value is not None},
-    )

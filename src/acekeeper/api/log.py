@@ -1,6 +1,10 @@
 """/log: what happened, looked up or followed."""
 
+import asyncio
+from asyncio import Event
+from collections.abc import AsyncGenerator
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -9,11 +13,15 @@ from litestar.exceptions import ClientException
 from litestar.params import FromQuery, HeaderParameter, QueryParameter
 from litestar.response.base import ASGIResponse
 
-from acekeeper.api import wire
+from acekeeper.api import followers, wire
 from acekeeper.api.context import Context, json_answer
 from acekeeper.api.deadline import ENDLESS
 from acekeeper.api.described import described
-from acekeeper.api.followers import entry
+from acekeeper.core.inspection import Logged
+from acekeeper.usecases.protocols import History
+
+_AT_ONCE = 200
+_PAUSE = 0.1  # a burst of commits is read in few steps
 
 
 @get("/log", opt=described("read", list[wire.LogEntry]))
@@ -26,7 +34,7 @@ async def list_log(
     """What happened, the newest first."""
     history = Context.of(request).history
     found = await history.log(kind, wire.wall_or_none(since), limit)
-    return json_answer(msgspec.json.encode([entry(logged) for logged in found]))
+    return json_answer(msgspec.json.encode([_entry(logged) for logged in found]))
 
 
 @get("/log/live", opt=described("read", str, media="text/event-stream") | {ENDLESS: True})
@@ -42,7 +50,41 @@ async def follow_log(
     context = Context.of(request)
     newest = await context.history.newest_id()
     if last_event_id is None:
-        return context.followers.follow(newest)
+        return context.followers.follow(partial(_feed, context.history, newest))
     if not last_event_id.isdecimal() or len(last_event_id) > 18:
         raise ClientException("Last-Event-ID: not one of ours, which are whole numbers")
-    return context.followers.follow(min(int(last_event_id), newest))
+    last = min(int(last_event_id), newest)
+    return context.followers.follow(partial(_feed, context.history, last))
+
+
+async def _feed(history: History, last: int, woken: Event) -> AsyncGenerator[bytes, None]:
+    # An event without data, which says where a client stands that hears of none.
+    yield b"%bid: %d\n\n" % (followers.RETRY, last)
+    while True:
+        woken.clear()
+        found = await history.log_after(last, _AT_ONCE)
+        if found:
+            yield b"".join(map(_event, found))
+            last = found[-1].id
+            await asyncio.sleep(0 if len(found) == _AT_ONCE else _PAUSE)
+            continue
+        try:
+            async with asyncio.timeout(followers.KEEP_ALIVE):
+                await woken.wait()
+        except TimeoutError:
+            yield followers.ALIVE
+
+
+def _event(logged: Logged) -> bytes:
+    return b"id: %d\ndata: %b\n\n" % (logged.id, msgspec.json.encode(_entry(logged)))
+
+
+def _entry(logged: Logged) -> wire.LogEntry:
+    return wire.LogEntry(
+        id=logged.id,
+        ts=wire.moment(logged.wall),
+        kind=logged.kind,
+        engine=logged.engine.container_name if logged.engine else None,
+        stream=logged.stream or None,
+        data={name: value for name, value in logged.data.items() if value is not None},
+    )
