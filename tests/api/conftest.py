@@ -1,6 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,8 +49,8 @@ class Served:
 Serve = Callable[..., Any]
 
 
-@pytest.fixture
-async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
+@asynccontextmanager
+async def starting(tmp_path: Path) -> AsyncIterator[Serve]:
     """Starts a service with these settings; without engines unless they say otherwise."""
     async with AsyncExitStack() as stack:
 
@@ -75,6 +75,12 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
             await run.enter_async_context(client)
             return Served(client, context, settings, environ, run.aclose)
 
+        yield start
+
+
+@pytest.fixture
+async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
+    async with starting(tmp_path) as start:
         yield start
 
 

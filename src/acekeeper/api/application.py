@@ -15,6 +15,7 @@ from acekeeper.api import (
     events,
     health,
     log,
+    panel,
     provision,
     queries,
     scale,
@@ -24,6 +25,7 @@ from acekeeper.api import (
     sweeps,
 )
 from acekeeper.api.access import Access
+from acekeeper.api.board import Board
 from acekeeper.api.context import Context
 from acekeeper.api.deadline import deadline
 from acekeeper.api.error_answers import answer
@@ -58,6 +60,9 @@ ROUTES: Sequence[HTTPRouteHandler] = (
     status.metrics,
     schema.schema_page,
     schema.openapi_json,
+    panel.page,
+    panel.file,
+    panel.follow,
 )
 
 
@@ -70,7 +75,13 @@ def application(
 
     return Litestar(
         route_handlers=ROUTES,
-        state=State({"context": context, "documentation": schema.Documentation(ROUTES)}),
+        state=State(
+            {
+                "context": context,
+                "documentation": schema.Documentation(ROUTES),
+                "board": Board(context),
+            }
+        ),
         before_request=admit,
         middleware=[
             partial(

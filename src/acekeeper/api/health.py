@@ -13,7 +13,7 @@ from acekeeper.api.status import overall
 from acekeeper.api.views import phase
 from acekeeper.api.wire import moment, moment_or_none
 from acekeeper.core.breaker import circuit, seconds_left
-from acekeeper.core.model import Health
+from acekeeper.core.model import Breaker, Health, Now, Rules
 
 
 @get("/health/status", opt=described("read", shapes.HealthReport))
@@ -23,7 +23,6 @@ async def health_status(request: Request[Any, Any, Any]) -> ASGIResponse:
     state, rules, now = context.state, context.rules, context.clock()
     engines = list(state.engines.values())
     phases = [phase(engine) for engine in engines]
-    breaker = state.breaker
     body = shapes.HealthReport(
         status=overall(context, now),
         engines=shapes.HealthTotals(
@@ -42,20 +41,22 @@ async def health_status(request: Request[Any, Any, Any]) -> ASGIResponse:
             health_replacement_cooldown_s=rules.replacement_cooldown,
             provision_startup_grace_s=rules.startup_grace,
         ),
-        circuit_breakers=shapes.CircuitBreakers(
-            provisioning=shapes.BreakerState(
-                state=circuit(breaker, rules, now).value,
-                failures=breaker.failures,
-                failure_threshold=rules.breaker_threshold,
-                recovery_timeout_s=rules.breaker_timeout,
-                seconds_left=seconds_left(breaker, rules, now),
-                opened_at=moment_or_none(breaker.opened and breaker.opened.wall),
-                last_failure=moment_or_none(breaker.last_failure and breaker.last_failure.wall),
-            )
-        ),
+        circuit_breakers=shapes.CircuitBreakers(breaker_state(state.breaker, rules, now)),
         timestamp=moment(now.wall),
     )
     return json_answer(msgspec.json.encode(body))
+
+
+def breaker_state(breaker: Breaker, rules: Rules, now: Now) -> shapes.BreakerState:
+    return shapes.BreakerState(
+        state=circuit(breaker, rules, now).value,
+        failures=breaker.failures,
+        failure_threshold=rules.breaker_threshold,
+        recovery_timeout_s=rules.breaker_timeout,
+        seconds_left=seconds_left(breaker, rules, now),
+        opened_at=moment_or_none(breaker.opened and breaker.opened.wall),
+        last_failure=moment_or_none(breaker.last_failure and breaker.last_failure.wall),
+    )
 
 
 @get("/vpn/status", opt=described("read", shapes.Vpn))

@@ -40,12 +40,16 @@ async def ready(request: Request[Any, Any, Any]) -> ASGIResponse:
 async def orchestrator_status(request: Request[Any, Any, Any]) -> ASGIResponse:
     """Totals, and whether a provision would be tried."""
     context = Context.of(request)
-    state, rules, now = context.state, context.rules, context.clock()
+    return json_answer(msgspec.json.encode(totals(context, context.clock())))
+
+
+def totals(context: Context, now: Now) -> shapes.OrchestratorStatus:
+    state, rules = context.state, context.rules
     engines = list(state.engines.values())
     reason = blocked(state, rules, now)
     where = circuit(state.breaker, rules, now)
     failed = state.breaker.last_failure
-    body = shapes.OrchestratorStatus(
+    return shapes.OrchestratorStatus(
         status=overall(context, now),
         engines=shapes.EngineTotals(
             total=len(engines),
@@ -79,7 +83,6 @@ async def orchestrator_status(request: Request[Any, Any, Any]) -> ASGIResponse:
         ),
         timestamp=moment(now.wall),
     )
-    return json_answer(msgspec.json.encode(body))
 
 
 def overall(context: Context, now: Now) -> shapes.Status:

@@ -8,10 +8,9 @@ from litestar import Request, delete, get
 from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.response.base import ASGIResponse
 
-from acekeeper.api import wire
+from acekeeper.api import views, wire
 from acekeeper.api.context import Context, json_answer, no_such_stream, stream_name
 from acekeeper.api.described import described
-from acekeeper.core.model import Sample
 from acekeeper.usecases.operator import stop_stream
 from acekeeper.usecases.samples import samples
 
@@ -48,19 +47,7 @@ async def stream_stats(
     )
     if found is None:
         raise no_such_stream(name)
-    return json_answer(msgspec.json.encode([_sample(s) for s in found]))
-
-
-def _sample(sample: Sample) -> wire.StreamSample:
-    return wire.StreamSample(
-        ts=wire.moment(sample.at.wall),
-        peers=sample.peers,
-        speed_down=sample.speed_down,
-        speed_up=sample.speed_up,
-        downloaded=sample.downloaded,
-        uploaded=sample.uploaded,
-        status=sample.status,
-    )
+    return json_answer(msgspec.json.encode([views.sample(s) for s in found]))
 
 
 @delete("/streams/{stream_id:str}", opt=described("key", wire.StreamOver), status_code=200)

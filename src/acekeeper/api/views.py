@@ -7,7 +7,7 @@ from itertools import islice
 import msgspec
 
 from acekeeper.api import wire
-from acekeeper.core.model import Engine, Now, Rules, Stream
+from acekeeper.core.model import Engine, Now, Rules, Sample, Stream
 from acekeeper.core.score import health_score
 from acekeeper.core.state import State
 
@@ -164,6 +164,18 @@ def _stream(stream: Stream) -> wire.Stream:
         ended_at=wire.moment_or_none(stream.ended and stream.ended.wall),
         status="started" if stream.ended is None else "ended",
         reason=stream.reason or None,
+    )
+
+
+def sample(sample: Sample) -> wire.StreamSample:
+    return wire.StreamSample(
+        ts=wire.moment(sample.at.wall),
+        peers=sample.peers,
+        speed_down=sample.speed_down,
+        speed_up=sample.speed_up,
+        downloaded=sample.downloaded,
+        uploaded=sample.uploaded,
+        status=sample.status,
     )
 
 

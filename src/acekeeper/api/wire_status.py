@@ -116,3 +116,16 @@ class HealthReport(Struct):
     thresholds: HealthThresholds
     circuit_breakers: CircuitBreakers
     timestamp: Moment
+
+
+class Overview(Struct):
+    """What the panel shows of the whole."""
+
+    status: Status
+    engines: EngineTotals
+    streams: StreamTotals
+    capacity: Capacity
+    provisioning: Provisioning
+    breaker: BreakerState
+    degraded: list[str]
+    version: str

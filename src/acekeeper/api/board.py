@@ -1,0 +1,120 @@
+"""What the panel shows, told to each who looks as what has changed for it. It is made only then."""
+
+import asyncio
+import math
+from asyncio import Event
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from itertools import chain, islice
+from typing import Any, NamedTuple
+
+import msgspec
+from litestar import Request
+
+from acekeeper import __version__
+from acekeeper.api import followers
+from acekeeper.api import wire_status as shapes
+from acekeeper.api.context import Context
+from acekeeper.api.health import breaker_state
+from acekeeper.api.status import totals
+from acekeeper.api.views import sample
+from acekeeper.api.wire import moment
+from acekeeper.core.model import Now, Stream
+from acekeeper.core.score import health_score
+
+_EVERY = 1.0  # at most one message in so many seconds; time alone changes some of it
+_STREAMS = 1000  # events can name any number
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Shown(NamedTuple):
+    """By name, as it is sent."""
+
+    engines: Mapping[str, bytes]
+    streams: Mapping[str, bytes]
+    overview: bytes
+
+
+class Board:
+    """Put together once for all who look in the same moment."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._shown = Shown({}, {}, b"")
+        self._until = -math.inf  # monotonic
+
+    @staticmethod
+    def of(request: Request[Any, Any, Any]) -> "Board":
+        board: Board = request.app.state["board"]
+        return board
+
+    async def feed(self, _: Event) -> AsyncGenerator[bytes, None]:
+        """First all of it, then what is not any more what was sent; what is gone is null."""
+        yield followers.RETRY + b"\n"
+        before, quiet = Shown({}, {}, b""), 0.0
+        while True:
+            now = self._context.clock()
+            after = self._show(now)
+            if after != before:
+                yield _message(before, after, now)
+                before, quiet = after, 0.0
+            elif quiet >= followers.KEEP_ALIVE:
+                yield followers.ALIVE
+                quiet = 0.0
+            await asyncio.sleep(_EVERY)
+            quiet += _EVERY
+
+    def _show(self, now: Now) -> Shown:
+        if now.mono >= self._until:
+            self._until = now.mono + _EVERY / 2
+            self._shown = Shown(
+                dict(self._engines(now)), dict(self._streams()), _encode(self._overview(now))
+            )
+        return self._shown
+
+    def _engines(self, now: Now) -> Iterator[tuple[str, bytes]]:
+        state, views = self._context.state, self._context.views
+        for engine in state.engines.values():
+            score = health_score(engine, len(state.playing.get(engine.slot, ())), now)
+            body = b'{"score":%d,"engine":%b}' % (score, views.engine(engine))
+            yield engine.slot.container_name, body
+
+    def _streams(self) -> Iterator[tuple[str, bytes]]:
+        """On our engines first."""
+        state = self._context.state
+        ids = chain(chain.from_iterable(state.playing.values()), state.elsewhere)
+        for stream_id in islice(ids, _STREAMS):
+            yield stream_id, self._stream(state.streams[stream_id])
+
+    def _stream(self, stream: Stream) -> bytes:
+        last = _encode(stream.sample and sample(stream.sample))
+        return b'{"stream":%b,"sample":%b}' % (self._context.views.stream(stream), last)
+
+    def _overview(self, now: Now) -> shapes.Overview:
+        context = self._context
+        status = totals(context, now)
+        return shapes.Overview(
+            status=status.status,
+            engines=status.engines,
+            streams=status.streams,
+            capacity=status.capacity,
+            provisioning=status.provisioning,
+            breaker=breaker_state(context.state.breaker, context.rules, now),
+            degraded=context.degraded(),
+            version=__version__,
+        )
+
+
+def _message(before: Shown, after: Shown, now: Now) -> bytes:
+    return b'data: {"at":%b,"engines":%b,"streams":%b,"overview":%b}\n\n' % (
+        _encode(moment(now.wall)),
+        _changes(before.engines, after.engines),
+        _changes(before.streams, after.streams),
+        after.overview,
+    )
+
+
+def _changes(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> bytes:
+    changed = [(name, body) for name, body in after.items() if before.get(name) != body]
+    changed += [(name, b"null") for name in before if name not in after]
+    return b"{%b}" % b",".join(b"%b:%b" % (_encode(name), body) for name, body in changed)

@@ -1,0 +1,154 @@
+// Every engine as a tile. One of them takes the Tab key, arrows go from tile to tile.
+
+import { count, find, make, setClass, setText, show, since, speed, words } from "./dom.js";
+
+const SIGNS = {
+  healthy: "●",
+  suspect: "?",
+  unhealthy: "✕",
+  starting: "◌",
+  draining: "↓",
+  stopping: "■",
+};
+const FILTERS = {
+  all: () => true,
+  healthy: (kind) => kind === "healthy",
+  "not well": (kind) => kind === "suspect" || kind === "unhealthy",
+  "coming or going": (kind) => ["starting", "draining", "stopping"].includes(kind),
+  playing: (_, { engine }) => engine.streams.length > 0,
+};
+
+const list = find("#tiles");
+const hint = find("#engines-hint");
+const tiles = new Map(); // by the engine's name, in the order of names
+let filter = "all";
+
+export function kindOf({ phase, health_status: health }) {
+  if (phase !== "running") return phase;
+  return health === "unknown" ? "suspect" : health;
+}
+
+export function stateOf(engine) {
+  const kind = kindOf(engine);
+  if (kind === "healthy" && engine.starving) return "! starving";
+  return `${SIGNS[kind]} ${engine.playback_doubted ? "playback doubted" : kind}`;
+}
+
+/** `lastOf(name)` is the newest entry of the log about an engine, if any. */
+export function showEngines(engines, streams, lastOf) {
+  for (const [name, tile] of tiles) {
+    if (!engines.has(name)) {
+      tile.item.remove();
+      tiles.delete(name);
+    }
+  }
+  for (const name of [...engines.keys()].sort(byNumber)) {
+    if (!tiles.has(name)) addTile(name);
+    showTile(tiles.get(name), engines.get(name), streams, lastOf(name));
+  }
+  showFilters(engines);
+  keepOneTabStop();
+}
+
+function showTile(tile, shown, streams, last) {
+  const { engine, score } = shown;
+  const kind = kindOf(engine);
+  setClass(tile.item, `tile ${kind}${engine.starving ? " starving" : ""}`);
+  setText(tile.score, String(score));
+  setText(tile.state, stateOf(engine));
+  const samples = engine.streams.map((id) => streams.get(id)?.sample).filter(Boolean);
+  const down = samples.reduce((sum, sample) => sum + sample.speed_down, 0);
+  const moving = samples.length ? ` · ${speed(down)}` : "";
+  setText(tile.streams, engine.streams.length ? count(engine.streams.length, "stream") + moving : "idle");
+  setText(tile.age, since(engine.first_seen));
+  setText(tile.last, last ? `${words(last.kind).replace("engine ", "")} · ${since(last.ts)}` : "–");
+  show(tile.item, FILTERS[filter](kind, shown));
+}
+
+function addTile(name) {
+  const [score, state, streams, age, last] = ["score", "state", "streams", "age", "last"].map(
+    (part) => make("span", part),
+  );
+  score.title = "health score";
+  age.title = "age";
+  last.title = "last event";
+  const head = make("span", "row", make("span", "name", name), score);
+  const button = make("button", "", head, make("span", "row", state, age), streams, last);
+  button.type = "button";
+  button.tabIndex = -1;
+  button.dataset.engine = name;
+  const item = make("li", "tile", button);
+  const after = [...tiles.keys()].find((other) => byNumber(name, other) < 0);
+  list.insertBefore(item, after ? tiles.get(after).item : null);
+  tiles.set(name, { item, button, score, state, streams, age, last });
+  const ordered = [...tiles].sort(([one], [other]) => byNumber(one, other));
+  tiles.clear();
+  for (const [key, tile] of ordered) tiles.set(key, tile);
+}
+
+const byNumber = (one, other) => one.localeCompare(other, "en", { numeric: true });
+
+function showFilters(engines) {
+  const all = [...engines.values()].map((shown) => [kindOf(shown.engine), shown]);
+  let seen = 0;
+  for (const button of find("#filters").children) {
+    const chosen = button.dataset.filter === filter;
+    const found = all.filter((pair) => FILTERS[button.dataset.filter](...pair)).length;
+    if (chosen) seen = found;
+    setText(button, `${button.dataset.filter} ${found}`);
+    button.setAttribute("aria-pressed", String(chosen));
+  }
+  setText(hint, engines.size ? "None of these now." : "No engine runs.");
+  show(hint, seen === 0);
+}
+
+const visibleButtons = () =>
+  [...tiles.values()].filter((tile) => !tile.item.hidden).map((tile) => tile.button);
+
+function keepOneTabStop(wanted) {
+  const buttons = visibleButtons();
+  const stop = wanted ?? buttons.find((button) => button.tabIndex === 0) ?? buttons[0];
+  for (const { button } of tiles.values()) button.tabIndex = button === stop ? 0 : -1;
+  return stop;
+}
+
+list.addEventListener("keydown", (event) => {
+  const buttons = visibleButtons();
+  const at = buttons.indexOf(document.activeElement);
+  if (at < 0 || event.ctrlKey || event.altKey || event.metaKey) return;
+  const top = buttons[0].offsetTop;
+  const columns = buttons.findIndex((button) => button.offsetTop > top);
+  const row = columns < 0 ? buttons.length : columns;
+  const to = {
+    ArrowRight: at + 1,
+    ArrowLeft: at - 1,
+    ArrowDown: at + row,
+    ArrowUp: at - row,
+    Home: 0,
+    End: buttons.length - 1,
+  }[event.key];
+  if (to === undefined) return;
+  event.preventDefault();
+  if (to >= 0 && to < buttons.length) keepOneTabStop(buttons[to]).focus();
+});
+list.addEventListener("focusin", (event) => keepOneTabStop(event.target));
+
+export function whenChosen(choose) {
+  list.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (button) choose(button.dataset.engine);
+  });
+}
+
+export function makeFilters(changed) {
+  for (const name of Object.keys(FILTERS)) {
+    const button = make("button", "", name);
+    button.type = "button";
+    button.dataset.filter = name;
+    button.addEventListener("click", () => {
+      filter = name;
+      changed();
+    });
+    find("#filters").append(button);
+  }
+}

@@ -1,0 +1,125 @@
+// Every stream with its speed and its peers as curves: what the service remembers, then what comes.
+
+import { call } from "./connection.js";
+import { count, find, make, serverNow, setText, short, show, since, speed } from "./dom.js";
+
+const WINDOW_MS = 20 * 60 * 1000;
+const WIDTH = 120;
+const HEIGHT = 30;
+const SVG = "http://www.w3.org/2000/svg";
+
+const list = find("#rows");
+const hint = find("#streams-hint");
+const rows = new Map();
+const wanted = []; // rows whose past is not known yet
+let fetching = 0;
+
+const visible = new IntersectionObserver((seen) => {
+  for (const { isIntersecting, target } of seen) {
+    if (!isIntersecting) continue;
+    visible.unobserve(target);
+    wanted.push(target.dataset.stream);
+  }
+  fetchPasts();
+});
+
+export function showStreams(streams, engineOf, active) {
+  for (const [id, row] of rows) {
+    if (!streams.has(id)) {
+      visible.unobserve(row.item);
+      row.item.remove();
+      rows.delete(id);
+    }
+  }
+  for (const [id, { stream, sample }] of streams) {
+    if (!rows.has(id)) addRow(id, stream);
+    const row = rows.get(id);
+    const engine = engineOf(stream) ?? "an engine not ours";
+    setText(row.where, `${engine} · ${since(stream.started_at)}`);
+    if (sample) collect(row, [sample]);
+    if (row.stale) draw(row);
+  }
+  const hidden = active - streams.size;
+  setText(hint, hidden > 0 && streams.size ? `${count(hidden, "more stream")} not shown.` : "Nothing plays.");
+  show(hint, streams.size === 0 || hidden > 0);
+}
+
+function addRow(id, stream) {
+  const key = make("b", "", short(stream.key, 16));
+  key.title = `${stream.key_type} ${stream.key}`;
+  const where = make("span", "where");
+  const down = makeCurve("down");
+  const peers = makeCurve("peers");
+  const item = make("li", "", make("div", "what", key, where), down.figure, peers.figure);
+  item.dataset.stream = id;
+  rows.set(id, { item, where, down, peers, samples: [], stale: true });
+  list.append(item);
+  visible.observe(item);
+}
+
+function makeCurve(name) {
+  const caption = make("figcaption");
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("aria-hidden", "true");
+  const area = svg.appendChild(document.createElementNS(SVG, "polygon"));
+  const line = svg.appendChild(document.createElementNS(SVG, "polyline"));
+  return { figure: make("figure", name, caption, svg), caption, area, line };
+}
+
+/** Samples the row has already are not taken twice. */
+function collect(row, samples) {
+  const known = new Set(row.samples.map((sample) => sample.at));
+  const news = samples
+    .map((sample) => ({ ...sample, at: Date.parse(sample.ts) }))
+    .filter((sample) => !known.has(sample.at));
+  if (!news.length) return;
+  const oldest = serverNow() - WINDOW_MS;
+  row.samples = [...row.samples, ...news]
+    .filter((sample) => sample.at >= oldest)
+    .sort((one, other) => one.at - other.at);
+  row.stale = true;
+}
+
+function draw(row) {
+  row.stale = false;
+  const last = row.samples.at(-1);
+  drawCurve(row.down, row.samples.map((s) => [s.at, s.speed_down]), last && `${speed(last.speed_down)}`);
+  drawCurve(row.peers, row.samples.map((s) => [s.at, s.peers]), last && count(last.peers, "peer"));
+}
+
+function drawCurve({ caption, area, line }, points, text) {
+  setText(caption, text ?? "no word yet");
+  if (!points.length) return;
+  const first = points[0][0];
+  const width = points.at(-1)[0] - first;
+  const highest = Math.max(1, ...points.map(([, value]) => value));
+  const y = (value) => (HEIGHT - 1 - (value / highest) * (HEIGHT - 2)).toFixed(1);
+  const placed = points.map(([at, value]) => [width ? ((at - first) / width) * WIDTH : 0, y(value)]);
+  if (!width) placed.push([WIDTH, placed[0][1]]);
+  const path = placed.map(([x, height]) => `${Number(x).toFixed(1)},${height}`).join(" ");
+  line.setAttribute("points", path);
+  area.setAttribute("points", `0,${HEIGHT} ${path} ${WIDTH},${HEIGHT}`);
+}
+
+/** Of what is seen only, and two at a time: there may be hundreds. */
+async function fetchPasts() {
+  while (wanted.length && fetching < 2) {
+    fetching += 1;
+    const id = wanted.shift();
+    const from = new Date(serverNow() - WINDOW_MS).toISOString();
+    try {
+      const past = await call("GET", `/streams/${encodeURIComponent(id)}/stats?since=${from}`);
+      const row = rows.get(id);
+      if (row) {
+        collect(row, past);
+        draw(row);
+      }
+    } catch {
+      // It ended, or we have no connection, which is told elsewhere: the curve begins with now.
+    } finally {
+      fetching -= 1;
+    }
+  }
+}

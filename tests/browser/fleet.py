@@ -1,0 +1,95 @@
+"""A pool as a busy host has it, put in the state of a service: engines are the far side here."""
+
+import math
+from collections import deque
+from dataclasses import replace
+
+from acekeeper.core.doubt import Hunger
+from acekeeper.core.model import Drain, Engine, Health, KeyType, Phase, Sample, Stream
+from acekeeper.core.names import Slot
+
+from ..api.conftest import Served
+
+SAMPLES = 60
+ROOM = {
+    "MAX_REPLICAS": "200",
+    "PORT_RANGE_HOST": "19000-19199",
+    "ENGINE_HTTPS_BASE": "20000",
+    "ENGINE_P2P_BASE": "21000",
+    "ENGINE_API_BASE": "22000",
+}
+
+
+async def fill(served: Served, engines: int) -> None:
+    """Most well and half of them playing; of the first ten some are not as they should be. Nothing
+    plans for them any more."""
+    loop, state = served.context.loop, served.context.state
+    await loop.close()
+    now = served.context.clock()
+    for n in range(engines):
+        slot = Slot("127.0.0.1", 19000 + n)
+        engine = Engine(
+            slot=slot,
+            asked=now.after(-300.0 * (n + 1)),
+            start=f"start-{n}",
+            container_id=f"{n:064x}",
+            phase=Phase.RUNNING,
+            health=Health.HEALTHY,
+            ready=now.after(-290),
+            checked=now.after(-7),
+            used=now.after(-60.0 * n) if n % 3 else None,
+        )
+        match n:
+            case 3:
+                engine = replace(engine, health=Health.UNKNOWN)
+            case 4:
+                engine = replace(engine, health=Health.UNHEALTHY)
+            case 5:
+                engine = replace(engine, drain=Drain("operator", now))
+            case 6:
+                engine = replace(engine, phase=Phase.STOPPING)
+            case 7:
+                engine = replace(
+                    engine, phase=Phase.STARTING, container_id="", health=Health.UNKNOWN
+                )
+            case 8:
+                engine = replace(engine, hunger=Hunger(now.mono - 300, told=True))
+            case _:
+                pass
+        state.put(engine)
+        if n % 2 == 0:
+            _play(served, engine, n)
+
+
+def _play(served: Served, engine: Engine, n: int) -> None:
+    state, now = served.context.state, served.context.clock()
+    key = f"{n * 7919 + 12345:040x}"[::-1]
+    samples = [
+        Sample(
+            now.after(-10.0 * (SAMPLES - i)),
+            "dl",
+            peers=max(0, 12 + n % 7 + round(4 * math.sin(i / 5 + n))),
+            speed_down=max(0, 900 + 10 * n + round(400 * math.sin(i / 7 + n))),
+            speed_up=40,
+            downloaded=i * 9_000_000,
+            uploaded=i * 400_000,
+        )
+        for i in range(SAMPLES)
+    ]
+    stream = Stream(
+        id=f"{key}|{n:032x}",
+        key_type=KeyType.INFOHASH,
+        key=key,
+        session=f"{n:032x}",
+        stat_url=f"http://127.0.0.1:{engine.slot.port}/ace/stat/{key}/{n:032x}",
+        command_url=f"http://127.0.0.1:{engine.slot.port}/ace/cmd/{key}/{n:032x}",
+        is_live=True,
+        address=(engine.slot.host, engine.slot.port),
+        started=now.after(-10.0 * SAMPLES),
+        slot=engine.slot,
+        start=engine.start,
+        container_id=engine.container_id,
+        sample=samples[-1],
+    )
+    state.put_stream(stream)
+    state.samples[stream.id] = deque(samples)

@@ -1,0 +1,62 @@
+"""A large pool, a small screen, a dark one."""
+
+import re
+
+import pytest
+from playwright.async_api import expect
+
+from .conftest import PanelOf
+from .fleet import ROOM, fill
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
+
+
+async def test_two_hundred_engines(panel_of: PanelOf) -> None:
+    panel = await panel_of(**ROOM)
+    await fill(panel.served, 200)
+    await panel.open()
+    visible = panel.find("#tiles li:visible")
+    await expect(visible).to_have_count(200)
+    await expect(panel.find("#rows li")).to_have_count(100)
+    # Of a stream that is seen, what the service remembers.
+    line = panel.find("#rows li").first.locator("polyline").first
+    await line.scroll_into_view_if_needed()
+    await expect(line).to_have_attribute("points", re.compile(r"(\S+ ){30,}"))
+    await panel.find("#filters button", "not well").click()
+    await expect(visible).to_have_count(2)
+    await expect(panel.find("#tiles .unhealthy")).to_contain_text("unhealthy")
+    await expect(panel.find('#tiles button[tabindex="0"]')).to_have_count(1)
+    await panel.find("#filters button", "all").click()
+    await panel.tile("engine-19000").focus()
+    await panel.page.keyboard.press("ArrowDown")
+    await panel.page.keyboard.press("ArrowUp")
+    await expect(panel.tile("engine-19000")).to_be_focused()
+    await panel.page.keyboard.press("End")
+    await expect(panel.tile("engine-19199")).to_be_focused()
+    assert panel.wrong == []
+
+
+async def test_a_phone_needs_no_scrolling_sideways(panel_of: PanelOf) -> None:
+    panel = await panel_of(screen=PHONE, **ROOM)
+    await fill(panel.served, 20)
+    await panel.open()
+    await expect(panel.find("#tiles li")).to_have_count(20)
+    wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+    assert not await panel.page.evaluate(wide)
+    await panel.tile("engine-19000").tap()
+    await expect(panel.find("#close")).to_be_in_viewport()
+    assert not await panel.page.evaluate(wide)
+    await panel.find("#close").tap()
+    await expect(panel.find("#details")).to_be_hidden()
+    assert panel.wrong == []
+
+
+async def test_it_is_dark_where_that_is_wanted(panel_of: PanelOf) -> None:
+    panel = await panel_of(screen={"color_scheme": "dark"})
+    await panel.open()
+    colour = "getComputedStyle(document.body).backgroundColor"
+    dark = await panel.page.evaluate(colour)
+    await panel.page.emulate_media(color_scheme="light")
+    assert (dark, await panel.page.evaluate(colour)) == ("rgb(17, 20, 23)", "rgb(244, 246, 247)")
