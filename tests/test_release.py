@@ -2,7 +2,9 @@
 
 import hashlib
 import importlib.util
+import io
 import tarfile
+import zipfile
 from pathlib import Path
 from types import ModuleType
 
@@ -87,8 +89,13 @@ def test_our_own_wheel_is_in_every_wheelhouse_and_pinned(
             (name,) = (n for n in archive.getnames() if n.startswith("acekeeper-"))
             wheel = archive.extractfile(name)
             assert wheel
-            digest = hashlib.sha256(wheel.read()).hexdigest()
+            own = wheel.read()
+            digest = hashlib.sha256(own).hexdigest()
         assert f"--hash=sha256:{digest}" in requirements
+        with zipfile.ZipFile(io.BytesIO(own)) as files:
+            inside = {Path(name) for name in files.namelist()}
+        for path in (SCRIPT.parent.parent / "src/acekeeper/panel").iterdir():
+            assert Path("acekeeper/panel", path.name) in inside
 
 
 def content(directory: Path) -> dict[str, bytes]:

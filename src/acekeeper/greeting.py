@@ -14,6 +14,7 @@ def greeting(settings: Settings) -> str:
     return f"""\
 acekeeper {__version__}
   API      {api}
+  Panel    {api}/panel
   Engines  {settings.engine_host}, ports {ports[0]} and up ({what})
   Files    {settings.state_dir}
   Try      curl{key} {api}/engines

@@ -103,16 +103,17 @@ async def test_a_dead_service_is_told_and_its_return_seen(panel_of: PanelOf) -> 
     panel = await panel_of(MIN_REPLICAS="1", MAX_REPLICAS="1")
     await panel.open()
     [name] = await until_listed(panel, 1)
-    await expect(panel.tile(name)).to_contain_text("idle")
+    await begin_stream(panel, labels={"stream_id": "constructor"})
+    await expect(panel.find("#rows li")).to_have_count(1)
     await panel.stop()
     await expect(panel.find("#trouble")).to_contain_text("No connection since")
-    await expect(panel.tile(name)).to_be_visible()  # what was so then
-    await begin_stream(panel)
-    await expect(panel.find("#rows li")).to_have_count(0)
+    await expect(panel.tile(name)).to_contain_text("1 stream")  # what was so then
+    await panel.served.post("/events/stream_ended", {"stream_id": "constructor"})
+    await begin_stream(panel, key="c" * 40)
     await panel.start()
-    await expect(panel.find("#rows li")).to_have_count(1)
+    await expect(panel.find("#rows b")).to_have_text(f"{'c' * 16}…")
     await expect(panel.find("#trouble")).to_be_hidden()
-    await expect(panel.find("#entries b", "stream started")).to_have_count(1)
+    await expect(panel.find("#entries b", "stream started")).to_have_count(2)
     await expect(panel.find("#entries b", "log begun")).to_have_count(1)
 
 

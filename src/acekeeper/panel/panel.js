@@ -68,7 +68,7 @@ const log = {
 
 /** All of it after a new connection, and otherwise what has changed. */
 function merge(known, news, isAll) {
-  if (isAll) for (const name of known.keys()) if (!(name in news)) known.delete(name);
+  if (isAll) for (const name of known.keys()) if (!Object.hasOwn(news, name)) known.delete(name);
   for (const [name, value] of Object.entries(news)) {
     if (value === null) known.delete(name);
     else known.set(name, value);
