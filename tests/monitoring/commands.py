@@ -14,8 +14,8 @@ ROOT = Path(__file__).parent.parent.parent
 _SPAN = re.compile(r"`([^`\n]+)`")
 _FENCE = re.compile(r"^ *```\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _MATCHED = re.compile(r"(_SYSTEMD_USER_UNIT|USER_UNIT|CONTAINER_NAME)=(.+)")
-_OTHERS = {"curl", "df", "du", "findmnt", "free", "ls", "ss", "systemd-cgtop", "timedatectl"}
-_OTHERS |= {"uptime"}
+_OTHERS = {"curl", "df", "du", "findmnt", "free", "fuser", "ls", "ss", "systemd-cgtop"}
+_OTHERS |= {"timedatectl", "uptime"}
 
 
 def commands(page: str) -> Iterator[list[str]]:
