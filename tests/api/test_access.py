@@ -87,3 +87,9 @@ async def test_without_a_key_a_page_of_another_site_reaches_nothing(served: Serv
     for host in ("localhost:8000", "127.0.0.1", "127.0.0.2:8000", "[::1]:8000", "LOCALHOST"):
         answer = await served.post("/events/stream_started", started(), headers={"Host": host})
         assert answer.status_code == 202
+    for origin in ("https://evil.example", "http://localhost.evil.example:8000", "null", ""):
+        answer = await served.post("/health/circuit-breaker/reset", headers={"Origin": origin})
+        assert answer.status_code == 403
+    for origin in ("http://localhost:8000", "http://127.0.0.1", "http://[::1]:8000"):
+        answer = await served.post("/health/circuit-breaker/reset", headers={"Origin": origin})
+        assert answer.status_code == 200

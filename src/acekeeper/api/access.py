@@ -40,10 +40,17 @@ class Access:
             raise PermissionDeniedException("this API key is not valid")
 
     def _refuse_foreign_names(self, request: Request[Any, Any, Any]) -> None:
-        """Without a key a page of another site could reach us by a name it points here."""
+        """Without a key a page of another site could reach us: by a name it points here, or with
+        a form, whose answer it need not see. Only pages and forms send an `Origin`."""
         host = request.headers.get("host", "")
-        name = host if host.endswith("]") else host.rsplit(":", 1)[0]
-        if name.lower() not in _LOOPBACK_NAMES and not is_loopback(name.strip("[]")):
+        origin = request.headers.get("origin")
+        site = host if origin is None else origin.partition("://")[2]
+        if not (_is_ours(host) and _is_ours(site)):
             raise PermissionDeniedException(
                 "without an API_KEY only loopback names are served: call localhost"
             )
+
+
+def _is_ours(host: str) -> bool:
+    name = host if host.endswith("]") else host.rsplit(":", 1)[0]
+    return name.lower() in _LOOPBACK_NAMES or is_loopback(name.strip("[]"))
