@@ -99,9 +99,10 @@ def _curl(path: str, method: str, operation: Document) -> str:
 
 
 def _answers(responses: Document, document: Document) -> Iterator[tuple[str, str]]:
-    for status, response in responses.items():
-        if ref := response.get("$ref"):
-            response = document["components"]["responses"][ref.rpartition("/")[2]]  # noqa: PLW2901
+    shared = document["components"]["responses"]
+    for status, given in responses.items():
+        ref = given.get("$ref")
+        response = shared[ref.rpartition("/")[2]] if ref else given
         meaning = response["description"]
         shown = "" if meaning == HTTPStatus(int(status)).phrase else f"{_text(meaning)} "
         yield f"<code>{status}</code>", shown + _content(response["content"])
