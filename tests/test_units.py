@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from acekeeper.usecases.sweep import Kind
 
 ROOT = Path(__file__).parent.parent
 UNITS = sorted((ROOT / "systemd").iterdir())
+NAME = attrgetter("name")
 RELEASE = "file:///opt/acekeeper/current/"
 
 
@@ -22,13 +24,18 @@ def said(text: str, name: str) -> list[str]:
     return values[resets[-1] if resets else 0 :]
 
 
-@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+@pytest.mark.parametrize("unit", UNITS, ids=NAME)
 def test_its_documentation_is_installed_with_it(unit: Path) -> None:
     (page,) = said(unit.read_text(), "Documentation")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     shared = project["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
     assert page.removeprefix(RELEASE) in shared.values()
     assert all((ROOT / source).exists() for source in shared)
+
+
+@pytest.mark.parametrize("unit", [unit for unit in UNITS if unit.suffix != ".slice"], ids=NAME)
+def test_no_number_of_restarts_keeps_it_from_starting(unit: Path) -> None:
+    assert said(unit.read_text(), "StartLimitIntervalSec") == ["0"]
 
 
 @pytest.mark.parametrize("unit", ["acekeeper.socket", "acekeeper-sweep@.service"])

@@ -168,7 +168,7 @@ def test_a_bad_setting_keeps_nothing_busy_and_is_over_when_mended(host: Host) ->
 def test_the_socket_can_be_restarted(host: Host) -> None:
     for _ in range(6):
         host.ssh(f"{SYSTEMCTL} restart acekeeper.socket {SERVICE}")
-    assert shown(host, SERVICE, "ActiveState") == "active"
+    assert are_active(host, [SERVICE, "acekeeper.socket", *TIMERS])
 
 
 def test_all_come_back_with_a_reboot(host: Host) -> None:
