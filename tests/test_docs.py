@@ -2,6 +2,8 @@
 
 import re
 import runpy
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,11 +44,29 @@ def test_every_event_of_the_log_is_one_word_and_has_a_meaning() -> None:
     assert all(re.fullmatch("[a-z_]+", event) for event in LOG_EVENTS)
 
 
+def links(page: Path) -> Iterator[tuple[Path, str]]:
+    """Those to files, and the heading each means."""
+    for target, heading in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", page.read_text("utf-8")):
+        if not target.startswith("https://"):
+            yield (page.parent / target).resolve() if target else page, heading
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
-        if not target.startswith("https://"):
-            assert (page.parent / target).exists(), target
+    for target, heading in links(page):
+        assert target.exists(), target
+        if heading:
+            headings = re.findall(r"^#+ (.+)$", target.read_text("utf-8"), re.MULTILINE)
+            assert heading in {text.lower().replace(" ", "-") for text in headings}, target
+
+
+def test_what_a_host_has_leads_to_what_it_has() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    shared = project["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
+    paths = [ROOT / name for name in shared]
+    there = {page for path in paths for page in (path.glob("*.md") if path.is_dir() else [path])}
+    for page in there:
+        assert {target for target, _ in links(page)} <= there, page
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
