@@ -274,6 +274,15 @@ async def test_a_head_that_does_not_come_is_not_waited_for(
         assert f"{series} 1.0" in counted
 
 
+async def test_who_never_asks_is_not_kept(
+    held: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("acekeeper.server._KEEP_ALIVE_S", HEAD_WITHIN_S)
+    async with serving(Slow(), held):
+        caller = await Caller.to(held)
+        assert await caller.ends()
+
+
 async def test_only_the_head_has_so_little_time(held: socket.socket) -> None:
     app = Slow()
     async with serving(app, held):

@@ -29,6 +29,13 @@ def _answering(unheard: Callable[[int, str], bytes], head_within: float) -> type
         _has_asked = False
         _late: asyncio.TimerHandle | None = None
 
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            # Who never asks is kept no longer than who asks no more.
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
             # Behind another request a head has the time of a connection that is kept.
