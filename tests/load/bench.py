@@ -16,11 +16,10 @@ from contextlib import contextmanager
 from itertools import count, repeat
 from pathlib import Path
 
-import aiohttp
-
 from ..api import bodies
 from ..contract.service import Service, eventually
 from .generator import pace, reads_per_second
+from .measuring import cpu_seconds, memory, play_on_all, row, say
 
 ENGINES = 100
 ROUNDS, ROUND_S = 5, 1
@@ -42,7 +41,7 @@ def main() -> None:
         service = Service(Path(directory, "state"), SETTINGS, slots=ENGINES, start_delay=0)
         try:
             asyncio.run(service.start(ENGINES, within=120))
-            _say(f"{ENGINES} engines, {os.cpu_count()} processors")
+            say(f"{ENGINES} engines, {os.cpu_count()} processors")
             _memory(service, "at rest")
             _reads(service, Path(directory, "bodies.json"))
             _events(service)
@@ -57,7 +56,7 @@ def _reads(service: Service, written: Path) -> None:
     targets = ("/engines", f"/streams?container_id={engine['container_id']}&status=started")
     answers = {target: asyncio.run(service.call("GET", target)).body for target in targets}
     written.write_text(json.dumps({target: body.decode() for target, body in answers.items()}))
-    _row(f"\nreads, the best of {ROUNDS} rounds", "requests/s", "CPU us each")
+    row(f"\nreads, the best of {ROUNDS} rounds", "requests/s", "CPU us each")
     assert service.process
     with _bare(written) as (port, pid):
         for target, body in answers.items():
@@ -66,11 +65,11 @@ def _reads(service: Service, written: Path) -> None:
             for _ in range(ROUNDS):
                 for rival in (bare, ours):
                     rival.run(target)
-            _say(f"GET {target.partition('?')[0]}, {len(body)} bytes")
+            say(f"GET {target.partition('?')[0]}, {len(body)} bytes")
             for rival in (bare, ours):
-                _row(f"  {rival.name}", f"{max(rival.rates):.0f}", f"{min(rival.costs):.0f}")
+                row(f"  {rival.name}", f"{max(rival.rates):.0f}", f"{min(rival.costs):.0f}")
             rate, cost = max(ours.rates) / max(bare.rates), min(ours.costs) / min(bare.costs)
-            _row("  acekeeper / bare", f"{rate:.2f}", f"{cost:.2f}")
+            row("  acekeeper / bare", f"{rate:.2f}", f"{cost:.2f}")
 
 
 class Rival:
@@ -82,10 +81,10 @@ class Rival:
         self._pid = pid
 
     def run(self, target: str) -> None:
-        before = _cpu_seconds(self._pid)
+        before = cpu_seconds(self._pid)
         rate = reads_per_second(self._port, target, ROUND_S)
         self.rates.append(rate)
-        self.costs.append(1e6 * (_cpu_seconds(self._pid) - before) / (rate * ROUND_S))
+        self.costs.append(1e6 * (cpu_seconds(self._pid) - before) / (rate * ROUND_S))
 
 
 @contextmanager
@@ -110,7 +109,7 @@ def _bare(written: Path) -> Iterator[tuple[int, int]]:
 
 def _events(service: Service) -> None:
     """A start and an end by turns, so that as many streams are there afterwards as before."""
-    _row("\nevents on disk", "events/s", "p50 ms", "p99 ms")
+    row("\nevents on disk", "events/s", "p50 ms", "p99 ms")
     ports = [engine["port"] for engine in asyncio.run(service.get("/engines"))]
     for clients in (1, 10, 50):
         each = [_singles(f"{clients}-{n}", ports[n % len(ports)]) for n in range(clients)]
@@ -121,43 +120,22 @@ def _events(service: Service) -> None:
 def _pace(name: str, service: Service, clients: list[Iterator[bytes]], events: int) -> None:
     found = asyncio.run(pace(service.port, clients, EVENTS_S))
     rate = found.per_second * events
-    _row(name, f"{rate:.0f}", f"{found.p50_ms:.2f}", f"{found.p99_ms:.2f}")
+    row(name, f"{rate:.0f}", f"{found.p50_ms:.2f}", f"{found.p99_ms:.2f}")
 
 
 def _scrapes(service: Service) -> None:
     """While every engine plays, so that none of the series is missing."""
     assert service.process
-    asyncio.run(_play_on_all(service))
+    asyncio.run(play_on_all(service))
     text = asyncio.run(service.call("GET", "/metrics")).body
     series = sum(not line.startswith(b"#") for line in text.splitlines())
     assert text.count(b"orch_stream_peers{") == ENGINES
-    _row(f"\nscrapes of {series} series", "CPU ms each", "p50 ms", "p99 ms")
-    before = _cpu_seconds(service.process.pid)
+    row(f"\nscrapes of {series} series", "CPU ms each", "p50 ms", "p99 ms")
+    before = cpu_seconds(service.process.pid)
     found = asyncio.run(pace(service.port, [repeat(SCRAPE)], SCRAPES_S))
-    spent = _cpu_seconds(service.process.pid) - before
+    spent = cpu_seconds(service.process.pid) - before
     each = 1000 * spent / (found.per_second * SCRAPES_S)
-    _row("  GET /metrics", f"{each:.2f}", f"{found.p50_ms:.2f}", f"{found.p99_ms:.2f}")
-
-
-async def _play_on_all(service: Service) -> None:
-    for engine in await service.get("/engines"):
-        key, port = f"{engine['port']:040}", engine["port"]
-        body = bodies.started(port=port, key=key, labels={"stream_id": f"plays on {port}"})
-        engine_url = f"http://127.0.0.1:{port}/ace/getstream?format=json&infohash={key}"
-        async with aiohttp.ClientSession() as http, http.get(engine_url) as answer:
-            given = (await answer.json())["response"]
-        body["session"] |= {
-            "stat_url": given["stat_url"],
-            "playback_session_id": given["stat_url"].rpartition("/")[2],
-        }
-        assert (await service.call("POST", "/events/stream_started", body)).status == 202
-
-    async def all_told() -> bool:
-        await service.call("POST", "/sweeps/streams", within=10)
-        body = (await service.call("GET", "/metrics")).body
-        return body.count(b"orch_stream_peers{") == ENGINES
-
-    await eventually(all_told)  # a sweep leaves streams alone that only just began
+    row("  GET /metrics", f"{each:.2f}", f"{found.p50_ms:.2f}", f"{found.p99_ms:.2f}")
 
 
 def _singles(name: str, port: int) -> Iterator[bytes]:
@@ -190,25 +168,9 @@ def _post(path: str, body: object) -> bytes:
 
 def _memory(service: Service, when: str) -> None:
     assert service.process
-    rollup = Path(f"/proc/{service.process.pid}/smaps_rollup").read_text("ascii")
-    kilobytes = dict(line.split()[:2] for line in rollup.splitlines()[1:])
-    rss, pss = (int(kilobytes[name]) // 1024 for name in ("Rss:", "Pss:"))
-    _row(f"memory of acekeeper {when}", f"RSS {rss} MB", f"PSS {pss} MB")
-
-
-def _cpu_seconds(pid: int) -> float:
-    """Of all its threads, the ended ones included."""
-    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _row(name: str, *values: str) -> None:
-    _say(f"{name:40}" + "".join(f"{value:>14}" for value in values))
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    kilobytes = memory(service.process.pid)
+    megabytes = (f"{name.upper()} {kilobytes[name] // 1024} MB" for name in ("Rss", "Pss"))
+    row(f"memory of acekeeper {when}", *megabytes)
 
 
 if __name__ == "__main__":
