@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run stop test test-all test-host chaos lint docs bench bench-host dashboard dist lock
+.PHONY: run stop test test-all test-host chaos lint docs bench bench-host bench-tuning dashboard dist lock
 
 # Inside the checkout, so that two checkouts never share or adopt each other's engines.
 run stop: export STATE_DIR ?= $(CURDIR)/.state
@@ -39,7 +39,7 @@ chaos: .venv/ready
 	$(BIN)/python -m tests.chaos
 
 docs: .venv/ready
-	$(BIN)/python docs/generate.py
+	$(BIN)/python -m docs.generate
 
 # The monitoring role's, from the table in its script.
 dashboard: .venv/ready
@@ -48,6 +48,10 @@ dashboard: .venv/ready
 # About a minute; it measures and gates nothing.
 bench: .venv/ready
 	$(BIN)/python -m tests.load.bench
+
+# Two minutes: what docs/tuning.md says.
+bench-tuning: .venv/ready
+	$(BIN)/python -m tests.load.tuning
 
 bench-host: .venv/ready
 	@$(BIN)/python -m tests.host.lab check

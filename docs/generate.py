@@ -1,14 +1,16 @@
 """Rewrites what is derived from tables in the source.
 
 docs/settings.md and .env.example from that of the settings, docs/emulator.md from that of faults,
-docs/metrics.md from that of metrics, docs/log.md from all that is told and logged; and what
-docs/simulation.md shows.
+docs/metrics.md from that of metrics, docs/log.md from all that is told and logged; what
+docs/simulation.md shows, and what the benchmark finds for docs/tuning.md.
 """
 
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.load.tuning.tables import TABLES
 
 from acekeeper.app import WARNINGS
 from acekeeper.core.happenings import HAPPENINGS
@@ -153,10 +155,11 @@ def metrics_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def with_table(page: Path, table: str) -> str:
-    before, _, rest = page.read_text("utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return before + BEGIN + table + END + after
+def with_tables(page: Path, *tables: str) -> str:
+    """Each in a place of its own."""
+    first, *rest = page.read_text("utf-8").split(BEGIN)
+    places = zip(tables, rest, strict=True)
+    return first + "".join(BEGIN + table + END + old.partition(END)[2] for table, old in places)
 
 
 def simulated() -> str:
@@ -166,15 +169,21 @@ def simulated() -> str:
 def generated() -> dict[Path, str]:
     docs = ROOT / "docs"
     return {
-        docs / "settings.md": with_table(docs / "settings.md", docs_table()),
-        docs / "log.md": with_table(docs / "log.md", log_tables()),
-        docs / "metrics.md": with_table(docs / "metrics.md", metrics_table()),
-        docs / "simulation.md": with_table(docs / "simulation.md", simulated()),
-        docs / "emulator.md": with_table(docs / "emulator.md", faults_table()),
+        docs / "settings.md": with_tables(docs / "settings.md", docs_table()),
+        docs / "log.md": with_tables(docs / "log.md", log_tables()),
+        docs / "metrics.md": with_tables(docs / "metrics.md", metrics_table()),
+        docs / "simulation.md": with_tables(docs / "simulation.md", simulated()),
+        docs / "emulator.md": with_tables(docs / "emulator.md", faults_table()),
         ROOT / ".env.example": env_example(),
     }
 
 
+def tuned() -> dict[Path, str]:
+    """By itself, since it takes a while."""
+    page = ROOT / "docs/tuning.md"
+    return {page: with_tables(page, *(table.text for table in TABLES))}
+
+
 if __name__ == "__main__":
-    for path, text in generated().items():
+    for path, text in (generated() | tuned()).items():
         path.write_text(text, "utf-8")
