@@ -4,8 +4,9 @@ Four of its queries are the user's document's, for the hosts that are chosen.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from string import ascii_uppercase
 
 from grafana_foundation_sdk.builders import common, dashboard, prometheus, timeseries
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
@@ -19,6 +20,7 @@ from grafana_foundation_sdk.models.common import (
 from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     DataSourceRef,
+    DynamicConfigValue,
     VariableRefresh,
 )
 
@@ -30,14 +32,30 @@ _GOOD = 'success="true",HOST'
 _WIDTHS = {1: 24, 2: 12, 3: 8, 4: 6}  # of a panel, by how many are in its row
 
 
+def _fixed(colour: str) -> DynamicConfigValue:
+    return DynamicConfigValue("color", {"mode": "fixed", "fixedColor": colour})
+
+
+_LIMIT = [
+    _fixed("text"),
+    DynamicConfigValue("custom.lineStyle", {"fill": "dash", "dash": [6, 6]}),
+    DynamicConfigValue("custom.stacking", {"mode": "none"}),
+    DynamicConfigValue("custom.fillOpacity", 0),
+    DynamicConfigValue("custom.lineWidth", 1),
+]
+
+
 @dataclass(frozen=True)
 class Panel:
-    """`queries` with their legends; HOST stands for the hosts that are chosen."""
+    """`queries` with their legends; HOST stands for the hosts that are chosen. `limits` are drawn
+    as broken lines, `colours` are of the legends that begin so."""
 
     title: str
     unit: str
     description: str
     queries: dict[str, str]
+    limits: dict[str, str] = field(default_factory=dict)
+    colours: dict[str, str] = field(default_factory=dict)
     stacked: bool = False
 
 
@@ -57,18 +75,30 @@ def _in_an_hour(family: str, by: str = "", labels: str = "HOST") -> str:
     return f"sum by ({kept}) (increase({family}{{{labels}}}[1h]))"
 
 
+def _number_in_an_hour(family: str, by: str) -> str:
+    return f"round({_in_an_hour(family, by)})"  # it is estimated, and would be a fraction
+
+
+def _quantile_in_an_hour(share: float, family: str, labels: str = "HOST") -> str:
+    """Of what is too rare for a shorter time."""
+    return f"histogram_quantile({share}, {_in_an_hour(f'{family}_bucket', 'le', labels)})"
+
+
 ROWS: dict[str, list[Panel]] = {
     "Engines": [
         Panel(
             "Engines by health",
             "short",
-            "What their probes say. Engines that start are unknown; so is one that failed a probe.",
+            "What their probes say, and how many there may be. Engines that start are"
+            " unknown; so is one that failed a probe.",
             {
                 'orch_engines_total{health_status="healthy",HOST}': "healthy {{instance}}",
                 'orch_engines_total{health_status!="healthy",HOST}': (
                     "{{health_status}} {{instance}}"
                 ),
             },
+            limits={"orch_engines_max{HOST}": "MAX_REPLICAS {{instance}}"},
+            colours={"healthy": "green", "unhealthy": "red", "unknown": "orange"},
             stacked=True,
         ),
         Panel(
@@ -77,20 +107,25 @@ ROWS: dict[str, list[Panel]] = {
             "Engines fit for one more viewer, and how many are to be kept.",
             {
                 "orch_engines_free{HOST}": "free {{instance}}",
-                "orch_engines_min_free{HOST}": "MIN_REPLICAS {{instance}}",
                 "orch_engines_starting{HOST}": "starting {{instance}}",
                 "orch_engines_draining{HOST}": "draining {{instance}}",
-                "orch_engines_max{HOST}": "MAX_REPLICAS {{instance}}",
             },
+            limits={"orch_engines_min_free{HOST}": "MIN_REPLICAS {{instance}}"},
         ),
         Panel(
             "Coming and going",
             "short",
             "Starts asked for, engines that ended by themselves and engines drained, in an hour.",
             {
-                _in_an_hour("orch_engine_starts_total", "reason"): "start: {{reason}} {{instance}}",
-                _in_an_hour("orch_engine_deaths_total", "cause"): "death: {{cause}} {{instance}}",
-                _in_an_hour("orch_engine_drains_total", "reason"): "drain: {{reason}} {{instance}}",
+                _number_in_an_hour(
+                    "orch_engine_starts_total", "reason"
+                ): "start: {{reason}} {{instance}}",
+                _number_in_an_hour(
+                    "orch_engine_deaths_total", "cause"
+                ): "death: {{cause}} {{instance}}",
+                _number_in_an_hour(
+                    "orch_engine_drains_total", "reason"
+                ): "drain: {{reason}} {{instance}}",
             },
         ),
     ],
@@ -108,7 +143,9 @@ ROWS: dict[str, list[Panel]] = {
             {
                 _rate("orch_events_started_total"): "started {{instance}}",
                 _rate("orch_events_ended_total"): "ended {{instance}}",
-                _rate("orch_streams_reaped_total", "reason"): "{{reason}} {{instance}}",
+                _rate(
+                    "orch_streams_reaped_total", "reason"
+                ): "without one: {{reason}} {{instance}}",
             },
         ),
         Panel(
@@ -130,7 +167,11 @@ ROWS: dict[str, list[Panel]] = {
             "Requests",
             "reqps",
             "Answers by route.",
-            {_rate("orch_api_requests_total", "endpoint, method"): "{{method}} {{endpoint}}"},
+            {
+                _rate("orch_api_requests_total", "endpoint, method"): (
+                    "{{method}} {{endpoint}} {{instance}}"
+                )
+            },
             stacked=True,
         ),
         Panel(
@@ -178,9 +219,9 @@ ROWS: dict[str, list[Panel]] = {
         Panel(
             "Time of a start",
             "s",
-            "From asking for an engine's start to its readiness.",
+            "From asking for an engine's start to its readiness, in an hour.",
             {
-                _quantile(q, "orch_provision_duration_seconds", labels=_GOOD): (
+                _quantile_in_an_hour(q, "orch_provision_duration_seconds", _GOOD): (
                     f"{q:.0%} {{{{instance}}}}"
                 )
                 for q in (0.5, 0.95)
@@ -200,6 +241,7 @@ ROWS: dict[str, list[Panel]] = {
                 "orch_circuit_state{HOST}": "{{state}} {{instance}}",
                 "orch_provisioning_blocked{HOST}": "blocked {{instance}}",
             },
+            colours={"closed": "green", "half_open": "orange", "open": "red", "blocked": "purple"},
         ),
     ],
     "Detection and sweeps": [
@@ -208,9 +250,7 @@ ROWS: dict[str, list[Panel]] = {
             "s",
             "From the death of an engine to its absence from the pool, in an hour.",
             {
-                f"histogram_quantile({q}, {_in_an_hour('orch_detection_seconds_bucket', 'le')})": (
-                    f"{q:.0%} {{{{instance}}}}"
-                )
+                _quantile_in_an_hour(q, "orch_detection_seconds"): f"{q:.0%} {{{{instance}}}}"
                 for q in (0.5, 0.95)
             },
         ),
@@ -362,18 +402,27 @@ def _panel(panel: Panel, number: int, width: int) -> timeseries.Panel:
         .span(width)
         .datasource(_SOURCE)
         .show_points(VisibilityMode.NEVER)
-        .fill_opacity(20 if panel.stacked else 0)
         .legend(
             common.VizLegendOptions()
-            .display_mode(LegendDisplayMode.LIST)
+            .display_mode(LegendDisplayMode.TABLE)
             .placement(LegendPlacement.BOTTOM)
             .show_legend(True)
+            # Most causes of a failure never happen: those that did are on top.
+            .calcs(["lastNotNull", "max"])
+            .sort_by("Max")
+            .sort_desc(True)
         )
         .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI))
     )
-    if panel.stacked:
+    if panel.stacked:  # areas without lines: that of a 0 would hide the one below it
         made = made.stacking(common.StackingConfig().mode(StackingMode.NORMAL))
-    for letter, (query, legend) in zip("ABCDE", panel.queries.items(), strict=False):
+        made = made.fill_opacity(60).line_width(0)
+    for start, colour in panel.colours.items():
+        made = made.override_by_regexp(f"/^{start}/", [_fixed(colour)])
+    queries = panel.queries | panel.limits
+    for letter, (query, legend) in zip(ascii_uppercase, queries.items(), strict=False):
+        if query in panel.limits:
+            made = made.override_by_query(letter, _LIMIT)
         made = made.with_target(
             prometheus.Dataquery()
             .ref_id(letter)

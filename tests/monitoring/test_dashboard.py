@@ -53,7 +53,7 @@ def test_every_panel_has_a_unit_a_description_and_a_place_of_its_own() -> None:
         assert panel["fieldConfig"]["defaults"]["unit"]
         assert panel["description"].endswith(".")
         assert panel["targets"]
-        assert all(target["legendFormat"] for target in panel["targets"])
+        assert all("{{instance}}" in target["legendFormat"] for target in panel["targets"])
     places = [panel["gridPos"] for panel in SAID["panels"]]
     cells = [
         (x, y)
