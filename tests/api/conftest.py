@@ -14,6 +14,7 @@ from acekeeper.app import api, service
 from acekeeper.settings import Settings, load
 
 from ..ports import engine_ports
+from ..running import LIMIT_S
 
 BASE = "http://127.0.0.1:8000"
 
@@ -41,7 +42,7 @@ class Served:
 
     async def until(self, holds: Callable[["Served"], object]) -> None:
         """Waits for what the service does by itself; every turn lets its loop go on."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LIMIT_S):
             while not holds(self):
                 await asyncio.sleep(0.01)
 

@@ -31,6 +31,7 @@ from ..test_server import serving
 
 CHROMIUM = shutil.which("chromium")
 WITHIN_MS = 15_000
+IN_BROWSER = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(90)]
 NEWS_EVERY_S = 0.1
 expect.set_options(timeout=WITHIN_MS)
 

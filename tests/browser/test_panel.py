@@ -2,16 +2,15 @@
 
 import asyncio
 
-import pytest
 from playwright.async_api import expect
 
 from acekeeper.core.model import Phase
 
 from ..api.bodies import started
 from ..running import LIMIT_S
-from .conftest import Panel, PanelOf
+from .conftest import IN_BROWSER, Panel, PanelOf
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = IN_BROWSER
 
 KEY = "the-key-of-this-test"
 

@@ -1,7 +1,7 @@
 // One engine in full, with what can be done about it.
 
-import { count, find, make, setClass, setText, show, since } from "./dom.js";
-import { kindOf, stateOf } from "./engines.js";
+import { count, find, make, setClass, setText, short, show, since, visible } from "./dom.js";
+import { keepFocus, kindOf, stateOf } from "./engines.js";
 import { entryOf } from "./log.js";
 
 const dialog = find("#details");
@@ -9,8 +9,10 @@ const list = find("dl", dialog);
 const entries = find(".entries", dialog);
 const drain = find("#drain");
 const stop = find("#stop");
+const LONGEST = 120; // an infohash and a session have 73 characters
 let name = null;
 let shown = null;
+let newest; // of its entries that are shown
 let isSure = false;
 
 export const openedEngine = () => name;
@@ -37,21 +39,29 @@ export function showDetails(now, latest) {
     Asked: ago(engine.first_seen),
     Checked: ago(engine.last_health_check),
     "Last used": ago(engine.last_stream_usage),
-    Streams: engine.streams.join("\n") || "none",
+    Streams: engine.streams.map((id) => short(id, LONGEST)).join("\n") || "none",
     Container: engine.container_id || "not yet",
   };
-  for (const [label, value] of Object.entries(engine.labels)) facts[`Label ${label}`] = value;
-  list.replaceChildren(
-    ...Object.entries(facts).map(([term, value]) =>
-      make("div", "", make("dt", "", term), make("dd", "", value)),
-    ),
-  );
-  entries.replaceChildren(...latest.map(entryOf));
+  for (const [label, value] of Object.entries(engine.labels)) facts[`Label ${visible(label)}`] = visible(value);
+  showFacts(Object.entries(facts));
+  if (newest !== latest[0]?.id) entries.replaceChildren(...latest.map(entryOf));
+  newest = latest[0]?.id;
   const kind = kindOf(engine);
   const isIdentified = Boolean(now && engine.container_id);
   show(drain, isIdentified && kind !== "draining" && kind !== "stopping");
   show(stop, isIdentified && kind !== "stopping");
   setText(stop, isSure ? `Stop now: ${ending(engine)}` : "Stop");
+}
+
+/** What stays the same stays as it is: somebody may be about to copy it. */
+function showFacts(facts) {
+  while (list.children.length > facts.length) list.lastChild.remove();
+  while (list.children.length < facts.length) list.append(make("div", "", make("dt"), make("dd")));
+  facts.forEach(([term, value], at) => {
+    const [name, text] = list.children[at].children;
+    setText(name, term);
+    setText(text, value);
+  });
 }
 
 const ending = ({ streams }) =>
@@ -76,7 +86,10 @@ export function makeDetails(act) {
   dialog.addEventListener("click", (event) => {
     if (event.target === dialog) dialog.close(); // beside it
   });
-  dialog.addEventListener("close", () => (name = null));
+  dialog.addEventListener("close", () => {
+    name = null;
+    keepFocus(); // the tile it came from may be gone
+  });
 }
 
 const id = () => encodeURIComponent(shown.engine.container_id);

@@ -1,5 +1,7 @@
 // Small tools. What comes from outside gets into the page as text only.
 
+const REST_MS = 200;
+
 export const find = (selector, within = document) => within.querySelector(selector);
 
 export function make(tag, className = "", ...children) {
@@ -22,16 +24,20 @@ export function show(element, visible) {
   if (element.hidden === visible) element.hidden = !visible;
 }
 
-/** Once before the next picture, however often it is asked for until then. */
+/** Before one of the next pictures, however often it is asked for: so a storm of events costs
+ * a few pictures a second. */
 export function soon(work) {
   let asked = false;
+  let rested = 0; // when it may be done again
   return () => {
     if (asked) return;
     asked = true;
-    requestAnimationFrame(() => {
+    const done = () => {
       asked = false;
       work();
-    });
+      rested = performance.now() + REST_MS;
+    };
+    setTimeout(() => requestAnimationFrame(done), Math.max(0, rested - performance.now()));
   };
 }
 
@@ -62,4 +68,8 @@ export function speed(kilobytes) {
   return kilobytes < 1000 ? `${kilobytes} KB/s` : `${(kilobytes / 1000).toFixed(1)} MB/s`;
 }
 
-export const short = (text, most) => (text.length > most ? `${text.slice(0, most)}…` : text);
+/** What strangers named, so that it neither hides nor turns around what is beside it. */
+export const visible = (text) => text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "\ufffd");
+
+export const short = (text, most) =>
+  visible(text.length > most ? `${text.slice(0, most)}…` : text);

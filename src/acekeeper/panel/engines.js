@@ -36,6 +36,7 @@ export function stateOf(engine) {
 
 /** `lastOf(name)` is the newest entry of the log about an engine, if any. */
 export function showEngines(engines, streams, lastOf) {
+  const hadFocus = list.contains(document.activeElement);
   for (const [name, tile] of tiles) {
     if (!engines.has(name)) {
       tile.item.remove();
@@ -47,7 +48,8 @@ export function showEngines(engines, streams, lastOf) {
     showTile(tiles.get(name), engines.get(name), streams, lastOf(name));
   }
   showFilters(engines);
-  keepOneTabStop();
+  if (hadFocus) keepFocus();
+  else keepOneTabStop();
 }
 
 function showTile(tile, shown, streams, last) {
@@ -86,7 +88,7 @@ function addTile(name) {
   for (const [key, tile] of ordered) tiles.set(key, tile);
 }
 
-const byNumber = (one, other) => one.localeCompare(other, "en", { numeric: true });
+const byNumber = new Intl.Collator("en", { numeric: true }).compare;
 
 function showFilters(engines) {
   const all = [...engines.values()].map((shown) => [kindOf(shown.engine), shown]);
@@ -110,6 +112,12 @@ function keepOneTabStop(wanted) {
   const stop = wanted ?? buttons.find((button) => button.tabIndex === 0) ?? buttons[0];
   for (const { button } of tiles.values()) button.tabIndex = button === stop ? 0 : -1;
   return stop;
+}
+
+/** Who goes by keyboard is not sent to the top when a tile is gone or not shown any more. */
+export function keepFocus() {
+  const stop = keepOneTabStop();
+  if (!visibleButtons().includes(document.activeElement)) stop?.focus();
 }
 
 list.addEventListener("keydown", (event) => {

@@ -36,6 +36,8 @@ const live = {
     this.isFirst = true;
   },
   heard(news) {
+    const upgraded = overview && overview.version !== news.overview.version;
+    if (upgraded) return location.reload(); // this page is of the version before
     setClock(news.at);
     merge(engines, news.engines, this.isFirst);
     merge(streams, news.streams, this.isFirst);

@@ -1,7 +1,7 @@
 // Every stream with its speed and its peers as curves: what the service remembers, then what comes.
 
 import { call } from "./connection.js";
-import { count, find, make, serverNow, setText, short, show, since, speed } from "./dom.js";
+import { count, find, make, serverNow, setText, short, show, since, speed, visible } from "./dom.js";
 
 const WINDOW_MS = 20 * 60 * 1000;
 const WIDTH = 120;
@@ -14,10 +14,10 @@ const rows = new Map();
 const wanted = []; // rows whose past is not known yet
 let fetching = 0;
 
-const visible = new IntersectionObserver((seen) => {
+const watcher = new IntersectionObserver((seen) => {
   for (const { isIntersecting, target } of seen) {
     if (!isIntersecting) continue;
-    visible.unobserve(target);
+    watcher.unobserve(target);
     wanted.push(target.dataset.stream);
   }
   fetchPasts();
@@ -26,7 +26,7 @@ const visible = new IntersectionObserver((seen) => {
 export function showStreams(streams, engineOf, active) {
   for (const [id, row] of rows) {
     if (!streams.has(id)) {
-      visible.unobserve(row.item);
+      watcher.unobserve(row.item);
       row.item.remove();
       rows.delete(id);
     }
@@ -46,7 +46,7 @@ export function showStreams(streams, engineOf, active) {
 
 function addRow(id, stream) {
   const key = make("b", "", short(stream.key, 16));
-  key.title = `${stream.key_type} ${stream.key}`;
+  key.title = `${stream.key_type} ${visible(stream.key)}`;
   const where = make("span", "where");
   const down = makeCurve("down");
   const peers = makeCurve("peers");
@@ -54,7 +54,7 @@ function addRow(id, stream) {
   item.dataset.stream = id;
   rows.set(id, { item, where, down, peers, samples: [], stale: true });
   list.append(item);
-  visible.observe(item);
+  watcher.observe(item);
 }
 
 function makeCurve(name) {
