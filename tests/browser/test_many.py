@@ -10,6 +10,7 @@ from .fleet import ROOM, fill
 
 pytestmark = IN_BROWSER
 
+CUT = "names => names.filter(name => name.scrollWidth > name.clientWidth).map(n => n.textContent)"
 # On how many lines each is: a word that is broken is on two.
 LINES = """links => links.map(link => {
   const text = document.createRange();
@@ -53,6 +54,7 @@ async def test_a_phone_needs_no_scrolling_sideways(panel_of: PanelOf, width: int
     wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
     assert not await panel.page.evaluate(wide)
     assert await panel.find("nav a").evaluate_all(LINES) == [1, 1, 1]
+    assert await panel.find(".tile .name").evaluate_all(CUT) == []
     await panel.tile("engine-19000").tap()
     await expect(panel.find("#close")).to_be_in_viewport()
     assert not await panel.page.evaluate(wide)
