@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run stop test test-all test-host chaos lint docs bench bench-host bench-tuning dashboard dist lock
+.PHONY: run stop test test-all test-host chaos lint docs bench bench-host bench-tuning dashboard pictures dist lock
 
 # Inside the checkout, so that two checkouts never share or adopt each other's engines.
 run stop: export STATE_DIR ?= $(CURDIR)/.state
@@ -44,6 +44,10 @@ docs: .venv/ready
 # The monitoring role's, from the table in its script.
 dashboard: .venv/ready
 	$(BIN)/python ansible/dashboard.py
+
+# Those of docs/, some seven minutes; needs what the tests need.
+pictures: .venv/ready
+	$(BIN)/python -m tests.monitoring.picture
 
 # About a minute; it measures and gates nothing.
 bench: .venv/ready

@@ -3,7 +3,7 @@
 import json
 import math
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,8 @@ from urllib.parse import urlencode
 from urllib.request import urlopen
 
 from ..running import free_port
+from .chart import Span
 from .rules import RULES
-
-_CONFIGURATION = {
-    "global": {"scrape_interval": "500ms", "evaluation_interval": "500ms"},
-    "rule_files": [str(RULES)],
-}
 
 
 class Prometheus:
@@ -25,11 +21,17 @@ class Prometheus:
 
     @classmethod
     @contextmanager
-    def scraping(cls, address: tuple[str, int], directory: Path) -> Iterator["Prometheus"]:
-        target = {"targets": [f"{address[0]}:{address[1]}"]}
-        jobs = [{"job_name": "acekeeper", "static_configs": [target]}]
+    def scraping(
+        cls, address: tuple[str, int], directory: Path, every: str = "500ms"
+    ) -> Iterator["Prometheus"]:
+        target = {"targets": [f"{address[0]}:{address[1]}"], "labels": {"instance": "host1"}}
+        settings = {
+            "global": {"scrape_interval": every, "evaluation_interval": every},
+            "rule_files": [str(RULES)],
+            "scrape_configs": [{"job_name": "acekeeper", "static_configs": [target]}],
+        }
         configuration = directory / "prometheus.yml"
-        configuration.write_text(json.dumps(_CONFIGURATION | {"scrape_configs": jobs}))
+        configuration.write_text(json.dumps(settings))
         port = free_port()
         with (directory / "prometheus.log").open("wb") as log:
             process = subprocess.Popen(
@@ -54,6 +56,12 @@ class Prometheus:
         """Whether one of the series has a value; a quantile of nothing is NaN."""
         found = self._get("query", query=query)["result"]
         return any(not math.isnan(float(series["value"][1])) for series in found)
+
+    def over(self, query: str, span: Span) -> Sequence[Any]:
+        """Series with their values in that time."""
+        asked = {name: str(value) for name, value in span._asdict().items()}
+        series: Sequence[Any] = self._get("query_range", query=query, **asked)["result"]
+        return series
 
     def rules(self) -> list[dict[str, Any]]:
         groups = self._get("rules")["groups"]
