@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from acekeeper.metrics import FAMILIES
 ROOT = Path(__file__).parent.parent.parent
 _SPAN = re.compile(r"`([^`\n]+)`")
 _FENCE = re.compile(r"^ *```\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
-_MATCHED = re.compile(r"(_SYSTEMD_USER_UNIT|USER_UNIT|CONTAINER_NAME)=(.+)")
-_OTHERS = {"curl", "df", "du", "findmnt", "free", "fuser", "ls", "ss", "systemd-cgtop"}
-_OTHERS |= {"timedatectl", "uptime"}
+_MATCHED = re.compile(r"(_SYSTEMD_USER_(?:UNIT|SLICE)|USER_UNIT|CONTAINER_NAME)=(.+)")
+_ACCOUNT = "@$(id -u acekeeper).service"
+_OTHERS = {"curl", "df", "du", "find", "findmnt", "free", "ls", "ps", "ss"}
+_OTHERS |= {"chown", "systemd-cgtop", "timedatectl", "uptime"}
 
 
 def commands(page: str) -> Iterator[list[str]]:
@@ -29,8 +31,14 @@ def commands(page: str) -> Iterator[list[str]]:
             yield from _parts(span)
 
 
+def blocks(page: str, heading: str) -> list[str]:
+    """Those below one heading, as they are pasted."""
+    below = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return [textwrap.dedent(block) for block in _FENCE.findall(below)]
+
+
 def _parts(line: str) -> Iterator[list[str]]:
-    if re.match(r"(as_acekeeper|api)\(\) \{", line):  # they are tried, not read
+    if re.match(r"export |(as_acekeeper|api)\(\) \{", line):  # they are tried, not read
         return
     lexer = shlex.shlex(line, posix=True, punctuation_chars="|;&")
     lexer.whitespace_split = True
@@ -53,7 +61,10 @@ def check(words: Sequence[str]) -> None:
 def _systemctl(words: Sequence[str]) -> None:
     if words[0] != "--user":  # the account's whole systemd
         verb, unit = words
-        assert (verb in {"status", "restart"}, unit) == (True, "user@$(id -u acekeeper).service")
+        assert (verb, unit) in {
+            ("status", f"user{_ACCOUNT}"),
+            ("restart", f"user-runtime-dir{_ACCOUNT}"),
+        }
         return
     assert words[1:3] == ["-M", "acekeeper@"]
     if words[3:] == ["--failed"]:
@@ -83,15 +94,17 @@ def _journalctl(words: Sequence[str]) -> None:
     for word in rest:
         if word == "-g":
             text = next(rest)
-            assert f'"{text}"' in source or "-k" in words, f"nobody logs {text}"
-        elif word in {"-n", "-p"}:
-            assert re.fullmatch(r"\d+|warning", next(rest))
+            assert f'"{text}"' in source or {"-k", "-t"} & set(words), f"nobody logs {text}"
+        elif word in {"-n", "-p", "-t"}:
+            assert re.fullmatch(r"\d+|warning|systemd", next(rest))
         elif matched := _MATCHED.fullmatch(word):
             field, value = matched.groups()
             if field == "CONTAINER_NAME":
                 assert re.fullmatch(r"engine-\d+", value)
             else:
                 _unit(value)
+        elif word == "_PID=1":
+            assert next(rest) == f"UNIT=user{_ACCOUNT}"
         else:
             assert word in {"-b", "-f", "-k", "--disk-usage", "--vacuum-size=500M"}, word
 

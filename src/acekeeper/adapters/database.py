@@ -146,11 +146,11 @@ _MEANING = {
     ),
     sqlite3.SQLITE_CANTOPEN: (
         "the database cannot be opened",
-        "Make {directory} a directory this user can write to",
+        "Let this user own {directory} and all in it",
     ),
     sqlite3.SQLITE_BUSY: (
         "the database is locked by another process",
-        "End it; `fuser {path}` names it",
+        "End it; `find /proc/[0-9]*/fd -lname '{path}*'`, as root, shows its number",
     ),
     sqlite3.SQLITE_CORRUPT: (
         "the database became corrupt again",
