@@ -72,6 +72,28 @@ async def test_no_connection_is_told_wherever_one_looks(panel_of: PanelOf) -> No
     await expect(panel.find("#trouble")).to_be_hidden()
 
 
+async def test_a_service_that_says_nothing_is_told(
+    panel_of: PanelOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = await panel_of()
+    await panel.page.clock.install()
+    await panel.open()
+    await expect(panel.find("#engines-hint")).to_have_text("No engine runs.")
+    now = await panel.page.evaluate("Date.now()")
+    await panel.page.clock.pause_at(now / 1000 + 20)  # not yet, however slow this is
+    monkeypatch.setattr(board, "_EVERY", 3600.0)  # of what goes on by itself, nothing is said
+    await panel.page.route("**/provision", lambda _: None)
+    await panel.find("#provision").click()
+    await panel.page.clock.fast_forward(41_000)
+    await expect(panel.find("#trouble")).to_contain_text("No connection since")
+    await expect(panel.find("#provision")).to_have_attribute("aria-busy", "true")
+    await panel.page.clock.fast_forward(31_000)
+    await expect(panel.find("#told")).to_contain_text("Not done: there was no answer for 70 s")
+    await expect(panel.find("#provision")).to_have_attribute("aria-busy", "false")
+    await panel.page.clock.resume()
+    await expect(panel.find("#trouble")).to_be_hidden()
+
+
 async def test_a_long_outage_is_asked_ever_more_rarely_and_piles_up_nothing(
     panel_of: PanelOf,
 ) -> None:

@@ -3,6 +3,7 @@
 import { forgetKey, readKey } from "./key.js";
 
 const SILENT_MS = 40_000; // the service says every 15 s at least that it lives
+const UNANSWERED_MS = 70_000; // it answers within a minute, whatever it is asked
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 8_000;
 
@@ -18,7 +19,16 @@ export class Refused extends Error {
 }
 
 export async function call(method, path) {
-  return (await request(path, { method })).json();
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), UNANSWERED_MS);
+  try {
+    return await (await request(path, { method, signal: late.signal })).json();
+  } catch (error) {
+    if (!late.signal.aborted) throw error;
+    throw new Refused(0, `there was no answer for ${UNANSWERED_MS / 1000} s; it may come to it yet`);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 async function request(path, options) {
