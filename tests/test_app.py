@@ -32,7 +32,7 @@ from .usecases.house import Clock, ScriptedEngines
 async def serving(environ: dict[str, str]) -> AsyncIterator[Context]:
     given = load(environ)
     try:
-        async with service(given) as context:
+        async with service(given, int) as context:
             yield context
     finally:
         stop_all(given.state_dir)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import pytest
 
@@ -255,6 +257,30 @@ def test_output_that_is_not_taken_is_told_in_one_line(
     assert one_line(ended.stderr) == (
         "acekeeper: standard output cannot be written: No space left on device\n"
     )
+
+
+def test_lines_of_the_log_that_nobody_takes_are_counted(tmp_path: Path) -> None:
+    environ = settings(tmp_path)
+    url = f"http://127.0.0.1:{environ['APP_PORT']}/metrics"
+    with (
+        open("/dev/full", "wb") as full,  # noqa: PTH123 (no file to be resolved)
+        subprocess.Popen(
+            [COMMAND, "serve"], env=environ, stdout=subprocess.DEVNULL, stderr=full
+        ) as process,
+    ):
+        try:
+            until(lambda: not process.poll() and lost(url) > 0)
+        finally:
+            process.terminate()
+
+
+def lost(url: str) -> float:
+    try:
+        with urlopen(url, timeout=LIMIT_S) as answer:
+            said: str = answer.read().decode()
+    except URLError:
+        return 0  # not yet
+    return float(said.rpartition("\norch_log_lines_lost_total ")[2].split("\n")[0])
 
 
 def test_output_that_is_closed_is_no_error(tmp_path: Path) -> None:

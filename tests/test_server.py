@@ -208,7 +208,7 @@ async def test_while_it_drains_every_answer_closes_its_connection(
 ) -> None:
     monkeypatch.setattr("acekeeper.server._STILL_COMING_S", 1.0)  # this test may be slow
     given = load(settings(tmp_path))
-    async with service(given) as context:
+    async with service(given, int) as context:
         draining: Callable[[], bool] = lambda: server.should_exit  # noqa: E731
         async with serving(api(given, context, True, draining), held) as server:
             caller = await Caller.to(held)
@@ -241,7 +241,7 @@ async def test_a_caller_who_leaves_within_its_body_is_no_failure_of_ours(
     tmp_path: Path, held: socket.socket
 ) -> None:
     given = load(settings(tmp_path))
-    async with service(given) as context, serving(api(given, context, True, bool), held):
+    async with service(given, int) as context, serving(api(given, context, True, bool), held):
         caller = await Caller.to(held)
         caller.writer.write(
             b"POST /events/stream_ended HTTP/1.1\r\nHost: localhost\r\n"
@@ -259,7 +259,7 @@ async def test_a_head_that_does_not_come_is_not_waited_for(
     tmp_path: Path, held: socket.socket
 ) -> None:
     given = load(settings(tmp_path))
-    async with service(given) as context:
+    async with service(given, int) as context:
         app = api(given, context, True, bool)
         async with serving(app, held, unheard=app.unheard):
             caller = await Caller.to(held)

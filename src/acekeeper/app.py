@@ -58,7 +58,9 @@ def clock() -> Now:
     return Now(time.time(), time.monotonic())
 
 
-async def serve(settings: Settings, sockets: Sequence[socket.socket]) -> None:
+async def serve(
+    settings: Settings, sockets: Sequence[socket.socket], lines_lost: Callable[[], int]
+) -> None:
     """Until SIGTERM or SIGINT."""
     notifier = Notifier()
 
@@ -67,7 +69,7 @@ async def serve(settings: Settings, sockets: Sequence[socket.socket]) -> None:
         logger.info("serving", version=__version__, addresses=where, runtime=settings.runtime)
         notifier.ready()
 
-    async with service(settings) as context:
+    async with service(settings, lines_lost) as context:
         app = api(settings, context, are_loopback(sockets), lambda: server.should_exit)
         server = Server(
             app, started, app.unheard, settings.api_request_timeout_s, context.followers.close
@@ -92,7 +94,8 @@ def api(
 
 
 @asynccontextmanager
-async def service(settings: Settings) -> AsyncIterator[Context]:
+async def service(settings: Settings, lines_lost: Callable[[], int]) -> AsyncIterator[Context]:
+    """`lines_lost` counts those of the log that could not be written."""
     rules = rules_of(settings)
     database = settings.state_dir / "acekeeper.db"
     history = History(database)
@@ -146,7 +149,7 @@ async def service(settings: Settings) -> AsyncIterator[Context]:
             Kind.STREAMS: settings.monitor_interval_s,
             Kind.SCALE: settings.autoscale_interval_s,
         }
-        host = Host(settings.runtime, intervals, store, settings.state_dir)
+        host = Host(settings.runtime, intervals, store, settings.state_dir, lines_lost)
         metrics.add(host)
         loop.spawn(host.watch_disk())
         adoption = Adoption(loop, sweeps)

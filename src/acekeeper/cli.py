@@ -117,13 +117,13 @@ def _serve(_: argparse.Namespace) -> int:
 
         from acekeeper import app, log
 
-        log.setup(settings.log_level, settings.secrets)
+        sink = log.setup(settings.log_level, settings.secrets)
         if settings.runtime == "process":
             from acekeeper.greeting import greeting
 
             print(greeting(settings), flush=True)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(app.serve(settings, sockets))
+            runner.run(app.serve(settings, sockets, lambda: sink.dropped))
     return 0
 
 

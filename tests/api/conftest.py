@@ -69,7 +69,7 @@ async def starting(tmp_path: Path) -> AsyncIterator[Serve]:
             settings = load(environ)
             stack.callback(stop_all, settings.state_dir)
             run = await stack.enter_async_context(AsyncExitStack())
-            context = await run.enter_async_context(service(settings))
+            context = await run.enter_async_context(service(settings, int))
             app: Any = api(settings, context, only_loopback, lambda: False)
             transport = httpx.ASGITransport(app)
             client = httpx.AsyncClient(transport=transport, base_url=BASE)

@@ -74,7 +74,7 @@ async def serving(
     monkeypatch.setattr(app, "rules_of", lambda _: rules)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         try:
-            async with app.service(given) as context:
+            async with app.service(given, int) as context:
                 edge = app.api(given, context, True, lambda: False)
                 leaving = context.followers.close
                 within = given.api_request_timeout_s

@@ -199,6 +199,7 @@ FAMILIES: Mapping[str, Family] = {
     "orch_loop_lag_seconds": Family(
         "histogram", "How late the service's own event loop was", buckets=_CALLS
     ),
+    "orch_log_lines_lost_total": Family("counter", "Lines of the log that could not be written"),
 }
 
 

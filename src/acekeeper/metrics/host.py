@@ -2,16 +2,16 @@
 
 import asyncio
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from loguru import logger
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from acekeeper import __version__
-from acekeeper.metrics.families import gauge
+from acekeeper.metrics.families import FAMILIES, gauge
 from acekeeper.usecases.sweep import Kind
 
 _LOOK_EVERY = 15.0
@@ -26,12 +26,18 @@ class Store(Protocol):
 
 class Host(Collector):
     def __init__(
-        self, runtime: str, intervals: Mapping[Kind, float], store: Store, state_dir: Path
+        self,
+        runtime: str,
+        intervals: Mapping[Kind, float],
+        store: Store,
+        state_dir: Path,
+        lines_lost: Callable[[], int],
     ) -> None:
         self._runtime = runtime
         self._intervals = intervals
         self._store = store
         self._state_dir = state_dir
+        self._lines_lost = lines_lost
         self._free = self._size = float("nan")  # until it is known
 
     async def watch_disk(self) -> None:
@@ -47,7 +53,7 @@ class Host(Collector):
                 self._size = found.f_frsize * found.f_blocks
             await asyncio.sleep(_LOOK_EVERY)
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         build = gauge("orch_build_info")
         build.add_metric([__version__, self._runtime], 1)
         yield build
@@ -59,3 +65,5 @@ class Host(Collector):
         yield gauge("orch_store_degraded", bool(self._store.degraded))
         yield gauge("orch_state_dir_free_bytes", self._free)
         yield gauge("orch_state_dir_size_bytes", self._size)
+        lost = "orch_log_lines_lost_total"
+        yield CounterMetricFamily(lost, FAMILIES[lost].meaning, self._lines_lost())
