@@ -192,7 +192,6 @@ ROWS: dict[str, list[Panel]] = {
                 _rate("orch_api_requests_total", "status", 'status=~"[45]..",HOST'): (
                     "{{status}} {{instance}}"
                 ),
-                f"0 * {_rate('orch_api_requests_total')}": "none {{instance}}",
             },
         ),
         Panel(

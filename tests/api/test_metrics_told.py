@@ -30,6 +30,16 @@ async def provisioned(served: Served) -> Engine:
     return engine
 
 
+async def test_a_route_has_its_failures_at_0_before_it_has_any(served: Served) -> None:
+    await served.get("/engines/absent")
+    scrape = await Scrape.of(served)
+    statuses = {
+        series.labels["status"]: series.value
+        for series in scrape.series('orch_api_requests_total{endpoint="/engines/{container_id}"}')
+    }
+    assert statuses == {"404": 1, "500": 0, "503": 0}
+
+
 async def test_a_start_by_its_reason(serve: Serve) -> None:
     served: Served = await serve(MIN_REPLICAS="1")
     await served.until(lambda s: any(e.listed for e in s.context.state.engines.values()))

@@ -19,6 +19,8 @@ from acekeeper.metrics.happened import Happened
 from acekeeper.usecases.protocols import Clock
 from acekeeper.usecases.sweep import Kind
 
+_FAILURES = (500, 503)
+
 
 class Metrics:
     """Any thread may tell it."""
@@ -58,6 +60,8 @@ class Metrics:
         bound = self._bound.get(key)
         if bound is None:
             bound = self._requests.labels(*key), self._duration.labels(endpoint, method)
+            for failure in _FAILURES:  # a rate sees no error with which its series begins
+                self._requests.labels(endpoint, method, failure)
             self._bound[key] = bound
         requests, duration = bound
         requests.inc()
