@@ -236,6 +236,18 @@ def test_sweeps_are_asked_for_and_none_fails(running: Running, viewing: Viewing)
     assert [line for line in failed.splitlines() if not line.startswith("engine@")] == []
 
 
+def test_a_killed_service_manager_comes_back_with_all_it_runs(running: Running) -> None:
+    """Nobody logs in meanwhile, which would start it as well."""
+    manager = "user@$(id -u acekeeper).service"
+    ask = f"systemctl show --value {manager} --property"
+    running.host.ssh(f"kill -9 $({ask}=MainPID)")
+    until(lambda: running.host.ssh(f"{ask}=NRestarts").stdout.strip() == "1")
+    ready = "curl -s -m 5 http://127.0.0.1:8000/health/ready"
+    until(lambda: '"ready":true' in running.host.ssh(ready, check=False).stdout)
+    with Viewing(running.host, KEY) as viewing:
+        until(lambda: free(viewing) >= SETTINGS["MIN_REPLICAS"])
+
+
 def test_after_a_reboot_it_is_back_by_itself(running: Running, tell: Callable[[str], None]) -> None:
     with Viewing(running.host, KEY) as viewing:
         until(lambda: free(viewing) >= SETTINGS["MIN_REPLICAS"])
