@@ -17,7 +17,7 @@ _FENCE = re.compile(r"^ *```\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _MATCHED = re.compile(r"(_SYSTEMD_USER_(?:UNIT|SLICE)|USER_UNIT|CONTAINER_NAME)=(.+)")
 _ACCOUNT = "@$(id -u acekeeper).service"
 _OTHERS = {"curl", "df", "du", "find", "findmnt", "free", "ls", "ps", "ss"}
-_OTHERS |= {"chown", "systemd-cgtop", "timedatectl", "uptime"}
+_OTHERS |= {"chown", "pkill", "systemd-cgtop", "timedatectl", "uptime"}
 
 
 def commands(page: str) -> Iterator[list[str]]:
@@ -106,7 +106,7 @@ def _journalctl(words: Sequence[str]) -> None:
         elif word == "_PID=1":
             assert next(rest) == f"UNIT=user{_ACCOUNT}"
         else:
-            assert word in {"-b", "-f", "-k", "--disk-usage", "--vacuum-size=500M"}, word
+            assert word in {"+", "-b", "-f", "-k", "--disk-usage", "--vacuum-size=500M"}, word
 
 
 def _as_acekeeper(words: Sequence[str]) -> None:
