@@ -49,7 +49,7 @@ COMPLAINTS = [
         "Error: invalid internal status, try resetting the pause process with podman system"
         " migrate: cannot re-exec process",
         "invalid internal status",
-        "`podman system migrate` as the user, twice",
+        "`systemctl restart user-runtime-dir@",
     ),
     Case("loginctl", "User ID 995 is not logged in or lingering", "user ", "enable-linger"),
     Case(
@@ -125,6 +125,15 @@ def test_an_image_that_is_not_here(world: World) -> None:
     world.tool("podman", f'[ "$1" = image ] && exit 1\n{HEALTHY["podman"]}')
     (text,) = world.wrong()
     assert text.startswith(f"the engine image {IMAGE} is not here. ")
+
+
+def test_a_podman_that_cannot_look_for_an_image_says_why(world: World) -> None:
+    """It ends as if there were none."""
+    said = "Error: cannot re-exec process to join the existing user namespace"
+    failing = f'[ "$1" = image ] && echo "{said}" >&2 && exit 1\n'
+    world.tool("podman", failing + HEALTHY["podman"])
+    (text,) = world.wrong()
+    assert text.startswith(f"images: {said}. Run `systemctl restart user-runtime-dir@")
 
 
 @pytest.mark.parametrize(("active", "advice"), [("active", "restart"), ("inactive", "enable")])

@@ -30,7 +30,7 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield _answers()
     image = settings.target_image or ""  # the settings would not have loaded without one
     present = run("podman", "image", "exists", image)
-    if present.status == 1:
+    if present.status == 1 and not present.complaint:
         advice = "Deploy again, or run `podman pull` or `podman load` as the user"
         yield wrong(f"the engine image {image} is not here", advice)
     elif present.failed:

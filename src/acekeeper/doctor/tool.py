@@ -1,5 +1,6 @@
 """Runs the host's own tools, and knows what their complaints mean."""
 
+import os
 import shutil
 import subprocess
 from typing import NamedTuple
@@ -9,6 +10,11 @@ from acekeeper.doctor.finding import Finding, wrong
 _WITHIN_S = 60
 _MISSING = 127  # as a shell says it
 
+# Podman misses processes that were killed, and `podman system migrate` fails over them too.
+_AFRESH = (
+    f"Run `systemctl restart user-runtime-dir@{os.getuid()}.service`, as root: all that is this"
+    " user's starts as after a boot, engines too"
+)
 # By what the complaint contains.
 SYMPTOMS = {
     "additional UIDs or GIDs defined in /etc/subuid": (
@@ -24,7 +30,8 @@ SYMPTOMS = {
         "Put the user's home directory on a real file system such as ext4"
     ),
     "unsupported key": "This Podman is too old for the quadlet: upgrade it, or deploy again",
-    "try resetting the pause process": "Run `podman system migrate` as the user, twice if it fails",
+    "try resetting the pause process": _AFRESH,
+    "join the existing user namespace": _AFRESH,
     "could not find pasta": "Install the package passt",
     "connect to bus": "Install dbus-user-session, and run this in the user's own session",
     "user scope bus": "Install dbus-user-session, and run this in the user's own session",
@@ -57,11 +64,11 @@ def run(*command: str) -> Ran:
         )
     except subprocess.TimeoutExpired:
         return Ran(1, "", f"no end after {_WITHIN_S} s")
-    said = (ran.stderr.strip() or ran.stdout.strip() or f"exit status {ran.returncode}").split("\n")
+    said = (ran.stderr.strip() or ran.stdout.strip()).split("\n")
     return Ran(ran.returncode, ran.stdout.strip(), said[-1])
 
 
 def complaint(what: str, ran: Ran, advice: str) -> Finding:
     """`advice` is for complaints nobody knows better."""
     known = (text for symptom, text in SYMPTOMS.items() if symptom in ran.complaint)
-    return wrong(f"{what}: {ran.complaint}", next(known, advice))
+    return wrong(f"{what}: {ran.complaint or f'exit status {ran.status}'}", next(known, advice))
