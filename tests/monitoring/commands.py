@@ -70,7 +70,7 @@ def _systemctl(words: Sequence[str]) -> None:
     if words[3:] == ["--failed"]:
         return
     verb, *units = words[3:]
-    assert verb in {"status", "start", "stop", "list-timers", "show"}
+    assert verb in {"status", "start", "stop", "restart", "list-timers", "show"}
     while verb == "show" and units[0] == "-p":
         assert units[1] in {"MemoryMax", "MemoryCurrent"}
         del units[:2]

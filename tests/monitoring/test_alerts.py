@@ -20,6 +20,7 @@ VALUES = {
     "endpoint": {path for handler in ROUTES for path in handler.paths},
     "cause": FAMILIES["orch_engine_deaths_total"].labels["cause"],
     "health_status": FAMILIES["orch_engines_total"].labels["health_status"],
+    "status": {"400", "401", "403", "413", "415"},
     "state": FAMILIES["orch_circuit_state"].labels["state"],
 }
 
