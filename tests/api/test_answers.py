@@ -151,6 +151,18 @@ async def test_while_the_breaker_is_not_closed_every_answer_says_so(serve: Serve
     assert (await served.get("/health/ready")).json()["ready"] is False
 
 
+async def test_the_log_says_why_a_request_was_refused(served: Served) -> None:
+    logged: list[Any] = []
+    number = logger.add(lambda message: logged.append(message.record))
+    answer = await served.post("/events/stream_started", {})
+    await served.get(f"/{'k' * 300}")
+    logger.remove(number)
+    one, other = [r["extra"] for r in logged if r["message"] == "request_refused"]
+    assert one["why"] == answer.json()["detail"] == "Object missing required field `engine`"
+    assert one["path"] == "/events/stream_started"
+    assert other["path"] == "(too long to show)"
+
+
 async def test_a_request_that_takes_too_long_is_ended_and_names_the_limit(serve: Serve) -> None:
     slow = "{python} -m acekeeper.emulator --http-port {http_port} --start-delay 60"
     served: Served = await serve(API_REQUEST_TIMEOUT_S="0.2", ENGINE_COMMAND=slow)

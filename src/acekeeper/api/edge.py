@@ -27,7 +27,7 @@ from acekeeper.log import request_id_var
 
 _SLASHES = re.compile(b"/{2,}")
 _SLASH_OR_PERCENT = re.compile("%(?=2f|25)", re.IGNORECASE)
-_LONGEST_PATH = 200
+_LONGEST = 200
 
 
 class Edge:
@@ -88,9 +88,14 @@ class Edge:
         endpoint = scope.get("path_template") or "unmatched"
         self._context.metrics.answered(endpoint, method, status, seconds)
         if status >= 400:
+            told = {"path": scope["path"], "why": scope["state"].get("why", "")}
             # Whole or not at all: half a key would not be known as one, and not be hidden.
-            path = scope["path"] if len(scope["path"]) <= _LONGEST_PATH else "(too long to show)"
-            logger.info("request_refused", status=status, method=method, path=path)
+            shown = {
+                name: text if len(text) <= _LONGEST else "(too long to show)"
+                for name, text in told.items()
+                if text
+            }
+            logger.info("request_refused", status=status, method=method, **shown)
 
     def _add_headers(self, message: HTTPResponseStartEvent, request_id: str) -> None:
         state, rules = self._context.state, self._context.rules

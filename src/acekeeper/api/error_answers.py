@@ -13,7 +13,10 @@ _OURS: dict[type[AcekeeperError], int] = {StoreFailed: 503, RuntimeUnavailable: 
 _RETRY_AFTER = {"Retry-After": "2"}
 
 
-def detail(status: int, text: str, headers: dict[str, str] | None = None) -> Response[bytes]:
+def detail(
+    request: Request[Any, Any, Any], status: int, text: str, headers: dict[str, str] | None = None
+) -> Response[bytes]:
+    request.scope["state"]["why"] = text  # for the log
     return Response(
         msgspec.json.encode({"detail": text}),
         status_code=status,
@@ -25,14 +28,15 @@ def detail(status: int, text: str, headers: dict[str, str] | None = None) -> Res
 def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     match error:
         case msgspec.ValidationError() | msgspec.DecodeError():
-            return detail(400, str(error))
+            return detail(request, 400, str(error))
         case ValidationException(extra=[{"key": key, "message": message}, *_]):
-            return detail(400, f"{key}: {message}")
+            return detail(request, 400, f"{key}: {message}")
         case HTTPException():
             headers = dict(error.headers or {})
-            return detail(error.status_code, error.detail, headers)
+            return detail(request, error.status_code, error.detail, headers)
         case AcekeeperError() if type(error) in _OURS:
-            return detail(_OURS[type(error)], str(error), _RETRY_AFTER)
+            return detail(request, _OURS[type(error)], str(error), _RETRY_AFTER)
         case _:
             logger.opt(exception=error).error("request_failed", path=request.url.path)
-            return detail(500, "internal error; the log has it under this request's id")
+            text = "internal error; the log has it under this request's id"
+            return detail(request, 500, text)
