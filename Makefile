@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run stop test test-all test-host chaos lint docs bench bench-host bench-tuning dashboard pictures dist lock
+.PHONY: run stop test test-all test-host runbooks chaos lint docs bench bench-host bench-tuning dashboard pictures dist lock
 
 # Inside the checkout, so that two checkouts never share or adopt each other's engines.
 run stop: export STATE_DIR ?= $(CURDIR)/.state
@@ -33,6 +33,12 @@ test-host: .venv/ready
 	@$(BIN)/python -m tests.host.lab check
 	$(MAKE) dist .venv-ansible/ready
 	$(BIN)/pytest -n 2 --dist loadfile tests/host
+
+# Every alert on a host, by a real fault, and its page's commands: a quarter of an hour.
+runbooks: .venv/ready
+	@$(BIN)/python -m tests.host.lab check
+	$(MAKE) dist .venv-ansible/ready
+	$(BIN)/python -m tests.host.walk_runbooks
 
 # Minutes of kills and faults; `make test` has some seconds of each.
 chaos: .venv/ready

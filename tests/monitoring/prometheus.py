@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes one address."""
+"""A real Prometheus."""
 
 import json
 import math
@@ -16,8 +16,8 @@ from .rules import RULES
 
 
 class Prometheus:
-    def __init__(self, port: int) -> None:
-        self._port = port
+    def __init__(self, address: str) -> None:
+        self._address = address
 
     @classmethod
     @contextmanager
@@ -47,7 +47,7 @@ class Prometheus:
                 stderr=log,
             )
         try:
-            yield cls(port)
+            yield cls(f"127.0.0.1:{port}")
         finally:
             process.terminate()
             process.wait()
@@ -67,7 +67,15 @@ class Prometheus:
         groups = self._get("rules")["groups"]
         return [rule for group in groups for rule in group["rules"]]
 
+    def firing(self) -> dict[str, str]:
+        """The summaries of the alerts that fire, by their names."""
+        return {
+            alert["labels"]["alertname"]: alert["annotations"]["summary"]
+            for alert in self._get("alerts")["alerts"]
+            if alert["state"] == "firing"
+        }
+
     def _get(self, what: str, **parameters: str) -> Any:
-        url = f"http://127.0.0.1:{self._port}/api/v1/{what}?{urlencode(parameters)}"
+        url = f"http://{self._address}/api/v1/{what}?{urlencode(parameters)}"
         with urlopen(url, timeout=10) as answer:
             return json.load(answer)["data"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ..host.faults import FAULTS
 from .commands import ROOT, check, commands
 from .rules import alerts
 
@@ -29,6 +30,10 @@ def test_the_index_tells_them_all_with_their_severity() -> None:
     assert rows == sorted(
         ((a.name, a.name, a.labels.severity) for a in ALERTS), key=lambda r: (r[2], r[0])
     )
+
+
+def test_every_alert_has_a_fault_its_page_is_walked_with() -> None:
+    assert sorted(FAULTS) == sorted(alert.name for alert in ALERTS)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

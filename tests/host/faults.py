@@ -1,0 +1,173 @@
+"""A fault for each alert, as it comes about on a host, and what the page's commands then show."""
+
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from .deploying import as_user, engine_pid, engines, show
+from .lab import Host
+from .viewing import Viewing
+
+KEY = "the-key-of-the-runbooks"
+MIN_REPLICAS, MAX_REPLICAS, INTERVAL_S = 4, 6, 5
+SETTINGS: Mapping[str, object] = {
+    "MIN_REPLICAS": MIN_REPLICAS,
+    "MAX_REPLICAS": MAX_REPLICAS,
+    "HEALTH_CHECK_INTERVAL_S": INTERVAL_S,
+    "MONITOR_INTERVAL_S": INTERVAL_S,
+    "AUTOSCALE_INTERVAL_S": INTERVAL_S,
+    "ENGINE_GRACE_PERIOD_S": INTERVAL_S,
+    "CIRCUIT_BREAKER_THRESHOLD": 3,
+    "HEALTH_UNHEALTHY_GRACE_PERIOD_S": 600,  # ill ones stay until the fault is undone
+}
+HOME = "/var/lib/acekeeper"
+ENGINE, NETWORK = "python3 -m acekeeper.emulator", "/usr/bin/pasta"
+
+Steps = Callable[[Host, Viewing], Iterator[None]]
+
+
+class Fault(NamedTuple):
+    """It is injected before the `yield`, and undone after it."""
+
+    steps: Steps
+    shows: tuple[str, ...]  # what the commands below "Confirm", and those with `also`, print
+    also: str = ""
+
+    @contextmanager
+    def injected(self, host: Host, viewing: Viewing) -> Iterator[None]:
+        steps = self.steps(host, viewing)
+        next(steps)
+        try:
+            yield
+        finally:
+            next(steps, None)
+
+
+FAULTS: dict[str, Fault] = {}
+
+
+def fault(alert: str, *shows: str, also: str = "") -> Callable[[Steps], Steps]:
+    def keep(steps: Steps) -> Steps:
+        FAULTS[alert] = Fault(steps, shows, also)
+        return steps
+
+    return keep
+
+
+def prepare(host: Host) -> None:
+    """Its home on a small file system of its own, so that it can be filled up."""
+    host.ssh(
+        f"systemctl stop user-runtime-dir@$(id -u acekeeper); mv {HOME} {HOME}.was; mkdir {HOME};"
+        f" mount -t tmpfs -o size=3g,mode=755 home {HOME}; cp -a {HOME}.was/. {HOME};"
+        f" chown acekeeper: {HOME}; systemctl start user@$(id -u acekeeper)",
+        timeout_s=120,
+    )
+
+
+def keep_doing(host: Host, commands: str) -> None:
+    """Until `systemctl stop fault`."""
+    host.ssh(f"systemd-run -q --unit=fault sh -c {shlex.quote(f'while :; do {commands}; done')}")
+
+
+@fault("AcekeeperDown", r"inactive \(dead\)", "Could not connect", "Stopped acekeeper.service")
+def stopped(host: Host, viewing: Viewing) -> Iterator[None]:
+    as_user(host, "systemctl --user stop acekeeper.socket acekeeper.service")
+    yield
+    host.ssh("systemctl --user -M acekeeper@ start acekeeper.service")
+
+
+@fault("NoHealthyEngines", " unknown | unhealthy ", "refused the connection", also="curl")
+def no_network(host: Host, viewing: Viewing) -> Iterator[None]:
+    keep_doing(host, f"kill -9 $(pgrep -f ^{NETWORK}); sleep 1")
+    yield
+    host.ssh("systemctl stop fault")
+    as_user(host, "systemctl --user stop 'engine@*'")
+    viewing.do("post", "/health/circuit-breaker/reset")
+
+
+@fault(
+    "CircuitBreakerOpen",
+    "breaker open",
+    '"cause":"exited","detail":"code 2"',
+    "bad option",
+    also="journalctl",
+)
+def bad_flag(host: Host, viewing: Viewing) -> Iterator[None]:
+    variant = "/etc/containers/systemd/users/$(id -u acekeeper)/engine@.container.d/variant.conf"
+    host.ssh(f"cp -p {variant} /root; sed -i '/^Exec=/s/$/ --bitrate fast/' {variant}")
+    as_user(host, "systemctl --user daemon-reload")
+    as_user(host, "systemctl --user stop 'engine@*'")
+    yield
+    host.ssh(f"cp -p /root/variant.conf {variant}")
+    as_user(host, "systemctl --user daemon-reload")
+    viewing.do("post", "/health/circuit-breaker/reset")
+
+
+@fault("ProvisioningBlocked", "no provisioning: max_capacity", '"can_provision":false')
+def all_watched(host: Host, viewing: Viewing) -> Iterator[None]:
+    viewing.do("begin", MAX_REPLICAS)
+    yield
+    viewing.do("leave")
+
+
+FAULTS["NoFreeEngine"] = Fault(all_watched, (", 0 free; ",))
+
+
+@fault("EventsFailing", "store: .*full", "store_degraded", "100%", also="df")
+def full_disk(host: Host, viewing: Viewing) -> Iterator[None]:
+    host.ssh(f"mount -o remount,size=$(($(df --output=used -k {HOME} | tail -1) + 64))k {HOME}")
+    viewing.do("load", 1)
+    yield
+    host.ssh(f"mount -o remount,size=3g {HOME}")
+    viewing.do("unload")
+
+
+@fault("EventsRefused", '"status":403', r'status="403"')
+def old_key(host: Host, viewing: Viewing) -> Iterator[None]:
+    url = "http://127.0.0.1:8000/events/stream_started"
+    told = "-H 'Authorization: Bearer an-old-key' -H 'Content-Type: application/json' -d '{}'"
+    keep_doing(host, f"curl -s -o /dev/null {told} {url}; sleep 1")
+    yield
+    host.ssh("systemctl stop fault")
+
+
+@fault("DiskFilling", r"home +1\.0G", r"6\d\dM\s+/var/lib/acekeeper\n")
+def filling_disk(host: Host, viewing: Viewing) -> Iterator[None]:
+    host.ssh(f"mount -o remount,size=1g {HOME}; fallocate -l 600m {HOME}/large")
+    yield
+    host.ssh(f"rm {HOME}/large; mount -o remount,size=3g {HOME}")
+
+
+@fault("EngineCrashLoop", '"cause":"killed","detail":"SIGKILL"')
+def killed(host: Host, viewing: Viewing) -> Iterator[None]:
+    for _ in range(2):
+        while len(engines(host)) < MIN_REPLICAS:
+            pass
+        host.ssh(f"kill -9 $(pgrep -f '^{ENGINE}')")
+    yield
+    viewing.do("post", "/health/circuit-breaker/reset")  # so early a death counts for it
+
+
+@fault("EnginesUnhealthy", " unhealthy ", "no answer within 5 s")
+def hung(host: Host, viewing: Viewing) -> Iterator[None]:
+    pids = " ".join(str(engine_pid(host, unit, ENGINE)) for unit in list(engines(host))[:2])
+    host.ssh(f"kill -STOP {pids}")
+    yield
+    host.ssh(f"kill -CONT {pids}")
+
+
+@fault("SweepLate", "0 timers listed", "healthy")
+def no_timers(host: Host, viewing: Viewing) -> Iterator[None]:
+    timers = " ".join(f"acekeeper-sweep@{kind}.timer" for kind in ("health", "streams", "scale"))
+    as_user(host, f"systemctl --user stop {timers}")
+    yield
+    as_user(host, f"systemctl --user start {timers}")
+
+
+@fault("HighAPILatency", r'orch_loop_lag_seconds_bucket\{le="5.0"\}', r"200 \d\.")
+def standing_still(host: Host, viewing: Viewing) -> Iterator[None]:
+    pid = show(host, "acekeeper.service", "MainPID")
+    keep_doing(host, f"kill -STOP {pid}; sleep 3; kill -CONT {pid}; sleep 1")
+    yield
+    host.ssh(f"systemctl stop fault; kill -CONT {pid}")

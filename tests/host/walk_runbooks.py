@@ -1,0 +1,95 @@
+"""Walks the runbooks: injects each alert's fault on a bare host, waits until a real Prometheus says
+that it fires, pastes the commands of its page, undoes the fault and waits until it is over.
+
+    python -m tests.host.walk_runbooks [ALERT ...]
+
+Needs root and a lab; about three minutes an alert. What a command has to print is in `faults.py`.
+"""
+
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ..monitoring.commands import ROOT, blocks
+from ..monitoring.prometheus import Prometheus
+from . import deploying, faults
+from .faults import FAULTS, KEY, Fault
+from .lab import Host, Lab, LabError
+from .scraping import scrape
+from .viewing import Viewing
+
+RUNBOOKS = ROOT / "docs/runbooks"
+CAUSES = "Likely causes, and the fix"
+LIMIT_S = 300.0
+
+
+def main() -> int:
+    wanted = sys.argv[1:] or list(FAULTS)
+    with Lab.take() as lab, tempfile.TemporaryDirectory() as name:
+        host = lab.up(1)
+        deploying.deploy(host, Path(name), faults.SETTINGS, KEY)
+        faults.prepare(host)
+        walker = Walker(host, scrape(host, KEY))
+        walked = [walker.walk(alert, FAULTS[alert]) for alert in wanted]
+    return 0 if all(walked) else 1
+
+
+class Walker:
+    def __init__(self, host: Host, prometheus: Prometheus) -> None:
+        self.host = host
+        self.prometheus = prometheus
+        self.first = "".join(blocks((RUNBOOKS / "README.md").read_text("utf-8"), "First")[:1])
+
+    def walk(self, alert: str, fault: Fault) -> bool:
+        """Whether all was as the page says; if not, the next one is walked all the same."""
+        page = (RUNBOOKS / f"{alert}.md").read_text("utf-8")
+        pasted = blocks(page, "Confirm")
+        if fault.also:
+            pasted += [block for block in blocks(page, CAUSES) if fault.also in block]
+        try:
+            said, fired, over = self.live_through(alert, fault, pasted)
+        except (AssertionError, LabError) as error:
+            say(f"{alert}: {error}")
+            return False
+        lines = sum(len(block.splitlines()) for block in pasted)
+        say(f"{alert:20} fired after {fired:3.0f} s, {lines:2} lines, over after {over:3.0f} s")
+        missing = [words for words in fault.shows if not re.search(words, said)]
+        if missing:
+            say(f"{said}\n{alert}: nothing says {missing}")
+        return not missing
+
+    def live_through(self, alert: str, fault: Fault, pasted: list[str]) -> tuple[str, float, float]:
+        """What the commands said, and the seconds until it fired and until it was over."""
+        until(lambda: alert not in self.prometheus.firing() and self.is_well())
+        with Viewing(self.host, KEY) as viewing, fault.injected(self.host, viewing):
+            fired = until(lambda: alert in self.prometheus.firing())
+            said = self.paste(*pasted)
+        return said, fired, until(lambda: alert not in self.prometheus.firing())
+
+    def paste(self, *pasted: str) -> str:
+        result = self.host.ssh("bash -s", stdin=self.first + "".join(pasted), check=False)
+        return result.stdout + result.stderr
+
+    def is_well(self) -> bool:
+        return "healthy; " in self.paste("as_acekeeper status\n")
+
+
+def until(holds: Callable[[], bool]) -> float:
+    """The seconds it took."""
+    began = time.monotonic()
+    while not holds():
+        assert time.monotonic() < began + LIMIT_S, f"not within {LIMIT_S:.0f} s"
+        time.sleep(1)  # Prometheus tells nobody; it looks every two seconds itself
+    return time.monotonic() - began
+
+
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
