@@ -26,7 +26,7 @@ lint: .venv/ready .venv-ansible/ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	PATH=$(CURDIR)/.venv-ansible/bin:$$PATH ansible-lint -q --offline --profile=production ansible
+	PATH=$(CURDIR)/.venv-ansible/bin:$$PATH ansible-lint -q --offline --profile=production --project-dir ansible ansible
 
 # On bare hosts it makes itself; root on Debian 12 or 13. Each file of tests has hosts of its own.
 test-host: .venv/ready
