@@ -32,13 +32,15 @@ def test_nothing_is_skipped_by_the_linter() -> None:
     assert not list(ROOT.glob(".ansible-lint*"))
 
 
-def test_a_default_is_the_one_its_specification_names(tmp_path: Path) -> None:
-    read = """
+@pytest.mark.parametrize("role", ["acekeeper", "monitoring"])
+def test_a_default_is_the_one_its_specification_names(role: str, tmp_path: Path) -> None:
+    read = f"""
 import sys, yaml
-role = "ansible/roles/acekeeper"
-specs = yaml.safe_load(open(f"{role}/meta/argument_specs.yml"))["argument_specs"]
-named = {n: o["default"] for s in specs.values() for n, o in s["options"].items() if "default" in o}
-assert named == yaml.safe_load(open(f"{role}/defaults/main.yml")), named
+role = "ansible/roles/{role}"
+specs = yaml.safe_load(open(role + "/meta/argument_specs.yml"))["argument_specs"]
+options = [option for spec in specs.values() for option in spec["options"].items()]
+named = dict((name, o["default"]) for name, o in options if "default" in o)
+assert named == yaml.safe_load(open(role + "/defaults/main.yml")), named
 """
     compared = run(tmp_path, "python", "-c", read)
     assert compared.returncode == 0, compared.stderr

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +59,7 @@ class Deployer:
 
     def __init__(self, directory: Path, hosts: Iterable[Host], variables: Variables) -> None:
         self.variables = dict(variables)
+        self.monitoring: list[Host] = []
         self._directory = directory
         self._hosts = list(hosts)
         self._logins: dict[str, str] = {}
@@ -122,9 +124,16 @@ class Deployer:
                 "ansible_ssh_common_args": " ".join(host.ssh_options),
                 "ansible_python_interpreter": "/usr/bin/python3",
             }
-            for host in self._hosts
+            for host in {*self._hosts, *self.monitoring}
         }
-        return {"acekeeper": {"hosts": hosts, "vars": self.variables}}
+        groups = {"acekeeper": _group(self._hosts)}
+        if self.monitoring:
+            groups["monitoring"] = _group(self.monitoring)
+        return {"all": {"hosts": hosts, "vars": self.variables, "children": groups}}
+
+
+def _group(hosts: Iterable[Host]) -> dict[str, dict[str, None]]:
+    return {"hosts": {host.name: None for host in hosts}}
 
 
 def another_release(directory: Path) -> Path:
@@ -188,6 +197,43 @@ def engine_pid(host: Host, unit: str, program: str) -> int:
     lines = (line.split(None, 1) for line in host.ssh(look).stdout.splitlines())
     [pid] = [int(pid) for pid, arguments in lines if arguments.startswith(program)]
     return pid
+
+
+# Reads what to look for, then looks at all arguments until told to end.
+WATCH = """
+cat > /run/watched.py <<'END'
+import glob, os, pathlib, sys
+wanted = sys.stdin.readline().strip().encode()
+if os.fork():
+    sys.exit()
+os.setsid()
+for descriptor in range(3):
+    os.close(descriptor)
+pathlib.Path("/run/watched.pid").write_text(str(os.getpid()))
+seen = pathlib.Path("/run/watched")
+seen.write_bytes(b"")
+while not os.path.exists("/run/watched.end"):
+    for name in glob.glob("/proc/[0-9]*/cmdline"):
+        try:
+            line = pathlib.Path(name).read_bytes()
+        except OSError:
+            continue
+        if wanted in line:
+            seen.write_bytes(line)
+END
+rm -f /run/watched.end
+python3 /run/watched.py
+"""
+
+
+@contextmanager
+def watched(host: Host, word: str) -> Iterator[list[str]]:
+    """What had the word among its arguments meanwhile; known at the end."""
+    seen: list[str] = []
+    host.ssh(WATCH, stdin=word)
+    yield seen
+    end = "touch /run/watched.end; tail --pid=$(cat /run/watched.pid) -f /dev/null"
+    seen += host.ssh(f"{end}; cat /run/watched").stdout.splitlines()
 
 
 NOT_COMPARED = (

@@ -203,13 +203,11 @@ def test_no_key_is_in_the_output_or_in_arguments(deployed: Deployed) -> None:
         "acekeeper_api_key": "another-key",
         "acekeeper_api_key_previous": API_KEY,
     }
-    host.ssh(WATCH, stdin="-key")
-    shown = [deployer.deploy("-vvv", "--diff", "--tags=settings").output]
-    deployer.variables = given
-    shown.append(deployer.deploy("-vvv", "--diff", "--tags=settings").output)
-    seen = host.ssh("touch /run/watched.end; tail --pid=$(cat /run/watched.pid) -f /dev/null;"
-                    " cat /run/watched")  # fmt: skip
-    assert seen.stdout == ""
+    with deploying.watched(host, "-key") as seen:
+        shown = [deployer.deploy("-vvv", "--diff", "--tags=settings").output]
+        deployer.variables = given
+        shown.append(deployer.deploy("-vvv", "--diff", "--tags=settings").output)
+    assert seen == []
     for output in shown:
         assert "API_KEY" in output
         assert API_KEY not in output
@@ -260,32 +258,6 @@ REGISTRY = """
 version: 0.1
 storage: {filesystem: {rootdirectory: /var/lib/docker-registry}}
 http: {addr: ":5000"}
-"""
-
-# Reads what to look for, then looks at all arguments until told to end.
-WATCH = """
-cat > /run/watched.py <<'END'
-import glob, os, pathlib, sys
-wanted = sys.stdin.readline().strip().encode()
-if os.fork():
-    sys.exit()
-os.setsid()
-for descriptor in range(3):
-    os.close(descriptor)
-pathlib.Path("/run/watched.pid").write_text(str(os.getpid()))
-seen = pathlib.Path("/run/watched")
-seen.write_bytes(b"")
-while not os.path.exists("/run/watched.end"):
-    for name in glob.glob("/proc/[0-9]*/cmdline"):
-        try:
-            line = pathlib.Path(name).read_bytes()
-        except OSError:
-            continue
-        if wanted in line:
-            seen.write_bytes(line)
-END
-rm -f /run/watched.end
-python3 /run/watched.py
 """
 
 
