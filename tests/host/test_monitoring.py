@@ -16,7 +16,7 @@ from .deploying import Deployer, Play, as_user, differences, found
 from .lab import Host, Lab
 from .over_ssh import OverSsh
 
-pytestmark = [pytest.mark.host, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.host, pytest.mark.timeout(1500)]
 
 TAG = "--tags=monitoring"
 SECRET = "nobody-may-see"
