@@ -19,6 +19,7 @@ INSTALLED = (
 DOWNLOADED = (
     "catatonit",
     "crun",
+    "curl",
     "dbus-user-session",
     "passt",
     "podman",
