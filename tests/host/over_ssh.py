@@ -16,12 +16,12 @@ class OverSsh:
     def __init__(self, host: Host, command: str, limit_s: float) -> None:
         target = f"root@{host.address}"
         self._limit_s = limit_s
+        self._heard = b""  # and not yet returned
         self._process = subprocess.Popen(
             ["ssh", *host.ssh_options, target, command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
-            bufsize=1,
+            bufsize=0,
         )
 
     def __enter__(self) -> Self:
@@ -39,13 +39,16 @@ class OverSsh:
 
     def send(self, *words: object) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(shlex.join(map(str, words)) + "\n")
+        self._process.stdin.write(f"{shlex.join(map(str, words))}\n".encode())
 
     def next(self) -> dict[str, Any]:
         assert self._process.stdout is not None
-        ready, _, _ = select.select([self._process.stdout], [], [], self._limit_s)
-        assert ready, "the program on the host says nothing"
-        line = self._process.stdout.readline()
-        assert line, "the program on the host is gone"
+        while b"\n" not in self._heard:
+            ready, _, _ = select.select([self._process.stdout], [], [], self._limit_s)
+            assert ready, "the program on the host says nothing"
+            heard = self._process.stdout.read(65536)  # of a pipe without a buffer: what is there
+            assert heard, "the program on the host is gone"
+            self._heard += heard
+        line, _, self._heard = self._heard.partition(b"\n")
         said: dict[str, Any] = json.loads(line)
         return said
