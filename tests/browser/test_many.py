@@ -35,6 +35,7 @@ async def test_two_hundred_engines(panel_of: PanelOf) -> None:
     await expect(panel.find("#tiles .unhealthy")).to_contain_text("unhealthy")
     await expect(panel.find('#tiles button[tabindex="0"]')).to_have_count(1)
     await panel.find("#filters button", "all").click()
+    await expect(visible).to_have_count(200)
     await panel.tile("engine-19000").focus()
     await panel.page.keyboard.press("ArrowDown")
     await panel.page.keyboard.press("ArrowUp")
