@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from acekeeper.drop_ins import drop_ins
-from acekeeper.settings import load
+from acekeeper.settings import SETTINGS, load
 from acekeeper.usecases.sweep import Kind
 
 ROOT = Path(__file__).parent.parent
@@ -60,9 +60,12 @@ def test_every_kind_of_sweep_is_enabled_with_the_service() -> None:
     assert enabled == ["acekeeper.socket", *(f"acekeeper-sweep@{kind}.timer" for kind in Kind)]
 
 
-def test_the_service_and_its_sweeps_have_the_same_settings() -> None:
+def test_a_sweep_has_the_settings_of_the_service() -> None:
     service, sweep = (
         (ROOT / "systemd" / name).read_text()
         for name in ("acekeeper.service", "acekeeper-sweep@.service")
     )
-    assert said(service, "Environment")[0] == said(sweep, "Environment")[0]
+    (file,) = said(sweep, "EnvironmentFile")
+    assert f"SETTINGS_FILE={file}" in said(service, "Environment")[0].split()
+    defaults = dict(re.findall(r"--variable %%(\w+)=(\S*)", sweep))
+    assert defaults == {name: SETTINGS[name].kind.default for name in ("APP_PORT", "API_KEY")}

@@ -1,5 +1,5 @@
-"""The `acekeeper` command. Each part imports what it needs when it runs: `sweep` is short-lived
-and gets by with the standard library."""
+"""The `acekeeper` command. Each part imports what it needs when it runs, so that
+what only asks the service is soon there."""
 
 import argparse
 import os

@@ -1,4 +1,4 @@
-"""Calls the API of the acekeeper on this host. Standard library only: a timer does it often."""
+"""Calls the API of the acekeeper on this host. Standard library only: a command is soon there."""
 
 import http.client
 import json

@@ -14,12 +14,12 @@ from acekeeper.settings import Settings
 _HEAD = "# Written by `acekeeper settings --drop-ins`, which will do it again.\n"
 _ALWAYS = ("127.0.0.1", "::1")
 _ANY = {"127.0.0.1": "0.0.0.0", "::1": "::"}
-_AFTER_CLIENT_S = 10  # the `sweep` command gives up by itself, and can say why
+_AFTER_SERVICE_S = 10  # which gives up by itself, and can say why
 
 
 def drop_ins(settings: Settings) -> Mapping[str, str]:
     """Their texts, by path below the directory of the units."""
-    timeout = _seconds(settings.api_long_operation_timeout_s + _AFTER_CLIENT_S)
+    timeout = _seconds(settings.api_long_operation_timeout_s + _AFTER_SERVICE_S)
     files = {
         "acekeeper.socket.d/listen.conf": _listen(settings),
         "acekeeper-sweep@.service.d/timeout.conf": f"[Service]\nTimeoutStartSec={timeout}\n",

@@ -125,16 +125,27 @@ def test_one_that_stands_still_is_ended_and_says_where_it_stood(host: Host) -> N
 
 
 def test_a_failed_sweep_is_seen_until_one_succeeds(host: Host) -> None:
-    with drop_in(host, "acekeeper-sweep@health.service", "[Service]\nEnvironment=APP_PORT=9\n"):
+    elsewhere = "[Service]\nEnvironmentFile=\nEnvironment=APP_PORT=9\n"
+    with drop_in(host, "acekeeper-sweep@health.service", elsewhere):
         swept = host.ssh(f"{SYSTEMCTL} start {SWEEP}", check=False)
         assert swept.returncode != 0
         assert failed(host).split() == [SWEEP]
         log = host.ssh(f"journalctl -b _SYSTEMD_USER_UNIT={SWEEP}").stdout
-        assert "no acekeeper answers on 127.0.0.1:9" in log
+        assert "Failed to connect to 127.0.0.1 port 9" in log
     host.ssh(f"{SYSTEMCTL} start {SWEEP}")
     assert failed(host) == ""
     quiet = host.ssh(f"journalctl -b -g Finished USER_UNIT={SWEEP}", check=False).stdout
     assert "Finished" not in quiet
+
+
+def test_a_sweep_that_ends_with_the_service_has_not_failed(host: Host) -> None:
+    pid = shown(host, SERVICE, "MainPID")
+    host.ssh(f"kill -STOP {pid}")  # systemd has it go on when it is to end
+    host.ssh(f"{SYSTEMCTL} start --no-block {SWEEP}")
+    wait(lambda: shown(host, SWEEP, "SubState") == "start")
+    host.ssh(f"{SYSTEMCTL} stop {SERVICE}")
+    assert failed(host) == ""
+    host.ssh(f"{SYSTEMCTL} start {SERVICE}")
 
 
 def test_a_sweep_never_starts_the_service(host: Host) -> None:
