@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import time
 from asyncio import Queue
 from pathlib import Path
@@ -17,8 +16,9 @@ from acekeeper.core.facts import (
     RuntimeConnected,
 )
 from acekeeper.core.model import Now
-from acekeeper.core.names import Ports, Slot
+from acekeeper.core.names import Slot
 
+from ..ports import free_ports
 from .policies import ONCE
 from .private_bus import Daemon, FakeSystemd
 
@@ -36,14 +36,6 @@ class Clock:
 
     def __call__(self) -> Now:
         return Now(time.time() + self.ahead, time.monotonic() + self.ahead)
-
-
-def free_ports() -> Ports:
-    with socket.socket() as a, socket.socket() as b, socket.socket() as c, socket.socket() as d:
-        held = (a, b, c, d)
-        for each in held:
-            each.bind((HOST, 0))
-        return Ports(*(each.getsockname()[1] for each in held))
 
 
 class World:

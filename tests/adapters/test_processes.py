@@ -40,6 +40,7 @@ from acekeeper.errors import (
     StartTimedOut,
 )
 
+from ..ports import free_ports
 from .policies import ONCE
 
 HOST = "127.0.0.1"
@@ -73,14 +74,6 @@ PRINTS = f"{SAY}os.write(1, b'out of %s ' % sys.argv[1].encode())\nos.write(2, b
 
 def clock() -> Now:
     return Now(time.time(), time.monotonic())
-
-
-def free_ports() -> Ports:
-    with socket.socket() as a, socket.socket() as b, socket.socket() as c, socket.socket() as d:
-        held = (a, b, c, d)
-        for each in held:
-            each.bind((HOST, 0))
-        return Ports(*(each.getsockname()[1] for each in held))
 
 
 class Pipe:
