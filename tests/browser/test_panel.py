@@ -2,7 +2,7 @@
 
 import asyncio
 
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from acekeeper.core.model import Phase
 
@@ -86,9 +86,19 @@ async def test_a_button_asks_for_the_key_and_says_if_it_is_wrong(panel_of: Panel
 
 async def test_a_service_that_is_read_with_the_key_only(panel_of: PanelOf) -> None:
     panel = await panel_of(only_loopback=False, API_KEY=KEY)
+    declined = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await declined.wait()
+        await route.continue_()
+
+    await panel.page.route("**/log?*", late)
     await panel.open()
     await expect(panel.find("#ask")).to_be_visible()
     await panel.page.keyboard.press("Escape")
+    await expect(panel.find("#ask")).to_be_hidden()
+    async with panel.page.expect_response("**/log?*"):
+        declined.set()  # what is refused now does not ask once more
     await expect(panel.find("#trouble")).to_contain_text("without its API key")
     await panel.find("#key").click()
     await panel.page.keyboard.type(KEY)

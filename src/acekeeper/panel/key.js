@@ -7,6 +7,7 @@ const dialog = find("#ask");
 const field = find("#given");
 const given = new EventTarget();
 let asking = null;
+let isDeclined = false;
 
 export const readKey = () => sessionStorage.getItem(NAME);
 
@@ -24,7 +25,8 @@ export function askKey(why) {
       "close",
       () => {
         asking = null;
-        resolve(dialog.returnValue === "given");
+        isDeclined = dialog.returnValue !== "given";
+        resolve(!isDeclined);
       },
       { once: true },
     );
@@ -35,12 +37,14 @@ export function askKey(why) {
   return asking;
 }
 
-/** For what cannot go on without. */
-export function nextKey(signal) {
-  return new Promise((resolve) => {
+/** For what cannot go on without. Who wants to give none is not asked by the next that needs it. */
+export function nextKey(why, signal) {
+  const key = new Promise((resolve) => {
     given.addEventListener("given", resolve, { once: true, signal });
     signal.addEventListener("abort", resolve, { once: true });
   });
+  if (!isDeclined) askKey(why);
+  return key;
 }
 
 field.addEventListener("input", () => field.setCustomValidity(""));

@@ -84,9 +84,7 @@ function tellTrouble(text) {
 
 async function refused(error, signal) {
   tellTrouble("This service shows nothing without its API key.");
-  const key = nextKey(signal);
-  askKey(whyKey(error));
-  await key;
+  await nextKey(whyKey(error), signal);
 }
 
 const whyKey = ({ status }) =>
