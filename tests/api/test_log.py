@@ -28,7 +28,12 @@ async def test_what_happened_is_told_the_newest_first(served: Served) -> None:
         "kind": "stream_ended",
         "engine": None,
         "stream": ID,
-        "data": {"reason": "eof", "reaped": False, "seconds": ended["data"]["seconds"]},
+        "data": {
+            "reason": "eof",
+            "reaped": False,
+            "failed": False,
+            "seconds": ended["data"]["seconds"],
+        },
     }
     assert (begun["kind"], begun["data"]) == ("stream_started", {"managed": False})
     assert begun["id"] < ended["id"]

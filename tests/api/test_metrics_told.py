@@ -208,6 +208,28 @@ async def test_a_stream_is_reaped_only_without_an_event(served: Served) -> None:
     assert scrape.value(f'{reaped}{{reason="unknown_to_engine"}}') == 1
 
 
+async def test_streams_that_fail_by_how_they_ended_and_contents_that_do(served: Served) -> None:
+    engine = await provisioned(served)
+    ends = [
+        ("timeout", engine.slot.port),
+        ("empty_timeout", engine.slot.port),
+        ("completed", engine.slot.port),
+        ("client_disconnected", engine.slot.port),
+        ("timeout", 19998),  # where none of ours is
+    ]
+    for n, (reason, port) in enumerate(ends):
+        event = started(port=port, key=f"{n:040x}")
+        await served.post("/events/stream_started", event)
+        end = {"stream_id": event["labels"]["stream_id"], "reason": reason}
+        for _ in range(2):  # told twice
+            await served.post("/events/stream_ended", end)
+    scrape = await Scrape.of(served)
+    counted = {s.labels["reason"]: s.value for s in scrape.series("orch_streams_failed_total")}
+    assert counted == {"timeout": 1, "empty_timeout": 1, "completed": 1}
+    assert scrape.value("orch_events_ended_total") == 5
+    assert scrape.value("orch_contents_failing") == 3
+
+
 async def test_an_event_that_is_not_kept_and_what_waits_for_the_disk(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:

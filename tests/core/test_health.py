@@ -165,6 +165,7 @@ def test_a_bad_end_has_its_engine_asked_at_once() -> None:
     for reason in ("timeout", "empty_timeout", "completed"):
         world = pool(1, STILL)
         world.play(slot(0))
+        world.run(0.5)
         world.tell(StreamEnded("s", reason=reason))
         assert world.taken[-1] == Ask(*world.engine(0).ref)
 

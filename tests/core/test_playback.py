@@ -8,6 +8,7 @@ from acekeeper.core.actions import Ask, Drain, GiveWay, Try
 from acekeeper.core.doubt import Content
 from acekeeper.core.facts import PlaybackAnswered, PlaybackFailed, TimePassed, Verdict
 from acekeeper.core.model import Health, KeyType
+from acekeeper.core.playback import failing
 from acekeeper.core.restore import restore
 
 from .world import World, pool, rules, slot, started
@@ -125,6 +126,67 @@ def test_ordinary_ends_do_not(reason: str) -> None:
     world.run(60)
     assert world.listed() == [0]
     assert world.tries() == []
+
+
+def failed(world: World) -> list[tuple[str, object]]:
+    """Every end that was told, by its stream."""
+    return [(h.stream, h.data["failed"]) for h in world.happened if h.kind == "stream_ended"]
+
+
+def test_an_end_says_whether_nothing_was_seen() -> None:
+    world = pool(1, STILL)
+    for reason, seconds in (("timeout", 20), ("empty_timeout", 900), ("completed", 0.5)):
+        world.play(slot(0), reason, key=CHANNEL)
+        world.run(seconds)
+        world.leave(reason, reason)
+    for reason, seconds in (("client_disconnected", 0.5), ("eof", 0.5), ("", 0.5), ("long", 1.5)):
+        world.play(slot(0), f"{reason}?", key=CHANNEL)
+        world.run(seconds)
+        world.leave(f"{reason}?", "completed" if reason == "long" else reason)
+    assert [bad for _, bad in failed(world)] == [True] * 3 + [False] * 4
+
+
+def test_a_stream_fails_once_and_only_by_the_event_that_ends_it() -> None:
+    world = pool(2, STILL)
+    for n, name in enumerate(("twice", "reaped")):
+        world.play(slot(n), name, moving=False, key=CHANNEL)
+    world.run(20)
+    del world.outside[slot(1)].streams["reaped"]
+    world.sweep_streams()
+    for name in ("twice", "twice", "reaped"):
+        world.leave(name, "timeout")
+    assert failed(world) == [("reaped", False), ("twice", True)]
+
+
+def test_what_an_engine_of_others_does_not_show_is_no_failure() -> None:
+    world = pool(1, STILL)
+    world.tell(started("elsewhere", addresses=(("elsewhere.example", 6878),), key=CHANNEL))
+    world.run(20)
+    world.leave("elsewhere", "timeout")
+    assert failed(world) == [("elsewhere", False)]
+    assert failing(world.state, world.rules, world.now) == 0
+
+
+def test_an_end_that_overtook_its_start_does_not_say_how_soon_it_was() -> None:
+    world = pool(2, STILL)
+    for n, reason in enumerate(("timeout", "completed")):
+        world.leave(reason, reason)
+        world.run(1)
+        world.play(slot(n), reason, key=CHANNEL)
+    assert failed(world) == [("timeout", True), ("completed", False)]
+
+
+def test_contents_fail_until_they_play_or_ten_minutes_have_passed() -> None:
+    world = pool(4, STILL)
+    for n, key in enumerate((CHANNEL, CHANNEL, OTHER, "not an id")):
+        hang_playback(world, n)
+        watch(world, n, key=key)
+    assert failing(world.state, world.rules, world.now) == 2
+    world.play(slot(3), "plays", key=OTHER)
+    world.sweep_streams()
+    assert failing(world.state, world.rules, world.now) == 1
+    world.now = world.now.after(600)  # and nobody has looked since
+    assert failing(world.state, world.rules, world.now) == 0
 
 
 @pytest.mark.parametrize("key", ["http://192.0.2.1/a", "c" * 39, "c" * 41, "g" * 40])

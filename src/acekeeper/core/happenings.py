@@ -33,7 +33,8 @@ HAPPENINGS: Mapping[str, str] = {
     "runtime_lacks": "What starts need is not there; `why` names it: the engine image, say.",
     "runtime_lost": "Whoever runs the engines cannot be reached any more.",
     "scale_requested": "An operator wants so many engines in all; 0 ends it.",
-    "stream_ended": "A stream ended, after `seconds`; `reaped` if no event said so.",
+    "stream_ended": "A stream ended, after `seconds`; `reaped` if no event said so, `failed` if"
+    " on our engine and by its `reason` nothing was seen.",
     "stream_expired": "A stream elsewhere is dropped, after `UNMANAGED_STREAM_TTL_S`.",
     "stream_started": "A stream started; `managed` if it is on one of our engines.",
 }

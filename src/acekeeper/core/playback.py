@@ -12,18 +12,19 @@ from acekeeper.core.facts import PlaybackAnswered, PlaybackFailed, Verdict
 from acekeeper.core.model import Engine, Health, KeyType, Now, Phase, Rules, Sample, Stream
 from acekeeper.core.state import State
 
-_BAD_ENDS = frozenset({"timeout", "empty_timeout"})
-_AT_ONCE = 1.0  # a stream that is complete so soon was an error page
+_AT_ONCE = "completed"
+BAD_ENDS = ("timeout", "empty_timeout", _AT_ONCE)  # the last one if it is
+_SOON = 1.0  # a stream that is complete within it was an error page
 _PLAYS_AFTER = 30.0  # the client gives up a silent stream after 20 s
 _ID = re.compile(r"[0-9a-fA-F]{40}")
 
 
 def smells(stream: Stream) -> bool:
-    """Whether it ended as streams do on an engine that hangs."""
-    if stream.ended is None:
+    """Whether its end says that nothing was seen, as on an engine that hangs."""
+    if stream.ended is None or stream.reason not in BAD_ENDS:
         return False
-    brief = stream.ended.mono - stream.started.mono < _AT_ONCE
-    return stream.reason in _BAD_ENDS or (stream.reason == "completed" and brief)
+    # None at all is that of an end that overtook its start: nobody knows how long it was.
+    return stream.reason != _AT_ONCE or 0 < stream.ended.mono - stream.started.mono < _SOON
 
 
 def ended_badly(state: State, rules: Rules, engine: Engine, stream: Stream, now: Now) -> None:
@@ -42,6 +43,11 @@ def ended_badly(state: State, rules: Rules, engine: Engine, stream: Stream, now:
     elif before is not None and not before.blamed:
         state.tell("content_blamed", stream=stream.id, key=content.key, engines=len(engines))
         _absolve(state, rules, content, now)
+
+
+def failing(state: State, rules: Rules, now: Now) -> int:
+    """The number of contents that ended badly of late, and have not played since."""
+    return sum(_smell(state, rules, content, now) is not None for content in state.smells)
 
 
 def claim_lapsed(state: State, engine: Engine, now: Now) -> None:

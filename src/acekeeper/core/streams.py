@@ -86,16 +86,18 @@ def stream_ended(state: State, rules: Rules, fact: StreamEnded, now: Now) -> Non
 
 def end_stream(state: State, stream: Stream, reason: str, now: Now, *, told: bool = False) -> None:
     """`told`: an event said so."""
-    state.put_stream(replace(stream, ended=now, reason=reason))
+    stream = replace(stream, ended=now, reason=reason)
+    engine = _engine_of(state, stream)
+    state.put_stream(stream)
     state.tell(
         "stream_ended",
         stream.slot,
         stream.id,
         reason=reason,
         reaped=not told,
+        failed=engine is not None and playback.smells(stream),
         seconds=round(now.mono - stream.started.mono, 3),
     )
-    engine = _engine_of(state, stream)
     if engine is not None:
         free = now if engine.slot not in state.playing and engine.claim is None else None
         state.put(replace(engine, used=now, free_since=free))

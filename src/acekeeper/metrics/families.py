@@ -15,6 +15,7 @@ from acekeeper.core.actions import Code
 from acekeeper.core.breaker import Circuit
 from acekeeper.core.facts import Verdict
 from acekeeper.core.model import Health
+from acekeeper.core.playback import BAD_ENDS
 from acekeeper.usecases.sweep import Kind
 
 OTHER = "other"  # in the place of a word that is not among the values of a label
@@ -155,6 +156,15 @@ FAMILIES: Mapping[str, Family] = {
                 *("stopped_by_operator", "expired", OTHER),
             )
         },
+    ),
+    "orch_streams_failed_total": Family(
+        "counter",
+        "Streams on our engines whose end says that nothing was seen;"
+        " completed is one that was so within a second",
+        {"reason": BAD_ENDS},
+    ),
+    "orch_contents_failing": Family(
+        "gauge", "Contents whose streams failed in the last ten minutes and none has played since"
     ),
     "orch_store_commit_seconds": Family(
         "histogram", "Time a write to the database took", buckets=_COMMITS

@@ -15,6 +15,7 @@ class Happened:
         self._refused = counter("orch_provision_refused_total", registry)
         self._started = counter("orch_events_started_total", registry)
         self._ended = counter("orch_events_ended_total", registry)
+        self._failed = counter("orch_streams_failed_total", registry)
         self._reaped = counter("orch_streams_reaped_total", registry)
         self._starts = counter("orch_engine_starts_total", registry)
         self._start_failures = counter("orch_engine_start_failures_total", registry)
@@ -32,6 +33,8 @@ class Happened:
                 self._started.inc()
             case "stream_ended":
                 self._ended.inc()
+                if data["failed"]:
+                    self._failed.labels(str(data["reason"])).inc()
                 if data.get("reaped"):
                     self._reap(str(data["reason"]).partition(":")[0])
             case "stream_expired":

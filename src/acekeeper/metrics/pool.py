@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 from acekeeper.core.admission import blocked, starting
 from acekeeper.core.breaker import Circuit, circuit
 from acekeeper.core.model import Health, Rules
+from acekeeper.core.playback import failing
 from acekeeper.core.state import State
 from acekeeper.metrics.families import gauge
 from acekeeper.usecases.protocols import Clock
@@ -53,6 +54,7 @@ class Pool(Collector):
     def _streams(self) -> Iterator[GaugeMetricFamily]:
         state = self._state
         yield gauge("orch_streams_active", len(state.streams) - len(state.ended))
+        yield gauge("orch_contents_failing", failing(state, self._rules, self._clock()))
         peers, speed = gauge("orch_stream_peers"), gauge("orch_stream_speed_bytes")
         for slot in state.playing:
             if samples := [s.sample for s in state.started_on(slot) if s.sample is not None]:
