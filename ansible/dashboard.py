@@ -162,6 +162,36 @@ ROWS: dict[str, list[Panel]] = {
             {"orch_stream_peers{HOST}": "{{engine}} {{instance}}"},
         ),
     ],
+    "Playback": [
+        Panel(
+            "Streams that failed",
+            "ops",
+            "Streams whose end says that nothing was seen, beside all that ended.",
+            {_rate("orch_streams_failed_total", "reason"): "{{reason}} {{instance}}"},
+            limits={_rate("orch_events_ended_total"): "all ends {{instance}}"},
+        ),
+        Panel(
+            "Contents that fail",
+            "short",
+            "Contents that failed in the last ten minutes and have not played since; and engines"
+            " whose streams have had nothing for minutes.",
+            {
+                "orch_contents_failing{HOST}": "contents {{instance}}",
+                "orch_engines_starving{HOST}": "starving engines {{instance}}",
+            },
+        ),
+        Panel(
+            "Tries of playback",
+            "short",
+            "What acekeeper found on engines it doubted, in an hour: starved is the network or the"
+            " content, failed an engine that hangs.",
+            {
+                _number_in_an_hour(
+                    "orch_playback_tries_total", "verdict"
+                ): "{{verdict}} {{instance}}",
+            },
+        ),
+    ],
     "API": [
         Panel(
             "Requests",

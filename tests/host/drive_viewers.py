@@ -67,6 +67,8 @@ class Driver:
         match word, rest:
             case "begin", (count,):
                 return await self.begin(int(count))
+            case "wait_in_vain", (count,):
+                return await self.wait_in_vain(int(count))
             case "playing", ():
                 return await asyncio.gather(*map(self.playing, self.viewers))
             case "leave", ():
@@ -106,16 +108,29 @@ class Driver:
         raise ValueError(f"what is {word} {rest}?")
 
     async def begin(self, count: int) -> list[dict[str, Any]]:
-        """One after the other, as viewers come; each with a programme of its own."""
         begun = []
         for _ in range(count):
-            viewer = Viewer(self.client, f"{time.time_ns():040x}")
-            self.viewers.append(viewer)
-            self.client._engines_until = 0.0  # viewers come more than 2 s apart
-            await viewer.begin()
+            viewer = await self.come()
             await viewer.takes(FIRST_BYTES)
             begun.append({"port": viewer.address.port, "stream": viewer.stream_id})
         return begun
+
+    async def come(self) -> Viewer:
+        """One after the other, as viewers do; each with a programme of its own."""
+        viewer = Viewer(self.client, f"{time.time_ns():040x}")
+        self.viewers.append(viewer)
+        self.client._engines_until = 0.0  # viewers come more than 2 s apart
+        await viewer.begin()
+        return viewer
+
+    async def wait_in_vain(self, count: int) -> None:
+        """Until the client has given them all up."""
+        for _ in range(count):
+            await self.come()
+        reasons = {await viewer.ended() for viewer in self.viewers}
+        if reasons != {"timeout"}:
+            raise PlaybackFailed(f"they ended with {reasons}")
+        await self.leave("timeout")
 
     async def playing(self, viewer: Viewer) -> bool:
         try:
@@ -124,11 +139,11 @@ class Driver:
             return False
         return True
 
-    async def leave(self) -> list[bool]:
+    async def leave(self, reason: str = "client_disconnected") -> list[bool]:
         """Whether each one's end was acknowledged."""
         viewers, self.viewers = self.viewers, []
         for viewer in viewers:
-            await viewer.leave()
+            await viewer.leave(reason)
             await viewer.__aexit__(None, None, None)
         return [viewer.end_acknowledged for viewer in viewers]
 

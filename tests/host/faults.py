@@ -1,6 +1,8 @@
 """A fault for each alert, as it comes about on a host, and what the page's commands then show."""
 
+import json
 import shlex
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -23,6 +25,8 @@ SETTINGS: Mapping[str, object] = {
 }
 HOME = "/var/lib/acekeeper"
 ENGINE, NETWORK = "python3 -m acekeeper.emulator", "/usr/bin/pasta"
+ADMIN_PORT = 6999  # in an engine's own network
+LIMIT_S = 300.0
 
 Steps = Callable[[Host, Viewing], Iterator[None]]
 
@@ -65,6 +69,27 @@ def prepare(host: Host) -> None:
     )
 
 
+def until(holds: Callable[[], bool]) -> float:
+    """The seconds it took."""
+    began = time.monotonic()
+    while not holds():
+        assert time.monotonic() < began + LIMIT_S, f"not within {LIMIT_S:.0f} s"
+        time.sleep(1)  # neither systemd nor Prometheus tells us
+    return time.monotonic() - began
+
+
+@contextmanager
+def started_with(host: Host, option: str) -> Iterator[None]:
+    """All engines are stopped, and those that come have it."""
+    variant = "/etc/containers/systemd/users/$(id -u acekeeper)/engine@.container.d/variant.conf"
+    host.ssh(f"cp -p {variant} /root; sed -i '/^Exec=/s/$/ {option}/' {variant}")
+    as_user(host, "systemctl --user daemon-reload")
+    as_user(host, "systemctl --user stop 'engine@*'")
+    yield
+    host.ssh(f"cp -p /root/variant.conf {variant}")
+    as_user(host, "systemctl --user daemon-reload")
+
+
 def keep_doing(host: Host, commands: str) -> None:
     """Until `systemctl stop fault`."""
     host.ssh(f"systemd-run -q --unit=fault sh -c {shlex.quote(f'while :; do {commands}; done')}")
@@ -94,14 +119,32 @@ def no_network(host: Host, viewing: Viewing) -> Iterator[None]:
     also="journalctl",
 )
 def bad_flag(host: Host, viewing: Viewing) -> Iterator[None]:
-    variant = "/etc/containers/systemd/users/$(id -u acekeeper)/engine@.container.d/variant.conf"
-    host.ssh(f"cp -p {variant} /root; sed -i '/^Exec=/s/$/ --bitrate fast/' {variant}")
-    as_user(host, "systemctl --user daemon-reload")
-    as_user(host, "systemctl --user stop 'engine@*'")
-    yield
-    host.ssh(f"cp -p /root/variant.conf {variant}")
-    as_user(host, "systemctl --user daemon-reload")
+    with started_with(host, "--bitrate fast"):
+        yield
     viewing.do("post", "/health/circuit-breaker/reset")
+
+
+@fault(
+    "StreamsFailing",
+    '"reason":"timeout","reaped":false,"failed":true',
+    "orch_contents_failing [1-9]",
+    '"verdict":"starved"',
+    r"1\.1\.1\.1 via",
+    also="ip route",
+)
+def no_way_out(host: Host, viewing: Viewing) -> Iterator[None]:
+    """An emulated engine makes its picture itself, so each is told that nothing comes to it."""
+    faults = [shlex.quote(json.dumps({"kind": kind})) for kind in ("no_peers", "offline")]
+    tell = " --next -s ".join(f"-d {f} http://127.0.0.1:{ADMIN_PORT}/faults" for f in faults)
+    with started_with(host, f"--admin-port {ADMIN_PORT}"):
+        each = f"for pid in $(pgrep -f '^{ENGINE}'); do nsenter -t $pid -n curl -s {tell}; done"
+        keep_doing(host, f"{each}; sleep 1")
+        for _ in range(2):  # those that were doubted have been tried by then
+            until(lambda: viewing.free() >= MIN_REPLICAS)
+            viewing.do("wait_in_vain", MAX_REPLICAS)
+        yield
+    host.ssh("systemctl stop fault")
+    as_user(host, "systemctl --user stop 'engine@*'")
 
 
 @fault("ProvisioningBlocked", "no provisioning: max_capacity", '"can_provision":false')
@@ -142,8 +185,7 @@ def filling_disk(host: Host, viewing: Viewing) -> Iterator[None]:
 @fault("EngineCrashLoop", '"cause":"killed","detail":"SIGKILL"')
 def killed(host: Host, viewing: Viewing) -> Iterator[None]:
     for _ in range(2):
-        while len(engines(host)) < MIN_REPLICAS:
-            pass
+        until(lambda: len(engines(host)) >= MIN_REPLICAS)
         host.ssh(f"kill -9 $(pgrep -f '^{ENGINE}')")
     yield
     viewing.do("post", "/health/circuit-breaker/reset")  # so early a death counts for it

@@ -180,15 +180,16 @@ def test_a_fault_is_told_to_the_webhook_and_its_end_too(watched: Watched) -> Non
 def test_what_follows_from_another_alert_is_not_told_beside_it(watched: Watched) -> None:
     follow = {
         "CircuitBreakerOpen": {"NoFreeEngine", "EngineCrashLoop"},
-        "NoHealthyEngines": {"NoFreeEngine", "EnginesUnhealthy"},
+        "NoHealthyEngines": {"NoFreeEngine", "EnginesUnhealthy", "StreamsFailing"},
         "ProvisioningBlocked": {"NoFreeEngine"},
+        "StreamsFailing": {"EnginesUnhealthy"},
     }
     rest = ALERTS.keys() - follow.keys() - {"AcekeeperDown"}
     expected = {**follow, "AcekeeperDown": rest, "SweepLate": set()}
     labels = [
         {"alertname": name, "instance": source, "job": "acekeeper", "severity": "warning"}
-        for source in expected
-        for name in rest | {source}
+        for source, following in expected.items()
+        for name in rest | following | {source}
     ]
     ask(watched.other, f"{ALERTMANAGER}/alerts", [{"labels": each} for each in labels])
     shown = ask(watched.other, f"{ALERTMANAGER}/alerts")

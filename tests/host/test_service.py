@@ -60,7 +60,7 @@ def running(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runn
 def viewing(running: Running) -> Iterator[Viewing]:
     """Two engines are free at the beginning, and nobody is left watching at the end."""
     with Viewing(running.host, KEY) as viewing:
-        until(lambda: free(viewing) >= SETTINGS["MIN_REPLICAS"])
+        until(lambda: viewing.free() >= SETTINGS["MIN_REPLICAS"])
         yield viewing
         viewing.do("leave")
 
@@ -69,11 +69,6 @@ def until(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + LIMIT_S
     while not holds():
         assert time.monotonic() < deadline, "did not happen in time"
-
-
-def free(viewing: Viewing) -> int:
-    count: int = viewing.do("get", "/orchestrator/status")["capacity"]["available"]
-    return count
 
 
 def listed(viewing: Viewing) -> dict[int, str]:
@@ -129,7 +124,7 @@ def test_who_dies_takes_nobody_along(
     there = started(viewing)
     assert victim["stream"] not in there
     assert other["stream"] in there
-    until(lambda: free(viewing) >= SETTINGS["MIN_REPLICAS"])
+    until(lambda: viewing.free() >= SETTINGS["MIN_REPLICAS"])
 
 
 def test_a_dead_network_process_is_found_by_asking(running: Running, viewing: Viewing) -> None:
@@ -250,17 +245,17 @@ def test_a_killed_service_manager_comes_back_with_all_it_runs(running: Running) 
     ready = "curl -s -m 5 http://127.0.0.1:8000/health/ready"
     until(lambda: '"ready":true' in running.host.ssh(ready, check=False).stdout)
     with Viewing(running.host, KEY) as viewing:
-        until(lambda: free(viewing) >= SETTINGS["MIN_REPLICAS"])
+        until(lambda: viewing.free() >= SETTINGS["MIN_REPLICAS"])
 
 
 def test_after_a_reboot_it_is_back_by_itself(running: Running, tell: Callable[[str], None]) -> None:
     with Viewing(running.host, KEY) as viewing:
-        until(lambda: free(viewing) >= SETTINGS["MIN_REPLICAS"])
+        until(lambda: viewing.free() >= SETTINGS["MIN_REPLICAS"])
         [begun] = viewing.do("begin", 1)
     running.host.reboot()
     until(lambda: show(running.host, "acekeeper.service", "ActiveState") == "active")
     with Viewing(running.host, KEY) as viewing:
-        until(lambda: free(viewing) >= SETTINGS["MIN_REPLICAS"])
+        until(lambda: viewing.free() >= SETTINGS["MIN_REPLICAS"])
         [stream] = [
             stream
             for stream in viewing.do("get", "/streams?status=ended")

@@ -29,3 +29,8 @@ class Viewing(OverSsh):
         said = self.next()
         assert "error" not in said, said["error"]
         return said["answer"]
+
+    def free(self) -> int:
+        """The engines that are."""
+        count: int = self.do("get", "/orchestrator/status")["capacity"]["available"]
+        return count

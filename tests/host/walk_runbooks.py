@@ -9,21 +9,18 @@ Needs root and a lab; about three minutes an alert. What a command has to print 
 import re
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from ..monitoring.commands import ROOT, blocks
 from ..monitoring.prometheus import Prometheus
 from . import deploying, faults
-from .faults import FAULTS, KEY, Fault
+from .faults import FAULTS, KEY, Fault, until
 from .lab import Host, Lab, LabError
 from .scraping import scrape
 from .viewing import Viewing
 
 RUNBOOKS = ROOT / "docs/runbooks"
 CAUSES = "Likely causes, and the fix"
-LIMIT_S = 300.0
 
 
 def main() -> int:
@@ -75,15 +72,6 @@ class Walker:
 
     def is_well(self) -> bool:
         return "healthy; " in self.paste("as_acekeeper status\n")
-
-
-def until(holds: Callable[[], bool]) -> float:
-    """The seconds it took."""
-    began = time.monotonic()
-    while not holds():
-        assert time.monotonic() < began + LIMIT_S, f"not within {LIMIT_S:.0f} s"
-        time.sleep(1)  # Prometheus tells nobody; it looks every two seconds itself
-    return time.monotonic() - began
 
 
 def say(line: str) -> None:

@@ -16,7 +16,7 @@ _SPAN = re.compile(r"`([^`\n]+)`")
 _FENCE = re.compile(r"^ *```\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _MATCHED = re.compile(r"(_SYSTEMD_USER_(?:UNIT|SLICE)|USER_UNIT|CONTAINER_NAME)=(.+)")
 _ACCOUNT = "@$(id -u acekeeper).service"
-_OTHERS = {"curl", "df", "du", "find", "findmnt", "free", "ls", "ps", "ss"}
+_OTHERS = {"curl", "df", "du", "find", "findmnt", "free", "getent", "ip", "ls", "nc", "ps", "ss"}
 _OTHERS |= {"chown", "pkill", "systemd-cgtop", "timedatectl", "uptime"}
 
 
