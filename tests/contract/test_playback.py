@@ -94,6 +94,35 @@ async def test_an_engine_that_hangs_at_playback_is_replaced_and_nobody_else_noti
     assert well in running.listed()
 
 
+async def test_an_engine_whose_getstream_hangs_fails_no_third_viewer(
+    start: Start, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chosen from the list, it is told of by no event: the client sends none then."""
+    monkeypatch.setattr(playback, "_STARTS_WITHIN", 0.4)
+    running = await stack.enter_async_context(
+        start(
+            THREE | {"MONITOR_INTERVAL_S": "0.5"}, asks_again_after=0.1, begins_within=0.5, **SOON
+        )
+    )
+    await running.until(lambda: len(running.listed()) == 3)
+    happy = await viewer(stack, running, 1)
+    state = running.context.state
+    await running.until(
+        lambda: any(s.sample and s.sample.speed_down for s in state.streams.values())
+    )
+    hung = (await happy.client.choose()).port
+    await running.fault(hung, "hang_getstream")
+    while state.unbegun.second is None:  # the viewers that fail
+        assert (await happy.client.choose()).port == hung
+    await running.until(lambda: hung not in running.listed())
+    comer = await viewer(stack, running, 2)
+    assert comer.address.port != hung
+    slot = Slot("127.0.0.1", hung)
+    first = state.engines[slot].start
+    await running.until(lambda: slot not in state.engines or state.engines[slot].start != first)
+    assert happy.plays
+
+
 async def test_a_well_engine_is_back_soon_after_an_ordinary_bad_end(
     start: Start, stack: AsyncExitStack
 ) -> None:

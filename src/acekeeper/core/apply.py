@@ -3,7 +3,16 @@
 from dataclasses import replace
 from typing import assert_never
 
-from acekeeper.core import admission, health, lifecycle, operator, playback, scaling, streams
+from acekeeper.core import (
+    admission,
+    health,
+    lifecycle,
+    operator,
+    playback,
+    scaling,
+    streams,
+    unbegun,
+)
 from acekeeper.core.actions import (
     Action,
     Answer,
@@ -23,6 +32,7 @@ from acekeeper.core.facts import (
     AnswerDelivered,
     AnswerLost,
     BreakerReset,
+    CapacityAsked,
     DrainRequested,
     EngineAnswered,
     EngineDied,
@@ -92,6 +102,8 @@ def _apply(state: State, rules: Rules, fact: Fact, now: Now) -> None:
             streams.stream_started(state, rules, fact, now)
         case StreamEnded():
             streams.stream_ended(state, rules, fact, now)
+        case CapacityAsked():
+            unbegun.asked(state, rules, fact, now)
         case ProvisionRequested():
             admission.provision_requested(state, fact, now)
         case AnswerDelivered(request):
@@ -108,6 +120,7 @@ def _apply(state: State, rules: Rules, fact: Fact, now: Now) -> None:
             admission.lapse_claims(state, now)
             streams.forget_old(state, rules, now)
             playback.forget_old(state, rules, now)
+            unbegun.look(state, rules, now)
         case _:
             assert_never(fact)
 

@@ -36,6 +36,15 @@ class Smell:
 
 
 @dataclass(frozen=True, slots=True)
+class Unbegun:
+    """Clients asked which engine is free, at two times, and no stream has begun since."""
+
+    first: float | None = None
+    second: float | None = None
+    doubted: frozenset[tuple[Slot, str]] = frozenset()  # for that, since a stream began
+
+
+@dataclass(frozen=True, slots=True)
 class Hunger:
     """No stream on an engine has a peer or any speed."""
 

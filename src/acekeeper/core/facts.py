@@ -156,6 +156,14 @@ class StreamsAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class CapacityAsked:
+    """A client asked what plays on it, as it does with each before it chooses one."""
+
+    slot: Slot
+    start: str
+
+
+@dataclass(frozen=True, slots=True)
 class ProvisionRequested:
     request: str
     port: int | None = None
@@ -257,6 +265,7 @@ Fact = (
     | PlaybackAnswered
     | PlaybackFailed
     | StreamsAsked
+    | CapacityAsked
     | ProvisionRequested
     | AnswerDelivered
     | AnswerLost

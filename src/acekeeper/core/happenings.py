@@ -24,7 +24,7 @@ HAPPENINGS: Mapping[str, str] = {
     "engine_suspected": "A probe failed: off the list until the engine answers again.",
     "engine_unhealthy": "An engine failed `failures` probes or tries; it will be replaced.",
     "log_begun": "Here begins a new database.",
-    "playback_doubted": "A client's events betray it: off the list until a try tells.",
+    "playback_doubted": "What clients do betrays it: off the list until a try tells.",
     "playback_failed": "A try of playback found that it hangs; `failures` in a row.",
     "playback_tried": "A try of playback ended well for the engine; `verdict` says how.",
     "provision_refused": "A request got no engine; `code` and `why` say why.",

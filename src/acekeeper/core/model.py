@@ -65,6 +65,8 @@ class Rules:
     choice_lasts: float = 5  # a client caches the list for 2 s, and asks one engine after another
     try_again_every: float = 5
     blame_lasts: float = 600
+    asks_again_after: float = 5  # another viewer, or the same once more
+    begins_within: float = 25  # the client waits 20 s for an engine to begin
     starving_after: float = 180
 
 

@@ -4,6 +4,7 @@ streams end makes one doubt it, and a try of our own tells."""
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain, islice
 
 from acekeeper.core import health
 from acekeeper.core.actions import GiveWay, Try
@@ -16,6 +17,7 @@ _AT_ONCE = "completed"
 BAD_ENDS = ("timeout", "empty_timeout", _AT_ONCE)  # the last one if it is
 _SOON = 1.0  # a stream that is complete within it was an error page
 _PLAYS_AFTER = 30.0  # the client gives up a silent stream after 20 s
+_RECENT = 50  # ended streams among which one is looked for
 _ID = re.compile(r"[0-9a-fA-F]{40}")
 
 
@@ -39,7 +41,7 @@ def ended_badly(state: State, rules: Rules, engine: Engine, stream: Stream, now:
     blamed = len(engines) > 1 or (before is not None and before.blamed)
     _remember(state, content, Smell(engines, now.mono, blamed))
     if not blamed:
-        _doubt(state, engine, content, stream.reason, now)
+        doubt(state, engine, content, stream.reason, now)
     elif before is not None and not before.blamed:
         state.tell("content_blamed", stream=stream.id, key=content.key, engines=len(engines))
         _absolve(state, rules, content, now)
@@ -52,15 +54,38 @@ def failing(state: State, rules: Rules, now: Now) -> int:
 
 def claim_lapsed(state: State, engine: Engine, now: Now) -> None:
     """It was given to a client whose stream never began: a failure at the start sends no event.
-    Nobody knows what was wanted, so it is tried with what plays elsewhere, if anything does."""
+    Nobody knows what was wanted, so it is tried with what plays elsewhere or did."""
     if engine.slot in state.playing:
         return
     state.put(replace(engine, ask_soon=True))
-    for stream in (s for slot in state.playing for s in state.started_on(slot)):
-        content = _content(stream)
-        if content and stream.sample and stream.sample.speed_down > 0:
-            _doubt(state, state.engines[engine.slot], content, "claim_lapsed", now)
-            return
+    content = content_that_plays(state)
+    if content is not None:
+        doubt(state, state.engines[engine.slot], content, "claim_lapsed", now)
+
+
+def content_that_plays(state: State) -> Content | None:
+    """Now, or else the last that did."""
+    playing = (stream for slot in state.playing for stream in state.started_on(slot))
+    ended = (state.streams[i] for i in islice(reversed(state.ended), _RECENT))
+    for stream in chain(playing, ended):
+        moved = stream.sample is not None and stream.sample.speed_down > 0
+        if moved and not smells(stream) and (content := _content(stream)) is not None:
+            return content
+    return None
+
+
+def doubt(state: State, engine: Engine, content: Content, why: str, now: Now) -> None:
+    if engine.phase is not Phase.RUNNING or engine.drain or engine.doubt:
+        return
+    state.tell("playback_doubted", engine.slot, why=why, key=content.key)
+    state.put(
+        replace(
+            engine,
+            doubt=Doubt(content, now.mono),
+            health=Health.UNKNOWN if engine.health is Health.HEALTHY else engine.health,
+            unlisted=engine.unlisted or now,
+        )
+    )
 
 
 def moved(state: State, rules: Rules, stream: Stream, sample: Sample, now: Now) -> None:
@@ -157,7 +182,7 @@ def recall(state: State, now: Now) -> None:
             continue
         content = _content(stream)
         if content is not None:
-            _doubt(state, engine, content, stream.reason, now)
+            doubt(state, engine, content, stream.reason, now)
 
 
 def forget_old(state: State, rules: Rules, now: Now) -> None:
@@ -182,20 +207,6 @@ def _smell(state: State, rules: Rules, content: Content, now: Now) -> Smell | No
 def _remember(state: State, content: Content, smell: Smell) -> None:
     state.smells.pop(content, None)  # so that the newest is the last
     state.smells[content] = smell
-
-
-def _doubt(state: State, engine: Engine, content: Content, why: str, now: Now) -> None:
-    if engine.phase is not Phase.RUNNING or engine.drain or engine.doubt:
-        return
-    state.tell("playback_doubted", engine.slot, why=why, key=content.key)
-    state.put(
-        replace(
-            engine,
-            doubt=Doubt(content, now.mono),
-            health=Health.UNKNOWN if engine.health is Health.HEALTHY else engine.health,
-            unlisted=engine.unlisted or now,
-        )
-    )
 
 
 def _absolve(state: State, rules: Rules, content: Content, now: Now) -> None:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from acekeeper.core.doubt import Content, Smell
+from acekeeper.core.doubt import Content, Smell, Unbegun
 from acekeeper.core.model import (
     Breaker,
     EarlyEnd,
@@ -68,6 +68,7 @@ class State:
     replaced: tuple[Now, ...] = ()
     taken: tuple[float, ...] = ()  # when engines went that had to be made up for, monotonic
     smells: dict[Content, Smell] = field(default_factory=dict)  # oldest first
+    unbegun: Unbegun = field(default_factory=Unbegun)
     vacated: dict[Slot, Now] = field(default_factory=dict)
     revision: int = 0  # counts changes of engines and of what runs on them
     playing: dict[Slot, dict[str, None]] = field(default_factory=dict)  # started streams, by slot

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
-from acekeeper.core import admission, demand, playback, starvation
+from acekeeper.core import admission, demand, playback, starvation, unbegun
 from acekeeper.core.facts import StreamEnded, StreamsAsked, StreamStarted
 from acekeeper.core.model import EarlyEnd, Engine, Now, Rules, Stream
 from acekeeper.core.names import Slot
@@ -59,6 +59,7 @@ def stream_started(state: State, rules: Rules, fact: StreamStarted, now: Now) ->
     was_free = engine is not None and state.is_free(engine, rules)
     state.put_stream(stream)
     if engine is not None:
+        unbegun.began(state)
         drain = replace(engine.drain, idle=False) if engine.drain else None
         state.put(replace(engine, used=now, claim=None, free_since=None, drain=drain))
         admission.turn_away(state, engine.slot)
