@@ -136,6 +136,10 @@ class Engine:
         return self.phase is Phase.RUNNING and self.health is Health.HEALTHY and self.drain is None
 
     @property
+    def idle_since(self) -> Now:
+        return self.free_since or self.used or self.asked
+
+    @property
     def ref(self) -> tuple[Slot, str]:
         return self.slot, self.start
 

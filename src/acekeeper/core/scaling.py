@@ -46,7 +46,7 @@ def _scale_down(state: State, rules: Rules, wanted: int, now: Now) -> Iterator[D
     would have it started again. One at a time, since viewers leave in clusters and come back."""
     free = sorted(
         (
-            max(_free_since(e).mono + rules.engine_grace_period, admission.rested_at(e, rules)),
+            max(e.idle_since.mono + rules.engine_grace_period, admission.rested_at(e, rules)),
             e.slot,
             e,
         )
@@ -62,10 +62,6 @@ def _scale_down(state: State, rules: Rules, wanted: int, now: Now) -> Iterator[D
         )
         due = max([free[wanted][0], *going])
         yield drain_of(idle[0], SCALE_DOWN) if now.mono >= due else due
-
-
-def _free_since(engine: Engine) -> Now:
-    return engine.free_since or engine.used or engine.asked
 
 
 def drain(state: State, action: Drain, now: Now) -> None:

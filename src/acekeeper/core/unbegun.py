@@ -16,7 +16,7 @@ def is_news(state: State, rules: Rules, engine: Engine, now: Now) -> bool:
     seen = state.unbegun
     if not _may_be_chosen(state, engine):
         return False
-    if seen.first is None or _is_over(seen.first, rules, now):
+    if seen.first is None:
         return True
     return seen.second is None and now.mono - seen.first >= rules.asks_again_after
 
@@ -26,7 +26,7 @@ def asked(state: State, rules: Rules, fact: CapacityAsked, now: Now) -> None:
     if engine is None or not is_news(state, rules, engine, now):
         return
     seen = state.unbegun
-    if seen.first is None or _is_over(seen.first, rules, now):
+    if seen.first is None or now.mono - seen.first >= rules.blame_lasts:
         state.unbegun = replace(seen, first=now.mono, second=None)
     else:
         state.unbegun = replace(seen, second=now.mono)
@@ -51,7 +51,8 @@ def look(state: State, rules: Rules, now: Now) -> None:
     doubted = state.unbegun.doubted & refs
     state.unbegun = Unbegun(doubted=doubted)
     content = playback.content_that_plays(state)
-    free = [e for e in state.engines.values() if _may_be_chosen(state, e) and _since(e) <= first]
+    known = (e for e in state.engines.values() if e.idle_since.mono <= first)
+    free = [engine for engine in known if _may_be_chosen(state, engine)]
     if free and content is not None:
         chosen = min(free, key=_order)
         state.unbegun = Unbegun(doubted=doubted | {chosen.ref})
@@ -70,11 +71,3 @@ def _may_be_chosen(state: State, engine: Engine) -> bool:
 def _order(engine: Engine) -> tuple[float, int]:
     """The client's, of engines without streams: the longest unused first."""
     return (-math.inf if engine.used is None else engine.used.mono), engine.slot.port
-
-
-def _since(engine: Engine) -> float:
-    return (engine.free_since or engine.used or engine.asked).mono
-
-
-def _is_over(first: float, rules: Rules, now: Now) -> bool:
-    return now.mono - first >= rules.blame_lasts
