@@ -91,7 +91,8 @@ class Evening:
                 await viewer.begin()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(viewer.ended(), self._rng.uniform(*_STAY_S))
-                await viewer.leave()
+                silent = viewer.reason == "timeout"
+                await viewer.leave("timeout" if silent else "client_disconnected")
 
     async def _an_engine_is_killed(self) -> None:
         await self.service.crash(await self._playing())
