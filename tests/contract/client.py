@@ -45,6 +45,7 @@ class Address(NamedTuple):
 class Waits:
     """How the client waits, in seconds; a test may be in more of a hurry."""
 
+    patience: float = PATIENCE
     after_provision: float = 5.0
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
@@ -57,9 +58,9 @@ class Client:
     ) -> None:
         self._base = base
         self._authorization = {"Authorization": f"Bearer {key}"} if key else {}
-        self._waits = waits or Waits()
+        self._waits = waits = waits or Waits()
         self._max_streams = max_streams
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE))
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=waits.patience))
         self._engines: list[Engine] = []
         self._engines_until = 0.0
         self.can_provision = False

@@ -15,12 +15,13 @@ import time
 from asyncio import Task
 from typing import Any
 
-from tests.contract.client import CallFailed, Client, ProvisionRefused
+from tests.contract.client import CallFailed, Client, ProvisionRefused, Waits
 from tests.contract.viewer import PlaybackFailed, Viewer
 
 FIRST_BYTES = 1 << 20
 SOME_BYTES = 64 << 10
 LIMIT_S = 300.0
+PATIENCE = 30.0  # so that what fails does so by itself, however slow the machine is
 
 
 class Load:
@@ -182,7 +183,7 @@ def _started(stream_id: str) -> dict[str, Any]:
 
 
 async def main(base: str, key: str = "") -> None:
-    async with Client(base, key=key) as client:
+    async with Client(base, key, Waits(patience=PATIENCE)) as client:
         driver = Driver(client)
         lines = asyncio.StreamReader()
         await asyncio.get_running_loop().connect_read_pipe(

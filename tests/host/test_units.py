@@ -41,7 +41,7 @@ calls, failed = 0, []
 while command.poll() is None:
     calls += 1
     try:
-        connection = http.client.HTTPConnection("127.0.0.1", 8000, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", 8000, timeout=30)
         connection.request("GET", "/health/ready")
         assert connection.getresponse().status == 200
         connection.close()
