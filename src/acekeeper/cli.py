@@ -112,7 +112,7 @@ def _serve(_: argparse.Namespace) -> int:
         require_key(inherited, settings.api_key is not None)
         sockets = inherited or bind(settings.app_host, settings.app_port)
 
-        # What is imported stays. To look through it for garbage is a seventh of a start's time.
+        # What is imported stays: to look through it for garbage slows the start and the end.
         gc.disable()
         import asyncio
 

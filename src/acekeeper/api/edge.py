@@ -88,14 +88,10 @@ class Edge:
         endpoint = scope.get("path_template") or "unmatched"
         self._context.metrics.answered(endpoint, method, status, seconds)
         if status >= 400:
-            told = {"path": scope["path"], "why": scope["state"].get("why", "")}
-            # Whole or not at all: half a key would not be known as one, and not be hidden.
-            shown = {
-                name: text if len(text) <= _LONGEST else "(too long to show)"
-                for name, text in told.items()
-                if text
-            }
-            logger.info("request_refused", status=status, method=method, **shown)
+            why = scope["state"].get("why")
+            told = {"why": _whole(why)} if why else {}
+            path = _whole(scope["path"])
+            logger.info("request_refused", status=status, method=method, path=path, **told)
 
     def _add_headers(self, message: HTTPResponseStartEvent, request_id: str) -> None:
         state, rules = self._context.state, self._context.rules
@@ -139,3 +135,8 @@ def _decoded(raw: bytes) -> str:
     """But for slashes, since these belong to a name and do not divide the path. Nor percent signs,
     so that a name decoded once more is what was meant."""
     return unquote(_SLASH_OR_PERCENT.sub("%25", raw.decode("latin-1")))
+
+
+def _whole(text: str) -> str:
+    """Or nothing of it: half a key would not be known as one, and not be hidden."""
+    return text if len(text) <= _LONGEST else "(too long to show)"
