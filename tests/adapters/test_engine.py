@@ -3,10 +3,12 @@
 import asyncio
 import gzip
 import json
+import socket
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 
+import aiohttp
 import pytest
 
 from acekeeper.adapters import engine
@@ -174,6 +176,23 @@ async def test_what_no_engine_answers_is_silence(
 async def test_refused_is_silence(client: EngineClient, far: FarSide) -> None:
     await far.close()
     assert await silence(client, far.slot) == "refused the connection"
+
+
+async def test_a_connection_that_ends_before_it_is_used_is_hung_up(client: EngineClient) -> None:
+    """As when the network process behind a published port dies: it had taken the connection."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    slot = Slot(*listener.getsockname())
+
+    async def die(*_: object) -> None:
+        listener.close()
+        for _pass in range(3):  # passes of the loop, in which the client's side hears of it
+            await asyncio.sleep(0)
+
+    connected = aiohttp.TraceConfig()
+    connected.on_connection_create_end.append(die)
+    connected.freeze()
+    client.session.trace_configs.append(connected)
+    assert await silence(client, slot) == "hung up"
 
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\n", http(b"{}")[:-1]])

@@ -174,7 +174,7 @@ def _why(error: aiohttp.ClientError) -> tuple[str, Failure]:
             return "refused the connection", Failure.UNREACHABLE
         case aiohttp.ClientConnectorError():
             return f"cannot be reached: {error.os_error.strerror}", Failure.UNREACHABLE
-        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
+        case aiohttp.ClientConnectionError():
             return "hung up", Failure.BROKEN
         case aiohttp.ClientPayloadError():
             return "broke off its answer", Failure.BROKEN
