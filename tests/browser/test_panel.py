@@ -15,13 +15,6 @@ pytestmark = IN_BROWSER
 KEY = "the-key-of-this-test"
 
 
-async def until_listed(panel: Panel, engines: int) -> list[str]:
-    """The names of the engines, once so many can be used."""
-    state = panel.served.context.state
-    await panel.served.until(lambda _: sum(e.listed for e in state.engines.values()) == engines)
-    return sorted(slot.container_name for slot in state.engines)
-
-
 async def begin_stream(panel: Panel, **more: object) -> None:
     port = panel.served.settings.port_range_host[0]
     answer = await panel.served.post("/events/stream_started", started(port=port, **more))
@@ -31,7 +24,7 @@ async def begin_stream(panel: Panel, **more: object) -> None:
 async def test_engines_and_what_begins_on_them_appear_by_themselves(panel_of: PanelOf) -> None:
     panel = await panel_of(MIN_REPLICAS="1", MAX_REPLICAS="1")
     await panel.open()
-    [name] = await until_listed(panel, 1)
+    [name] = await panel.until_listed(1)
     await expect(panel.tile(name)).to_contain_text("healthy")
     await expect(panel.tile(name)).to_contain_text("idle")
     await expect(panel.tile(name)).to_contain_text("ready")  # its last event
@@ -111,7 +104,7 @@ async def test_a_service_that_is_read_with_the_key_only(panel_of: PanelOf) -> No
 async def test_a_dead_service_is_told_and_its_return_seen(panel_of: PanelOf) -> None:
     panel = await panel_of(MIN_REPLICAS="1", MAX_REPLICAS="1")
     await panel.open()
-    [name] = await until_listed(panel, 1)
+    [name] = await panel.until_listed(1)
     await begin_stream(panel, labels={"stream_id": "constructor"})
     await expect(panel.find("#rows li")).to_have_count(1)
     await panel.stop()
@@ -129,7 +122,7 @@ async def test_a_dead_service_is_told_and_its_return_seen(panel_of: PanelOf) -> 
 async def test_all_of_it_by_keyboard(panel_of: PanelOf) -> None:
     panel = await panel_of(MIN_REPLICAS="2")
     await panel.open()
-    first, second = await until_listed(panel, 2)
+    first, second = await panel.until_listed(2)
     await begin_stream(panel)
     await expect(panel.tile(first)).to_contain_text("1 stream")
     press = panel.page.keyboard.press

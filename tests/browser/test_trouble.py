@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
-from acekeeper.api import board
+from acekeeper.api import board, followers
 
 from ..api.bodies import started
 from .conftest import IN_BROWSER, Panel, PanelOf
@@ -81,7 +81,9 @@ async def test_a_service_that_says_nothing_is_told(
     await expect(panel.find("#engines-hint")).to_have_text("No engine runs.")
     now = await panel.page.evaluate("Date.now()")
     await panel.page.clock.pause_at(now / 1000 + 20)  # not yet, however slow this is
-    monkeypatch.setattr(board, "_EVERY", 3600.0)  # of what goes on by itself, nothing is said
+    # Of what goes on by itself, nothing is said; nor that we live, which it might hear just then.
+    monkeypatch.setattr(followers, "KEEP_ALIVE", 7200.0)
+    monkeypatch.setattr(board, "_EVERY", 3600.0)
     await panel.page.route("**/provision", lambda _: None)
     await panel.find("#provision").click()
     await panel.page.clock.fast_forward(41_000)
@@ -114,6 +116,7 @@ async def test_an_upgrade_brings_its_own_page(
     await expect(panel.find("#engines-hint")).to_have_text("No engine runs.")
     await panel.page.evaluate("window.sameAsBefore = true")
     await panel.stop()
+    await expect(panel.find("#trouble")).to_be_visible()
     await panel.start()
     await expect(panel.find("#trouble")).to_be_hidden()
     assert await panel.page.evaluate("window.sameAsBefore")
@@ -137,6 +140,7 @@ async def test_a_storm_of_events_is_drawn_in_a_few_pictures(panel_of: PanelOf) -
 async def test_a_stranger_s_name_turns_nothing_around(panel_of: PanelOf) -> None:
     panel = await panel_of(MIN_REPLICAS="1", MAX_REPLICAS="1")
     await panel.open()
+    await panel.until_listed(1)  # a stream that is told sooner is no engine's
     name = f"{TURNS_AROUND}gnp.exe"
     shown = name.replace(TURNS_AROUND, "\ufffd")
     await play(panel, [name])
@@ -151,6 +155,7 @@ async def test_a_stranger_s_name_turns_nothing_around(panel_of: PanelOf) -> None
 async def test_a_long_name_pushes_no_button_away(panel_of: PanelOf) -> None:
     panel = await panel_of(MIN_REPLICAS="1", MAX_REPLICAS="1")
     await panel.open()
+    await panel.until_listed(1)
     await play(panel, [f"{'long' * 200}{n}" for n in range(30)])
     await expect(panel.find("#rows li")).to_have_count(30)
     await panel.find("#tiles button").click()

@@ -96,7 +96,9 @@ def test_no_query_is_empty_and_every_rule_can_be_judged(tmp_path: Path) -> None:
         service.wait_for("serving")
         with (
             Prometheus.scraping(service.address, tmp_path) as prometheus,
-            httpx.Client(base_url="http://{}:{}".format(*service.address)) as client,
+            httpx.Client(
+                base_url="http://{}:{}".format(*service.address), timeout=LIMIT_S
+            ) as client,
         ):
             _until_all_is_found(prometheus, _load(client, given))
     finally:
@@ -133,14 +135,14 @@ def _load(client: httpx.Client, given: dict[str, str]) -> Iterator[None]:
         if port and not watched:
             watched = port if _watch(client, port, f"{n:040x}") else 0
         elif port:
-            httpx.post(f"http://127.0.0.1:{admin + port - base}/crash", json={"exit_code": 3})
+            client.post(f"http://127.0.0.1:{admin + port - base}/crash", json={"exit_code": 3})
         yield
 
 
 def _watch(client: httpx.Client, port: int, content: str) -> bool:
     """Whether the engine is ready to play."""
     try:
-        asked = httpx.get(f"http://127.0.0.1:{port}/ace/getstream?format=json&id={content}")
+        asked = client.get(f"http://127.0.0.1:{port}/ace/getstream?format=json&id={content}")
     except httpx.TransportError:
         return False
     urls = asked.json()["response"]
