@@ -77,21 +77,27 @@ async def test_a_button_asks_for_the_key_and_says_if_it_is_wrong(panel_of: Panel
     assert statuses == ["401", "403"], panel.wrong
 
 
-async def test_a_service_that_is_read_with_the_key_only(panel_of: PanelOf) -> None:
-    panel = await panel_of(only_loopback=False, API_KEY=KEY)
-    declined = asyncio.Event()
+async def open_with_late_log(panel: Panel) -> asyncio.Event:
+    """Until it is set, the log is not asked for."""
+    wanted = asyncio.Event()
 
     async def late(route: Route) -> None:
-        await declined.wait()
+        await wanted.wait()
         await route.continue_()
 
     await panel.page.route("**/log?*", late)
     await panel.open()
+    return wanted
+
+
+async def test_a_service_that_is_read_with_the_key_only(panel_of: PanelOf) -> None:
+    panel = await panel_of(only_loopback=False, API_KEY=KEY)
+    wanted = await open_with_late_log(panel)
     await expect(panel.find("#ask")).to_be_visible()
     await panel.page.keyboard.press("Escape")
     await expect(panel.find("#ask")).to_be_hidden()
     async with panel.page.expect_response("**/log?*"):
-        declined.set()  # what is refused now does not ask once more
+        wanted.set()  # what is refused now does not ask once more
     await expect(panel.find("#trouble")).to_contain_text("without its API key")
     await panel.find("#key").click()
     await panel.page.keyboard.type(KEY)
@@ -99,6 +105,21 @@ async def test_a_service_that_is_read_with_the_key_only(panel_of: PanelOf) -> No
     await expect(panel.find("#trouble")).to_be_hidden()
     await expect(panel.find("#engines-hint")).to_have_text("No engine runs.")
     await expect(panel.find("#entries")).to_contain_text("log begun")
+
+
+async def test_what_is_refused_late_does_not_ask_for_the_key_that_was_given(
+    panel_of: PanelOf,
+) -> None:
+    panel = await panel_of(only_loopback=False, API_KEY=KEY)
+    wanted = await open_with_late_log(panel)
+    await expect(panel.find("#ask")).to_be_visible()
+    await panel.page.keyboard.type(KEY)
+    await panel.page.keyboard.press("Enter")
+    await expect(panel.find("#engines-hint")).to_have_text("No engine runs.")
+    wanted.set()
+    await expect(panel.find("#entries")).to_contain_text("log begun")
+    await expect(panel.find("#ask")).to_be_hidden()
+    await expect(panel.find("#trouble")).to_be_hidden()
 
 
 async def test_a_dead_service_is_told_and_its_return_seen(panel_of: PanelOf) -> None:

@@ -8,13 +8,19 @@ const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 8_000;
 
 export class Refused extends Error {
-  constructor(status, detail) {
+  constructor(status, detail, key = null) {
     super(detail);
     this.status = status;
+    this.key = key; // what it was asked with
   }
 
   get needsKey() {
     return this.status === 401 || this.status === 403;
+  }
+
+  /** Whether another key was given since it was asked. */
+  get isOutdated() {
+    return ![null, this.key].includes(readKey());
   }
 }
 
@@ -37,7 +43,7 @@ async function request(path, options) {
   if (key) headers.Authorization = `Bearer ${key}`;
   const response = await fetch(path, { ...options, headers, cache: "no-store" });
   if (response.ok) return response;
-  const refused = new Refused(response.status, await why(response));
+  const refused = new Refused(response.status, await why(response), key);
   if (refused.status === 403) forgetKey(key);
   throw refused;
 }

@@ -83,6 +83,7 @@ function tellTrouble(text) {
 }
 
 async function refused(error, signal) {
+  if (error.isOutdated) return; // it came late: it is asked again at once
   tellTrouble("This service shows nothing without its API key.");
   await nextKey(whyKey(error), signal);
 }
@@ -99,7 +100,7 @@ async function act(method, path, done) {
       return true;
     } catch (error) {
       if (error instanceof Refused && error.needsKey) {
-        if (await askKey(whyKey(error))) continue;
+        if (error.isOutdated || (await askKey(whyKey(error)))) continue;
         tell("Not done: it needs the API key.", true);
       } else if (error instanceof Refused) {
         tell(`Not done: ${error.message}.`, true);
