@@ -14,6 +14,7 @@ import pytest_asyncio
 from playwright.async_api import (
     Browser,
     ConsoleMessage,
+    Error,
     Locator,
     Page,
     Request,
@@ -32,6 +33,8 @@ CHROMIUM = shutil.which("chromium")
 WITHIN_MS = 30_000  # what fails does so by itself, not for a slow machine
 IN_BROWSER = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
 NEWS_EVERY_S = 0.1
+# Wherever an interface comes or goes, Chromium ends what waits for a connection, to loopback too.
+NETWORK_CHANGED = "net::ERR_NETWORK_CHANGED"
 # Engines know nothing of the streams that tests name, and would end them when they are asked.
 NEVER_ASKED = {"MONITOR_INTERVAL_S": "3600"}
 expect.set_options(timeout=WITHIN_MS)
@@ -63,7 +66,27 @@ class Panel:
         self.page.on("pageerror", lambda error: self.wrong.append(f"raised: {error}"))
         self.page.on("request", self._asked)
         await self.start()
-        await self.page.goto(f"{self.base}/panel")
+        while not await self._load():
+            pass
+
+    async def _load(self) -> bool:
+        """Whether all of its files came: those do not come back by themselves."""
+        cut: list[Request] = []
+
+        def failed(request: Request) -> None:
+            if request.failure == NETWORK_CHANGED:
+                cut.append(request)
+
+        self.page.on("requestfailed", failed)
+        try:
+            await self.page.goto(f"{self.base}/panel")
+        except Error as error:
+            if NETWORK_CHANGED not in error.message:
+                raise
+            return False
+        finally:
+            self.page.remove_listener("requestfailed", failed)
+        return not cut
 
     async def start(self) -> None:
         """What serves it, beside the service; `stop` leaves that alone."""
@@ -83,7 +106,7 @@ class Panel:
         await self._serving.aclose()
 
     def _printed(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
+        if message.type in ("error", "warning") and NETWORK_CHANGED not in message.text:
             self.wrong.append(f"printed: {message.text}")
 
     def _asked(self, request: Request) -> None:
