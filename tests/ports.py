@@ -1,22 +1,22 @@
-"""Ports nobody uses, for engines of a test."""
+"""Ports nobody uses, for what a test starts. Each of pytest's workers chooses among ports of its
+own: what is free when it is chosen is so still when it is bound, however late."""
 
+import os
 import random
 import socket
+from collections import deque
 from contextlib import ExitStack
+from itertools import cycle, islice
 
 from acekeeper.core.names import Ports
 
-_LOWEST, _BEYOND = 20_000, 32_000  # below what Linux gives to outgoing connections
+_LOWEST, _BEYOND = 20_000, 32_000  # below what Linux gives to who does not say which
 _RANGES = {"PORT_RANGE_HOST": 0, "ENGINE_HTTPS_BASE": 1, "ENGINE_P2P_BASE": 2, "ENGINE_API_BASE": 3}
 
 
 def engine_ports(slots: int) -> dict[str, str]:
     """Settings for `slots` engines on ports that are free now."""
-    chooser = random.SystemRandom()  # pytest-randomly seeds the other one alike in every process
-    while True:
-        base = chooser.randrange(_LOWEST, _BEYOND - 4 * slots)
-        if _are_free(range(base, base + 4 * slots)):
-            break
+    base = _free(4 * slots)[0]
     firsts = {name: base + n * slots for name, n in _RANGES.items()}
     settings = {name: str(first) for name, first in firsts.items()}
     return settings | {"PORT_RANGE_HOST": f"{base}-{base + slots - 1}"}
@@ -24,11 +24,34 @@ def engine_ports(slots: int) -> dict[str, str]:
 
 def free_ports() -> Ports:
     """Of one engine."""
-    with socket.socket() as a, socket.socket() as b, socket.socket() as c, socket.socket() as d:
-        held = (a, b, c, d)
-        for each in held:
-            each.bind(("127.0.0.1", 0))
-        return Ports(*(each.getsockname()[1] for each in held))
+    return Ports(*_free(4))
+
+
+def free_port() -> int:
+    return _free(1)[0]
+
+
+def _own() -> range:
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    size = (_BEYOND - _LOWEST) // workers
+    return range(_LOWEST + number * size, _LOWEST + (number + 1) * size)
+
+
+_OWN = _own()
+_turn = cycle(_OWN)  # so that the ports of the test before rest
+# From anywhere: the tests of another checkout may go on meanwhile.
+deque(islice(_turn, random.SystemRandom().randrange(len(_OWN))), maxlen=0)
+
+
+def _free(count: int) -> range:
+    """So many, one after another."""
+    while True:
+        base = next(_turn)
+        ports = range(base, base + count)
+        if ports[-1] in _OWN and _are_free(ports):
+            deque(islice(_turn, count - 1), maxlen=0)
+            return ports
 
 
 def _are_free(ports: range) -> bool:

@@ -11,18 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .ports import engine_ports
+from .ports import engine_ports, free_port
 
-LIMIT_S = 15.0
+LIMIT_S = 30.0
 COMMAND = str(Path(sys.executable).with_name("acekeeper"))
 EMULATOR = "{python} -m acekeeper.emulator --http-port {http_port} --start-delay 0"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def settings(tmp_path: Path, **given: str) -> dict[str, str]:

@@ -39,7 +39,7 @@ async def serving(environ: dict[str, str]) -> AsyncIterator[Context]:
 
 
 async def until(holds: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not holds():
             await asyncio.sleep(0.01)
 

@@ -17,7 +17,8 @@ import pytest
 from acekeeper import __version__
 from acekeeper.adapters.processes import stop_all
 
-from .running import COMMAND, LIMIT_S, Service, free_port, run, settings, until
+from .ports import free_port
+from .running import COMMAND, LIMIT_S, Service, run, settings, until
 
 Start = Callable[..., Service]
 

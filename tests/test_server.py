@@ -26,7 +26,8 @@ from acekeeper.server import Server
 from acekeeper.settings import load
 
 from .api.bodies import started
-from .running import LIMIT_S, Service, free_port, settings, until
+from .ports import free_port
+from .running import LIMIT_S, Service, settings, until
 
 CLIENTS = 6
 HEAD_WITHIN_S = 0.2

@@ -19,7 +19,7 @@ from acekeeper.errors import EngineSilent, Failure
 
 from .policies import ONCE, Failed
 
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 NOW = Now(1_700_000_000.0, 1_000.0)
 STATUS = {"result": {"playlist_loaded": True, "version": {"code": 3017000, "version": "3.1.70"}}}
 NUMBERS = {

@@ -15,7 +15,7 @@ import pytest
 from acekeeper.adapters.notify import Notifier, inherited_sockets
 from acekeeper.errors import BadSetting
 
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 
 # As systemd starts a service: the descriptors from 3 on, and its own pid in LISTEN_PID.
 START = """

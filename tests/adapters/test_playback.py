@@ -61,7 +61,7 @@ class FakeEngine:
         await self._runner.cleanup()
 
     async def called(self, path: str) -> None:
-        async with asyncio.timeout(10), self.arrived:
+        async with asyncio.timeout(30), self.arrived:
             await self.arrived.wait_for(lambda: path in self.calls)
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:

@@ -44,7 +44,7 @@ from ..ports import free_ports
 from .policies import ONCE
 
 HOST = "127.0.0.1"
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 PYTHON = (sys.executable, "-ISc")
 
 # A stand-in says on the pipe named by its last argument when it has got so far.

@@ -10,7 +10,7 @@ from acekeeper.errors import EngineFailed, Failure, RuntimeUnavailable, StartTim
 
 from .policies import Failed
 from .private_bus import NO_REPLY, Daemon, FakeSystemd, FakeUnit, Job
-from .quadlet_world import LIMIT_S, START, World
+from .quadlet_world import LIMIT_S, START, START_S, World, pass_time
 
 LOST = ("systemd", Failure.BROKEN)
 NEVER = 3600.0  # a pause no test waits for
@@ -153,9 +153,14 @@ async def test_a_start_goes_on_when_the_bus_was_lost_in_it(world: World, failed:
 async def test_a_start_has_its_time_however_it_is_repeated(world: World, failed: Failed) -> None:
     world.systemd.loses = {"StartUnit": 100}
     retries = failed.retries(100, backoff=NEVER)
-    runtime = await world.runtime(start_within=0.1, retries=retries)
+    runtime = await world.runtime(start_within=START_S, retries=retries)
+    starting = asyncio.create_task(world.start(runtime))
+    async with asyncio.timeout(LIMIT_S):
+        while not failed.calls:
+            await asyncio.sleep(0)
+    pass_time(START_S)
     with pytest.raises(StartTimedOut, match="PROVISION_TIMEOUT_S"):
-        await world.start(runtime)
+        await starting
     assert world.systemd.count("StartUnit") == 1
     assert world.systemd.count("StopUnit") == 1
 

@@ -8,7 +8,7 @@ from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
 from typing import NamedTuple
 
-from ..contract.service import Service
+from ..contract.service import LIMIT_S, Service
 
 KEY = "key-of-the-fuzzing"
 # Reads need the key too, as the document says, where others than this host may ask.
@@ -46,7 +46,7 @@ async def fuzz(directory: Path, examples: int, seed: int) -> Fuzzed:
 async def _fuzz(running: Service, directory: Path, examples: int, seed: int) -> Fuzzed:
     # Read from its address, the document is not tried out itself.
     document = directory / "openapi.json"
-    document.write_bytes((await running.call("GET", "/schema/openapi.json")).body)
+    document.write_bytes((await running.call("GET", "/schema/openapi.json", within=LIMIT_S)).body)
     command = [
         str(_PROGRAM),
         f"--config-file={HERE / 'schemathesis.toml'}",

@@ -173,7 +173,7 @@ async def test_a_request_that_takes_too_long_is_ended_and_names_the_limit(serve:
     assert answer.status_code == 503
     assert answer.json()["detail"] == "not done within the 0.2 s of API_REQUEST_TIMEOUT_S"
     assert answer.headers["Retry-After"]
-    assert await count(served, 'error_type="timeout",source="api"') == 1
+    assert count(served, 'error_type="timeout",source="api"') == 1
     [timed_out] = [r for r in logged if r["message"] == "request_timed_out"]
     assert timed_out["extra"] == {
         "route": "/provision/acestream",
@@ -208,7 +208,7 @@ async def test_a_body_that_does_not_come_is_the_callers_delay(serve: Serve) -> N
     said = "the body did not come within the 0.2 s of API_REQUEST_TIMEOUT_S"
     assert answer.json()["detail"] == said
     assert answer.headers["Connection"] == "close"
-    assert await count(served, 'error_type="timeout",source="api"') == 1
+    assert count(served, 'error_type="timeout",source="api"') == 1
 
 
 async def test_an_answer_nobody_takes_is_broken_off(serve: Serve) -> None:
@@ -226,9 +226,9 @@ async def test_an_answer_nobody_takes_is_broken_off(serve: Serve) -> None:
     async def send(_: object) -> None:
         await asyncio.Event().wait()
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await app(scope, None, send)
-    assert await count(served, 'error_type="timeout",source="api"') == 1
+    assert count(served, 'error_type="timeout",source="api"') == 1
 
 
 async def test_a_start_that_runs_out_of_its_grace_says_so_and_is_counted(serve: Serve) -> None:
@@ -240,7 +240,7 @@ async def test_a_start_that_runs_out_of_its_grace_says_so_and_is_counted(serve: 
     )
     await served.until(lambda _: any(r["message"] == "engine_start_failed" for r in logged))
     logger.remove(number)
-    assert await count(served, 'error_type="start_timeout",source="engine"') >= 1
+    assert count(served, 'error_type="start_timeout",source="engine"') >= 1
     [failed, *_] = [r for r in logged if r["message"] == "engine_start_failed"]
     assert failed["extra"]["why"] == "not ready within the 0.3 s of PROVISION_STARTUP_GRACE_S"
 
@@ -248,12 +248,12 @@ async def test_a_start_that_runs_out_of_its_grace_says_so_and_is_counted(serve: 
 async def test_a_start_that_takes_the_runtime_too_long_is_counted(served: Served) -> None:
     data = {"cause": "runtime_timeout", "seconds": 120.0}
     served.context.metrics.observe(Happening("engine_start_failed", data=data))
-    assert await count(served, 'error_type="timeout",source="runtime"') == 1
+    assert count(served, 'error_type="timeout",source="runtime"') == 1
 
 
-async def count(served: Served, labels: str) -> float:
-    """Of failed calls."""
-    text = (await served.get("/metrics")).text
+def count(served: Served, labels: str) -> float:
+    """Of failed calls. Not asked for, since a request may have little time here."""
+    text = served.context.metrics.exposition().decode()
     line = f"orch_communication_errors_total{{{labels}}} "
     [value] = [said.removeprefix(line) for said in text.splitlines() if said.startswith(line)]
     return float(value)

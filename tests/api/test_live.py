@@ -16,7 +16,8 @@ from acekeeper.app import api
 from acekeeper.listening import bind
 from acekeeper.server import Server
 
-from ..running import LIMIT_S, free_port
+from ..ports import free_port
+from ..running import LIMIT_S
 from ..test_server import serving, stops_listening
 from .bodies import started
 from .conftest import Serve, Served

@@ -30,7 +30,7 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def looking(served: Served) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
     async def news() -> AsyncIterator[dict[str, Any]]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             async for message in feed:
                 if message.startswith(b"data: "):
                     assert message.endswith(b"\n\n")
@@ -106,7 +106,7 @@ async def test_who_hears_nothing_hears_that_it_lives(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(followers, "KEEP_ALIVE", 0.05)
-    async with asyncio.timeout(10), aclosing(Board(served.context).feed(Event())) as feed:
+    async with asyncio.timeout(30), aclosing(Board(served.context).feed(Event())) as feed:
         heard = [await anext(feed) for _ in range(3)]
     assert heard[0].startswith(b"retry: ")
     assert heard[1].startswith(b"data: ")

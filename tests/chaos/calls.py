@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 )
 
 from ..api import bodies
-from ..contract.service import NO_SWEEPS, Answer, Service, eventually
+from ..contract.service import LIMIT_S, NO_SWEEPS, Answer, Service, eventually
 
 MOST = 3
 SETTINGS: dict[str, object] = {
@@ -73,7 +73,7 @@ class World:
 
     def call(self, method: str, path: str, body: object = None) -> Answer:
         self.tally["answers as foretold"] += 1
-        return self.runner.run(self.service.call(method, path, body))
+        return self.runner.run(self.service.call(method, path, body, LIMIT_S))
 
     def started(self, container_id: str | None = None) -> list[str]:
         return [

@@ -180,7 +180,7 @@ class Storm:
         for port, _ in self._service.engine_processes():
             await self._admin(port, "DELETE", "/faults")
         await self._audience.settle()
-        assert (await self._service.call("POST", "/scale/0")).status == 200
+        assert (await self._service.call("POST", "/scale/0", within=LIMIT_S)).status == 200
 
     async def _agree(self) -> None:
         wrong: list[str] = []

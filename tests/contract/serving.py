@@ -20,7 +20,7 @@ from acekeeper.settings import load
 
 from ..ports import engine_ports
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from .conftest import MakeService
 from .service import NO_SWEEPS, Service, eventually
 from .viewer import Viewer
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 SETTINGS = {"MIN_REPLICAS": 0, **NO_SWEEPS}
 TWO_SECONDS = (9 << 19) + 800_000  # bytes: what comes at once, and what the bitrate gives then

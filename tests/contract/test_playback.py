@@ -16,10 +16,10 @@ from acekeeper.core.names import Slot
 from acekeeper.usecases.sweep import Kind
 
 from .client import Client, Waits
-from .serving import Serving, serving
+from .serving import LIMIT_S, Serving, serving
 from .viewer import Viewer
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(300)
 
 ENOUGH = 200_000
 HOUR = "3600"
@@ -224,7 +224,7 @@ async def test_a_viewer_who_comes_during_a_try_is_never_disturbed(
     state = running.context.state
     slot = Slot("127.0.0.1", port)
     await running.until(lambda: _is_trying(running, slot))
-    await asyncio.wait_for(_session_opened(running, port), 10)
+    await asyncio.wait_for(_session_opened(running, port), 30)
     comer = await stack.enter_async_context(Viewer(leaver.client, leaver.infohash))
     with pytest.MonkeyPatch.context() as patch:
 
@@ -258,6 +258,13 @@ def _container(running: Serving, port: int) -> str:
     return running.context.state.engines[Slot("127.0.0.1", port)].container_id
 
 
+async def all_are_doubted(running: Serving) -> None:
+    """One pass is enough for that, if the machine lets our own loop be in time."""
+    async with asyncio.timeout(LIMIT_S):
+        while running.listed():
+            await running.context.sweeps.run(Kind.HEALTH)
+
+
 MANY = {
     "MIN_REPLICAS": "8",
     "MAX_REPLICAS": "8",
@@ -279,8 +286,7 @@ async def test_when_all_hang_at_once_a_quarter_is_replaced_per_cooldown(
     before = {e.slot: e.start for e in state.engines.values()}
     for slot in before:
         await running.fault(slot.port, "hang")
-    await running.context.sweeps.run(Kind.HEALTH)
-    assert running.listed() == set()
+    await all_are_doubted(running)
 
     def replaced() -> int:
         return sum(
@@ -288,12 +294,11 @@ async def test_when_all_hang_at_once_a_quarter_is_replaced_per_cooldown(
             for slot, first in before.items()
         )
 
-    await running.until(lambda: len(state.replaced) == 2)
-    first = state.replaced
-    await running.until(lambda: len(running.listed()) == 2)
-    assert replaced() == 2
-    await running.until(lambda: state.replaced[-1] not in first)
-    assert state.replaced[-1].mono - first[0].mono >= 4
+    await running.until(lambda: len(running.listed()) >= 2)
+    assert 2 <= replaced() <= len(state.replaced)
+    await running.until(lambda: len(state.replaced) >= 4)
+    times = [at.mono for at in state.replaced]
+    assert all(third - first >= 4 for first, third in zip(times, times[2:], strict=False))
     # Those that were replaced serve, whatever the others do.
     happy = await viewer(stack, running, 1)
     await happy.takes(ENOUGH)
@@ -307,10 +312,12 @@ async def test_while_our_own_loop_is_late_nobody_is_judged(
     await running.until(lambda: len(running.listed()) == 8)
     for port in running.listed():
         await running.fault(port, "hang")
-    asyncio.get_running_loop().call_later(0.05, time.sleep, 1.5)  # the lateness itself
-    report = await running.context.sweeps.run(Kind.HEALTH)
+    asking = asyncio.create_task(running.context.sweeps.run(Kind.HEALTH))
+    for _ in range(20):  # turns of the loop, in which all are asked
+        await asyncio.sleep(0)
+    time.sleep(1.5)  # the lateness itself  # noqa: ASYNC251
+    report = await asking
     assert report["silent"] == 8
     assert len(running.listed()) == 8
     assert {e.failures for e in running.context.state.engines.values()} == {0}
-    await running.context.sweeps.run(Kind.HEALTH)
-    assert running.listed() == set()
+    await all_are_doubted(running)

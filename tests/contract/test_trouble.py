@@ -11,7 +11,7 @@ from .conftest import MakeService
 from .service import NO_SWEEPS, Service, eventually
 from .test_durability import started
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 BAD_SETTING = 78
 KEY = "correct-horse-battery-staple"
@@ -64,6 +64,7 @@ async def test_without_its_engine_command_it_answers_and_says_why(service: MakeS
     running.launch()
     failed = await running.logged("engine_start_failed", 2)
     assert all(missing in line["why"] and "ENGINE_COMMAND" in line["why"] for line in failed)
+    await running.logged("serving")
     ready = await running.get("/health/ready")
     assert (ready["ready"], ready["circuit_state"]) == (False, "open")
     assert await running.get("/engines") == []

@@ -12,22 +12,17 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
+from ..ports import free_port
+
 CONTENT = "0123456789abcdef0123456789abcdef01234567"
 OTHER = "fedcba9876543210fedcba9876543210fedcba98"
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 BURST = 9 << 19  # bytes at the start of a stream
 MORE_THAN_IN_HAND = BURST + 100_000
 UNKNOWN = {"response": None, "error": "unknown playback session id"}
 STATUS = "/server/api?api_version=3&method=get_status"
 GETSTREAM = "/ace/getstream?format=json&infohash="
 SILENCE_S = 0.25  # without an answer for so long, on loopback: it does not answer
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def until(happened: Callable[[], bool]) -> None:

@@ -10,7 +10,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from .running import CONTENT, LIMIT_S, Emulator, free_port
+from ..ports import free_port
+from .running import CONTENT, LIMIT_S, Emulator
 
 # It was written for an older Python and says so.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -13,8 +13,9 @@ import pytest
 
 import acekeeper.emulator
 
+from ..ports import free_port
 from .conftest import Play, Start
-from .running import LIMIT_S, STATUS, Emulator, are_silent, free_port, until
+from .running import LIMIT_S, STATUS, Emulator, are_silent, until
 
 
 def connects(host: str, port: int) -> bool:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ..api import bodies
 from ..contract.service import Service, eventually
+from ..ports import free_port
 from .generator import pace, reads_per_second
 from .measuring import cpu_seconds, memory, play_on_all, row, say
 
@@ -89,9 +90,7 @@ class Rival:
 
 @contextmanager
 def _bare(written: Path) -> Iterator[tuple[int, int]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", f"{__package__}.bare", str(port), str(written)]
     process = subprocess.Popen(command)
 

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
-from ..running import free_port
+from ..ports import free_port
 from .chart import Span
 from .rules import RULES
 

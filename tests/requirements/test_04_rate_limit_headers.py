@@ -47,6 +47,7 @@ async def test_a_breaker_that_lets_one_try_says_so(serve: Serve) -> None:
         ENGINE_COMMAND=BROKEN,
     )
     await served.post("/provision/acestream")
+    await served.until(lambda s: s.context.state.breaker.opened is not None)  # after the answer
     while (answer := await served.get("/nowhere")).headers["X-Circuit-State"] == "open":
         assert answer.headers["Retry-After"] == "1"
         await asyncio.sleep(0.01)

@@ -211,7 +211,7 @@ class House:
 
     async def until(self, holds: Callable[[], object]) -> None:
         """Waits for what happens by itself; every turn lets the loop go on."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not holds():
                 await asyncio.sleep(0.005)
 

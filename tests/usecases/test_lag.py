@@ -21,7 +21,7 @@ class Clock:
     async def next_read(self) -> None:
         """The lag's own timer reads it, and nobody else while we wait."""
         self.read.clear()
-        await asyncio.wait_for(self.read.wait(), 10)
+        await asyncio.wait_for(self.read.wait(), 30)
 
 
 @pytest.fixture

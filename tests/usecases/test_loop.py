@@ -120,7 +120,7 @@ async def test_an_answer_waits_for_the_disk_but_not_for_long(make_house: MakeHou
     assert first.done()
     house.loop.tell(EngineDied(*house.loop.state.engines[slot(0)].ref, "killed"))
     second = ask_for_engine(house, "second")
-    engine = await asyncio.wait_for(second, 10)  # nobody releases this one
+    engine = await asyncio.wait_for(second, 30)  # nobody releases this one
     assert isinstance(engine, Engine)
     assert not store.writes[-1][1].done()
 
@@ -191,7 +191,8 @@ async def test_a_draining_engine_is_looked_at_before_it_is_stopped(
     house = make_house(auto_delete=True, engine_grace_period=0.05, drain_wait=0.1)
     house.runtime.add(0)
     await house.adoption.open()
-    await house.until(lambda: "engine_draining" in house.kinds())
+    while "engine_draining" not in house.kinds():
+        await asyncio.sleep(0)  # not a moment later, for soon it would be stopped
     await house.loop.tell(started("s", slot(0)))  # who had chosen it before
     house.engines.sessions["s"] = RuntimeError("a defect")
     house.clock.ahead += 3  # it is old enough for its engine to know it

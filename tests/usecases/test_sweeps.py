@@ -70,7 +70,7 @@ async def test_a_silence_while_we_were_late_ourselves_judges_nobody(house: House
     assert report["silent"] == 1
     assert house.listed() == [0]
     house.engines.before_answer = lambda: None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while house.listed():  # once we are in time again
             await house.sweeps.run(Kind.HEALTH)
 
