@@ -206,6 +206,7 @@ class House:
         self.runtime.add(*numbers)
         await self.adoption.open()
         await self.until(lambda: self.loop.state.surveyed and self.listed() == list(numbers))
+        await self.turns()  # after the engines their streams are looked for
         self.runtime.calls.clear()
         self.engines.asked.clear()
 
