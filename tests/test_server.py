@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
@@ -224,6 +225,25 @@ async def test_while_it_drains_every_answer_closes_its_connection(
             assert headers.startswith("http/1.1 200")
             assert "connection: close" in headers
             assert await caller.ends()
+
+
+async def test_while_the_machine_stands_still_nobody_is_hung_up_on(held: socket.socket) -> None:
+    """Who had no time to ask, for it stood still for them too."""
+    app = Slow()
+    app.go_on.set()
+    async with serving(app, held) as server:
+        caller = await Caller.to(held)
+        caller.ask()
+        assert (await caller.headers()).startswith("http/1.1 200")
+        await caller.reader.readexactly(len(b"0\r\n\r\n"))  # its body
+        server.handle_exit(signal.SIGTERM, None)
+        await stops_listening(server)
+        time.sleep(0.5)  # noqa: ASYNC251 (longer than is waited for what still comes)
+        for _ in range(5):  # turns of the loop, in which it might be hung up on
+            await asyncio.sleep(0)
+        caller.ask()
+        assert (await caller.headers()).startswith("http/1.1 200")
+        caller.writer.close()
 
 
 async def test_what_is_being_answered_at_the_end_is_answered(held: socket.socket) -> None:

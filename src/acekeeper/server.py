@@ -18,6 +18,7 @@ from acekeeper.listening import BACKLOG
 CUT = "acekeeper.cut"
 
 _STILL_COMING_S = 0.3  # what was accepted or sent before we stopped listening
+_STEPS = 10
 _ANSWERS_WITHIN_S = 10
 # Longer than clients keep an idle connection (Go: 90 s): who closes first can lose no request.
 _KEEP_ALIVE_S = 120
@@ -121,7 +122,10 @@ class Server(uvicorn.Server):
         for server in self.servers:
             server.close()
         self._tell_leaving()
-        await asyncio.sleep(_STILL_COMING_S)
+        # In steps, between which requests are read: of a machine that stands still it takes only
+        # one, and what was sent meanwhile is there before the last.
+        for _ in range(_STEPS):
+            await asyncio.sleep(_STILL_COMING_S / _STEPS)
         await super().shutdown(sockets)
 
     @contextmanager
