@@ -8,6 +8,7 @@ from contextlib import closing
 
 import pytest
 
+from acekeeper.adapters import connections
 from acekeeper.adapters.connections import has_others
 
 _CALL = """
@@ -49,4 +50,18 @@ def test_a_connection_of_another_process_is_seen_until_it_ends(
 
 def test_our_own_connections_are_not_others(listener: socket.socket) -> None:
     with socket.create_connection(listener.getsockname()):
+        assert not has_others(listener.getsockname()[1])
+
+
+def test_one_of_ours_that_closes_meanwhile_is_no_other(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = connections._established
+
+    def read_and_close(table: str) -> Iterator[connections._End]:
+        yield from read(table)
+        ours.close()
+
+    monkeypatch.setattr(connections, "_established", read_and_close)
+    with socket.create_connection(listener.getsockname()) as ours:
         assert not has_others(listener.getsockname()[1])
