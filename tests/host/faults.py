@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -10,6 +9,7 @@ from typing import NamedTuple
 from .deploying import as_user, engine_pid, engines, show
 from .lab import Host
 from .viewing import Viewing
+from .waiting import until
 
 KEY = "the-key-of-the-runbooks"
 MIN_REPLICAS, MAX_REPLICAS, INTERVAL_S = 4, 6, 5
@@ -26,7 +26,6 @@ SETTINGS: Mapping[str, object] = {
 HOME = "/var/lib/acekeeper"
 ENGINE, NETWORK = "python3 -m acekeeper.emulator", "/usr/bin/pasta"
 ADMIN_PORT = 6999  # in an engine's own network
-LIMIT_S = 300.0
 
 Steps = Callable[[Host, Viewing], Iterator[None]]
 
@@ -67,15 +66,6 @@ def prepare(host: Host) -> None:
         f" chown acekeeper: {HOME}; systemctl start user@$(id -u acekeeper)",
         timeout_s=120,
     )
-
-
-def until(holds: Callable[[], bool]) -> float:
-    """The seconds it took."""
-    began = time.monotonic()
-    while not holds():
-        assert time.monotonic() < began + LIMIT_S, f"not within {LIMIT_S:.0f} s"
-        time.sleep(1)  # neither systemd nor Prometheus tells us
-    return time.monotonic() - began
 
 
 @contextmanager

@@ -14,10 +14,11 @@ from pathlib import Path
 from ..monitoring.commands import ROOT, blocks
 from ..monitoring.prometheus import Prometheus
 from . import deploying, faults
-from .faults import FAULTS, KEY, Fault, until
+from .faults import FAULTS, KEY, Fault
 from .lab import Host, Lab, LabError
 from .scraping import scrape
 from .viewing import Viewing
+from .waiting import until
 
 RUNBOOKS = ROOT / "docs/runbooks"
 CAUSES = "Likely causes, and the fix"
