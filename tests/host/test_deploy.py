@@ -13,6 +13,7 @@ import pytest
 from . import deploying, image
 from .deploying import Deployer, Play, as_user, differences, engines, found, show
 from .lab import Host, Lab
+from .waiting import until
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(1500)]
 
@@ -51,7 +52,9 @@ def deployed(
     before = found(host)
     checked = deployer.deploy("--check", "--diff")
     after_check = found(host)
-    yield Deployed(host, deployer, before, checked, after_check, deployer.deploy())
+    first = deployer.deploy()
+    until(lambda: len(engines(host)) == SETTINGS["MIN_REPLICAS"])  # it waited for one of them
+    yield Deployed(host, deployer, before, checked, after_check, first)
     lab.down(21)
 
 
@@ -68,7 +71,7 @@ def test_a_check_of_a_bare_host_says_what_would_change_and_changes_nothing(
 
 def test_it_runs_as_a_user_who_can_do_nothing_else(deployed: Deployed) -> None:
     host = deployed.host
-    assert get(host, "/health/ready")["ready"] is True
+    until(lambda: get(host, "/health/ready")["ready"] is True)
     assert len(engines(host)) == SETTINGS["MIN_REPLICAS"]
     passwd = host.ssh("getent passwd acekeeper").stdout.strip().split(":")
     assert passwd[5:] == ["/var/lib/acekeeper", "/usr/sbin/nologin"]
