@@ -12,7 +12,7 @@ DRIVER = Path(__file__).with_name("drive_quadlet.py")
 PYTHON = "/opt/acekeeper/current/bin/python"
 HOME = "/var/lib/acekeeper"
 ENVIRONMENT_FILES = f"{HOME}/.local/state/acekeeper/engines"
-LIMIT_S = 30.0
+LIMIT_S = 120.0
 # In the engine's own network, so the playing host cannot reach it.
 ADMIN_PORT = 6999
 

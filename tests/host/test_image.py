@@ -6,7 +6,7 @@ import pytest
 from . import image
 from .lab import Host, Lab
 
-pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.host, pytest.mark.timeout(1500)]
 
 PACKAGES = "podman crun passt uidmap dbus-user-session catatonit sudo"
 USER = "engines"
@@ -17,7 +17,7 @@ RUN = (
 )
 GET_STATUS = """
 import time, urllib.request
-for _ in range(100):
+for _ in range(300):
     try:
         url = "http://127.0.0.1:6878/server/api?api_version=3&method=get_status"
         print(urllib.request.urlopen(url, timeout=5).read().decode())
@@ -34,6 +34,7 @@ def podman(lab: Lab) -> Host:
     install = "DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends"
     host.ssh(f"{install} {PACKAGES}", timeout_s=200)
     host.ssh(f"useradd --create-home {USER} && loginctl enable-linger {USER}")
+    host.ssh(f"systemctl start user@$(id -u {USER})")  # lingering does not wait for it
     return host
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from .engine_host import ADMIN_PORT, ENVIRONMENT_FILES, Driver, EngineHost
 from .lab import Lab
+from .waiting import until
 
-pytestmark = [pytest.mark.host, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.host, pytest.mark.timeout(1500)]
 
 UNIT = "engine@19000.service"
 GET_STATUS = """
@@ -50,7 +51,12 @@ def start(driver: Driver) -> dict[str, str]:
     return dict(answer["answer"])
 
 
-def status(engines: EngineHost, attempts: int = 100) -> str:
+def wake_podman(driver: Driver) -> None:
+    """Its service starts when it is asked, and that may take longer than an answer may."""
+    until(lambda: "answer" in driver.do("inspect", "0" * 64))
+
+
+def status(engines: EngineHost, attempts: int = 300) -> str:
     return engines.host.ssh(f"python3 - {attempts}", stdin=GET_STATUS).stdout
 
 
@@ -153,7 +159,8 @@ def test_an_exit_is_told_with_its_code(engines: EngineHost, driver: Driver) -> N
     engines.host.ssh(f"nsenter -t {pid} -n python3 -", stdin=CRASH)
     died = driver.hear("EngineDied")
     assert (died["cause"], died["detail"]) == ("exited", "code 3")
-    assert engines.show(UNIT, "ActiveState")["ActiveState"] == "failed"
+    # It is told at once; systemd clears up behind it.
+    until(lambda: engines.show(UNIT, "ActiveState")["ActiveState"] == "failed")
 
 
 def test_a_stop_by_hand_is_told_as_one(engines: EngineHost, driver: Driver) -> None:
@@ -178,6 +185,7 @@ def test_a_missing_image_is_named(engines: EngineHost) -> None:
     absent = "0" * 64
     with engines.drive(absent) as driver:
         driver.do("list")
+        wake_podman(driver)
         failed = driver.do("start", 19000)
     assert failed["error"] == "EngineFailed"
     assert f"The image {absent} is not on this host" in failed["says"]
@@ -232,10 +240,12 @@ def test_podman_tells_what_systemd_does_not(engines: EngineHost, driver: Driver)
     started = start(driver)
     assert status(engines)
     container_id = started["container_id"]
+    wake_podman(driver)
     inspected = driver.do("inspect", container_id)["answer"]
     assert inspected["State"]["Status"] == "running"
     assert inspected["Image"] == engines.image.removeprefix("sha256:")
-    assert "httpserver|start" in driver.do("logs", container_id, 10)["answer"]
+    # By way of journald, which may be behind.
+    until(lambda: "httpserver|start" in driver.do("logs", container_id, 10)["answer"])
     assert driver.do("stats", container_id)["answer"]["ContainerID"] == container_id
     absent = "0" * 64
     for words in (("inspect", absent), ("stats", absent), ("logs", absent, 10)):
