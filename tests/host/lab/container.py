@@ -12,7 +12,7 @@ from .process import Cgroup, Process
 
 SUPERVISE = Path(__file__).with_name("supervise.py")
 NSPAWN = Path("/run/systemd/nspawn")
-STOP_LIMIT_S = 10
+STOP_LIMIT_S = 60
 
 
 class Container:

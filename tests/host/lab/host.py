@@ -9,7 +9,7 @@ from .container import Container
 from .errors import CommandError, LabError
 from .network import Network
 
-BOOT_LIMIT_S = 60
+BOOT_LIMIT_S = 180
 POLL_S = 0.05  # nothing outside signals that a guest answers
 
 
@@ -32,7 +32,7 @@ class Host:
             "UserKnownHostsFile": "/dev/null",
             "LogLevel": "ERROR",
             "BatchMode": "yes",
-            "ConnectTimeout": "5",
+            "ConnectTimeout": "30",
             "ServerAliveInterval": "5",
         }
         return ["-F", "/dev/null", *(f"-o{name}={value}" for name, value in options.items())]
@@ -57,7 +57,7 @@ class Host:
         )
 
     def boot_id(self) -> str:
-        return self.ssh("cat /proc/sys/kernel/random/boot_id", timeout_s=10).stdout.strip()
+        return self.ssh("cat /proc/sys/kernel/random/boot_id", timeout_s=30).stdout.strip()
 
     def is_up(self) -> bool:
         return self._container.is_running()
@@ -95,7 +95,8 @@ class Host:
 
     def _wait_running(self) -> None:
         self._wait("SSH", self._answers)
-        asked = self.ssh("systemctl is-system-running --wait", check=False)
+        wait = "systemctl is-system-running --wait"
+        asked = self.ssh(wait, timeout_s=BOOT_LIMIT_S, check=False)
         if (state := asked.stdout.strip()) != "running":
             failed = self.ssh("systemctl --failed --no-legend --plain", check=False).stdout
             raise LabError(
