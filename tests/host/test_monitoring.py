@@ -124,8 +124,8 @@ def test_no_secret_is_in_the_output_in_arguments_or_for_everyone_to_read(watched
         f"{ETC}/webhooks/1 640 root:prometheus",
     }
     theirs = {"/etc/acekeeper/settings.env 640 root:acekeeper"}
-    assert set(watched.host.ssh(look).stdout.splitlines()) == ours | theirs
-    assert set(watched.other.ssh(look).stdout.splitlines()) == ours
+    assert set(watched.host.ssh(look, timeout_s=300).stdout.splitlines()) == ours | theirs
+    assert set(watched.other.ssh(look, timeout_s=300).stdout.splitlines()) == ours
 
 
 def test_a_second_run_changes_nothing(watched: Watched) -> None:
