@@ -79,7 +79,7 @@ class Deployer:
         return self.play("deploy.yml", *options)
 
     def play(self, book: str, *options: str, check: bool = True) -> Play:
-        result = run(*self._command(book, *options), timeout_s=600, check=False)
+        result = run(*self._command(book, *options), timeout_s=1800, check=False)
         play = Play(result.stdout + result.stderr, result.returncode)
         if check and play.status:
             raise AssertionError(f"{book} failed:\n{play.output}")

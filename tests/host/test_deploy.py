@@ -15,7 +15,7 @@ from .deploying import Deployer, Play, as_user, differences, engines, found, sho
 from .lab import Host, Lab
 from .waiting import until
 
-pytestmark = [pytest.mark.host, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
 
 API_KEY = "a-key-nobody-may-see"
 SETTINGS = {"MIN_REPLICAS": 2, "AUTO_DELETE": True, "LOG_LEVEL": "DEBUG"}

@@ -6,7 +6,7 @@ import pytest
 from . import image
 from .lab import Host, Lab
 
-pytestmark = [pytest.mark.host, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
 
 PACKAGES = "podman crun passt uidmap dbus-user-session catatonit sudo"
 USER = "engines"

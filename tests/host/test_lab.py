@@ -8,7 +8,7 @@ import pytest
 
 from .lab import CommandError, Host, Lab, UnavailableError, heal, machine
 
-pytestmark = [pytest.mark.host, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
 
 
 @pytest.fixture(scope="module")

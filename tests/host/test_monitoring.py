@@ -17,7 +17,7 @@ from .lab import Host, Lab
 from .over_ssh import OverSsh
 from .waiting import until
 
-pytestmark = [pytest.mark.host, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
 
 TAG = "--tags=monitoring"
 SECRET = "nobody-may-see"

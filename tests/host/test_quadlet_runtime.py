@@ -10,7 +10,7 @@ from .engine_host import ADMIN_PORT, ENVIRONMENT_FILES, Driver, EngineHost
 from .lab import Lab
 from .waiting import until
 
-pytestmark = [pytest.mark.host, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
 
 UNIT = "engine@19000.service"
 GET_STATUS = """

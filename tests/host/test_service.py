@@ -15,7 +15,7 @@ from .lab import Host, Lab
 from .viewing import Viewing
 from .waiting import until
 
-pytestmark = [pytest.mark.host, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
 
 KEY = "the-key-of-the-host-tests"
 INTERVAL_S = 5

@@ -12,7 +12,7 @@ from . import deploying
 from .lab import Host, Lab
 from .waiting import until
 
-pytestmark = [pytest.mark.host, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
 
 KEY = "not-to-be-seen"
 UNITS = "/var/lib/acekeeper/.config/systemd/user"
