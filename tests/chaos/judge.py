@@ -66,7 +66,10 @@ class Judge:
             wrong.append(f"running on {sorted(running)}, listed {[e['port'] for e in engines]}")
         for engine in engines:
             where = engine["container_id"]
-            if engine["health_status"] != "healthy" or engine["phase"] == "starting":
+            # Doubted, it is not tried as long as somebody plays from it, and that may be for ever.
+            untried = engine["playback_doubted"] and engine["streams"]
+            well = engine["health_status"] == "healthy" or untried
+            if not well or engine["phase"] == "starting":
                 wrong.append(f"{engine['port']} is {engine['phase']} {engine['health_status']}")
             theirs = {s["id"] for s in started if s["container_id"] == where}
             if theirs != set(engine["streams"]):
