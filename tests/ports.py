@@ -10,7 +10,7 @@ from itertools import cycle, islice
 
 from acekeeper.core.names import Ports
 
-_LOWEST, _BEYOND = 20_000, 32_000  # below what Linux gives to who does not say which
+_LOWEST, _BEYOND = 20_000, 32_000  # below the ephemeral ports of Linux
 _RANGES = {"PORT_RANGE_HOST": 0, "ENGINE_HTTPS_BASE": 1, "ENGINE_P2P_BASE": 2, "ENGINE_API_BASE": 3}
 
 

@@ -68,8 +68,8 @@ class Judge:
             where = engine["container_id"]
             # Doubted, it is not tried as long as somebody plays from it, and that may be for ever.
             untried = engine["playback_doubted"] and engine["streams"]
-            well = engine["health_status"] == "healthy" or untried
-            if not well or engine["phase"] == "starting":
+            well = ("healthy", "unknown") if untried else ("healthy",)
+            if engine["health_status"] not in well or engine["phase"] == "starting":
                 wrong.append(f"{engine['port']} is {engine['phase']} {engine['health_status']}")
             theirs = {s["id"] for s in started if s["container_id"] == where}
             if theirs != set(engine["streams"]):

@@ -19,13 +19,13 @@ class _End(NamedTuple):
 
 def has_others(port: int) -> bool:
     """Whether another process has a connection open to this port of this host."""
-    ours = _our_sockets()  # of which some may be closed by the time the table is read
+    before = _our_sockets()  # of which some may be closed by the time the table is read
     ends = [end for table in ("tcp", "tcp6") for end in _established(table)]
     here = {end.local for end in ends}
     callers = {
         end.inode for end in ends if end.remote in here and end.remote.endswith(f":{port:04X}")
     }
-    return bool(callers - ours and callers - ours - _our_sockets())
+    return bool(callers - before - _our_sockets())
 
 
 def _established(table: str) -> Iterator[_End]:
