@@ -182,7 +182,8 @@ async def test_peers_and_speed_of_an_engine_while_it_plays(served: Served) -> No
     assert (await Scrape.of(served)).series("orch_stream_peers") == []
     ids = [event["labels"]["stream_id"] for event in (first, second)]
     loop = served.context.loop
-    samples = {i: Sample(loop.clock(), "dl", 4 + n, 100, 1, 0, 0) for n, i in enumerate(ids)}
+    refs = [loop.state.streams[i].ref for i in ids]
+    samples = {ref: Sample(loop.clock(), "dl", 4 + n, 100, 1, 0, 0) for n, ref in enumerate(refs)}
     await loop.tell(StreamsAsked(*engine.ref, samples))
     scrape = await Scrape.of(served)
     name = f'engine="{engine.slot.container_name}"'
@@ -201,9 +202,10 @@ async def test_a_stream_is_reaped_only_without_an_event(served: Served) -> None:
     await served.post("/events/stream_ended", {"stream_id": name, "reason": "superseded"})
     again = started(port=engine.slot.port, token="c" * 32) | {"labels": {"stream_id": name}}
     await served.post("/events/stream_started", again)
+    ref = served.context.state.streams[name].ref
     reaped = "orch_streams_reaped_total"
     assert {s.value for s in (await Scrape.of(served)).series(reaped)} == {0}
-    await served.context.loop.tell(StreamsAsked(*engine.ref, {}, frozenset({name})))
+    await served.context.loop.tell(StreamsAsked(*engine.ref, {}, frozenset({ref})))
     scrape = await Scrape.of(served)
     assert scrape.value(f'{reaped}{{reason="unknown_to_engine"}}') == 1
 

@@ -93,7 +93,7 @@ def stream_started(
     return started(name, session=session, addresses=tuple(where), container_id=container_id)
 
 
-def streams_asked(where: Slot, start: str, told: dict[str, int | None]) -> StreamsAsked:
+def streams_asked(where: Slot, start: str, told: dict[tuple[str, str], int | None]) -> StreamsAsked:
     return StreamsAsked(
         where,
         start,
@@ -128,7 +128,14 @@ facts: st.SearchStrategy[Fact] = st.one_of(
     st.builds(EngineAnswered, slots, starts),
     st.builds(EngineSilent, slots, starts, st.just("timeout"), st.booleans()),
     st.builds(EnginesSurveyed, st.lists(refs, max_size=4).map(tuple)),
-    st.builds(streams_asked, slots, starts, st.dictionaries(ids, st.sampled_from([None, 0, 5]))),
+    st.builds(
+        streams_asked,
+        slots,
+        starts,
+        st.dictionaries(
+            st.tuples(ids, st.sampled_from(["one", "two"])), st.sampled_from([None, 0, 5])
+        ),
+    ),
     st.builds(PlaybackAnswered, slots, starts, st.sampled_from(Verdict)),
     st.builds(PlaybackFailed, slots, starts, st.just("hangs"), st.booleans()),
     st.builds(CapacityAsked, slots, starts),

@@ -389,6 +389,23 @@ def test_facts_of_no_try_of_ours_change_nothing() -> None:
     assert world.state.smells != {}
 
 
+def test_a_doubt_outlasts_its_try_so_that_no_later_one_gets_its_end() -> None:
+    world = pool(1, STILL)
+    hang_playback(world, 0)
+    watch(world, 0)
+    world.run(6)
+    assert len(world.tries()) == 1
+    world.play(slot(0), "lasts")
+    world.now = world.now.after(31)
+    world.tell(world.looked(*world.engine(0).ref))  # and the try has not given way yet
+    doubt = world.engine(0).doubt
+    assert doubt is not None
+    assert doubt.trying
+    world.run(0.1)
+    world.sweep_streams()
+    assert world.listed() == [0]
+
+
 def test_an_excused_failure_is_tried_again_and_does_not_count() -> None:
     world = pool(1, STILL)
     hang_playback(world, 0)

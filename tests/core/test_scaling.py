@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 from acekeeper.core.actions import Drain, Look, Start
 from acekeeper.core.facts import (
@@ -9,10 +10,11 @@ from acekeeper.core.facts import (
     RuntimeConnected,
     RuntimeLost,
     StreamsAsked,
+    TimePassed,
 )
 from acekeeper.core.model import Phase
 
-from .world import HOST, World, pool, rules, sample, slot
+from .world import HOST, World, pool, rules, sample, slot, started
 
 STILL = rules(min_replicas=0, auto_delete=False)
 
@@ -260,12 +262,38 @@ def test_an_engine_that_does_not_answer_for_its_streams_is_not_called_idle() -> 
     assert world.stops() == []
 
 
+def test_a_look_is_over_also_when_the_drain_was_taken_back_meanwhile() -> None:
+    world = pool(1, STILL)
+    world.play(slot(0))
+    drain(world, 0)
+    world.run(29.99)
+    world.now = world.now.after(0.02)
+    world.tell(TimePassed())
+    assert world.engine(0).looking
+    world.state.put(replace(world.engine(0), drain=None))
+    world.run(1)
+    assert not world.engine(0).looking
+
+
+def test_a_look_at_a_session_says_nothing_of_the_next_one_with_its_id() -> None:
+    world = pool(1, STILL)
+    world.play(slot(0), "x")
+    ref = world.state.streams["x"].ref
+    drain(world, 0)
+    world.tell(started("x", slot(0), session="second"))
+    world.tell(StreamsAsked(*world.engine(0).ref, {}, frozenset({ref})))
+    going = world.engine(0).drain
+    assert going is not None
+    assert not going.idle
+
+
 def test_a_look_at_an_earlier_start_says_nothing() -> None:
     world = pool(1, STILL)
     world.play(slot(0))
     drain(world, 0)
     before = world.engine(0)
-    world.tell(StreamsAsked(slot(0), "earlier", {"s": sample(world.now)}, frozenset({"s"})))
+    ref = world.state.streams["s"].ref
+    world.tell(StreamsAsked(slot(0), "earlier", {ref: sample(world.now)}, frozenset({ref})))
     assert world.engine(0) == before
     assert world.state.streams["s"].ended is None
 

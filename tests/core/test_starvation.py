@@ -12,7 +12,7 @@ def sweep(world: World, seconds: float, **told: tuple[int, int]) -> None:
     """Streams passes for so long that find these peers and this speed."""
     for _ in range(int(seconds / 10)):
         samples = {
-            name: Sample(world.now, "dl", peers, speed, 0, 0, 0)
+            (name, f"session-{name}"): Sample(world.now, "dl", peers, speed, 0, 0, 0)
             for name, (peers, speed) in told.items()
         }
         world.tell(StreamsAsked(*world.engine(0).ref, samples))

@@ -190,7 +190,9 @@ def test_a_session_the_engine_does_not_know_is_over() -> None:
     for name in ("a", "b", "c"):
         world.play(slot(0), name)
     told = sample(world.now, 200)
-    world.tell(StreamsAsked(*world.engine(0).ref, {"a": told}, frozenset({"b", "nobody's"})))
+    a, b = (world.state.streams[name].ref for name in "ab")
+    unknown = frozenset({b, ("nobody's", "session")})
+    world.tell(StreamsAsked(*world.engine(0).ref, {a: told}, unknown))
     assert playing(world) == ["a", "c"]
     assert world.state.streams["a"].sample == told
     assert world.state.streams["b"].reason == "unknown_to_engine"
@@ -198,12 +200,25 @@ def test_a_session_the_engine_does_not_know_is_over() -> None:
     assert not world.state.is_free(world.engine(0), world.rules)
 
 
+def test_what_is_told_of_a_session_says_nothing_of_the_next_one_with_its_id() -> None:
+    world = pool(1, STILL)
+    world.play(slot(0), "x")
+    ref = world.state.streams["x"].ref
+    world.tell(started("x", slot(0), session="second"))
+    world.tell(StreamsAsked(*world.engine(0).ref, {}, frozenset({ref})))
+    world.tell(StreamsAsked(*world.engine(0).ref, {ref: sample(world.now, 200)}))
+    assert playing(world) == ["x"]
+    assert world.state.streams["x"].sample is None
+    assert world.state.samples == {}
+
+
 def test_the_newest_samples_of_a_stream_are_kept_until_it_ends() -> None:
     world = pool(1, rules(min_replicas=0, auto_delete=False, stats_history_max=3))
     world.play(slot(0), "a")
     for n in range(5):
         told = sample(world.now, n)
-        world.tell(StreamsAsked(*world.engine(0).ref, {"a": told, "nobody's": told}))
+        samples = {world.state.streams["a"].ref: told, ("nobody's", "session"): told}
+        world.tell(StreamsAsked(*world.engine(0).ref, samples))
     assert [s.speed_down for s in world.state.samples["a"]] == [2, 3, 4]
     assert world.state.samples.keys() == {"a"}
     world.leave("a", "eof")

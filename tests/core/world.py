@@ -219,12 +219,16 @@ class World:
         engine = self.outside.get(where)
         if engine is None or engine.start != start or engine.hung:
             return StreamsAsked(where, start)
-        ids = [s.id for s in self.state.started_on(where)]
+        refs = [s.ref for s in self.state.started_on(where)]
         return StreamsAsked(
             where,
             start,
-            {i: sample(self.now, 100 * engine.streams[i]) for i in ids if i in engine.streams},
-            frozenset(i for i in ids if i not in engine.streams),
+            {
+                r: sample(self.now, 100 * engine.streams[r[0]])
+                for r in refs
+                if r[0] in engine.streams
+            },
+            frozenset(r for r in refs if r[0] not in engine.streams),
         )
 
     def _try(self, where: Slot, start: str) -> None:

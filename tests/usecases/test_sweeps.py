@@ -127,6 +127,21 @@ async def test_a_stream_its_engine_does_not_know_ends_once_it_has_settled(house:
     assert streams["known"].sample == house.engines.sessions["known"]
 
 
+async def test_an_answer_about_a_session_ends_no_other_that_took_its_id_meanwhile(
+    house: House,
+) -> None:
+    await house.open(0)
+    house.loop.tell(started("x", slot(0)))
+    house.clock.ahead += 2.1
+    house.engines.go_on.clear()
+    sweep = asyncio.create_task(house.sweeps.run(Kind.STREAMS))
+    await house.until(lambda: "stat x" in house.engines.asked)
+    house.loop.tell(started("x", slot(0), session="second"))
+    house.engines.go_on.set()
+    await sweep
+    assert house.loop.state.streams["x"].ended is None
+
+
 async def test_the_streams_of_a_silent_engine_stay(house: House) -> None:
     await house.open(0, 1)
     house.loop.tell(started("s", slot(0)))

@@ -1,7 +1,8 @@
 """What can happen. Everything that reaches the state comes as one of these.
 
 A fact about an engine names its slot and its start, so that a late one about an earlier
-incarnation changes nothing.
+incarnation changes nothing; one about a stream that was asked about, its id and its session. What
+came of a start needs no more than the slot: until it is told nobody else is there.
 """
 
 from collections.abc import Mapping
@@ -147,12 +148,12 @@ class PlaybackFailed:
 
 @dataclass(frozen=True, slots=True)
 class StreamsAsked:
-    """What an engine said of its streams. A stream in neither was not answered for."""
+    """What an engine said of its streams, by their refs. One in neither was not answered for."""
 
     slot: Slot
     start: str
-    samples: Mapping[str, Sample] = field(default_factory=dict)
-    unknown: frozenset[str] = frozenset()
+    samples: Mapping[tuple[str, str], Sample] = field(default_factory=dict)
+    unknown: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

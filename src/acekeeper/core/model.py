@@ -187,6 +187,11 @@ class Stream:
     reason: str = ""
     sample: Sample | None = None
 
+    @property
+    def ref(self) -> tuple[str, str]:
+        """An id may be used again: only with its session does it mean this stream."""
+        return self.id, self.session
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:

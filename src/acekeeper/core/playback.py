@@ -97,7 +97,8 @@ def moved(state: State, rules: Rules, stream: Stream, sample: Sample, now: Now) 
     engine = state.current(stream.slot, stream.start) if stream.slot else None
     if engine is None or engine.doubt is None or stream.started.mono < engine.doubt.since:
         return
-    if now.mono - stream.started.mono >= _PLAYS_AFTER:
+    # While a try is under way its end comes first, or it would be taken for that of a later one.
+    if now.mono - stream.started.mono >= _PLAYS_AFTER and not engine.doubt.trying:
         _trust(state, rules, engine, now)
 
 

@@ -126,14 +126,16 @@ def looked(state: State, fact: StreamsAsked, now: Now) -> None:
     """A draining engine is idle when no stream moves, or when it is too ill to tell. One look
     cannot tell for a stream that is still buffering; two can."""
     engine = state.current(fact.slot, fact.start)
-    if engine is None or engine.drain is None:
+    if engine is None:
         return
-    ids = [i for i in state.playing.get(engine.slot, ()) if i not in fact.unknown]
-    told = {i: fact.samples[i] for i in ids if i in fact.samples}
-    before = {i: state.streams[i].sample for i in told}
-    moving = any(before[i] is None or s.moved_since(before[i]) for i, s in told.items())
+    if engine.drain is None:  # it was taken back meanwhile
+        state.put(replace(engine, looking=False))
+        return
+    streams = [s for s in state.started_on(engine.slot) if s.ref not in fact.unknown]
+    told = [s for s in streams if s.ref in fact.samples]
+    moving = any(s.sample is None or fact.samples[s.ref].moved_since(s.sample) for s in told)
     hopeless = engine.health is Health.UNHEALTHY
-    idle = not moving and (hopeless or len(told) == len(ids))
+    idle = not moving and (hopeless or len(told) == len(streams))
     state.put(replace(engine, looking=False, drain=replace(engine.drain, looked=now, idle=idle)))
 
 

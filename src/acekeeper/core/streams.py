@@ -114,17 +114,18 @@ def end_all(state: State, engine: Engine, reason: str, now: Now) -> None:
 
 
 def streams_asked(state: State, rules: Rules, fact: StreamsAsked, now: Now) -> None:
-    on_it = {s.id: s for s in state.started_on(fact.slot) if s.start == fact.start}
-    samples = {i: sample for i, sample in fact.samples.items() if i in on_it}
-    for stream_id, sample in samples.items():
-        state.put_stream(replace(on_it[stream_id], sample=sample))
-        kept = state.samples.setdefault(stream_id, deque(maxlen=rules.stats_history_max))
+    on_it = {s.ref: s for s in state.started_on(fact.slot) if s.start == fact.start}
+    samples = {ref: sample for ref, sample in fact.samples.items() if ref in on_it}
+    for ref, sample in samples.items():
+        stream = on_it[ref]
+        state.put_stream(replace(stream, sample=sample))
+        kept = state.samples.setdefault(stream.id, deque(maxlen=rules.stats_history_max))
         kept.append(sample)
-        playback.moved(state, rules, on_it[stream_id], sample, now)
+        playback.moved(state, rules, stream, sample, now)
     engine = state.current(fact.slot, fact.start)
     if engine is not None:
         starvation.sampled(state, rules, engine, samples.values(), now)
-    for stream_id in sorted(fact.unknown & on_it.keys()):
+    for stream_id, _ in sorted(fact.unknown & on_it.keys()):
         end_stream(state, state.streams[stream_id], "unknown_to_engine", now)
 
 

@@ -136,7 +136,7 @@ class Pool:
     def _look(self, slot: Slot, start: str) -> None:
         """Who watches is still there, so every stream moves."""
         moving = Sample(self.now, "dl", 1, 1, 0, 0, 0)
-        samples = {stream.id: moving for stream in self.state.started_on(slot)}
+        samples = {stream.ref: moving for stream in self.state.started_on(slot)}
         self.tell(StreamsAsked(slot, start, samples))
 
     def _answer(self, request: str, outcome: Outcome) -> None:

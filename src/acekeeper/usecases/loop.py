@@ -246,18 +246,18 @@ class Loop:
     async def look(self, slot: Slot, start: str) -> StreamsAsked:
         """Asks an engine about the streams on it, but for those it may not know yet."""
         before = self.clock().mono - _STREAM_SETTLES_AFTER
-        ids = [s.id for s in self.state.started_on(slot) if s.started.mono < before]
+        streams = [s for s in self.state.started_on(slot) if s.started.mono < before]
         answers = await asyncio.gather(
-            *(self.engines.stat(slot, self.state.streams[i].stat_url) for i in ids),
+            *(self.engines.stat(slot, stream.stat_url) for stream in streams),
             return_exceptions=True,
         )
-        samples: dict[str, Sample] = {}
-        unknown: set[str] = set()
-        for stream_id, answer in zip(ids, answers, strict=True):
+        samples: dict[tuple[str, str], Sample] = {}
+        unknown: set[tuple[str, str]] = set()
+        for stream, answer in zip(streams, answers, strict=True):
             if answer is None:
-                unknown.add(stream_id)
+                unknown.add(stream.ref)
             elif isinstance(answer, Sample):
-                samples[stream_id] = answer
+                samples[stream.ref] = answer
             elif not isinstance(answer, Silence):
                 _defect(answer)
         return StreamsAsked(slot, start, samples, frozenset(unknown))
