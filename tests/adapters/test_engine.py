@@ -10,6 +10,8 @@ from contextlib import AsyncExitStack, suppress
 
 import aiohttp
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from acekeeper.adapters import engine
 from acekeeper.adapters.engine import EngineClient
@@ -42,6 +44,31 @@ WRONG_NUMBERS: tuple[object, ...] = (
     2**63,
 )
 STAT_URL = "http://127.0.0.1:6878/ace/stat/0a1b/c2d3"
+
+
+_JUNK = st.sampled_from(
+    [
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n",
+        b"HTTP/9.9 -1\r\n",
+        b"Content-Length: 5\r\n",
+        b"Content-Length: -5\r\n",
+        b"Content-Type: \xff;;=\r\n",
+        b"Content-Encoding: gzip\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"Set-Cookie: \x01=\xff\r\n",
+        b"Location: http://[\r\n",
+        b"\r\n",
+        b"-5\r\n",
+        b"ffffffffffffffffffff\r\n",
+        b'{"result": ',
+        b'{"response": {"status": "\\ud800", "peers": NaN}}',
+        b'{"error": ' + b"9" * 5000 + b"}",
+        b"[" * 990 + b"]" * 990,
+    ]
+)
+anything = st.lists(_JUNK | st.binary(max_size=40), max_size=8).map(b"".join)
 
 
 def http(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
@@ -171,6 +198,34 @@ async def test_what_no_engine_answers_is_silence(
 ) -> None:
     far.answer = answer
     assert why in await silence(client, far.slot)
+
+
+@given(answers=st.lists(anything, min_size=1, max_size=10))
+def test_whatever_an_engine_sends_it_answers_or_is_silent(answers: list[bytes]) -> None:
+    async def ask_all() -> None:
+        side, client = FarSide(), EngineClient(lambda: NOW, ONCE, 10)
+        await side.listen()
+        for answer in answers:
+            for ask in (client.status(side.slot), client.stat(side.slot, STAT_URL)):
+                side.answer = answer
+                with suppress(EngineSilent):
+                    await ask
+        await client.close()
+        await side.close()
+
+    asyncio.run(ask_all())
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64, "", "[", "::1%none"])
+async def test_a_host_that_cannot_be_asked_is_silence(client: EngineClient, host: str) -> None:
+    with pytest.raises(EngineSilent, match="cannot be"):
+        await client.status(Slot(host, 1))
+
+
+async def test_a_host_may_be_an_ipv6_address(client: EngineClient) -> None:
+    with socket.socket(socket.AF_INET6) as unheard:  # bound, so that nobody else listens there
+        unheard.bind(("::1", 0))
+        assert await silence(client, Slot(*unheard.getsockname()[:2])) == "refused the connection"
 
 
 async def test_refused_is_silence(client: EngineClient, far: FarSide) -> None:

@@ -1,6 +1,8 @@
 import math
 from dataclasses import replace
 
+import pytest
+
 from acekeeper.core.actions import Ask, Drain
 from acekeeper.core.apply import apply
 from acekeeper.core.facts import (
@@ -9,6 +11,7 @@ from acekeeper.core.facts import (
     EngineSilent,
     EnginesSurveyed,
     StreamEnded,
+    TimePassed,
 )
 from acekeeper.core.model import Engine, Health, Phase
 from acekeeper.core.names import PortPlan
@@ -284,10 +287,26 @@ def test_a_start_is_not_given_up_for_a_silence_while_we_were_late() -> None:
     engine = world.engine(0)
     world.now = world.now.after(60)  # we slept
     world.tell(EngineSilent(*engine.ref, "timeout", excused=True))
-    assert world.stops() == []
-    assert world.taken[-1] == Ask(*engine.ref)
+    world.taken.clear()
+    world.run(0.25)
+    assert world.taken == [Ask(*engine.ref)]
     world.tell(EngineAnswered(*engine.ref))
     assert world.listed() == [0]
+
+
+@pytest.mark.parametrize("excused", [True, False])
+def test_a_starting_engine_is_asked_four_times_a_second_whatever_came_of_it(excused: bool) -> None:
+    world = World(rules(min_replicas=1))
+    world.script.ready_after = math.inf
+    world.connect()
+    world.run(1)
+    world.taken.clear()
+    for _ in range(40):
+        if world.engine(0).asking:
+            world.tell(EngineSilent(*world.engine(0).ref, "a defect of ours", excused=excused))
+        world.now = world.now.after(0.125)
+        world.tell(TimePassed())
+    assert world.taken == [Ask(*world.engine(0).ref)] * 20
 
 
 def test_while_we_are_late_nobody_is_judged_however_many_are_silent() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from acekeeper.core.facts import TimePassed
 from acekeeper.core.model import Health, Phase
 from acekeeper.errors import RuntimeUnavailable
 from acekeeper.usecases.sweep import Kind
@@ -87,6 +88,26 @@ async def test_a_defect_in_asking_judges_nobody_and_is_logged(
     assert (await house.sweeps.run(Kind.HEALTH))["silent"] == 2
     assert house.listed() == [0, 1]
     assert [r["exception"].type for r in logged] == [ZeroDivisionError] * 2
+
+
+async def test_nor_is_a_starting_engine_asked_again_at_once(
+    make_house: MakeHouse, logged: list[Any]
+) -> None:
+    house = make_house(ask_starting_every=1000)
+
+    def defect() -> None:
+        raise ZeroDivisionError
+
+    house.engines.before_answer = defect
+    house.runtime.add(0)
+    await house.adoption.open()
+    await house.until(lambda: house.loop.state.surveyed)
+    asked = len(house.engines.asked)
+    await house.turns()
+    assert len(house.engines.asked) == asked <= 2  # by the plan and by the first pass
+    house.clock.ahead += 1000
+    house.loop.tell(TimePassed())
+    await house.until(lambda: len(house.engines.asked) == asked + 1)
 
 
 async def test_engines_on_their_way_are_not_asked(make_house: MakeHouse) -> None:

@@ -128,15 +128,15 @@ class EngineClient:
         self, slot: Slot, path: str, query: str, within: float
     ) -> tuple[int, dict[str, Any]]:
         """One call; the code and the JSON of the answer."""
-        url = URL.build(
-            scheme="http",
-            host=slot.host,
-            port=slot.port,
-            path=path,
-            query_string=query,
-            encoded=True,
-        )
         try:
+            url = URL.build(
+                scheme="http",
+                host=f"[{slot.host}]" if ":" in slot.host else slot.host,
+                port=slot.port,
+                path=path,
+                query_string=query,
+                encoded=True,
+            )
             async with self.session.get(
                 url, allow_redirects=False, timeout=ClientTimeout(total=within)
             ) as response:
@@ -145,7 +145,7 @@ class EngineClient:
             raise EngineSilent(
                 f"no answer within {within:.3g} s", failure=Failure.TIMEOUT
             ) from None
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             why, failure = _why(error)
             raise EngineSilent(why, failure=failure) from error
         try:
@@ -168,7 +168,7 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     return bytes(body)
 
 
-def _why(error: aiohttp.ClientError) -> tuple[str, Failure]:
+def _why(error: aiohttp.ClientError | OSError | ValueError) -> tuple[str, Failure]:
     match error:
         case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
             return "refused the connection", Failure.UNREACHABLE
@@ -178,8 +178,12 @@ def _why(error: aiohttp.ClientError) -> tuple[str, Failure]:
             return "hung up", Failure.BROKEN
         case aiohttp.ClientPayloadError():
             return "broke off its answer", Failure.BROKEN
-        case _:
+        case aiohttp.ClientError():
             return "answered what is not HTTP", Failure.ERROR
+        case OSError():
+            return f"cannot be reached: {error.strerror}", Failure.UNREACHABLE
+        case _:
+            return f"cannot be asked: {error}", Failure.ERROR  # its address is none
 
 
 def _stat_target(stat_url: str) -> tuple[str, str]:

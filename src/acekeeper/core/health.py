@@ -16,7 +16,7 @@ def engine_answered(state: State, rules: Rules, fact: EngineAnswered, now: Now) 
     engine = state.current(fact.slot, fact.start)
     if engine is None:
         return
-    engine = replace(engine, asking=False, ask_soon=False, answered=now, failures=0)
+    engine = replace(engine, asking=False, ask_soon=False, probed=now, answered=now, failures=0)
     if engine.phase is Phase.STARTING:
         if engine.started is not None:  # else it was found, and may have run for days
             seconds = min(now.mono - engine.started.mono, rules.startup_grace)
@@ -41,11 +41,9 @@ def engine_silent(state: State, rules: Rules, fact: EngineSilent, now: Now) -> N
     engine = state.current(fact.slot, fact.start)
     if engine is None:
         return
-    engine = replace(engine, asking=False, ask_soon=False)
-    if fact.excused and engine.phase is Phase.STARTING:
-        state.put(engine)  # as if it had not been asked: its grace ends with an answer of its own
-        return
-    engine = replace(engine, answered=now)
+    engine = replace(engine, asking=False, ask_soon=False, probed=now)
+    if not fact.excused:  # the grace of a start ends with an answer of its own
+        engine = replace(engine, answered=now)
     if fact.excused or engine.phase is not Phase.RUNNING:
         state.put(engine)  # a starting engine is judged by its grace alone
         return
@@ -117,7 +115,7 @@ def asks(state: State, rules: Rules, now: Now) -> Iterator[Ask | Settle | float]
             every = 0.0
         else:
             continue
-        due = engine.answered.mono + every if engine.answered else now.mono
+        due = engine.probed.mono + every if engine.probed else now.mono
         yield Ask(*engine.ref) if now.mono >= due else due
 
 

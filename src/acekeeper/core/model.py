@@ -123,7 +123,8 @@ class Engine:
     unlisted: Now | None = None  # since when it is off the list, if it ever was on it
     unhealthy: Now | None = None
     asking: bool = False  # a probe is on its way
-    answered: Now | None = None  # when the last probe ended, whatever it found
+    probed: Now | None = None  # when the last probe ended, whatever it found
+    answered: Now | None = None  # when the last one did that said something
     ask_soon: bool = False
     looking: bool = False  # its streams are being asked
     doubt: Doubt | None = None
