@@ -95,6 +95,13 @@ async def test_a_container_id_that_comes_late_is_told(world: World) -> None:
     assert (await runtime.list()).found == (Found(world.slot, START, ID),)
 
 
+async def test_a_container_id_that_no_change_told_is_found_by_the_next_list(world: World) -> None:
+    runtime = await world.runtime()
+    await world.start(runtime)
+    world.write_id()
+    assert (await runtime.list()).found == (Found(world.slot, START, ID),)
+
+
 async def test_a_slot_has_one_engine(world: World) -> None:
     """Also while the first start is under way."""
     world.systemd.on_start = Job.reply

@@ -140,6 +140,23 @@ async def test_a_lost_bus_is_told_and_what_happened_meanwhile_is_listed(world: W
     assert world.told.empty()
 
 
+async def test_a_list_the_bus_was_lost_in_is_made_anew(world: World) -> None:
+    """A call is repeated when it is there again, and what was known before is not any more."""
+    runtime = await world.runtime()
+    await world.start(runtime)
+    other = Slot(HOST, world.slot.port + 1)
+    world.systemd.change(other.unit, active="active", invocation=ID[:32], main_pid=8)
+
+    def lose(_: object) -> bool:
+        world.systemd.on_get = None
+        runtime.lost("for a moment")
+        return False
+
+    world.systemd.on_get = lose
+    found = {Found(world.slot, START, ""), Found(other, ID[:32], "")}
+    assert set((await runtime.list()).found) == found
+
+
 async def test_a_start_the_bus_was_lost_in_is_found_afterwards(world: World) -> None:
     world.systemd.on_start = Job.reply
     runtime = await world.runtime()

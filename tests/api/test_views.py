@@ -106,6 +106,19 @@ def test_the_newest_ended_streams_of_one_engine_are_told_from_those_of_others() 
     assert ids(views.streams("started", "id-0", 10, NOW)) == ["a0 plays"]
 
 
+def test_an_empty_container_id_is_that_of_streams_on_no_engine_of_ours() -> None:
+    state = State()
+    views = Views(state, rules())
+    state.put(engine(0))
+    state.put(engine(1, container_id=""))
+    apply(state, rules(), started("ours", slot(0)), NOW)
+    apply(state, rules(), started("elsewhere"), NOW)
+    assert ids(views.streams("started", "", 10, NOW)) == ["elsewhere"]
+    assert ids(views.streams("all", "", 10, NOW)) == ["elsewhere"]
+    assert [e["port"] for e in msgspec.json.decode(views.engines()[0])] == [slot(0).port]
+    assert len(msgspec.json.decode(views.all_engines())) == 2
+
+
 def test_a_claim_answers_the_capacity_question_until_it_lapses() -> None:
     state = State()
     views = Views(state, rules())

@@ -195,6 +195,31 @@ def test_a_container_id_may_come_later_and_once() -> None:
     assert world.given("r").container_id == "late"
 
 
+def test_an_engine_is_nobodys_before_it_has_a_container_id() -> None:
+    world = World(STILL)
+    world.outside[slot(3)] = Outside(slot(3), "found-3", "", 0.0)
+    world.connect(world.running())
+    world.run(1)
+    assert world.engine(3).health is Health.HEALTHY
+    assert world.listed() == []
+    assert not world.state.is_free(world.engine(3), world.rules)
+    world.request("r")
+    assert world.taken[-1] == Start(slot(0), "r")
+    world.list_engines([found(3)])
+    assert world.listed() == [3]
+    assert world.engine(3).container_id == "id-found-3"
+
+
+def test_a_stream_gets_the_container_id_of_its_engine_when_that_is_known() -> None:
+    world = World(STILL)
+    world.connect([Found(slot(3), "found-3", "")])
+    world.play(slot(3))
+    assert world.state.streams["s"].container_id == ""
+    world.tell(EngineIdentified(slot(3), "found-3", "late"))
+    assert world.state.streams["s"].container_id == "late"
+    assert world.state.playing == {slot(3): {"s": None}}
+
+
 def test_told_to_connect_twice_it_happened_once() -> None:
     world = World(STILL)
     world.tell(RuntimeConnected())

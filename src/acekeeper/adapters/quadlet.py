@@ -84,6 +84,7 @@ class Quadlet:
         self._leaving: dict[Slot, asyncio.Event] = {}  # the engine is dead, its unit not yet gone
         self._seen: dict[Slot, Unit] = {}
         self._failed: dict[Slot, float] = {}  # since when we see the unit as failed
+        self._losses = 0  # how often the bus went away, and with it all that was known
 
     async def open(self, tell: Callable[[Fact], None]) -> None:
         self._tell = tell
@@ -96,6 +97,15 @@ class Quadlet:
         self._podman.close()
 
     async def list(self) -> EnginesListed:
+        """Anew if the bus went away and came back meanwhile: half a list would call the rest
+        gone."""
+        while True:
+            losses = self._losses
+            listing = await self._list()
+            if losses == self._losses:
+                return listing
+
+    async def _list(self) -> EnginesListed:
         asked = self._clock()
         known = list(self._engines.values())
         states = await self._systemd.states(_UNITS)
@@ -107,6 +117,9 @@ class Quadlet:
                 del self._engines[engine.slot]
         self._reservations.keep({*living, *self._engines, *self._starting})
         await self._reset_failed({s for s, state in units.items() if state == "failed"}, asked)
+        for engine in self._engines.values():
+            if engine.ran and not engine.container_id:  # no change of its unit may come any more
+                engine.container_id = self._container_id(engine.slot)
         found = tuple(
             Found(e.slot, e.start, e.container_id, dying=e.dying) for e in self._engines.values()
         )
@@ -164,6 +177,7 @@ class Quadlet:
 
     def lost(self, why: str) -> None:
         """What runs is found again by the next list."""
+        self._losses += 1
         self._engines.clear()
         self._seen.clear()
         for leaving in self._leaving.values():

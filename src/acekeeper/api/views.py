@@ -59,8 +59,9 @@ class Views:
         return _join(self.engine(e) for e in engines)
 
     def streams(self, status: str, container_id: str | None, limit: int, now: Now) -> bytes:
-        """Every started one, and the newest `limit` ended ones."""
-        if container_id is not None and status == "started":
+        """Every started one, and the newest `limit` ended ones. Those of no container of ours have
+        an empty id."""
+        if container_id and status == "started":
             return self._started_on(container_id, now)
         found: list[Stream] = []
         if status != "ended":

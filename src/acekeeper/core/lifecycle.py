@@ -66,9 +66,14 @@ def engine_started(state: State, fact: EngineStarted, now: Now) -> None:
 
 
 def engine_identified(state: State, fact: EngineIdentified) -> None:
+    """So are the streams that began on it before."""
     engine = state.current(fact.slot, fact.start)
-    if engine is not None and not engine.container_id:
-        state.put(replace(engine, container_id=fact.container_id))
+    if engine is None or engine.container_id or not fact.container_id:
+        return
+    state.put(replace(engine, container_id=fact.container_id))
+    for stream in list(state.started_on(engine.slot)):
+        if stream.start == engine.start:
+            state.put_stream(replace(stream, container_id=fact.container_id))
 
 
 def start_failed(state: State, rules: Rules, fact: EngineStartFailed, now: Now) -> None:
@@ -160,6 +165,7 @@ def engines_listed(state: State, rules: Rules, fact: EnginesListed, now: Now) ->
             continue
         there = found.get(engine.slot)
         if there is not None and there.start == engine.start:
+            engine_identified(state, EngineIdentified(*engine.ref, there.container_id))
             continue
         if (engine.started or engine.asked).mono > fact.asked.mono:
             continue

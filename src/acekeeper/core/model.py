@@ -134,7 +134,13 @@ class Engine:
 
     @property
     def listed(self) -> bool:
-        return self.phase is Phase.RUNNING and self.health is Health.HEALTHY and self.drain is None
+        """Not before it has the name by which clients ask what plays on it."""
+        return (
+            self.phase is Phase.RUNNING
+            and self.health is Health.HEALTHY
+            and self.drain is None
+            and self.container_id != ""
+        )
 
     @property
     def idle_since(self) -> Now:
