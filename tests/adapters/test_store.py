@@ -241,6 +241,21 @@ async def test_a_newer_versions_database_is_used_as_it_is(path: Path) -> None:
     assert select(path, "PRAGMA user_version") == [(99,)]
 
 
+async def test_what_an_older_version_wrote_has_its_one_address(path: Path) -> None:
+    async with running(path) as store:
+        await store.write(Changes(streams={"old": replace(stream("old"), named="id")}))
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript("ALTER TABLE streams DROP COLUMN told; PRAGMA user_version = 3")
+    async with running(path) as store:
+        await store.write(Changes(streams={"new": replace(stream("new"), also=(("h", 1),))}))
+    store = Store(path, 7)
+    saved = store.load(NOW)
+    await store.close()
+    told = {s.id: (s.address, s.also, s.named) for s in saved.streams}
+    address = stream("old").address
+    assert told == {"old": (address, (), ""), "new": (address, (("h", 1),), "")}
+
+
 async def test_a_row_nobody_understands_costs_only_itself(path: Path) -> None:
     async with running(path) as store:
         await store.write(Changes(streams={"a": stream("a"), "b": stream("b")}, breaker=Breaker(1)))

@@ -1,6 +1,6 @@
 import pytest
 
-from acekeeper.core.facts import Found, StreamEnded, StreamsAsked, TimePassed
+from acekeeper.core.facts import EngineIdentified, Found, StreamEnded, StreamsAsked, TimePassed
 from acekeeper.core.model import KeyType
 from acekeeper.core.streams import end_target
 
@@ -147,16 +147,50 @@ def test_a_stream_on_an_engine_that_is_not_ours_is_listed_apart_and_dropped_in_t
     assert list(world.state.ended) == ["b"]
 
 
-def test_an_event_for_a_start_without_a_name_speaks_of_the_one_before() -> None:
+def test_an_event_for_a_start_without_a_name_is_of_it_or_of_the_one_before() -> None:
     world = World(STILL)
     world.connect()
+    world.tell(started("before", slot(0)))
+    world.run(0.1)
     world.request("r")
     world.tell(started("s", slot(0)))
     assert world.state.playing == {}
     world.run(1)
-    world.list_engines([*world.running(), Found(slot(5), "found", "id")])
-    assert list(world.state.engines) == [slot(0), slot(5)]
-    assert list(world.state.elsewhere) == ["s"]
+    assert world.state.playing == {slot(0): {"s": None}}
+    assert list(world.state.elsewhere) == ["before"]
+    assert world.state.streams["s"].start == world.engine(0).start
+    world.run(5)
+    assert world.given("r").slot == slot(0)
+
+
+def test_an_engine_found_later_takes_what_its_events_said_by_any_of_it() -> None:
+    world = World(STILL)
+    world.connect()
+    proxy = ("proxy.example", 6878)
+    cases = {
+        "address": (((HOST, 19001),), ""),
+        "second": ((proxy, ("localhost", 19001)), ""),
+        "id": ((proxy, proxy), "id-1"),
+        "other first": (((HOST, 19002), (HOST, 19001)), "id-1"),
+        "other id": ((proxy,), "id-2"),
+        "foreign": ((proxy, ("elsewhere.example", 19001)), "id"),
+    }
+    for name, (addresses, container_id) in cases.items():
+        world.tell(started(name, addresses=addresses, container_id=container_id))
+    assert world.state.playing == {}
+    world.list_engines([Found(slot(1), "found-1", "id-1"), Found(slot(2), "found-2", "id-2")])
+    assert set(world.state.playing[slot(1)]) == {"address", "second", "id"}
+    assert set(world.state.playing[slot(2)]) == {"other first", "other id"}
+    assert list(world.state.elsewhere) == ["foreign"]
+    assert world.state.streams["id"].container_id == "id-1"
+
+
+def test_an_engine_identified_later_takes_what_was_said_of_its_id() -> None:
+    world = World(STILL)
+    world.connect([Found(slot(1), "found-1", "")])
+    world.tell(started("s", addresses=(("proxy.example", 6878),), container_id="late"))
+    world.tell(EngineIdentified(slot(1), "found-1", "late"))
+    assert world.state.playing == {slot(1): {"s": None}}
 
 
 def test_an_end_without_an_id_ends_the_only_stream_of_its_engine() -> None:

@@ -112,7 +112,18 @@ def _samples(db: sqlite3.Connection) -> None:
     )
 
 
-_STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _log_is_read, _samples)
+def _all_an_event_told(db: sqlite3.Connection) -> None:
+    """Of an engine that was not ours: its other addresses and its container id, by which it may
+    turn out to be."""
+    db.execute("ALTER TABLE streams ADD COLUMN told TEXT NOT NULL DEFAULT ''")
+
+
+_STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    _first,
+    _log_is_read,
+    _samples,
+    _all_an_event_told,
+)
 
 
 def migrate(db: sqlite3.Connection) -> None:

@@ -62,6 +62,7 @@ STREAM = (
     "port",
     "start",
     "container_id",
+    "told",
     "started",
     "ended",
     "reason",
@@ -155,6 +156,7 @@ def stream_row(stream: Stream) -> Row:
         *(stream.slot or (None, None)),
         stream.start,
         stream.container_id,
+        json.dumps([stream.named, *stream.also]) if stream.named or stream.also else "",
         stream.started.wall,
         _wall(stream.ended),
         stream.reason,
@@ -167,6 +169,7 @@ def ended_row(row: Row, wall: float, reason: str) -> Row:
 
 def read_stream(row: Row, now: Now) -> Stream:
     r = dict(zip(STREAM, row, strict=True))
+    named, *also = json.loads(r["told"]) if r["told"] else ("",)
     return Stream(
         id=r["id"],
         key_type=KeyType(r["key_type"]),
@@ -176,6 +179,8 @@ def read_stream(row: Row, now: Now) -> Stream:
         command_url=r["command_url"],
         is_live=bool(r["is_live"]),
         address=(r["address_host"], r["address_port"]),
+        also=tuple((host, port) for host, port in also),
+        named=named,
         slot=None if r["host"] is None else Slot(r["host"], r["port"]),
         start=r["start"],
         container_id=r["container_id"],

@@ -76,9 +76,9 @@ def _apply(state: State, rules: Rules, fact: Fact, now: Now) -> None:
         case EnginesListed():
             lifecycle.engines_listed(state, rules, fact, now)
         case EngineStarted():
-            lifecycle.engine_started(state, fact, now)
+            lifecycle.engine_started(state, rules, fact, now)
         case EngineIdentified():
-            lifecycle.engine_identified(state, fact)
+            lifecycle.engine_identified(state, rules, fact, now)
         case EngineStartFailed():
             lifecycle.start_failed(state, rules, fact, now)
         case EngineDied():

@@ -58,14 +58,16 @@ def start(state: State, rules: Rules, action: Start, now: Now) -> None:
     state.tell("engine_starting", action.slot, request=action.request)
 
 
-def engine_started(state: State, fact: EngineStarted, now: Now) -> None:
+def engine_started(state: State, rules: Rules, fact: EngineStarted, now: Now) -> None:
+    """What was announced at its address before the start was asked for was on the one before."""
     engine = state.engines.get(fact.slot)
     if engine is None or engine.start:
         return
     state.put(replace(engine, start=fact.start, container_id=fact.container_id, started=now))
+    streams.claim_unmapped(state, rules, fact.slot, now, since=engine.asked)
 
 
-def engine_identified(state: State, fact: EngineIdentified) -> None:
+def engine_identified(state: State, rules: Rules, fact: EngineIdentified, now: Now) -> None:
     """So are the streams that began on it before."""
     engine = state.current(fact.slot, fact.start)
     if engine is None or engine.container_id or not fact.container_id:
@@ -74,6 +76,7 @@ def engine_identified(state: State, fact: EngineIdentified) -> None:
     for stream in list(state.started_on(engine.slot)):
         if stream.start == engine.start:
             state.put_stream(replace(stream, container_id=fact.container_id))
+    streams.claim_unmapped(state, rules, fact.slot, now)
 
 
 def start_failed(state: State, rules: Rules, fact: EngineStartFailed, now: Now) -> None:
@@ -165,7 +168,8 @@ def engines_listed(state: State, rules: Rules, fact: EnginesListed, now: Now) ->
             continue
         there = found.get(engine.slot)
         if there is not None and there.start == engine.start:
-            engine_identified(state, EngineIdentified(*engine.ref, there.container_id))
+            known = EngineIdentified(*engine.ref, there.container_id)
+            engine_identified(state, rules, known, now)
             continue
         if (engine.started or engine.asked).mono > fact.asked.mono:
             continue
@@ -174,10 +178,11 @@ def engines_listed(state: State, rules: Rules, fact: EnginesListed, now: Now) ->
     for stream in [state.streams[i] for ids in state.playing.values() for i in ids]:
         if stream.slot and state.current(stream.slot, stream.start) is None:
             streams.end_stream(state, stream, "engine_died:vanished", now)
-    for slot, there in found.items():
-        if slot not in state.engines and slot not in died_since:
-            _adopt(state, slot, there, now)
-            streams.claim_unmapped(state, rules, state.engines[slot])
+    adopted = [slot for slot in found if slot not in state.engines and slot not in died_since]
+    for slot in adopted:
+        _adopt(state, slot, found[slot], now)
+    for slot in adopted:  # all are there now: what a stream said of two is of the first of them
+        streams.claim_unmapped(state, rules, slot, now)
     state.listed = True
     if state.boot != fact.boot:
         state.boot = state.changes.boot = fact.boot

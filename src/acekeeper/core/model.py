@@ -186,6 +186,8 @@ class Stream:
     command_url: str
     is_live: bool
     address: tuple[str, int]  # where the event said the engine is
+    also: tuple[tuple[str, int], ...] = ()  # with no slot: where it said it may be as well,
+    named: str = ""  # and its container id
     started: Now
     slot: Slot | None = None
     start: str = ""

@@ -50,6 +50,8 @@ def stream_started(state: State, rules: Rules, fact: StreamStarted, now: Now) ->
         command_url=fact.command_url,
         is_live=fact.is_live,
         address=fact.addresses[0],
+        also=() if engine else fact.addresses[1:],
+        named="" if engine else fact.container_id,
         started=now,
         slot=engine.slot if engine else None,
         start=engine.start if engine else "",
@@ -129,18 +131,29 @@ def streams_asked(state: State, rules: Rules, fact: StreamsAsked, now: Now) -> N
         end_stream(state, state.streams[stream_id], "unknown_to_engine", now)
 
 
-def claim_unmapped(state: State, rules: Rules, engine: Engine) -> None:
-    """An adopted engine takes the streams that were announced before it was found."""
+def claim_unmapped(
+    state: State, rules: Rules, slot: Slot, now: Now, since: Now | None = None
+) -> None:
+    """An engine that was found, named or identified takes the streams that were announced before
+    (and after `since`), by all that their events said."""
+    engine = state.engines[slot]
     for stream in [state.streams[i] for i in state.elsewhere]:
-        if locate(state, rules, (stream.address,), "") is engine:
-            state.put_stream(
-                replace(
-                    stream,
-                    slot=engine.slot,
-                    start=engine.start,
-                    container_id=engine.container_id,
-                )
+        if since is not None and stream.started.mono < since.mono:
+            continue
+        found = locate(state, rules, (stream.address, *stream.also), stream.named)
+        if found is None or found.slot != slot:
+            continue
+        state.put_stream(
+            replace(
+                stream,
+                also=(),
+                named="",
+                slot=slot,
+                start=engine.start,
+                container_id=engine.container_id,
             )
+        )
+        state.put(replace(engine, used=now, free_since=None))
 
 
 def forget_old(state: State, rules: Rules, now: Now) -> None:
