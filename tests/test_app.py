@@ -5,24 +5,29 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from loguru import logger
 
+from acekeeper.adapters.proc import boot_id
 from acekeeper.adapters.processes import stop_all
+from acekeeper.adapters.store import Store
 from acekeeper.api.context import Context
 from acekeeper.app import clock, service
 from acekeeper.core.facts import RuntimeChecked
-from acekeeper.core.model import Rules
+from acekeeper.core.model import Health, Rules
+from acekeeper.core.state import Changes
 from acekeeper.errors import EngineSilent
 from acekeeper.rules import rules_of
 from acekeeper.settings import load
 from acekeeper.usecases.provision import delivered, provision
 from acekeeper.usecases.sweep import Kind
 
+from .adapters.storing import ENGINE, NOW, SLOT, next_run, stream
 from .adapters.test_engine import BROKEN_OFF, STAT_URL, FarSide
 from .running import settings
 from .usecases.house import Clock, ScriptedEngines
@@ -72,6 +77,30 @@ async def test_a_disk_that_cannot_be_used_is_degraded_and_no_reason_not_to_serve
     [trouble] = [r for r in logged if r["message"] == "store_degraded"][:1]
     assert trouble["level"].name == "ERROR"
     assert str(tmp_path / "state") in trouble["extra"]["why"]
+
+
+async def test_after_a_reboot_no_dead_engine_is_served_though_nobody_can_list_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))  # no bus is there
+    monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS", raising=False)
+    environ = settings(tmp_path, RUNTIME="quadlet", TARGET_IMAGE=f"name@sha256:{'0' * 64}")
+    path = tmp_path / "state" / "acekeeper.db"
+    path.parent.mkdir()
+    ran = replace(ENGINE, health=Health.HEALTHY, container_id="id")
+    before = Changes(engines={SLOT: ran}, streams={"s": stream("s")}, boot="another")
+    store = Store(path, 7)
+    store.load(NOW)
+    await store.write(before)
+    await store.close()
+    async with serving(environ) as context:
+        assert not context.state.listed
+        assert msgspec.json.decode(context.views.engines()[0]) == []
+        assert context.state.streams["s"].reason == "engine_died:host_rebooted"
+    saved = await next_run(path)
+    assert saved.engines == []
+    assert [s.reason for s in saved.streams] == ["engine_died:host_rebooted"]
+    assert saved.boot == boot_id()
 
 
 async def test_what_starts_would_miss_is_degraded(tmp_path: Path) -> None:

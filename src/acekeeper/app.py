@@ -14,6 +14,7 @@ from acekeeper.adapters.engine import EngineClient
 from acekeeper.adapters.history import History
 from acekeeper.adapters.notify import Notifier
 from acekeeper.adapters.playback import Player
+from acekeeper.adapters.proc import boot_id
 from acekeeper.adapters.processes import Processes
 from acekeeper.adapters.retries import Retries
 from acekeeper.adapters.store import Store
@@ -23,6 +24,7 @@ from acekeeper.api.context import Context, Limits
 from acekeeper.api.edge import Edge
 from acekeeper.api.followers import Followers
 from acekeeper.api.views import Views
+from acekeeper.core.facts import TimePassed
 from acekeeper.core.model import Now
 from acekeeper.core.restore import restore
 from acekeeper.core.state import Happening
@@ -126,6 +128,7 @@ async def service(settings: Settings, lines_lost: Callable[[], int]) -> AsyncIte
             saved.breaker,
             saved.boot,
             saved.at_least,
+            boot_id(),
         )
         metrics.add(Pool(state, rules, clock))
         retries = Retries(
@@ -142,6 +145,7 @@ async def service(settings: Settings, lines_lost: Callable[[], int]) -> AsyncIte
             state, rules, clock, runtime, engines, Player(engines), store, observe, metrics.lagged
         )
         stack.push_async_callback(loop.close)
+        loop.tell(TimePassed())  # what the restore found is stored and logged with it
         sweeps = Sweeps(loop, metrics.swept)
         stack.push_async_callback(sweeps.close)
         intervals = {

@@ -1,13 +1,22 @@
 import math
 from dataclasses import replace
 
+import pytest
+
 from acekeeper.core.actions import Stop
-from acekeeper.core.facts import EnginesSurveyed, Found, RuntimeConnected, RuntimeLost
+from acekeeper.core.apply import apply
+from acekeeper.core.facts import (
+    EnginesSurveyed,
+    Found,
+    RuntimeConnected,
+    RuntimeLost,
+    TimePassed,
+)
 from acekeeper.core.model import Breaker, Claim, Drain, EarlyEnd, Engine, Health, Now, Phase
 from acekeeper.core.restore import restore
 from acekeeper.core.state import State
 
-from .world import MONO, WALL, World, pool, rules, slot
+from .world import MONO, WALL, World, pool, rules, slot, started
 
 STILL = rules(min_replicas=0, auto_delete=False)
 
@@ -24,10 +33,57 @@ def again(world: World, **changed: Engine) -> World:
         boot=world.state.boot,
         at_least=world.state.at_least,
     )
+    return resumed(world, state)
+
+
+def resumed(world: World, state: State) -> World:
     other = World(world.rules, state=state)
     other.now = world.now
     other.outside = world.outside
     return other
+
+
+def test_after_a_reboot_what_ran_before_is_gone_at_once_and_nothing_is_to_blame() -> None:
+    world = World(STILL)
+    world.connect()
+    world.request("r")
+    world.run(7)  # it has just become ready
+    world.play(slot(0))
+    world.request("starting")
+    world.run(1)
+    world.tell(started("elsewhere"))
+    engines, streams = world.state.engines.values(), world.state.streams.values()
+    boots = {"boot": "boot-1", "current_boot": "boot-2"}
+    other = resumed(world, restore(STILL, world.now, engines, streams, **boots))
+    assert other.state.engines == {}
+    assert other.state.playing == {}
+    assert other.state.streams["s"].reason == "engine_died:host_rebooted"
+    assert list(other.state.elsewhere) == ["elsewhere"]
+    other.tell(TimePassed())
+    assert other.kinds().count("engine_died") == 2
+    other.connect(boot="boot-2")
+    assert other.kinds().count("engine_died") == 2
+    assert other.state.breaker == Breaker()
+    assert other.state.boot == "boot-2"
+
+
+def test_a_reboot_is_stored_with_the_first_fact() -> None:
+    world = pool(2, STILL)
+    world.play(slot(0))
+    engines, streams = world.state.engines.values(), world.state.streams.values()
+    state = restore(STILL, world.now, engines, streams, boot="boot-1", current_boot="boot-2")
+    changes = apply(state, STILL, TimePassed(), world.now)
+    assert changes.engines == {slot(0): None, slot(1): None}
+    assert changes.streams.keys() == {"s"}
+    assert changes.boot == "boot-2"
+
+
+@pytest.mark.parametrize(("boot", "current"), [("", "boot"), ("boot", "boot"), ("boot", "")])
+def test_without_a_reboot_nothing_is_gone(boot: str, current: str) -> None:
+    world = pool(2, STILL)
+    state = restore(STILL, world.now, world.state.engines.values(), boot=boot, current_boot=current)
+    assert state.engines == world.state.engines
+    assert not state.changes
 
 
 def test_the_same_engines_are_listed_before_and_after_the_listing() -> None:

@@ -188,6 +188,15 @@ def engines_listed(state: State, rules: Rules, fact: EnginesListed, now: Now) ->
         state.boot = state.changes.boot = fact.boot
 
 
+def rebooted(state: State, rules: Rules, boot: str, now: Now) -> None:
+    """Whatever ran in the boot before is gone, and nothing is to blame."""
+    for engine in list(state.engines.values()):
+        engine_died(state, rules, EngineDied(*engine.ref, REBOOTED), now)
+    for stream in [state.streams[i] for ids in state.playing.values() for i in ids]:
+        streams.end_stream(state, stream, f"engine_died:{REBOOTED}", now)
+    state.boot = state.changes.boot = boot
+
+
 def _adopt(state: State, slot: Slot, found: Found, now: Now) -> None:
     """Nothing is known of it: it counts as starting until it answers, and anyone may have it."""
     state.put(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from acekeeper.core import playback
+from acekeeper.core import lifecycle, playback
 from acekeeper.core.health import UNHEALTHY
 from acekeeper.core.model import Breaker, EarlyEnd, Engine, Now, Phase, Rules, Stream
 from acekeeper.core.state import Changes, State
@@ -18,10 +18,12 @@ def restore(
     breaker: Breaker | None = None,
     boot: str = "",
     at_least: int = 0,
+    current_boot: str = "",
 ) -> State:
     """Streams and early ends come oldest first. What the last run had under way is not known
     any more: a start without a name is found again by it, a stop is asked for again, and an
-    answer that was not given claims nothing."""
+    answer that was not given claims nothing. If `boot` is not the host's current one, all that
+    ran is gone; that is still to be stored and told, with the first fact."""
     state = State(breaker=breaker or Breaker(), boot=boot, at_least=at_least)
     for engine in engines:
         if not engine.start:
@@ -49,6 +51,8 @@ def restore(
     if opened is not None and opened.wall > now.wall:
         # The clock was set back. Stored anew, or every restart would begin the wait again.
         state.put_breaker(replace(state.breaker, opened=now))
+    if boot and current_boot not in ("", boot):
+        lifecycle.rebooted(state, rules, current_boot, now)
     return state
 
 
