@@ -1,5 +1,6 @@
 """The `acekeeper` command, in processes of its own."""
 
+import json
 import os
 import signal
 import socket
@@ -9,15 +10,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 
 from acekeeper import __version__
 from acekeeper.adapters.processes import stop_all
 
-from .ports import free_port
+from .ports import engine_ports, free_port
 from .running import COMMAND, LIMIT_S, Service, run, settings, until
 
 Start = Callable[..., Service]
@@ -57,6 +59,15 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield service
 
 
+def call(service: Service, path: str, body: bytes | None = None) -> dict[str, Any]:
+    """Status 200, or it raises."""
+    host, port = service.address
+    request = Request(f"http://{host}:{port}{path}", body, {"Content-Type": "application/json"})
+    with urlopen(request, timeout=LIMIT_S) as answer:
+        found: dict[str, Any] = json.load(answer)
+        return found
+
+
 def one_line(text: str) -> str:
     """An error is one line that says what and what to do, and no traceback."""
     assert text.startswith("acekeeper: ")
@@ -93,6 +104,29 @@ def test_engines_outlive_it_until_stop_ends_them_too_and_says_how_many(start: St
     for gone in (port, port + 1, second.address[1]):
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", gone), LIMIT_S)
+
+
+def test_a_stop_is_no_failure_and_the_next_start_provisions_at_once(start: Start) -> None:
+    """Four engines that were about to start or had just become ready."""
+    first = start(MAX_REPLICAS="4", CIRCUIT_BREAKER_THRESHOLD="1", **engine_ports(4))
+    for _ in range(4):
+        assert call(first, "/provision/acestream", b"{}")["container_id"]
+    assert run(first.environ, "stop").stdout == "stopped the service\nstopped 4 engines\n"
+    first.process.wait(LIMIT_S)
+    second = start(first.environ)
+    died = [line for line in second.log() if line["event"] == "engine_died"]
+    assert [(line["cause"], line["early"]) for line in died] == [("stopped", False)] * 4
+    assert call(second, "/health/ready")["circuit_state"] == "closed"
+    assert call(second, "/provision/acestream", b"{}")["container_id"]
+
+
+def test_a_stop_whose_word_cannot_be_kept_stops_all_the_same(start: Start) -> None:
+    service = start(MIN_REPLICAS="1")
+    service.wait_for("engine_ready")
+    (Path(service.environ["STATE_DIR"]) / "stopped").mkdir()
+    status, stdout, stderr = run(service.environ, "stop")
+    assert (status, stdout) == (0, "stopped the service\nstopped 1 engine\n")
+    assert "call the engines vanished" in one_line(stderr)
 
 
 def test_stop_is_not_for_engines_of_systemd(tmp_path: Path) -> None:

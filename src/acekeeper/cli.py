@@ -233,7 +233,7 @@ def _stop(_: argparse.Namespace) -> int:
     import signal
 
     from acekeeper.adapters import lock, proc
-    from acekeeper.adapters.processes import stop_all
+    from acekeeper.adapters.processes import note_stops, stop_all
     from acekeeper.settings import load
 
     settings = load(os.environ)
@@ -248,6 +248,11 @@ def _stop(_: argparse.Namespace) -> int:
         if not proc.ended(service, within=30):
             raise AcekeeperError("the service does not end", "See its log")
         print("stopped the service")
+    try:
+        note_stops(settings.state_dir)
+    except OSError as error:
+        why = f"{settings.state_dir} cannot be written ({error.strerror})"
+        print(f"acekeeper: the next start will call the engines vanished: {why}", file=sys.stderr)
     count = stop_all(settings.state_dir)
     print(f"stopped {count} {'engine' if count == 1 else 'engines'}")
     return 0

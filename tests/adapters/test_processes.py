@@ -20,7 +20,7 @@ import uvloop
 from acekeeper.adapters import proc, processes
 from acekeeper.adapters.engine import EngineClient
 from acekeeper.adapters.proc import Process
-from acekeeper.adapters.processes import Processes, stop_all
+from acekeeper.adapters.processes import Processes, note_stops, stop_all
 from acekeeper.adapters.spawn import spawn
 from acekeeper.core.facts import (
     EngineDied,
@@ -744,6 +744,25 @@ async def test_stop_all_ends_every_engine_and_says_how_many(world: World, pipe: 
         assert isinstance(fact, EngineDied)
         assert fact.detail == "SIGTERM"
     assert stop_all(world.state_dir) == 0
+
+
+async def test_the_next_run_knows_what_was_stopped(world: World, pipe: Pipe) -> None:
+    runtime = await world.stand_ins(WAITS)
+    starts = {(await world.start(runtime)).start for _ in range(2)}
+    for _ in starts:
+        pipe.line()
+    await runtime.close()
+    for _ in range(2):  # the second one finds nothing, and leaves the word of the first
+        await asyncio.to_thread(note_stops, world.state_dir)
+        await asyncio.to_thread(stop_all, world.state_dir)
+    listing = await (await world.runtime()).list()
+    assert listing.found == ()
+    assert listing.stopped == starts
+
+
+async def test_a_word_that_cannot_be_read_is_none(world: World) -> None:
+    (world.state_dir / "stopped").mkdir(parents=True)
+    assert (await (await world.runtime()).list()).stopped == frozenset()
 
 
 async def test_stop_all_kills_the_deaf(world: World, pipe: Pipe) -> None:

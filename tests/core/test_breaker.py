@@ -11,6 +11,7 @@ from acekeeper.core.facts import (
     EngineAnswered,
     EngineDied,
     EngineSilent,
+    EngineStartFailed,
     Found,
     ScaleRequested,
     StopRequested,
@@ -148,6 +149,26 @@ def test_only_a_death_within_ten_seconds_of_readiness_counts(lives: float, failu
     world.run(lives)
     world.die(slot(0))
     assert world.state.breaker.failures == failures
+
+
+def test_a_stop_by_somebodys_hand_is_no_failure_of_a_young_engine() -> None:
+    world = World(rules(min_replicas=0))
+    world.connect()
+    world.request("r")
+    world.run(1)
+    world.die(slot(0), "stopped")
+    [died] = [h for h in world.happened if h.kind == "engine_died"]
+    assert died.data["early"] is False
+    assert world.state.breaker.failures == 0
+
+
+def test_nor_of_a_start_that_it_cut_short() -> None:
+    world = World(rules(min_replicas=0))
+    world.connect()
+    world.request("r")
+    world.tell(EngineStartFailed(slot(0), "its job was canceled", cause="stopped"))
+    assert "engine_start_failed" in world.kinds()
+    assert world.state.breaker.failures == 0
 
 
 def test_a_start_that_is_never_ready_counts_once_its_grace_is_over() -> None:
@@ -315,12 +336,15 @@ def test_a_trial_that_says_nothing_of_engines_makes_room_for_the_next() -> None:
     assert world.state.breaker.failures == 3
 
 
-def test_a_trial_that_is_gone_has_failed() -> None:
+def test_a_trial_whose_end_nobody_saw_makes_room_for_the_next() -> None:
     world = half_open()
+    starts = len(world.starts())
     world.outside.clear()
     world.now = world.now.after(1)
     world.list_engines()
-    assert where(world) is Circuit.OPEN
+    assert where(world) is Circuit.HALF_OPEN
+    world.run(1)
+    assert len(world.starts()) == starts + 1
 
 
 def test_a_trial_a_reboot_took_makes_room_for_the_next() -> None:

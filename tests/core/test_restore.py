@@ -6,6 +6,7 @@ import pytest
 from acekeeper.core.actions import Stop
 from acekeeper.core.apply import apply
 from acekeeper.core.facts import (
+    EnginesListed,
     EnginesSurveyed,
     Found,
     RuntimeConnected,
@@ -16,7 +17,7 @@ from acekeeper.core.model import Breaker, Claim, Drain, EarlyEnd, Engine, Health
 from acekeeper.core.restore import restore
 from acekeeper.core.state import State
 
-from .world import MONO, WALL, World, pool, rules, slot, started
+from .world import HOST, MONO, WALL, World, pool, rules, slot, started
 
 STILL = rules(min_replicas=0, auto_delete=False)
 
@@ -181,15 +182,46 @@ def test_streams_whose_engine_nobody_knows_are_ended() -> None:
     assert other.state.streams["s"].ended == other.now
 
 
-def test_a_short_life_before_the_restart_still_counts() -> None:
+@pytest.mark.parametrize("seconds", [3, 8])
+def test_what_ended_while_we_were_away_is_no_failed_start(seconds: float) -> None:
+    """Neither one that was starting nor one that had just become ready."""
+    world = World(STILL)
+    world.connect()
+    world.request("r")
+    world.run(seconds)
+    other = again(world)
+    other.outside.clear()
+    other.connect()
+    [died] = [h for h in other.happened if h.kind == "engine_died"]
+    assert (died.data["cause"], died.data["early"]) == ("vanished", False)
+    assert other.state.breaker == Breaker()
+
+
+def test_what_an_operator_stopped_meanwhile_is_told_as_that() -> None:
+    world = pool(2, STILL)
+    world.play(slot(0), "on the stopped")
+    world.play(slot(1), "on the other")
+    other = again(world)
+    other.tell(RuntimeConnected())
+    stopped = frozenset({world.engine(0).start, "of a stop long ago"})
+    other.tell(EnginesListed(HOST, "boot-1", other.now, (), stopped))
+    assert {name: s.reason for name, s in other.state.streams.items()} == {
+        "on the stopped": "engine_died:stopped",
+        "on the other": "engine_died:vanished",
+    }
+
+
+def test_what_ended_while_the_bus_was_gone_is_no_failed_start() -> None:
     world = World(STILL)
     world.connect()
     world.request("r")
     world.run(8)
-    other = again(world)
-    other.outside.clear()
-    other.connect()
-    assert other.state.breaker.failures == 1
+    world.tell(RuntimeLost("bus"))
+    world.outside.clear()
+    world.run(1)
+    world.connect()
+    assert world.state.engines == {}
+    assert world.state.breaker == Breaker()
 
 
 def test_a_start_that_became_ready_while_we_were_away_is_not_called_late() -> None:

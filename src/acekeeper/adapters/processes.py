@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from acekeeper.adapters import proc
+from acekeeper.adapters import proc, stops
 from acekeeper.adapters.ports import test
 from acekeeper.adapters.proc import Process
 from acekeeper.adapters.spawn import log_file, spawn
@@ -79,6 +79,7 @@ class Processes:
     async def open(self, tell: Callable[[Fact], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._tell = tell
+        self._stopped = await asyncio.to_thread(stops.noted, self._state_dir)
         tell(RuntimeConnected())
 
     async def close(self) -> None:
@@ -104,7 +105,7 @@ class Processes:
         except OSError as error:
             raise RuntimeUnavailable(f"The processes cannot be listed: {error}") from error
         found = tuple(Found(e.slot, e.start, e.container_id) for e in self._engines.values())
-        return EnginesListed(self._host, self._boot, asked, found)
+        return EnginesListed(self._host, self._boot, asked, found, self._stopped)
 
     async def start(self, slot: Slot, ports: Ports) -> EngineStarted:
         if slot in self._engines or slot in self._starting:
@@ -188,7 +189,7 @@ class Processes:
         task.add_done_callback(lambda _: self._kills.pop(engine))
 
     def _watch(self, slot: Slot, process: Process, pidfd: int) -> _Engine:
-        start = f"{process.pid}:{process.started}:{self._boot}"
+        start = _start(process, self._boot)
         engine = self._engines[slot] = _Engine(slot, process.session, start, pidfd)
         # Not at once: whoever awaits us is to hear of this start before it hears of its end.
         self._loop.call_soon(self._listen, engine)
@@ -211,6 +212,13 @@ class Processes:
         os.close(engine.pidfd)
 
 
+def note_stops(state_dir: Path) -> None:
+    """Before `stop_all`: whoever finds its engines gone is to know that this was meant."""
+    boot = proc.boot_id()
+    if leaders := _leaders(state_dir.resolve()):
+        stops.note(state_dir, [_start(process, boot) for process, _ in leaders])
+
+
 def stop_all(state_dir: Path, kill_after: float = _KILL_AFTER) -> int:
     """Ends every engine of this state directory, also when no acekeeper runs; says how many."""
     state_dir = state_dir.resolve()
@@ -228,6 +236,10 @@ def stop_all(state_dir: Path, kill_after: float = _KILL_AFTER) -> int:
         pids = ", ".join(str(process.pid) for process, _ in left)
         raise EngineFailed(f"Processes of engines do not end: {pids}")
     return len(ports)
+
+
+def _start(process: Process, boot: str) -> str:
+    return f"{process.pid}:{process.started}:{boot}"
 
 
 def _mark(state_dir: Path, port: int) -> str:

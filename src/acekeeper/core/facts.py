@@ -43,12 +43,14 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class EnginesListed:
-    """All that runs. Engines whose start was asked after `asked` may be missing from it."""
+    """All that runs. Engines whose start was asked after `asked` may be missing from it.
+    `stopped`: starts that an operator ended while we were away."""
 
     host: str
     boot: str
     asked: Now
     found: tuple[Found, ...]
+    stopped: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,10 @@ from acekeeper.core.names import Slot
 from acekeeper.core.state import State
 
 REBOOTED = "host_rebooted"
+VANISHED = "vanished"
+STOPPED = "stopped"  # by somebody's hand, not by us
+# Ends that say nothing of starts: they were meant, or nobody saw them.
+_NO_FAILURES = frozenset({REBOOTED, VANISHED, STOPPED})
 START_TIMEOUT = "start_timeout"
 
 
@@ -83,7 +87,8 @@ def start_failed(state: State, rules: Rules, fact: EngineStartFailed, now: Now) 
     engine = state.engines.get(fact.slot)
     if engine is None or engine.start:
         return
-    if not fact.excused:
+    excused = fact.excused or fact.cause == STOPPED
+    if not excused:
         state.put_breaker(breaker.failed(state.breaker, rules, now))
     state.tell(
         "engine_start_failed",
@@ -91,7 +96,7 @@ def start_failed(state: State, rules: Rules, fact: EngineStartFailed, now: Now) 
         request=engine.claim.request if engine.claim else None,
         cause=fact.cause or None,
         why=fact.why,
-        excused=fact.excused,
+        excused=excused,
         seconds=round(now.mono - engine.asked.mono, 3),
     )
     _gone(state, engine, now)
@@ -103,7 +108,7 @@ def engine_died(state: State, rules: Rules, fact: EngineDied, now: Now) -> None:
         return
     wanted = engine.phase is Phase.STOPPING
     early = engine.ready is None or now.mono - engine.ready.mono < rules.early_death
-    early = early and fact.cause != REBOOTED  # the engine is not to blame
+    early = early and fact.cause not in _NO_FAILURES
     if early and not wanted:
         state.put_breaker(breaker.failed(state.breaker, rules, now))
     reason = f"engine_stopped:{engine.stop_reason}" if wanted else f"engine_died:{fact.cause}"
@@ -173,11 +178,11 @@ def engines_listed(state: State, rules: Rules, fact: EnginesListed, now: Now) ->
             continue
         if (engine.started or engine.asked).mono > fact.asked.mono:
             continue
-        cause = REBOOTED if rebooted else "vanished"
+        cause = REBOOTED if rebooted else _cause(fact, engine.start)
         engine_died(state, rules, EngineDied(*engine.ref, cause), now)
     for stream in [state.streams[i] for ids in state.playing.values() for i in ids]:
         if stream.slot and state.current(stream.slot, stream.start) is None:
-            streams.end_stream(state, stream, "engine_died:vanished", now)
+            streams.end_stream(state, stream, f"engine_died:{_cause(fact, stream.start)}", now)
     adopted = [slot for slot in found if slot not in state.engines and slot not in died_since]
     for slot in adopted:
         _adopt(state, slot, found[slot], now)
@@ -186,6 +191,10 @@ def engines_listed(state: State, rules: Rules, fact: EnginesListed, now: Now) ->
     state.listed = True
     if state.boot != fact.boot:
         state.boot = state.changes.boot = fact.boot
+
+
+def _cause(fact: EnginesListed, start: str) -> str:
+    return STOPPED if start in fact.stopped else VANISHED
 
 
 def rebooted(state: State, rules: Rules, boot: str, now: Now) -> None:
