@@ -54,8 +54,8 @@ def test_after_a_reboot_what_ran_before_is_gone_at_once_and_nothing_is_to_blame(
     world.run(1)
     world.tell(started("elsewhere"))
     engines, streams = world.state.engines.values(), world.state.streams.values()
-    boots = {"boot": "boot-1", "current_boot": "boot-2"}
-    other = resumed(world, restore(STILL, world.now, engines, streams, **boots))
+    state = restore(STILL, world.now, engines, streams, boot="boot-1", current_boot="boot-2")
+    other = resumed(world, state)
     assert other.state.engines == {}
     assert other.state.playing == {}
     assert other.state.streams["s"].reason == "engine_died:host_rebooted"
