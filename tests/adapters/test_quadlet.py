@@ -98,6 +98,7 @@ async def test_a_container_id_that_comes_late_is_told(world: World) -> None:
 async def test_a_container_id_that_no_change_told_is_found_by_the_next_list(world: World) -> None:
     runtime = await world.runtime()
     await world.start(runtime)
+    assert (await runtime.list()).found == (Found(world.slot, START, ""),)
     world.write_id()
     assert (await runtime.list()).found == (Found(world.slot, START, ID),)
 
