@@ -151,6 +151,22 @@ def test_only_a_death_within_ten_seconds_of_readiness_counts(lives: float, failu
     assert world.state.breaker.failures == failures
 
 
+def test_excused_failures_are_not_repeated_at_once_for_ever() -> None:
+    """Every port is taken, say, and nothing but the rules is slow."""
+    world = World(rules(min_provision_interval=0))
+    world.script.fails, world.script.excused = "port 19000 is taken", True
+    world.script.named_after = 0
+    world.connect()
+    world.run(1)
+    assert len(world.starts()) == 4
+    world.run(60)
+    assert len(world.starts()) <= 18
+    world.script.fails = ""
+    world.run(12)
+    assert world.listed() != []
+    assert world.state.excused == 0
+
+
 def test_a_stop_by_somebodys_hand_is_no_failure_of_a_young_engine() -> None:
     world = World(rules(min_replicas=0))
     world.connect()

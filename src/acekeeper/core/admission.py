@@ -73,6 +73,7 @@ def may_start(state: State, rules: Rules, now: Now, ahead: int = 0) -> Refusal |
         )
     interval = rules.min_provision_interval
     due = max(now.mono, state.last_start.mono + interval if state.last_start else 0.0)
+    due = max(due, state.starts_from)
     due += ahead * interval
     return due if due > now.mono else None
 

@@ -23,6 +23,7 @@ from acekeeper.core.state import State
 REBOOTED = "host_rebooted"
 VANISHED = "vanished"
 STOPPED = "stopped"  # by somebody's hand, not by us
+_FIRST_PAUSE, _DOUBLED = 0.1, 10
 # Ends that say nothing of starts: they were meant, or nobody saw them.
 _NO_FAILURES = frozenset({REBOOTED, VANISHED, STOPPED})
 START_TIMEOUT = "start_timeout"
@@ -67,6 +68,7 @@ def engine_started(state: State, rules: Rules, fact: EngineStarted, now: Now) ->
     engine = state.engines.get(fact.slot)
     if engine is None or engine.start:
         return
+    state.excused = 0
     state.put(replace(engine, start=fact.start, container_id=fact.container_id, started=now))
     streams.claim_unmapped(state, rules, fact.slot, now, since=engine.asked)
 
@@ -88,7 +90,11 @@ def start_failed(state: State, rules: Rules, fact: EngineStartFailed, now: Now) 
     if engine is None or engine.start:
         return
     excused = fact.excused or fact.cause == STOPPED
-    if not excused:
+    if excused:  # no breaker stands in the way of the next one, which may fail as soon
+        pause = _FIRST_PAUSE * 2.0 ** min(state.excused, _DOUBLED)
+        state.excused += 1
+        state.starts_from = now.mono + min(pause, rules.start_retry)
+    else:
         state.put_breaker(breaker.failed(state.breaker, rules, now))
     state.tell(
         "engine_start_failed",

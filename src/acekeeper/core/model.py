@@ -61,6 +61,7 @@ class Rules:
     remember_ended: float = 3600
     keep_ended: int = 10_000
     stop_retry: float = 5
+    start_retry: float = 5  # the longest pause after starts that failed for nothing of theirs
     rush_lasts: float = 300
     choice_lasts: float = 5  # a client caches the list for 2 s, and asks one engine after another
     try_again_every: float = 5

@@ -64,6 +64,8 @@ class State:
     listed: bool = False  # the runtime has said once what runs
     surveyed: bool = False  # every engine was asked once since we started
     last_start: Now | None = None
+    excused: int = 0  # starts in a row that failed for nothing of theirs
+    starts_from: float = 0.0  # no start before, for that; monotonic
     typical_start: float = 6.0  # seconds from start to readiness, a moving average
     replaced: tuple[Now, ...] = ()
     taken: tuple[float, ...] = ()  # when engines went that had to be made up for, monotonic
