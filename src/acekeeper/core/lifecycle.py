@@ -171,7 +171,6 @@ def stop_failed(state: State, rules: Rules, fact: EngineStopFailed, now: Now) ->
 def engines_listed(state: State, rules: Rules, fact: EnginesListed, now: Now) -> None:
     """Makes the state say what the runtime says. An engine that is not in the list is gone,
     unless it is younger than the list."""
-    rebooted = bool(state.boot) and state.boot != fact.boot
     died_since = {slot for slot, at in state.vacated.items() if at.mono > fact.asked.mono}
     found = {f.slot: f for f in fact.found}
     for engine in list(state.engines.values()):
@@ -184,11 +183,12 @@ def engines_listed(state: State, rules: Rules, fact: EnginesListed, now: Now) ->
             continue
         if (engine.started or engine.asked).mono > fact.asked.mono:
             continue
-        cause = REBOOTED if rebooted else _cause(fact, engine.start)
+        cause = _cause(state, fact, engine.start)
         engine_died(state, rules, EngineDied(*engine.ref, cause), now)
     for stream in [state.streams[i] for ids in state.playing.values() for i in ids]:
         if stream.slot and state.current(stream.slot, stream.start) is None:
-            streams.end_stream(state, stream, f"engine_died:{_cause(fact, stream.start)}", now)
+            cause = _cause(state, fact, stream.start)
+            streams.end_stream(state, stream, f"engine_died:{cause}", now)
     adopted = [slot for slot in found if slot not in state.engines and slot not in died_since]
     for slot in adopted:
         _adopt(state, slot, found[slot], now)
@@ -199,7 +199,10 @@ def engines_listed(state: State, rules: Rules, fact: EnginesListed, now: Now) ->
         state.boot = state.changes.boot = fact.boot
 
 
-def _cause(fact: EnginesListed, start: str) -> str:
+def _cause(state: State, fact: EnginesListed, start: str) -> str:
+    """Why a start is not in the list."""
+    if state.boot and state.boot != fact.boot:
+        return REBOOTED
     return STOPPED if start in fact.stopped else VANISHED
 
 

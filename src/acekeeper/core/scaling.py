@@ -128,8 +128,9 @@ def looked(state: State, fact: StreamsAsked, now: Now) -> None:
     engine = state.current(fact.slot, fact.start)
     if engine is None:
         return
-    if engine.drain is None:  # it was taken back meanwhile
-        state.put(replace(engine, looking=False))
+    if engine.drain is None:
+        if engine.looking:  # it was taken back meanwhile
+            state.put(replace(engine, looking=False))
         return
     streams = [s for s in state.started_on(engine.slot) if s.ref not in fact.unknown]
     told = [s for s in streams if s.ref in fact.samples]

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import takewhile
 
 from acekeeper.core import admission, demand, playback, starvation, unbegun
 from acekeeper.core.facts import StreamEnded, StreamsAsked, StreamStarted
@@ -137,9 +138,9 @@ def claim_unmapped(
     """An engine that was found, named or identified takes the streams that were announced before
     (and after `since`), by all that their events said."""
     engine = state.engines[slot]
-    for stream in [state.streams[i] for i in state.elsewhere]:
-        if since is not None and stream.started.mono < since.mono:
-            continue
+    newest = (state.streams[i] for i in reversed(state.elsewhere))
+    newer = takewhile(lambda s: since is None or s.started.mono >= since.mono, newest)
+    for stream in reversed(list(newer)):
         found = locate(state, rules, (stream.address, *stream.also), stream.named)
         if found is None or found.slot != slot:
             continue
