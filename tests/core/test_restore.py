@@ -162,6 +162,16 @@ def test_a_probe_under_way_is_asked_again() -> None:
     assert other.listed() == [0]
 
 
+def test_what_an_event_told_of_its_engine_outlives_us_until_that_is_found() -> None:
+    world = World(STILL)
+    proxy = ("proxy.example", 6878)
+    world.tell(started("by address", addresses=(proxy, (HOST, 19001))))
+    world.tell(started("by id", addresses=(proxy,), container_id="id-1"))
+    other = again(world)
+    other.connect([Found(slot(1), "found-1", "id-1")])
+    assert list(other.state.playing[slot(1)]) == ["by address", "by id"]
+
+
 def test_streams_of_another_start_are_ended() -> None:
     world = pool(1, STILL)
     world.play(slot(0))
