@@ -50,6 +50,7 @@ class Rules:
 
     # Facts of the client and of the engine rather than choices (the wire contract tells why).
     answer_within: float = 2.5
+    sleeps_then: float = 5  # a client does, before it plays from an engine it was given
     claim_lasts: float = 60
     rest_after_hand_out: float = 60
     drain_wait: float = 30
@@ -134,6 +135,12 @@ class Engine:
     @property
     def listed(self) -> bool:
         return self.phase is Phase.RUNNING and self.health is Health.HEALTHY and self.drain is None
+
+    @property
+    def open(self) -> bool:
+        """Nobody has it, and the next viewer may: it is listed, or will be when it is ready."""
+        coming = self.phase is Phase.STARTING and self.drain is None
+        return self.claim is None and (coming or self.listed)
 
     @property
     def idle_since(self) -> Now:

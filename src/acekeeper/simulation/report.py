@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from acekeeper.core.actions import Action, Drain, Start, Stop
 from acekeeper.core.model import Rules
-from acekeeper.core.scaling import SCALE_DOWN
 from acekeeper.core.state import State
+from acekeeper.core.supply import SCALE_DOWN
 
 _HOUR = 3600.0
 

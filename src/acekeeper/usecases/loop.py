@@ -138,13 +138,17 @@ class Loop:
             asyncio.get_running_loop().call_soon(self._plan, context=Context())
 
     def _plan(self) -> None:
+        """One plan a turn: others have theirs before what is still to do."""
         self._planned = False
         if self._closed:
             return
         now = self.clock()
-        while (planned := plan(self.state, self.rules, now)).actions:
-            for action in planned.actions:
-                self._take(action, now)
+        planned = plan(self.state, self.rules, now)
+        for action in planned.actions:
+            self._take(action, now)
+        if planned.actions:
+            self._plan_soon()
+            return
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
@@ -176,7 +180,7 @@ class Loop:
             case Refuse(request, refusal):
                 self._resolve(request, refusal)
             case _:
-                pass  # Grant, Drain and Settle are wholly in the state
+                pass  # Grant, Drain, TakeBack and Settle are wholly in the state
 
     def _answer(self, request: str, durable: Future[None]) -> None:
         """Two callers never get the same engine, also across a crash: the claim goes first."""
