@@ -7,28 +7,101 @@ from acekeeper.core.actions import Code, Grant, Start, Stop
 from acekeeper.core.facts import AnswerDelivered, AnswerLost, EngineSilent, EngineStartFailed
 from acekeeper.core.model import Phase
 
-from .world import RULES, World, pool, rules, slot, started
+from .world import RULES, Outside, World, pool, rules, slot, started
 
 NONE_KEPT = rules(min_replicas=0)
 KEPT_AS_IT_IS = rules(min_replicas=0, auto_delete=False)
 
 
-def test_a_starting_engine_nobody_claims_goes_before_a_free_one() -> None:
+def test_a_start_that_is_ready_before_the_client_looks_goes_before_a_free_engine() -> None:
     world = pool(1)
     world.play(slot(0))
     world.leave("s")
     assert world.taken == [Start(slot(1))]
     assert world.state.is_free(world.engine(0), world.rules)
+    world.run(2)
     world.request("r")
     assert world.taken[-1] == Grant("r", slot(1))
 
 
-def test_of_two_starting_engines_the_older_one_goes_first() -> None:
+def test_a_free_engine_goes_before_a_start_that_is_not() -> None:
+    world = pool(1)
+    world.play(slot(0))
+    world.leave("s")
+    assert world.taken == [Start(slot(1))]
+    world.request("r")
+    assert world.given("r").slot == slot(0)
+    world.request("next")
+    assert world.taken[-1] == Grant("next", slot(1))
+
+
+def silent_start(seconds: float, **numbers: object) -> World:
+    """A spare engine is starting and has not answered for so long."""
+    world = World(rules(min_replicas=1, **numbers))
+    world.script.ready_after = math.inf
+    world.connect()
+    world.run(seconds)
+    world.script.ready_after = 6
+    assert world.starts() == [Start(slot(0))]
+    return world
+
+
+def test_a_start_that_has_been_silent_for_long_goes_after_free_engines_and_new_starts() -> None:
+    world = silent_start(25)
+    world.request("r")
+    assert world.taken[-1] == Start(slot(1), "r")
+    world = pool(1, KEPT_AS_IT_IS)
+    world.script.ready_after = math.inf
+    world.request("gone", port=19005)
+    world.run(1)
+    world.tell(AnswerLost("gone"))
+    world.run(24)
+    world.request("r")
+    assert world.given("r").slot == slot(0)
+
+
+def test_where_nothing_else_is_to_be_had_it_is_given_all_the_same() -> None:
+    world = silent_start(25, max_replicas=1)
+    assert admission.blocked(world.state, world.rules, world.now) is None
+    world.request("r")
+    assert world.taken[-1] == Grant("r", slot(0))
+    world = silent_start(25, max_concurrent_provisions=1)
+    world.request("r")
+    assert world.taken[-1] == Grant("r", slot(0))
+
+
+def test_but_not_because_of_a_moment_between_two_starts() -> None:
+    world = silent_start(25, min_provision_interval=1)
+    for name in "abcde":
+        world.request(name)
+    world.run(2.4)
+    promised = {r.id: r.slot for r in world.waiting()}
+    assert promised == {"a": slot(1), "b": slot(2), "c": slot(3), "d": slot(0)}
+    assert world.refused("e").should_wait
+
+
+def test_of_two_starting_engines_the_one_likely_to_be_ready_first_goes_first() -> None:
     world = World(rules(min_replicas=2))
+    world.script.ready_after = math.inf
     world.connect()
     world.run(3)
     world.request("r")
     assert Grant("r", slot(0)) in world.taken
+    world = World(rules(min_replicas=2, min_provision_interval=8))
+    world.script.ready_after = math.inf
+    world.connect()
+    world.run(11)
+    assert world.starts() == [Start(slot(0)), Start(slot(1))]
+    world.request("r")
+    assert world.taken[-1] == Grant("r", slot(1))  # due in 3 s; the other is late by 5
+
+
+def test_of_engines_found_running_an_answer_is_expected_at_once() -> None:
+    world = World(NONE_KEPT)
+    world.outside[slot(3)] = Outside(slot(3), "found", "id", 0.0)
+    world.connect(world.running())
+    world.request("r")
+    assert world.taken[-1] == Grant("r", slot(3))
 
 
 def test_then_the_one_that_was_free_longest() -> None:
@@ -44,19 +117,46 @@ def test_then_the_one_that_was_free_longest() -> None:
 
 
 def test_an_engine_handed_out_lately_rests_although_it_is_free() -> None:
-    world = pool(2, rules(auto_delete=False))
-    world.request("a")
-    world.play(slot(0), "s")
-    world.leave("s")
-    assert world.state.is_free(world.engine(0), world.rules)
-    world.request("b")
-    assert world.given("b").slot == slot(1)
+    world = pool(2, rules(auto_delete=False, max_streams_per_engine=2))
+    for n, name in enumerate("ab"):
+        world.request(name)
+        assert world.given(name).slot == slot(n)
+        world.play(slot(n), f"s{n}")
+        assert world.state.is_free(world.engine(n), world.rules)
     world.run(30)
     world.request("c")
     assert isinstance(world.taken[-1], Start)
     world.run(30)
     world.request("d")
     assert world.given("d").slot == slot(0)
+
+
+def test_one_whose_viewer_came_and_left_has_rested() -> None:
+    world = pool(1, rules(max_replicas=1, auto_delete=False))
+    world.request("a")
+    world.run(5)
+    world.play(slot(0))
+    world.run(5)
+    world.leave("s")
+    assert admission.blocked(world.state, world.rules, world.now) is None
+    world.request("b")
+    assert world.given("b").slot == slot(0)
+    world.request("c")
+    assert world.refused("c").eta == 60
+
+
+def test_not_while_another_plays_nor_by_a_stream_that_was_there_before() -> None:
+    world = pool(1, rules(max_replicas=1, max_streams_per_engine=2, auto_delete=False))
+    world.play(slot(0), "before")
+    world.run(1)
+    world.request("a")
+    world.play(slot(0), "after")
+    world.leave("after")
+    assert world.engine(0).handed is not None
+    world.leave("before")
+    assert world.engine(0).handed is not None
+    world.request("b")
+    assert world.refused("b").eta == 60
 
 
 def test_with_room_for_two_the_emptiest_engine_goes_first() -> None:
@@ -304,10 +404,9 @@ def test_at_the_cap_nobody_knows_when_a_viewer_leaves() -> None:
 
 
 def test_at_the_cap_an_engine_that_has_nearly_rested_is_waited_for() -> None:
-    world = pool(1, rules(max_replicas=1))
+    world = pool(1, rules(max_replicas=1, max_streams_per_engine=2))
     world.request("a")
     world.play(slot(0))
-    world.leave("s")
     world.run(58.5)
     world.request("b")
     world.run(3)

@@ -1,7 +1,9 @@
 """Who gets an engine, who waits, who is refused."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 
 from acekeeper.core import breaker, demand, playback
 from acekeeper.core.actions import Action, Answer, Code, Grant, Refusal, Refuse, Start, TakeBack
@@ -11,6 +13,8 @@ from acekeeper.core.model import Claim, Engine, Now, Phase, Request, Rules
 from acekeeper.core.names import Slot
 from acekeeper.core.state import State
 from acekeeper.core.supply import Supply, rested_at, waiting
+
+_LAPSE_AT_ONCE = 32
 
 
 def blocked(state: State, rules: Rules, now: Now) -> Refusal | None:
@@ -210,9 +214,11 @@ def release(state: State, request_id: str, now: Now) -> None:
 
 
 def lapse_claims(state: State, now: Now) -> None:
-    for engine in list(state.engines.values()):
-        until = engine.claim.until if engine.claim else None
-        if until is not None and until.mono <= now.mono:
+    """Some, if many are over at once: the deadline of the others has passed, so that time is told
+    to have passed again."""
+    due = (e for e in state.engines.values() if _lapses(e) <= now.mono)
+    for engine in list(islice(due, _LAPSE_AT_ONCE)):
+        if engine.claim is not None and (until := engine.claim.until) is not None:
             free = until if engine.slot not in state.playing else None
             state.put(replace(engine, claim=None, free_since=free))
             state.tell("claim_lapsed", engine.slot)
@@ -220,9 +226,11 @@ def lapse_claims(state: State, now: Now) -> None:
 
 
 def lapses(state: State) -> Iterator[float]:
-    for engine in state.engines.values():
-        if engine.claim is not None and engine.claim.until is not None:
-            yield engine.claim.until.mono
+    yield min(map(_lapses, state.engines.values()), default=math.inf)
+
+
+def _lapses(engine: Engine) -> float:
+    return engine.claim.until.mono if engine.claim and engine.claim.until else math.inf
 
 
 def turn_away(state: State, engine: Engine) -> None:

@@ -102,11 +102,11 @@ def end_stream(state: State, stream: Stream, reason: str, now: Now, *, told: boo
     if engine is not None:
         over = engine.slot not in state.playing
         free = now if over and engine.claim is None else None
-        # Who was given the engine has played and left, so that it need not rest for him.
-        played = over and engine.handed and engine.handed.mono <= stream.started.mono
-        handed = None if played and engine.claim is None else engine.handed
+        # Whoever was given the engine has come and gone: it need not rest for him.
+        used = over and engine.handed is not None and engine.handed.mono <= stream.started.mono
+        handed = None if used else engine.handed
         state.put(replace(engine, used=now, free_since=free, handed=handed))
-        if engine.slot not in state.playing:
+        if over:
             starvation.over(state, state.engines[engine.slot], now)
 
 

@@ -142,17 +142,16 @@ class Loop:
         self._planned = False
         if self._closed:
             return
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
         now = self.clock()
         planned = plan(self.state, self.rules, now)
         for action in planned.actions:
             self._take(action, now)
         if planned.actions:
             self._plan_soon()
-            return
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        if planned.deadline < math.inf:
+        elif planned.deadline < math.inf:
             self._alarm = asyncio.get_running_loop().call_later(
                 max(0.0, planned.deadline - now.mono), self.tell, TimePassed()
             )
