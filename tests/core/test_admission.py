@@ -3,11 +3,20 @@ import math
 import pytest
 
 from acekeeper.core import admission
-from acekeeper.core.actions import Code, Grant, Start, Stop
-from acekeeper.core.facts import AnswerDelivered, AnswerLost, EngineSilent, EngineStartFailed
+from acekeeper.core.actions import Ask, Code, Grant, Start, Stop
+from acekeeper.core.facts import (
+    AnswerDelivered,
+    AnswerLost,
+    EngineSilent,
+    EnginesListed,
+    EngineStartFailed,
+    ProvisionRequested,
+    RuntimeConnected,
+)
 from acekeeper.core.model import Phase
+from acekeeper.core.plan import plan
 
-from .world import RULES, Outside, World, pool, rules, slot, started
+from .world import HOST, RULES, Outside, World, pool, rules, slot, started
 
 NONE_KEPT = rules(min_replicas=0)
 KEPT_AS_IT_IS = rules(min_replicas=0, auto_delete=False)
@@ -194,6 +203,18 @@ def test_a_starting_engine_somebody_plays_on_is_not_handed_out() -> None:
     assert world.engine(0).claim is None
     world.request("other")
     assert world.taken[-1] == Start(slot(1), "other")
+
+
+def test_no_number_of_engines_to_be_asked_holds_up_a_request() -> None:
+    world = World(NONE_KEPT)
+    for n in range(99):
+        world.outside[slot(n)] = Outside(slot(n), f"found-{n}", f"id-{n}", 0.0)
+    world._apply(RuntimeConnected())
+    world._apply(EnginesListed(HOST, "boot", world.now, tuple(world.running())))
+    world._apply(ProvisionRequested("r"))
+    first = plan(world.state, world.rules, world.now).actions
+    assert 0 < sum(isinstance(action, Ask) for action in first) < 99
+    assert Grant("r", slot(0)) in first
 
 
 def test_twenty_requests_in_one_instant_never_share_an_engine() -> None:
