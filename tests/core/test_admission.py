@@ -217,6 +217,24 @@ def test_no_number_of_engines_to_be_asked_holds_up_a_request() -> None:
     assert Grant("r", slot(0)) in first
 
 
+def test_nor_does_it_hide_that_an_engine_is_just_being_stopped() -> None:
+    world = World(rules(min_replicas=1, max_replicas=100))
+    world.script.ready_after = math.inf
+    world.connect()
+    world.run(30.1)
+    stuck = world.engine(0)
+    assert stuck.phase is Phase.STARTING
+    for n in range(1, 99):
+        world.outside[slot(n)] = Outside(slot(n), f"found-{n}", f"id-{n}", math.inf)
+    world.now = world.now.after(1)
+    world._apply(EnginesListed(HOST, "boot-1", world.now, tuple(world.running())))
+    world._apply(EngineSilent(*stuck.ref, "refused"))  # its grace is over
+    world._apply(ProvisionRequested("r"))
+    first = plan(world.state, world.rules, world.now).actions
+    assert [action.slot for action in first if isinstance(action, Stop)] == [slot(0)]
+    assert not any(isinstance(action, Grant) for action in first)
+
+
 def test_twenty_requests_in_one_instant_never_share_an_engine() -> None:
     world = pool(8, rules(min_provision_interval=0, rush_lasts=0))
     for n in range(20):
@@ -499,6 +517,27 @@ def test_a_port_in_use_or_out_of_range_is_a_conflict(port: int) -> None:
     world.request("r", port=port)
     assert world.refused("r").conflict
     assert not world.refused("r").should_wait
+
+
+def at_once(world: World, *requests: ProvisionRequested) -> None:
+    for request in requests:
+        world._apply(request)
+    world._plan()
+
+
+def test_of_two_who_ask_for_a_port_in_one_instant_the_first_has_it() -> None:
+    world = World(NONE_KEPT)
+    world.connect()
+    at_once(world, *(ProvisionRequested(name, port=19042) for name in "ab"))
+    assert world.taken[0] == Start(slot(42), "a")
+    assert world.refused("b").conflict
+
+
+def test_who_gets_nothing_in_the_instant_of_others_is_told_when_these_have_lapsed() -> None:
+    world = pool(2, rules(max_replicas=2))
+    at_once(world, *(ProvisionRequested(name) for name in "abc"))
+    assert {world.given(name).slot for name in "ab"} == {slot(0), slot(1)}
+    assert world.refused("c").eta == 60
 
 
 def test_a_port_somebody_else_holds_is_a_conflict_after_one_try() -> None:

@@ -46,7 +46,7 @@ def requests(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
             if isinstance(step, Refuse) and given:
                 return  # what it is told depends on what was given to those before it
             yield step
-            given = given or isinstance(step, Grant | Start)
+            given = given or isinstance(step, Grant | Start | Answer)
             waits = waits or (isinstance(step, float) and request.slot is None)
     if waits:
         ends = (rested_at(e, rules) for e in state.engines.values() if state.is_free(e, rules))

@@ -11,7 +11,7 @@ from acekeeper.core.state import State
 
 # Actions that change nothing about who may have which engine.
 _ASIDE = Ask | Look | Try | GiveWay | Settle
-_AT_ONCE = 32  # actions of one kind of step: what is left is planned anew after these
+_AT_ONCE = 32  # actions of each kind of step; what is left is planned anew after them
 
 
 class Plan(NamedTuple):
@@ -27,15 +27,17 @@ def plan(state: State, rules: Rules, now: Now) -> Plan:
     actions: list[Action] = []
     deadline = math.inf
     for steps in (_upkeep, admission.requests, scaling.scale):
-        most = len(actions) + _AT_ONCE
+        decisive: list[Action] = []
+        aside: list[Action] = []
         for step in steps(state, rules, now):
             if isinstance(step, float | int):
                 deadline = min(deadline, step)
             else:
-                actions.append(step)
-                if len(actions) == most:
-                    break
-        if not all(isinstance(action, _ASIDE) for action in actions):
+                (aside if isinstance(step, _ASIDE) else decisive).append(step)
+            if len(decisive) == _AT_ONCE:
+                break
+        actions += [*decisive, *aside][:_AT_ONCE]
+        if decisive:
             break  # what these change (an engine stops, a place is taken) the next ones must see
     return Plan(tuple(actions), deadline)
 
