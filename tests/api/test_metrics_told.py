@@ -110,6 +110,22 @@ async def test_a_drain_by_its_reason(served: Served) -> None:
     assert scrape.value("orch_engines_draining") == 1
 
 
+async def test_a_drain_that_a_viewer_ended(serve: Serve) -> None:
+    served: Served = await serve(MAX_REPLICAS="1", ENGINE_GRACE_PERIOD_S="1")
+    engine = await provisioned(served)
+    event = started(port=engine.slot.port, labels={"stream_id": "s"})
+    await served.post("/events/stream_started", event)
+    await served.post("/events/stream_ended", {"stream_id": "s"})
+    await served.until(lambda s: s.context.state.engines[engine.slot].drain)
+    scrape = await Scrape.of(served)
+    assert scrape.value("orch_provisioning_blocked") == 0
+    assert (await provisioned(served)).ref == engine.ref
+    scrape = await Scrape.of(served)
+    assert scrape.value('orch_engine_drains_total{reason="scale_down"}') == 1
+    assert scrape.value("orch_engine_drains_taken_back_total") == 1
+    assert scrape.value("orch_engines_draining") == 0
+
+
 async def test_an_engine_that_is_not_ready_is_starting(serve: Serve) -> None:
     never = "{python} -m acekeeper.emulator --http-port {http_port} --start-delay 3600"
     served: Served = await serve(ENGINE_COMMAND=never)

@@ -12,9 +12,8 @@ from typing import Any
 from ..contract.client import CallFailed, Client, ProvisionRefused, Waits
 from ..contract.shapes import Provisioned
 from ..contract.viewer import PlaybackFailed, Viewer
-from .books import Books, Kind
+from .books import Books, Kind, Promises
 
-_PROMISED_FOR = 59.0  # seconds; a second less than the contract, for the answer's way to us
 _REASONS = ["client_disconnected", "eof", "timeout", "empty_timeout", "completed"]
 
 
@@ -47,7 +46,8 @@ class LossyClient(Client):
 
     async def provision(self) -> Provisioned:
         engine = await super().provision()
-        self._audience.was_promised(engine.container_id)
+        self._audience.promises.made(engine.container_id, time.time())
+        self._audience.counts["promised"] += 1
         return engine
 
     async def _later(self, pause: float, path: str, event: Any, kind: Kind, stream: str) -> None:
@@ -70,9 +70,8 @@ class Audience:
         self.books = Books()
         self.counts: Counter[str] = Counter()
         self.stat_urls: dict[str, str] = {}  # by stream, those of lost events too
-        self.promised_twice: list[str] = []
+        self.promises = Promises()
         self.over = Event()
-        self._promised: dict[str, float] = {}
         self._base = base
         self._seed = seed
         self._viewers = viewers
@@ -110,14 +109,6 @@ class Audience:
         """One that failed stays, for `settle` to raise what it raised."""
         if task.cancelled() or task.exception() is None:
             self._tasks.discard(task)
-
-    def was_promised(self, container_id: str) -> None:
-        now = time.monotonic()
-        before = self._promised.get(container_id)
-        if before is not None and now - before < _PROMISED_FOR:
-            self.promised_twice.append(f"{container_id} again after {now - before:.1f} s")
-        self._promised[container_id] = now
-        self.counts["promised"] += 1
 
     async def _poll(self, client: Client) -> None:
         while not self.over.is_set():

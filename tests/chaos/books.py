@@ -3,10 +3,12 @@
 Made from the wire contract alone: nothing of acekeeper's own rules is in it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import Final
+from itertools import pairwise
+from typing import Any, Final
 
 
 class Kind(StrEnum):
@@ -15,6 +17,8 @@ class Kind(StrEnum):
 
 
 ABSENT: Final = "absent"
+_PROMISED_FOR: Final = 59.0  # seconds; a second less than the contract, for the answer's way to us
+_ON_ITS_WAY: Final = 3.0  # for so long a client waits for an answer
 
 
 class Word(IntEnum):
@@ -79,3 +83,36 @@ class Books:
             if not entry.fits(seen.get(stream, ABSENT), lives(stream))
         ]
         return wrong + [f"{s} is {seen[s]}, never told" for s in seen.keys() - self.entries.keys()]
+
+
+class Promises:
+    """Which engine was promised when, by the wall clock."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, list[float]] = {}
+
+    def made(self, container_id: str, at: float) -> None:
+        self._made.setdefault(container_id, []).append(at)
+
+    def broken(self, streams: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Engines promised again within a minute, unless a stream began there and ended: whoever
+        was promised it came and left."""
+        used: dict[str, list[tuple[float, float]]] = {}
+        for stream in streams:
+            if stream["ended_at"] is not None:
+                began, ended = (_seconds(stream[name]) for name in ("started_at", "ended_at"))
+                used.setdefault(stream["container_id"], []).append((began, ended))
+        return [
+            f"{container_id} again after {again - first:.1f} s"
+            for container_id, times in self._made.items()
+            for first, again in pairwise(sorted(times))
+            if again - first < _PROMISED_FOR
+            and not any(
+                first - _ON_ITS_WAY <= began and ended <= again
+                for began, ended in used.get(container_id, ())
+            )
+        ]
+
+
+def _seconds(time: str) -> float:
+    return datetime.fromisoformat(time).timestamp()

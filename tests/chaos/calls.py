@@ -44,7 +44,7 @@ numbers = st.integers(0, 7)
 @dataclass(slots=True)
 class Engine:
     port: int
-    promised: float | None = None  # when it was handed out last
+    promised: float | None = None  # when it was handed out last, to whom may still come
     claimed: bool = False  # and no stream has started on it since
 
 
@@ -90,14 +90,22 @@ class World:
         self.early.discard(stream)
         if container_id:
             self.engines[container_id].claimed = False
+            self._used(container_id)
 
     def end(self, stream: str) -> str | None:
         """What the answer names."""
         if stream not in self.streams:
             self.early.add(stream)
             return None
-        self.streams[stream].ended = True
+        if not self.streams[stream].ended:
+            self.streams[stream].ended = True
+            self._used(self.streams[stream].container_id)
         return stream
+
+    def _used(self, container_id: str) -> None:
+        """Who was promised it came and left, if nobody plays any more."""
+        if container_id and not self.started(container_id):
+            self.engines[container_id].promised = None
 
     def age(self, engine: Engine) -> float:
         """Seconds since its promise; within ten of a minute nothing is foretold."""

@@ -193,7 +193,8 @@ class Storm:
             await eventually(agrees, _AGREES_WITHIN)
         except AssertionError as error:
             raise AssertionError("\n".join([str(self), *wrong[:20]])) from error
-        assert self._audience.promised_twice == []
+        streams = await self._service.get("/streams?limit=10000")
+        assert self._audience.promises.broken(streams) == []
 
     async def _watch(self) -> None:
         """What may be at no moment, however short."""

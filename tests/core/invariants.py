@@ -2,7 +2,7 @@
 
 import math
 
-from acekeeper.core.actions import Refusal, Try
+from acekeeper.core.actions import Refusal, TakeBack, Try
 from acekeeper.core.breaker import Circuit, circuit
 from acekeeper.core.health import UNHEALTHY
 from acekeeper.core.model import Health, Now, Phase, Rules, Stream
@@ -30,6 +30,16 @@ def indexes(state: State) -> None:
         if stream.ended is None and stream.slot is not None:
             playing.setdefault(stream.slot, set()).add(stream.id)
     assert {where: set(ids) for where, ids in state.playing.items()} == playing
+    all_engines = state.engines.items()
+    assert set(state.starting) == {w for w, e in all_engines if e.phase is Phase.STARTING}
+    vacant = {
+        where
+        for where, e in all_engines
+        if (e.listed or (e.phase is Phase.STARTING and e.drain is None))
+        and e.claim is None
+        and where not in state.playing
+    }
+    assert set(state.vacant) == vacant
     assert all(i == s.id for i, s in state.streams.items())
     assert all(s.ended is not None or s.id not in state.early_ends for s in streams)
 
@@ -93,6 +103,18 @@ def may_start(state: State, rules: Rules, now: Now) -> None:
     assert where is not Circuit.OPEN
     if where is Circuit.HALF_OPEN:
         assert not starting, "a second trial"
+
+
+def may_take_back(state: State, action: TakeBack) -> None:
+    """Before a drain is taken back: it only scales down, and the engine is well and at rest."""
+    engine = state.engines[action.slot]
+    assert engine.start == action.start
+    assert engine.drain is not None
+    assert engine.drain.reason == "scale_down"
+    assert engine.phase is Phase.RUNNING
+    assert engine.health is Health.HEALTHY
+    assert engine.doubt is None
+    assert engine.claim is None
 
 
 def may_replace(state: State, rules: Rules, now: Now) -> None:

@@ -3,32 +3,114 @@ import math
 import pytest
 
 from acekeeper.core import admission
-from acekeeper.core.actions import Code, Grant, Start, Stop
-from acekeeper.core.facts import AnswerDelivered, AnswerLost, EngineSilent, EngineStartFailed
+from acekeeper.core.actions import Ask, Code, Grant, Start, Stop
+from acekeeper.core.facts import (
+    AnswerDelivered,
+    AnswerLost,
+    EngineSilent,
+    EnginesListed,
+    EngineStartFailed,
+    ProvisionRequested,
+    RuntimeConnected,
+)
 from acekeeper.core.model import Phase
+from acekeeper.core.plan import plan
 
-from .world import RULES, World, pool, rules, slot, started
+from .world import HOST, RULES, Outside, World, pool, rules, slot, started
 
 NONE_KEPT = rules(min_replicas=0)
 KEPT_AS_IT_IS = rules(min_replicas=0, auto_delete=False)
 
 
-def test_a_starting_engine_nobody_claims_goes_before_a_free_one() -> None:
+def test_a_start_that_is_ready_before_the_client_looks_goes_before_a_free_engine() -> None:
     world = pool(1)
     world.play(slot(0))
     world.leave("s")
     assert world.taken == [Start(slot(1))]
     assert world.state.is_free(world.engine(0), world.rules)
+    world.run(2)
     world.request("r")
     assert world.taken[-1] == Grant("r", slot(1))
 
 
-def test_of_two_starting_engines_the_older_one_goes_first() -> None:
+def test_a_free_engine_goes_before_a_start_that_is_not() -> None:
+    world = pool(1)
+    world.play(slot(0))
+    world.leave("s")
+    assert world.taken == [Start(slot(1))]
+    world.request("r")
+    assert world.given("r").slot == slot(0)
+    world.request("next")
+    assert world.taken[-1] == Grant("next", slot(1))
+
+
+def silent_start(seconds: float, **numbers: object) -> World:
+    """A spare engine is starting and has not answered for so long."""
+    world = World(rules(min_replicas=1, **numbers))
+    world.script.ready_after = math.inf
+    world.connect()
+    world.run(seconds)
+    world.script.ready_after = 6
+    assert world.starts() == [Start(slot(0))]
+    return world
+
+
+def test_a_start_that_has_been_silent_for_long_goes_after_free_engines_and_new_starts() -> None:
+    world = silent_start(25)
+    world.request("r")
+    assert world.taken[-1] == Start(slot(1), "r")
+    world = pool(1, KEPT_AS_IT_IS)
+    world.script.ready_after = math.inf
+    world.request("gone", port=19005)
+    world.run(1)
+    world.tell(AnswerLost("gone"))
+    world.run(24)
+    world.request("r")
+    assert world.given("r").slot == slot(0)
+
+
+def test_where_nothing_else_is_to_be_had_it_is_given_all_the_same() -> None:
+    world = silent_start(25, max_replicas=1)
+    assert admission.blocked(world.state, world.rules, world.now) is None
+    world.request("r")
+    assert world.taken[-1] == Grant("r", slot(0))
+    world = silent_start(25, max_concurrent_provisions=1)
+    world.request("r")
+    assert world.taken[-1] == Grant("r", slot(0))
+
+
+def test_but_not_because_of_a_moment_between_two_starts() -> None:
+    world = silent_start(25, min_provision_interval=1)
+    for name in "abcde":
+        world.request(name)
+    world.run(2.4)
+    promised = {r.id: r.slot for r in world.waiting()}
+    assert promised == {"a": slot(1), "b": slot(2), "c": slot(3), "d": slot(0)}
+    assert world.refused("e").should_wait
+
+
+def test_of_two_starting_engines_the_one_likely_to_be_ready_first_goes_first() -> None:
     world = World(rules(min_replicas=2))
+    world.script.ready_after = math.inf
     world.connect()
     world.run(3)
     world.request("r")
     assert Grant("r", slot(0)) in world.taken
+    world = World(rules(min_replicas=2, min_provision_interval=8))
+    world.script.ready_after = math.inf
+    world.connect()
+    world.run(11)
+    assert world.starts() == [Start(slot(0)), Start(slot(1))]
+    world.request("r")
+    assert world.taken[-1] == Grant("r", slot(1))  # due in 3 s; the other is late by 5
+
+
+def test_of_engines_found_running_an_answer_is_expected_at_once() -> None:
+    world = World(NONE_KEPT)
+    world.outside[slot(3)] = Outside(slot(3), "found", "id", 0.0)
+    world.connect(world.running())
+    world.request("r")
+    assert world.taken[-1] == Grant("r", slot(3))
 
 
 def test_then_the_one_that_was_free_longest() -> None:
@@ -44,19 +126,46 @@ def test_then_the_one_that_was_free_longest() -> None:
 
 
 def test_an_engine_handed_out_lately_rests_although_it_is_free() -> None:
-    world = pool(2, rules(auto_delete=False))
-    world.request("a")
-    world.play(slot(0), "s")
-    world.leave("s")
-    assert world.state.is_free(world.engine(0), world.rules)
-    world.request("b")
-    assert world.given("b").slot == slot(1)
+    world = pool(2, rules(auto_delete=False, max_streams_per_engine=2))
+    for n, name in enumerate("ab"):
+        world.request(name)
+        assert world.given(name).slot == slot(n)
+        world.play(slot(n), f"s{n}")
+        assert world.state.is_free(world.engine(n), world.rules)
     world.run(30)
     world.request("c")
     assert isinstance(world.taken[-1], Start)
     world.run(30)
     world.request("d")
     assert world.given("d").slot == slot(0)
+
+
+def test_one_whose_viewer_came_and_left_has_rested() -> None:
+    world = pool(1, rules(max_replicas=1, auto_delete=False))
+    world.request("a")
+    world.run(5)
+    world.play(slot(0))
+    world.run(5)
+    world.leave("s")
+    assert admission.blocked(world.state, world.rules, world.now) is None
+    world.request("b")
+    assert world.given("b").slot == slot(0)
+    world.request("c")
+    assert world.refused("c").eta == 60
+
+
+def test_not_while_another_plays_nor_by_a_stream_that_was_there_before() -> None:
+    world = pool(1, rules(max_replicas=1, max_streams_per_engine=2, auto_delete=False))
+    world.play(slot(0), "before")
+    world.run(1)
+    world.request("a")
+    world.play(slot(0), "after")
+    world.leave("after")
+    assert world.engine(0).handed is not None
+    world.leave("before")
+    assert world.engine(0).handed is not None
+    world.request("b")
+    assert world.refused("b").eta == 60
 
 
 def test_with_room_for_two_the_emptiest_engine_goes_first() -> None:
@@ -94,6 +203,36 @@ def test_a_starting_engine_somebody_plays_on_is_not_handed_out() -> None:
     assert world.engine(0).claim is None
     world.request("other")
     assert world.taken[-1] == Start(slot(1), "other")
+
+
+def test_no_number_of_engines_to_be_asked_holds_up_a_request() -> None:
+    world = World(NONE_KEPT)
+    for n in range(99):
+        world.outside[slot(n)] = Outside(slot(n), f"found-{n}", f"id-{n}", 0.0)
+    world._apply(RuntimeConnected())
+    world._apply(EnginesListed(HOST, "boot", world.now, tuple(world.running())))
+    world._apply(ProvisionRequested("r"))
+    first = plan(world.state, world.rules, world.now).actions
+    assert 0 < sum(isinstance(action, Ask) for action in first) < 99
+    assert Grant("r", slot(0)) in first
+
+
+def test_nor_does_it_hide_that_an_engine_is_just_being_stopped() -> None:
+    world = World(rules(min_replicas=1, max_replicas=100))
+    world.script.ready_after = math.inf
+    world.connect()
+    world.run(30.1)
+    stuck = world.engine(0)
+    assert stuck.phase is Phase.STARTING
+    for n in range(1, 99):
+        world.outside[slot(n)] = Outside(slot(n), f"found-{n}", f"id-{n}", math.inf)
+    world.now = world.now.after(1)
+    world._apply(EnginesListed(HOST, "boot-1", world.now, tuple(world.running())))
+    world._apply(EngineSilent(*stuck.ref, "refused"))  # its grace is over
+    world._apply(ProvisionRequested("r"))
+    first = plan(world.state, world.rules, world.now).actions
+    assert [action.slot for action in first if isinstance(action, Stop)] == [slot(0)]
+    assert not any(isinstance(action, Grant) for action in first)
 
 
 def test_twenty_requests_in_one_instant_never_share_an_engine() -> None:
@@ -304,10 +443,9 @@ def test_at_the_cap_nobody_knows_when_a_viewer_leaves() -> None:
 
 
 def test_at_the_cap_an_engine_that_has_nearly_rested_is_waited_for() -> None:
-    world = pool(1, rules(max_replicas=1))
+    world = pool(1, rules(max_replicas=1, max_streams_per_engine=2))
     world.request("a")
     world.play(slot(0))
-    world.leave("s")
     world.run(58.5)
     world.request("b")
     world.run(3)
@@ -379,6 +517,27 @@ def test_a_port_in_use_or_out_of_range_is_a_conflict(port: int) -> None:
     world.request("r", port=port)
     assert world.refused("r").conflict
     assert not world.refused("r").should_wait
+
+
+def at_once(world: World, *requests: ProvisionRequested) -> None:
+    for request in requests:
+        world._apply(request)
+    world._plan()
+
+
+def test_of_two_who_ask_for_a_port_in_one_instant_the_first_has_it() -> None:
+    world = World(NONE_KEPT)
+    world.connect()
+    at_once(world, *(ProvisionRequested(name, port=19042) for name in "ab"))
+    assert world.taken[0] == Start(slot(42), "a")
+    assert world.refused("b").conflict
+
+
+def test_who_gets_nothing_in_the_instant_of_others_is_told_when_these_have_lapsed() -> None:
+    world = pool(2, rules(max_replicas=2))
+    at_once(world, *(ProvisionRequested(name) for name in "abc"))
+    assert {world.given(name).slot for name in "ab"} == {slot(0), slot(1)}
+    assert world.refused("c").eta == 60
 
 
 def test_a_port_somebody_else_holds_is_a_conflict_after_one_try() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acekeeper.core.actions import Action, Answer, Drain, Refuse, Start, Try
+from acekeeper.core.actions import Action, Answer, Drain, Refuse, Start, TakeBack, Try
 from acekeeper.core.apply import apply
 from acekeeper.core.facts import (
     ActionTaken,
@@ -48,7 +48,16 @@ from acekeeper.core.plan import plan
 from acekeeper.core.restore import restore
 from acekeeper.core.state import State
 
-from .invariants import check, indexes, may_replace, may_start, may_try, refusal, settled
+from .invariants import (
+    check,
+    indexes,
+    may_replace,
+    may_start,
+    may_take_back,
+    may_try,
+    refusal,
+    settled,
+)
 from .world import HOST, MONO, WALL, rules, sample, slot, started
 
 TIGHT = rules(
@@ -209,6 +218,8 @@ class Run:
                 self.begun += 1
             case Drain(reason="unhealthy"):
                 may_replace(self.state, self.rules, self.now)
+            case TakeBack():
+                may_take_back(self.state, action)
             case Try():
                 may_try(self.state, action, self.now)
             case Answer(request):

@@ -1,14 +1,17 @@
 import math
 from dataclasses import replace
 
-from acekeeper.core.actions import Drain, Look, Start
+from acekeeper.core import admission
+from acekeeper.core.actions import Answer, Code, Drain, Grant, Look, Start, TakeBack
 from acekeeper.core.facts import (
+    EngineAnswered,
     EngineSilent,
     EnginesListed,
     EnginesSurveyed,
     EngineStopFailed,
     RuntimeConnected,
     RuntimeLost,
+    ScaleRequested,
     StreamsAsked,
     TimePassed,
 )
@@ -122,10 +125,13 @@ def test_with_auto_delete_off_nothing_is_taken_away() -> None:
 
 
 def test_an_engine_handed_out_lately_is_not_drained_for_being_idle() -> None:
-    world = pool(1, rules(min_replicas=0, engine_grace_period=25))
+    world = pool(1, rules(min_replicas=0, engine_grace_period=25, max_streams_per_engine=2))
+    world.play(slot(0), "before")
+    world.run(1)
     world.request("r")
-    world.play(slot(0))
-    world.leave("s")
+    world.play(slot(0), "after")
+    world.leave("after")
+    world.leave("before")
     world.run(59.9)
     assert world.engine(0).drain is None
     world.run(0.2)
@@ -335,3 +341,90 @@ def test_a_list_of_another_host_takes_nothing_away() -> None:
     world.tell(EnginesListed("elsewhere", "boot-9", world.now, ()))
     assert HOST != "elsewhere"
     assert world.listed() == [0, 1]
+
+
+def scaled_down(count: int, **numbers: object) -> World:
+    """A pool whose last engine but those to keep is being drained."""
+    world = pool(count, rules(min_replicas=0, **numbers))
+    world.run(11)
+    assert [e.drain.reason for e in world.state.engines.values() if e.drain] == ["scale_down"]
+    world.taken.clear()
+    world.happened.clear()
+    return world
+
+
+def test_a_drain_that_only_scales_down_is_taken_back_for_a_viewer() -> None:
+    world = scaled_down(1, max_replicas=1)
+    assert admission.blocked(world.state, world.rules, world.now) is None
+    world.request("r")
+    assert world.given("r").slot == slot(0)
+    assert world.taken == [TakeBack(slot(0), "found-0"), Grant("r", slot(0)), Answer("r")]
+    assert world.listed() == [0]
+    assert world.engine(0).unlisted is None
+    [told] = [h for h in world.happened if h.kind == "drain_taken_back"]
+    assert (told.engine, told.data["seconds"]) == (slot(0), 0.99)
+    world.play(slot(0))
+    world.run(300)
+    assert world.stops() == []
+
+
+def test_for_a_viewer_too_a_free_engine_goes_before_it() -> None:
+    world = scaled_down(2)
+    world.request("r")
+    assert world.given("r").slot == slot(1)
+    assert world.listed() == [1]
+    world.request("next")
+    assert world.given("next").slot == slot(0)
+
+
+def test_before_an_engine_is_started_to_be_kept_a_drain_is_taken_back() -> None:
+    world = pool(2)
+    world.run(11)
+    assert world.listed() == [1]
+    world.play(slot(1))
+    assert world.listed() == [0, 1]
+    world.run(300)
+    assert world.starts() == []
+    assert world.stops() == []
+
+
+def test_before_an_engine_is_started_for_an_operator_too() -> None:
+    world = scaled_down(2)
+    world.tell(ScaleRequested(2))
+    assert world.taken == [TakeBack(slot(0), "found-0")]
+
+
+def test_no_other_drain_is_taken_back() -> None:
+    world = pool(1, rules(min_replicas=0, auto_delete=False, max_replicas=1))
+    drain(world, 0)
+    world.request("r")
+    assert world.refused("r").code is Code.MAX_CAPACITY
+    world = pool(1, rules(min_replicas=0, auto_delete=False, max_replicas=1))
+    world.outside[slot(0)].hung = True
+    world.run(1)
+    for _ in range(3):
+        world.survey()
+    world.run(60)
+    [told] = [h for h in world.happened if h.kind == "engine_draining"]
+    assert told.data["reason"] == "unhealthy"
+    world.outside[slot(0)].hung = False
+    world.survey()
+    world.request("r")
+    assert world.refused("r").code is Code.MAX_CAPACITY
+
+
+def test_nor_that_of_an_engine_that_is_not_well_or_in_use_or_stopped() -> None:
+    world = scaled_down(1, max_replicas=1)
+    world.tell(EngineSilent(*world.engine(0).ref, "refused"))
+    world.request("suspect")
+    refusal = world.refused("suspect")
+    assert (refusal.code, refusal.eta) == (Code.MAX_CAPACITY, 30)
+    world.tell(EngineAnswered(*world.engine(0).ref))
+    world.play(slot(0))
+    world.request("plays")
+    assert world.refused("plays").code is Code.MAX_CAPACITY
+    world.leave("s")
+    world.run(29.2)
+    assert world.engine(0).phase is Phase.STOPPING
+    world.request("stopping")
+    assert world.refused("stopping").code is Code.MAX_CAPACITY

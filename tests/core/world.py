@@ -21,6 +21,7 @@ from acekeeper.core.actions import (
     Refuse,
     Start,
     Stop,
+    TakeBack,
     Try,
 )
 from acekeeper.core.apply import apply
@@ -52,7 +53,7 @@ from acekeeper.core.names import PortPlan, Slot
 from acekeeper.core.plan import Plan, plan
 from acekeeper.core.state import Happening, State
 
-from .invariants import check, may_replace, may_start, may_try, refusal, settled
+from .invariants import check, may_replace, may_start, may_take_back, may_try, refusal, settled
 
 HOST = "127.0.0.1"
 RULES = Rules(
@@ -149,6 +150,8 @@ class World:
             may_start(self.state, self.rules, self.now)
         if isinstance(action, Drain) and action.reason == UNHEALTHY:
             may_replace(self.state, self.rules, self.now)
+        if isinstance(action, TakeBack):
+            may_take_back(self.state, action)
         if isinstance(action, Try):
             may_try(self.state, action, self.now)
         self._apply(ActionTaken(action))

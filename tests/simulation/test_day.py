@@ -32,7 +32,7 @@ def test_a_day_with_matches_zapping_and_long_sessions(name: str, seed: int) -> N
     tally = simulate(rules, day, 6.0, seed)
     assert tally.viewers == len(day)
     assert (tally.refused, tally.failed) == (0, 0)
-    assert len(tally.waits) <= 0.03 * tally.viewers
+    assert len(tally.waits) <= 0.04 * tally.viewers
     assert max(tally.waits, default=0.0) <= 15
     assert tally.peak <= rules.max_replicas
     long = sum(viewer.stays > rules.engine_grace_period for viewer in day)
@@ -130,9 +130,9 @@ def test_at_the_cap_one_is_refused_until_somebody_leaves() -> None:
 
 def test_a_status_that_said_no_is_believed_until_the_next_look() -> None:
     rules = profile("none", min_replicas=0, max_replicas=1)
-    # The engine of the first goes from second 85 to 116, and the status is read at 90 and 120.
-    for at, refused in ((118.0, 1), (125.0, 0)):
-        tally = run(rules, one(42), one(60, at=at))
+    # The engine of the first is just being stopped when the status is read at second 120.
+    for at, refused in ((145.0, 1), (155.0, 0)):
+        tally = run(rules, one(46.5), one(60, at=at))
         assert (tally.viewers, tally.refused) == (2, refused)
 
 
@@ -153,7 +153,8 @@ def test_who_comes_in_the_same_instant_chooses_the_same_engine() -> None:
 
 def test_an_engine_started_soon_after_one_went_is_told() -> None:
     rules = profile("none")
-    days: Sequence[tuple[float, int]] = ((20.0, 1), (80.0, 0))
+    # The first comes while it is still draining, and has it back.
+    days: Sequence[tuple[float, int]] = ((20.0, 0), (40.0, 1), (80.0, 0))
     for later, undone in days:
         tally = run(rules, one(600), one(600, at=601 + 30 + later))
         assert (later, tally.undone) == (later, undone)

@@ -223,6 +223,23 @@ async def test_what_is_overdue_shows(house: House) -> None:
     assert not house.loop.is_overdue(5)
 
 
+async def test_plans_that_fail_show_as_overdue(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.open()
+    failed: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(context))
+    house.loop.tell(ProvisionRequested("r"))
+    await asyncio.sleep(0)
+    assert house.kinds()[-1] == "engine_starting"  # and the next plan is due at once
+
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("acekeeper.usecases.loop.plan", fails)
+    await house.until(lambda: failed and house.loop.is_overdue(0))
+
+
 async def test_after_the_close_nothing_is_started(make_house: MakeHouse) -> None:
     house = make_house(min_replicas=2)
     await house.open(0, 1)

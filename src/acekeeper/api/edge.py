@@ -21,8 +21,8 @@ from litestar.types import (
 from loguru import logger
 
 from acekeeper.api.context import Context
-from acekeeper.core.admission import remaining
 from acekeeper.core.breaker import Circuit, circuit, seconds_left
+from acekeeper.core.supply import remaining
 from acekeeper.log import request_id_var
 
 _SLASHES = re.compile(b"/{2,}")

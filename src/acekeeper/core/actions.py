@@ -62,6 +62,14 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeBack:
+    """Ends a drain that only scales down: a viewer needs the engine."""
+
+    slot: Slot
+    start: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """`reason` in one word; `why` says more where the word does not say it all."""
 
@@ -112,4 +120,6 @@ class Settle:
     start: str
 
 
-Action = Start | Grant | Answer | Refuse | Drain | Stop | Ask | Look | Try | GiveWay | Settle
+Action = (
+    Start | Grant | Answer | Refuse | Drain | TakeBack | Stop | Ask | Look | Try | GiveWay | Settle
+)

@@ -1,128 +1,31 @@
-"""Who gets an engine, who waits, who is refused; and whether one more may be started."""
+"""Who gets an engine, who waits, who is refused."""
 
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 
 from acekeeper.core import breaker, demand, playback
-from acekeeper.core.actions import Action, Answer, Code, Grant, Refusal, Refuse, Start
-from acekeeper.core.allocation import next_slot
+from acekeeper.core.actions import Action, Answer, Code, Grant, Refusal, Refuse, Start, TakeBack
 from acekeeper.core.breaker import Circuit
 from acekeeper.core.facts import ProvisionRequested
 from acekeeper.core.model import Claim, Engine, Now, Phase, Request, Rules
 from acekeeper.core.names import Slot
 from acekeeper.core.state import State
+from acekeeper.core.supply import Supply, rested_at, waiting
 
-
-def starting(state: State) -> int:
-    return sum(e.phase is Phase.STARTING for e in state.engines.values())
-
-
-def remaining(state: State, rules: Rules) -> int:
-    """Provisioning slots nobody uses; one is used from a start to its readiness."""
-    return max(0, rules.max_concurrent_provisions - starting(state))
-
-
-def claimable(state: State, rules: Rules, now: Now) -> Engine | None:
-    """A starting engine nobody claims, else the one that has been free longest and was not
-    handed out lately: whoever got it may be slow to show up."""
-    coming = [e for e in state.engines.values() if state.is_coming(e, rules)]
-    if coming:
-        return min(coming, key=lambda e: e.asked.mono)
-    free = [
-        e
-        for e in state.engines.values()
-        if state.is_free(e, rules) and rested_at(e, rules) <= now.mono
-    ]
-
-    def streams_then_idle(engine: Engine) -> tuple[int, float]:
-        return len(state.playing.get(engine.slot, ())), (engine.free_since or engine.asked).mono
-
-    return min(free, key=streams_then_idle, default=None)
-
-
-def rested_at(engine: Engine, rules: Rules) -> float:
-    return engine.handed.mono + rules.rest_after_hand_out if engine.handed else 0.0
+_LAPSE_AT_ONCE = 32
 
 
 def blocked(state: State, rules: Rules, now: Now) -> Refusal | None:
     """What the status tells every client: None unless the breaker is open, or the cap is
     reached with nothing to give. Clients believe it for half a minute."""
+    supply = Supply(state, rules, now)
     if breaker.circuit(state.breaker, rules, now) is Circuit.OPEN:
-        return _breaker_open(state, rules, now)
-    if len(state.engines) >= rules.max_replicas and claimable(state, rules, now) is None:
-        return _at_capacity(state, rules, now)
+        return supply.breaker_open
+    if len(state.engines) >= rules.max_replicas and not supply.has_engines():
+        return supply.at_capacity
     return None
-
-
-def may_start(state: State, rules: Rules, now: Now, ahead: int = 0) -> Refusal | float | None:
-    """Whether one more engine may be started, behind `ahead` others who wait for the same.
-
-    None: now. A time (monotonic): then, by the interval alone. A refusal: not foreseeably.
-    """
-    circuit = breaker.circuit(state.breaker, rules, now)
-    if circuit is Circuit.OPEN:
-        return _breaker_open(state, rules, now)
-    if len(state.engines) + ahead >= rules.max_replicas:
-        return _at_capacity(state, rules, now)
-    if circuit is Circuit.HALF_OPEN and (ahead or starting(state)):
-        return _waiting(Code.CIRCUIT_BREAKER, "a trial start is under way", _next_ready(state, now))
-    if remaining(state, rules) <= ahead:
-        return _waiting(
-            Code.GENERAL_ERROR, "all provisioning slots are busy", _next_ready(state, now)
-        )
-    interval = rules.min_provision_interval
-    due = max(now.mono, state.last_start.mono + interval if state.last_start else 0.0)
-    due = max(due, state.starts_from)
-    due += ahead * interval
-    return due if due > now.mono else None
-
-
-def _next_ready(state: State, now: Now) -> float:
-    """Seconds until the next starting engine should be ready, by what starts took lately."""
-    begun = [
-        (e.started or e.asked).mono for e in state.engines.values() if e.phase is Phase.STARTING
-    ]
-    return max(0.0, min(begun, default=now.mono) + state.typical_start - now.mono)
-
-
-def _breaker_open(state: State, rules: Rules, now: Now) -> Refusal:
-    left = max(1, breaker.seconds_left(state.breaker, rules, now))
-    return Refusal(
-        Code.CIRCUIT_BREAKER,
-        f"{state.breaker.failures} engine starts failed in a row; the next try is in {left} s",
-        left,
-        should_wait=left <= 4,
-    )
-
-
-def _at_capacity(state: State, rules: Rules, now: Now) -> Refusal:
-    """The eta is when the next hand-out or drain runs out; nobody knows when a viewer leaves."""
-    ends = [
-        rested_at(e, rules)
-        for e in state.engines.values()
-        if e.handed and e.drain is None and (e.claim or state.is_free(e, rules))
-    ] + [
-        max(
-            (e.unlisted or e.drain.since).mono + rules.drain_wait,
-            e.claim.until.mono if e.claim and e.claim.until else 0.0,
-        )
-        for e in state.engines.values()
-        if e.drain and e.slot not in state.playing
-    ]
-    ends = [end for end in ends if end > now.mono]
-    eta = math.ceil(min(ends) - now.mono) if ends else None
-    return Refusal(
-        Code.MAX_CAPACITY,
-        f"all {rules.max_replicas} engines are in use",
-        eta,
-        should_wait=eta is not None and eta <= 4,
-    )
-
-
-def _waiting(code: Code, message: str, seconds: float) -> Refusal:
-    """What passes within seconds: clients wait 1 to 4 s inside a viewer's request."""
-    return Refusal(code, message, min(4, max(1, math.ceil(seconds))), should_wait=True)
 
 
 def provision_requested(state: State, fact: ProvisionRequested, now: Now) -> None:
@@ -133,38 +36,53 @@ def provision_requested(state: State, fact: ProvisionRequested, now: Now) -> Non
 
 
 def requests(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
-    """Decides for the oldest requests first. Stops at the first decision, since the next one
-    depends on it."""
-    ahead = 0
+    """Decides for all who wait, the oldest first: what one gets is not there for the next."""
+    supply = Supply(state, rules, now)
+    waits = given = False
     for request in state.requests.values():
         if request.answered:
             continue
-        step = _step(state, rules, request, now, ahead)
-        yield step
-        if not isinstance(step, float):
-            return
-        ahead += request.slot is None
-    if ahead:
+        for step in _steps(state, rules, supply, request, now):
+            if isinstance(step, Refuse) and given:
+                return  # what it is told depends on what was given to those before it
+            yield step
+            given = given or isinstance(step, Grant | Start | Answer)
+            waits = waits or (isinstance(step, float) and request.slot is None)
+    if waits:
         ends = (rested_at(e, rules) for e in state.engines.values() if state.is_free(e, rules))
         yield from (end for end in ends if end > now.mono)
 
 
-def _step(state: State, rules: Rules, request: Request, now: Now, ahead: int) -> Action | float:
+def _steps(
+    state: State, rules: Rules, supply: Supply, request: Request, now: Now
+) -> Iterator[Action | float]:
     deadline = request.received.mono + rules.answer_within
     if request.slot is not None:
-        return _answer(state, request, now, deadline)
-    verdict = _admit(state, rules, request, now, ahead)
-    if isinstance(verdict, Refusal):
-        last = deadline - _at_least(verdict) if verdict.should_wait else now.mono
-        return last if now.mono < last else Refuse(request.id, verdict)
-    if isinstance(verdict, float):
-        if verdict < deadline:
-            return verdict
-        wait = _waiting(
-            Code.GENERAL_ERROR, "engines are started one after another", verdict - now.mono
-        )
-        return Refuse(request.id, wait)
-    return verdict
+        yield _answer(state, request, now, deadline)
+        return
+    verdict = _admit(state, rules, supply, request, deadline)
+    match verdict:
+        case Engine():
+            if verdict.drain is not None:
+                yield TakeBack(*verdict.ref)
+            yield Grant(request.id, verdict.slot)
+        case Start():
+            yield verdict
+        case Refusal():
+            last = deadline - _at_least(verdict) if verdict.should_wait else now.mono
+            if now.mono < last:
+                supply.wait_for_start()
+                yield last
+            else:
+                yield Refuse(request.id, verdict)
+        case _ if verdict < deadline:
+            supply.wait_for_start()
+            yield verdict
+        case _:
+            wait = waiting(
+                Code.GENERAL_ERROR, "engines are started one after another", verdict - now.mono
+            )
+            yield Refuse(request.id, wait)
 
 
 def _at_least(refusal: Refusal) -> float:
@@ -182,43 +100,54 @@ def _answer(state: State, request: Request, now: Now, deadline: float) -> Action
         return deadline
     if engine.container_id:
         return Answer(request.id)
-    wait = _waiting(Code.GENERAL_ERROR, "the engine is still being created", 2)
+    wait = waiting(Code.GENERAL_ERROR, "the engine is still being created", 2)
     return Refuse(request.id, wait)
 
 
 def _admit(
-    state: State, rules: Rules, request: Request, now: Now, ahead: int
-) -> Action | Refusal | float:
+    state: State, rules: Rules, supply: Supply, request: Request, deadline: float
+) -> Engine | Start | Refusal | float:
     if not state.listed:
-        return _waiting(Code.GENERAL_ERROR, "whoever runs the engines cannot be reached now", 2)
-    if request.port is None:
-        engine = claimable(state, rules, now)
-        if engine is not None:
-            return Grant(request.id, engine.slot)
-    elif not _to_be_had(state, rules, request, request.port):
-        return Refusal(
-            Code.GENERAL_ERROR,
-            f"host_port {request.port} is in use or outside {rules.ports.first}-{rules.ports.last}",
-            None,
-            conflict=True,
-        )
+        return waiting(Code.GENERAL_ERROR, "whoever runs the engines cannot be reached now", 2)
+    if request.port is not None:
+        if not _to_be_had(state, rules, supply, request, request.port):
+            return Refusal(
+                Code.GENERAL_ERROR,
+                f"host_port {request.port} is in use or outside"
+                f" {rules.ports.first}-{rules.ports.last}",
+                None,
+                conflict=True,
+            )
+        return _start(state, supply, request, Slot(rules.host, request.port))
+    engine = supply.engine()
+    if engine is not None:
+        return engine
+    verdict = _start(state, supply, request)
+    if isinstance(verdict, Refusal) or (isinstance(verdict, float) and verdict >= deadline):
+        return supply.late_engine() or verdict
+    return verdict
+
+
+def _start(
+    state: State, supply: Supply, request: Request, slot: Slot | None = None
+) -> Start | Refusal | float:
     if not state.connected:
-        return _waiting(Code.GENERAL_ERROR, "whoever runs the engines cannot be reached now", 2)
-    verdict = may_start(state, rules, now, ahead)
+        return waiting(Code.GENERAL_ERROR, "whoever runs the engines cannot be reached now", 2)
+    verdict = supply.may_start()
     if verdict is not None:
         return verdict
-    slot = Slot(rules.host, request.port) if request.port else next_slot(state, rules, now)
+    slot = supply.start(slot)
     if slot is None:
         return Refusal(Code.MAX_CAPACITY, "every port of PORT_RANGE_HOST has an engine", None)
     return Start(slot, request.id)
 
 
-def _to_be_had(state: State, rules: Rules, request: Request, port: int) -> bool:
+def _to_be_had(state: State, rules: Rules, supply: Supply, request: Request, port: int) -> bool:
     """Not again what was tried for this request: somebody else may hold the port."""
     slot = Slot(rules.host, port)
     vacated = state.vacated.get(slot)
     tried = vacated is not None and vacated.mono >= request.received.mono
-    return port in rules.ports and slot not in state.engines and not tried
+    return port in rules.ports and not supply.is_there(slot) and not tried
 
 
 def grant(state: State, rules: Rules, request_id: str, slot: Slot, now: Now) -> None:
@@ -285,9 +214,11 @@ def release(state: State, request_id: str, now: Now) -> None:
 
 
 def lapse_claims(state: State, now: Now) -> None:
-    for engine in list(state.engines.values()):
-        until = engine.claim.until if engine.claim else None
-        if until is not None and until.mono <= now.mono:
+    """Some, if many are over at once: the deadline of the others has passed, so that time is told
+    to have passed again."""
+    due = (e for e in state.engines.values() if _lapses(e) <= now.mono)
+    for engine in list(islice(due, _LAPSE_AT_ONCE)):
+        if engine.claim is not None and (until := engine.claim.until) is not None:
             free = until if engine.slot not in state.playing else None
             state.put(replace(engine, claim=None, free_since=free))
             state.tell("claim_lapsed", engine.slot)
@@ -295,14 +226,15 @@ def lapse_claims(state: State, now: Now) -> None:
 
 
 def lapses(state: State) -> Iterator[float]:
-    for engine in state.engines.values():
-        if engine.claim is not None and engine.claim.until is not None:
-            yield engine.claim.until.mono
+    yield min(map(_lapses, state.engines.values()), default=math.inf)
 
 
-def turn_away(state: State, slot: Slot) -> None:
-    """The engine is gone: a request that was promised it waits again."""
-    for request in state.requests.values():
-        if request.slot == slot and not request.answered:
-            state.requests[request.id] = replace(request, slot=None)
-            return
+def _lapses(engine: Engine) -> float:
+    return engine.claim.until.mono if engine.claim and engine.claim.until else math.inf
+
+
+def turn_away(state: State, engine: Engine) -> None:
+    """`engine` as it was before it was gone: a request that was promised it waits again."""
+    if engine.claim is not None and engine.claim.until is None:
+        request = state.requests[engine.claim.request]
+        state.requests[request.id] = replace(request, slot=None)

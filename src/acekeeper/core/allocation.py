@@ -1,14 +1,16 @@
 """Which port the next engine gets."""
 
+from collections.abc import Iterator
+
 from acekeeper.core.model import Now, Rules
 from acekeeper.core.names import Slot
 from acekeeper.core.state import State
 
 
-def next_slot(state: State, rules: Rules, now: Now) -> Slot | None:
-    """The lowest free port that has rested: a client may still remember who had it before.
+def free_slots(state: State, rules: Rules, now: Now) -> Iterator[Slot]:
+    """The lowest free port that has rested first: a client may still remember who had it before.
 
-    With none rested, the one that rests longest; None when every port has an engine.
+    After those the ones that rest, longest first; none when every port has an engine.
     """
     resting: list[tuple[float, Slot]] = []
     for port in range(rules.ports.first, rules.ports.last + 1):
@@ -17,6 +19,7 @@ def next_slot(state: State, rules: Rules, now: Now) -> Slot | None:
             continue
         vacated = state.vacated.get(slot)
         if vacated is None or now.mono - vacated.mono >= rules.port_rest:
-            return slot
-        resting.append((vacated.mono, slot))
-    return min(resting)[1] if resting else None
+            yield slot
+        else:
+            resting.append((vacated.mono, slot))
+    yield from (slot for _, slot in sorted(resting))

@@ -25,6 +25,7 @@ from acekeeper.core.actions import (
     Settle,
     Start,
     Stop,
+    TakeBack,
     Try,
 )
 from acekeeper.core.facts import (
@@ -137,6 +138,8 @@ def _take(state: State, rules: Rules, action: Action, now: Now) -> None:
             admission.refuse(state, request, refusal, now)
         case Drain():
             scaling.drain(state, action, now)
+        case TakeBack():
+            scaling.take_back(state, rules, action, now)
         case Stop():
             lifecycle.stop(state, rules, action, now)
         case Try():

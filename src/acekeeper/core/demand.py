@@ -11,7 +11,11 @@ _REMEMBERED = 100
 
 def ready_or_coming(state: State, rules: Rules) -> int:
     """Engines a next viewer can have: free ones, and starting ones nobody claims."""
-    return sum(state.is_free(e, rules) or state.is_coming(e, rules) for e in state.engines.values())
+    count = len(state.vacant)
+    if rules.max_streams_per_engine > 1:
+        shared = (e for s in state.playing if (e := state.engines.get(s)) is not None)
+        count += sum(state.is_free(e, rules) or state.is_coming(e, rules) for e in shared)
+    return count
 
 
 def wanted_free(state: State, rules: Rules, now: Now) -> tuple[int, float]:

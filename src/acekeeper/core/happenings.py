@@ -7,6 +7,7 @@ HAPPENINGS: Mapping[str, str] = {
     "breaker_reset": "An operator closed the circuit breaker.",
     "claim_lapsed": "The stream an engine was promised for did not start within 60 s.",
     "content_blamed": "A content ended badly on two engines: nobody is doubted for it.",
+    "drain_taken_back": "A viewer needs an engine that was one too many: it stays after all.",
     "early_end_remembered": "A stream ended that nobody had started; kept for an hour.",
     "engine_adopted": "An engine was found running and taken over.",
     "engine_died": "An engine ended by itself; `cause` and `detail` say how.",

@@ -134,7 +134,7 @@ def engine_died(state: State, rules: Rules, fact: EngineDied, now: Now) -> None:
 
 def _gone(state: State, engine: Engine, now: Now) -> None:
     state.remove(engine, now)
-    admission.turn_away(state, engine.slot)
+    admission.turn_away(state, engine)
 
 
 def stop(state: State, rules: Rules, action: Stop, now: Now) -> None:
@@ -157,7 +157,7 @@ def stop(state: State, rules: Rules, action: Stop, now: Now) -> None:
             engine, phase=Phase.STOPPING, stop_reason=action.reason, stop_retry=None, claim=None
         )
     )
-    admission.turn_away(state, engine.slot)
+    admission.turn_away(state, engine)
     state.tell("engine_stopping", engine.slot, reason=action.reason)
 
 

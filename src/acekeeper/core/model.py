@@ -50,6 +50,7 @@ class Rules:
 
     # Facts of the client and of the engine rather than choices (the wire contract tells why).
     answer_within: float = 2.5
+    sleeps_then: float = 5  # a client does, before it plays from an engine it was given
     claim_lasts: float = 60
     rest_after_hand_out: float = 60
     drain_wait: float = 30
@@ -142,6 +143,12 @@ class Engine:
             and self.drain is None
             and self.container_id != ""
         )
+
+    @property
+    def open(self) -> bool:
+        """Nobody has it, and the next viewer may: it is listed, or will be when it is ready."""
+        coming = self.phase is Phase.STARTING and self.drain is None
+        return self.claim is None and (coming or self.listed)
 
     @property
     def idle_since(self) -> Now:

@@ -50,7 +50,7 @@ def _stop(state: State, engine: Engine, now: Now) -> None:
     state.put(
         replace(engine, phase=Phase.STOPPING, stop_reason=OPERATOR, stop_retry=now, claim=None)
     )
-    admission.turn_away(state, engine.slot)
+    admission.turn_away(state, engine)
 
 
 def _reset(state: State) -> None:

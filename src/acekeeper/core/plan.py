@@ -5,9 +5,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from acekeeper.core import admission, breaker, health, playback, scaling, unbegun
-from acekeeper.core.actions import Action
+from acekeeper.core.actions import Action, Ask, GiveWay, Look, Settle, Try
 from acekeeper.core.model import Now, Rules
 from acekeeper.core.state import State
+
+# Actions that change nothing about who may have which engine.
+_ASIDE = Ask | Look | Try | GiveWay | Settle
+_AT_ONCE = 32  # actions of each kind of step; what is left is planned anew after them
 
 
 class Plan(NamedTuple):
@@ -18,17 +22,23 @@ class Plan(NamedTuple):
 
 
 def plan(state: State, rules: Rules, now: Now) -> Plan:
-    """Asked again after its actions were taken, until it has none."""
+    """Asked again after its actions were taken, until it has none. Each time it has a bounded
+    number, so that nothing else waits for long."""
     actions: list[Action] = []
     deadline = math.inf
     for steps in (_upkeep, admission.requests, scaling.scale):
+        decisive: list[Action] = []
+        aside: list[Action] = []
         for step in steps(state, rules, now):
             if isinstance(step, float | int):
                 deadline = min(deadline, step)
             else:
-                actions.append(step)
-        if actions:
-            break  # what these change (an engine stops, a breaker opens) the next ones must see
+                (aside if isinstance(step, _ASIDE) else decisive).append(step)
+            if len(decisive) == _AT_ONCE:
+                break
+        actions += [*decisive, *aside][:_AT_ONCE]
+        if decisive:
+            break  # what these change (an engine stops, a place is taken) the next ones must see
     return Plan(tuple(actions), deadline)
 
 

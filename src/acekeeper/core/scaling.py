@@ -5,16 +5,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from acekeeper.core import admission, demand
-from acekeeper.core.actions import Drain, Look, Refusal, Start, Stop
-from acekeeper.core.allocation import next_slot
+from acekeeper.core.actions import Drain, Look, Start, Stop, TakeBack
 from acekeeper.core.facts import StreamsAsked
 from acekeeper.core.health import UNHEALTHY, drain_of
 from acekeeper.core.lifecycle import START_TIMEOUT
 from acekeeper.core.model import Drain as Draining
 from acekeeper.core.model import Engine, Health, Now, Phase, Rules
 from acekeeper.core.state import State
-
-SCALE_DOWN = "scale_down"
+from acekeeper.core.supply import SCALE_DOWN, Supply, may_be_taken_back, rested_at
 
 
 def staying(state: State) -> int:
@@ -22,7 +20,7 @@ def staying(state: State) -> int:
     return sum(e.phase is not Phase.STOPPING and e.drain is None for e in state.engines.values())
 
 
-def scale(state: State, rules: Rules, now: Now) -> Iterator[Start | Drain | float]:
+def scale(state: State, rules: Rules, now: Now) -> Iterator[Start | TakeBack | Drain | float]:
     """One step up or down. Nothing is scaled before every engine was asked once."""
     if not (state.connected and state.surveyed):
         return
@@ -30,14 +28,22 @@ def scale(state: State, rules: Rules, now: Now) -> Iterator[Start | Drain | floa
     yield until
     spare = min(demand.ready_or_coming(state, rules) - wanted, staying(state) - state.at_least)
     if spare < 0:
-        verdict = admission.may_start(state, rules, now)
-        slot = next_slot(state, rules, now)
-        if isinstance(verdict, float):
-            yield verdict
-        elif not isinstance(verdict, Refusal) and slot is not None:
-            yield Start(slot)
+        yield _one_more(state, rules, now)
     elif spare > 0 and rules.auto_delete:
         yield from _scale_down(state, rules, wanted, now)
+
+
+def _one_more(state: State, rules: Rules, now: Now) -> Start | TakeBack | float:
+    going = (e for e in state.engines.values() if may_be_taken_back(state, rules, e))
+    engine = min(going, key=lambda e: (e.idle_since.mono, e.slot), default=None)
+    if engine is not None:
+        return TakeBack(*engine.ref)
+    supply = Supply(state, rules, now)
+    verdict = supply.may_start()
+    if isinstance(verdict, float):
+        return verdict
+    slot = supply.start() if verdict is None else None
+    return Start(slot) if slot is not None else math.inf
 
 
 def _scale_down(state: State, rules: Rules, wanted: int, now: Now) -> Iterator[Drain | float]:
@@ -46,7 +52,7 @@ def _scale_down(state: State, rules: Rules, wanted: int, now: Now) -> Iterator[D
     would have it started again. One at a time, since viewers leave in clusters and come back."""
     free = sorted(
         (
-            max(e.idle_since.mono + rules.engine_grace_period, admission.rested_at(e, rules)),
+            max(e.idle_since.mono + rules.engine_grace_period, rested_at(e, rules)),
             e.slot,
             e,
         )
@@ -78,8 +84,18 @@ def drain(state: State, action: Drain, now: Now) -> None:
             claim=engine.claim if engine.claim and engine.claim.until else None,
         )
     )
-    admission.turn_away(state, engine.slot)
+    admission.turn_away(state, engine)
     state.tell("engine_draining", engine.slot, reason=action.reason)
+
+
+def take_back(state: State, rules: Rules, action: TakeBack, now: Now) -> None:
+    engine = state.current(action.slot, action.start)
+    if engine is None or engine.drain is None or not may_be_taken_back(state, rules, engine):
+        return
+    state.tell(
+        "drain_taken_back", engine.slot, seconds=round(now.mono - engine.drain.since.mono, 3)
+    )
+    state.put(replace(engine, drain=None, unlisted=None))
 
 
 def drains(state: State, rules: Rules, now: Now) -> Iterator[Stop | Look | float]:

@@ -73,6 +73,8 @@ class State:
     unbegun: Unbegun = field(default_factory=Unbegun)
     vacated: dict[Slot, Now] = field(default_factory=dict)
     revision: int = 0  # counts changes of engines and of what runs on them
+    starting: dict[Slot, None] = field(default_factory=dict)  # engines that are not ready yet
+    vacant: dict[Slot, None] = field(default_factory=dict)  # free or coming, and nobody plays
     playing: dict[Slot, dict[str, None]] = field(default_factory=dict)  # started streams, by slot
     elsewhere: dict[str, None] = field(default_factory=dict)  # started on engines not ours
     ended: dict[str, None] = field(default_factory=dict)  # ended streams, oldest first
@@ -83,13 +85,21 @@ class State:
         if self.engines.get(engine.slot) != engine:
             self.engines[engine.slot] = engine
             self.changes.engines[engine.slot] = engine
+            self._index(engine.slot)
             self.revision += 1
 
     def remove(self, engine: Engine, now: Now) -> None:
         del self.engines[engine.slot]
         self.vacated[engine.slot] = now
         self.changes.engines[engine.slot] = None
+        self._index(engine.slot)
         self.revision += 1
+
+    def _index(self, slot: Slot) -> None:
+        """Keeps `starting` and `vacant` true."""
+        engine = self.engines.get(slot)
+        _mark(self.starting, slot, engine is not None and engine.phase is Phase.STARTING)
+        _mark(self.vacant, slot, engine is not None and slot not in self.playing and engine.open)
 
     def put_stream(self, stream: Stream) -> None:
         """Keeps the indexes true: `playing` and `elsewhere` for started streams, `ended`."""
@@ -107,6 +117,7 @@ class State:
             self.elsewhere[stream.id] = None
         else:
             self.playing.setdefault(stream.slot, {})[stream.id] = None
+            self._index(stream.slot)
         self.revision += 1
 
     def remove_stream(self, stream: Stream) -> None:
@@ -126,6 +137,7 @@ class State:
             del ids[stream.id]
             if not ids:
                 del self.playing[stream.slot]
+                self._index(stream.slot)
 
     def put_early_end(self, stream_id: str, end: EarlyEnd | None) -> None:
         if end is None:
@@ -161,12 +173,14 @@ class State:
 
     def is_coming(self, engine: Engine, rules: Rules) -> bool:
         """Will be free when it is ready, if nobody claims it before."""
-        return (
-            engine.phase is Phase.STARTING
-            and engine.claim is None
-            and engine.drain is None
-            and self.has_room(engine, rules)
-        )
+        return engine.phase is Phase.STARTING and engine.open and self.has_room(engine, rules)
 
     def has_room(self, engine: Engine, rules: Rules) -> bool:
         return len(self.playing.get(engine.slot, ())) < rules.max_streams_per_engine
+
+
+def _mark(index: dict[Slot, None], slot: Slot, belongs: bool) -> None:
+    if belongs:
+        index[slot] = None
+    else:
+        index.pop(slot, None)

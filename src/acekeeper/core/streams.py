@@ -65,7 +65,7 @@ def stream_started(state: State, rules: Rules, fact: StreamStarted, now: Now) ->
         unbegun.began(state)
         drain = replace(engine.drain, idle=False) if engine.drain else None
         state.put(replace(engine, used=now, claim=None, free_since=None, drain=drain))
-        admission.turn_away(state, engine.slot)
+        admission.turn_away(state, engine)
         if was_free and not state.has_room(engine, rules):
             demand.taken(state, rules, now)
     if early is not None:
@@ -103,9 +103,13 @@ def end_stream(state: State, stream: Stream, reason: str, now: Now, *, told: boo
         seconds=round(now.mono - stream.started.mono, 3),
     )
     if engine is not None:
-        free = now if engine.slot not in state.playing and engine.claim is None else None
-        state.put(replace(engine, used=now, free_since=free))
-        if engine.slot not in state.playing:
+        over = engine.slot not in state.playing
+        free = now if over and engine.claim is None else None
+        # Whoever was given the engine has come and gone: it need not rest for him.
+        used = over and engine.handed is not None and engine.handed.mono <= stream.started.mono
+        handed = None if used else engine.handed
+        state.put(replace(engine, used=now, free_since=free, handed=handed))
+        if over:
             starvation.over(state, state.engines[engine.slot], now)
 
 

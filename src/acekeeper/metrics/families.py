@@ -116,6 +116,9 @@ FAMILIES: Mapping[str, Family] = {
         "Engines taken off the list to be stopped; unhealthy ones are replaced",
         {"reason": ("unhealthy", "scale_down", "operator", OTHER)},
     ),
+    "orch_engine_drains_taken_back_total": Family(
+        "counter", "Drains that only scaled down and ended since a viewer needed the engine"
+    ),
     "orch_engines_free": Family("gauge", "Engines fit for one more viewer"),
     "orch_engines_starting": Family("gauge", "Engines that are not ready yet"),
     "orch_engines_draining": Family("gauge", "Engines that take no more viewers"),

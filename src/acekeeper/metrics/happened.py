@@ -21,6 +21,7 @@ class Happened:
         self._start_failures = counter("orch_engine_start_failures_total", registry)
         self._deaths = counter("orch_engine_deaths_total", registry)
         self._drains = counter("orch_engine_drains_total", registry)
+        self._taken_back = counter("orch_engine_drains_taken_back_total", registry)
         self._suspicions = counter("orch_engine_suspicions_total", registry)
         self._tries = counter("orch_playback_tries_total", registry)
         self._detection = histogram("orch_detection_seconds", registry)
@@ -65,6 +66,8 @@ class Happened:
                 self._tries.labels("failed").inc()
             case "engine_draining":
                 self._drains.labels(_known("orch_engine_drains_total", "reason", happening)).inc()
+            case "drain_taken_back":
+                self._taken_back.inc()
             case _:
                 pass
 

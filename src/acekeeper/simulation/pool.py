@@ -125,7 +125,7 @@ class Pool:
             case Refuse(request, refusal):
                 self.later(0.0, partial(self._answer, request, refusal))
             case _:
-                pass  # Grant, Drain and Settle are wholly in the state
+                pass  # Grant, Drain, TakeBack and Settle are wholly in the state
 
     def _started(self, slot: Slot) -> None:
         start = f"start-{next(self._numbers)}"

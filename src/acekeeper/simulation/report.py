@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from acekeeper.core.actions import Action, Drain, Start, Stop
+from acekeeper.core.actions import Action, Drain, Start, Stop, TakeBack
 from acekeeper.core.model import Rules
-from acekeeper.core.scaling import SCALE_DOWN
 from acekeeper.core.state import State
+from acekeeper.core.supply import SCALE_DOWN
 
 _HOUR = 3600.0
 
@@ -76,6 +76,8 @@ class Tally:
                     self.undone += 1
             case Drain(reason=reason) if reason == SCALE_DOWN:
                 self._drained.append(now)
+            case TakeBack() if self._drained:
+                self._drained.pop()  # nothing was stopped
             case Stop():
                 self.stops += 1
             case _:

@@ -78,6 +78,7 @@ class Loop:
         self._tasks: set[Task[None]] = set()
         self._planned = False
         self._alarm: asyncio.TimerHandle | None = None
+        self._due = math.inf  # when a plan is to be made at the latest, by the event loop's clock
         self._closed = False
 
     def tell(self, fact: Fact) -> Future[None]:
@@ -97,9 +98,7 @@ class Loop:
 
     def is_overdue(self, seconds: float) -> bool:
         """Whether what was due by the clock so long ago is still not done."""
-        return self._alarm is not None and (
-            asyncio.get_running_loop().time() - self._alarm.when() > seconds
-        )
+        return asyncio.get_running_loop().time() - self._due > seconds
 
     async def close(self) -> None:
         """Stops planning and what is under way; engines go on."""
@@ -138,20 +137,23 @@ class Loop:
             asyncio.get_running_loop().call_soon(self._plan, context=Context())
 
     def _plan(self) -> None:
+        """One plan a turn: others have theirs before what is still to do."""
         self._planned = False
         if self._closed:
             return
-        now = self.clock()
-        while (planned := plan(self.state, self.rules, now)).actions:
-            for action in planned.actions:
-                self._take(action, now)
+        now, loop = self.clock(), asyncio.get_running_loop()
+        planned = plan(self.state, self.rules, now)
+        for action in planned.actions:
+            self._take(action, now)
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        if planned.deadline < math.inf:
-            self._alarm = asyncio.get_running_loop().call_later(
-                max(0.0, planned.deadline - now.mono), self.tell, TimePassed()
-            )
+        wait = 0.0 if planned.actions else max(0.0, planned.deadline - now.mono)
+        self._due = loop.time() + wait
+        if planned.actions:
+            self._plan_soon()
+        elif wait < math.inf:
+            self._alarm = loop.call_later(wait, self.tell, TimePassed())
 
     def _take(self, action: Action, now: Now) -> None:
         changes = apply(self.state, self.rules, ActionTaken(action), now)
@@ -176,7 +178,7 @@ class Loop:
             case Refuse(request, refusal):
                 self._resolve(request, refusal)
             case _:
-                pass  # Grant, Drain and Settle are wholly in the state
+                pass  # Grant, Drain, TakeBack and Settle are wholly in the state
 
     def _answer(self, request: str, durable: Future[None]) -> None:
         """Two callers never get the same engine, also across a crash: the claim goes first."""
