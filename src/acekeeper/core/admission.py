@@ -283,14 +283,15 @@ def release(state: State, request_id: str, now: Now) -> None:
         state.put(replace(engine, claim=None, handed=None, free_since=free))
 
 
-def lapse_claims(state: State, now: Now) -> None:
-    for engine in list(state.engines.values()):
+def lapse_claims(state: State, rules: Rules, now: Now) -> None:
+    for slot in list(state.engines):
+        engine = state.engines[slot]  # a lapse may change others too
         until = engine.claim.until if engine.claim else None
         if until is not None and until.mono <= now.mono:
             free = until if engine.slot not in state.playing else None
             state.put(replace(engine, claim=None, free_since=free))
             state.tell("claim_lapsed", engine.slot)
-            playback.claim_lapsed(state, state.engines[engine.slot], now)
+            playback.claim_lapsed(state, rules, state.engines[slot], now)
 
 
 def lapses(state: State) -> Iterator[float]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-from acekeeper.core import admission, demand
+from acekeeper.core import admission, callers, demand
 from acekeeper.core.actions import Drain, Look, Refusal, Start, Stop
 from acekeeper.core.allocation import next_slot
 from acekeeper.core.facts import StreamsAsked
@@ -96,7 +96,7 @@ def drains(state: State, rules: Rules, now: Now) -> Iterator[Stop | Look | float
                 continue
         if engine.drain is None:
             continue
-        due = (engine.unlisted or engine.drain.since).mono + rules.drain_wait
+        due = _may_stop_at(engine, engine.drain, rules)
         looked = engine.drain.looked.mono if engine.drain.looked else -math.inf
         if now.mono < due:
             yield due
@@ -122,9 +122,10 @@ def _grace_ends(engine: Engine, rules: Rules) -> tuple[float, str]:
     )
 
 
-def looked(state: State, fact: StreamsAsked, now: Now) -> None:
-    """A draining engine is idle when no stream moves, or when it is too ill to tell. One look
-    cannot tell for a stream that is still buffering; two can."""
+def looked(state: State, rules: Rules, fact: StreamsAsked, now: Now) -> None:
+    """A draining engine is idle when no stream moves. One look cannot tell for a stream that is
+    still buffering; two can. Of streams it says nothing about it is idle when it is too ill to
+    tell, or nobody was connected at two looks, the last not before it may be stopped."""
     engine = state.current(fact.slot, fact.start)
     if engine is None or engine.drain is None:
         return
@@ -133,8 +134,19 @@ def looked(state: State, fact: StreamsAsked, now: Now) -> None:
     before = {i: state.streams[i].sample for i in told}
     moving = any(before[i] is None or s.moved_since(before[i]) for i, s in told.items())
     hopeless = engine.health is Health.UNHEALTHY
-    idle = not moving and (hopeless or len(told) == len(ids))
+    idle = not moving and (hopeless or len(told) == len(ids) or _is_left(state, rules, engine))
     state.put(replace(engine, looking=False, drain=replace(engine.drain, looked=now, idle=idle)))
+
+
+def _is_left(state: State, rules: Rules, engine: Engine) -> bool:
+    if engine.drain is None or callers.nobody_for(state, engine) <= 0:
+        return False
+    return state.callers[engine.ref].at >= _may_stop_at(engine, engine.drain, rules)
+
+
+def _may_stop_at(engine: Engine, drain: Draining, rules: Rules) -> float:
+    """Nobody can have just chosen it any more."""
+    return (engine.unlisted or drain.since).mono + rules.drain_wait
 
 
 def stop_retries(state: State, now: Now) -> Iterator[Stop | float]:

@@ -1,0 +1,71 @@
+"""Who is connected to the engines. A client whose `getstream` hangs sends no event: that it is
+connected to an engine, and that no stream begins there, is all there is to see."""
+
+import math
+
+from acekeeper.core import playback, suspects
+from acekeeper.core.doubt import Callers
+from acekeeper.core.facts import ConnectionsSeen
+from acekeeper.core.model import Engine, Now, Rules
+from acekeeper.core.state import State
+
+_WAITS = 25.0  # a client gives up a getstream after 20 s: who stays longer waits for none
+_SPENT = -math.inf  # a connection that counts no more
+
+
+def seen(state: State, rules: Rules, fact: ConnectionsSeen, now: Now) -> None:
+    """What a look found. The same connection is there at two looks, if it counts: who only
+    connects for a moment, as a health check does, waits for nothing."""
+    before = state.callers
+    state.callers = {}
+    for ref, names in fact.callers.items():
+        engine = state.current(*ref)
+        if engine is None:
+            continue
+        last = before.get(ref)
+        if last is None:
+            stayed, since = frozenset[str](), dict.fromkeys(names, _SPENT)
+        else:
+            stayed = names.intersection(last.since)
+            since = {name: last.since.get(name, last.at) for name in names}
+        if engine.doubt is not None:
+            _clear(state, rules, engine, stayed, now)
+        elif any(since[name] > _ended(engine) for name in stayed) and _is_idle(state, engine):
+            _suspect(state, rules, engine, now)
+            since = dict.fromkeys(names, _SPENT)
+        at = fact.at.mono
+        nobody = None if names else at if last is None or last.nobody is None else last.nobody
+        state.callers[ref] = Callers(at, since, nobody)
+    suspects.choose(state, rules, now)  # a place may have become free since
+
+
+def nobody_for(state: State, engine: Engine) -> float:
+    """The seconds for which no look found anybody, from the first such look to the last."""
+    callers = state.callers.get(engine.ref)
+    return 0.0 if callers is None or callers.nobody is None else callers.at - callers.nobody
+
+
+def _ended(engine: Engine) -> float:
+    """The end of its last stream: a client keeps a connection for a while, and uses it again."""
+    return engine.used.mono if engine.used else _SPENT
+
+
+def _is_idle(state: State, engine: Engine) -> bool:
+    return engine.listed and engine.claim is None and engine.slot not in state.playing
+
+
+def _suspect(state: State, rules: Rules, engine: Engine, now: Now) -> None:
+    if engine.cleared is not None and now.mono - engine.cleared < rules.blame_lasts:
+        return  # so it is what they ask for
+    content = playback.content_that_plays(state)
+    if content is not None:
+        suspects.suspect(state, rules, engine, content, suspects.CONNECTION, now)
+
+
+def _clear(state: State, rules: Rules, engine: Engine, stayed: frozenset[str], now: Now) -> None:
+    """Nobody can try it while somebody is connected. That one waits for no answer any more."""
+    doubt = engine.doubt
+    if doubt is None or doubt.why != suspects.CONNECTION or doubt.trying or doubt.failures:
+        return
+    if stayed and now.mono - doubt.since >= _WAITS:
+        playback.trust(state, rules, engine, now)
