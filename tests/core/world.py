@@ -254,8 +254,8 @@ class World:
             else:
                 self.tell(PlaybackAnswered(where, start, engine.plays))
 
-        hangs = engine.plays is None or engine.hung
-        self.later(TRY_TIMEOUT if hangs else TRY_TAKES, ends)
+        waits = engine.plays in (None, Verdict.STARVED) or engine.hung
+        self.later(TRY_TIMEOUT if waits else TRY_TAKES, ends)
 
     def _gave_way(self, where: Slot, start: str) -> None:
         engine = self.outside.get(where)

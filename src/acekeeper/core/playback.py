@@ -217,6 +217,7 @@ def failed(state: State, rules: Rules, fact: PlaybackFailed, now: Now) -> None:
         )
         engine = replace(engine, doubt=replace(doubt, failures=failures), checked=now)
         state.put(health.worsened(state, rules, engine, failures, fact.why, now))
+        suspects.choose(state, rules, now)  # one that is known to be ill makes room
 
 
 def recall(state: State, rules: Rules, now: Now) -> None:
