@@ -2,6 +2,7 @@
 or another network namespace. It is the listening end that counts, since that one is always here."""
 
 import os
+import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -86,11 +87,11 @@ def _row(fields: list[str]) -> _Row:
 
 def _our_sockets() -> set[str]:
     inodes = set()
-    for name in os.listdir(_PROC / "fd"):
+    for link in (_PROC / "fd").iterdir():
         try:
-            target = os.readlink(f"{_PROC}/fd/{name}")
-        except FileNotFoundError:
+            found = os.fstat(int(link.name))
+        except OSError:
             continue  # closed meanwhile
-        if target.startswith("socket:["):
-            inodes.add(target.removeprefix("socket:[").removesuffix("]"))
+        if stat.S_ISSOCK(found.st_mode):
+            inodes.add(str(found.st_ino))
     return inodes
