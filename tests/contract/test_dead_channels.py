@@ -44,7 +44,7 @@ async def test_viewers_of_dead_channels_take_no_engine_from_others(
     live channel comes as well."""
     monkeypatch.setattr(viewing, "_SILENT_AFTER", 1.0)
     monkeypatch.setattr(calling, "_ENGINES_KEPT", 0.1)
-    monkeypatch.setattr(playback, "_BYTES_WITHIN", 2.0)
+    monkeypatch.setattr(playback, "_BYTES_WITHIN", 60.0)  # a try of one lasts
     monkeypatch.setattr(loop, "_STREAM_SETTLES_AFTER", 0.1)
     async with AsyncExitStack() as stack:
         running = await stack.enter_async_context(
