@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from acekeeper.adapters import engine as engine_api
 from acekeeper.core.names import Slot
 from acekeeper.usecases import loop
 
@@ -21,6 +22,11 @@ ONE = {
     "MAX_REPLICAS": "2",
     "AUTO_DELETE": "false",
     "MONITOR_INTERVAL_S": "0.1",
+}
+URLS = {
+    "no URL": "",
+    "another's URL": "http://127.0.0.1:1/somewhere",
+    "hang_stat": f"http://127.0.0.1:1/ace/stat/{'a' * 40}/token",
 }
 _CALL = """
 import socket, sys
@@ -46,14 +52,14 @@ async def connected(port: int) -> AsyncIterator[None]:
         await caller.communicate(b"")
 
 
-async def starts(client: Client, port: int) -> None:
+async def starts(client: Client, port: int, stat_url: str = "") -> None:
     """An event of a stream whose engine cannot be asked about it."""
     event = {
         "engine": {"host": "127.0.0.1", "port": port},
         "stream": {"key_type": "infohash", "key": "a" * 40},
         "session": {
             "playback_session_id": "s",
-            "stat_url": "",
+            "stat_url": stat_url,
             "command_url": "",
             "is_live": 1,
         },
@@ -62,9 +68,11 @@ async def starts(client: Client, port: int) -> None:
     assert await client.event("/events/stream_started", event)
 
 
+@pytest.mark.parametrize("why", ["no URL", "another's URL", "hang_stat"])
 async def test_it_ends_and_its_engine_is_free_again_once_nobody_is_connected(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
+    monkeypatch.setattr(engine_api, "_STAT_WITHIN", 0.2)
     monkeypatch.setattr(loop, "_STREAM_SETTLES_AFTER", 0.0)
     async with (
         serving(tmp_path / "state", monkeypatch, ONE, unread_after=0.5) as running,
@@ -76,7 +84,8 @@ async def test_it_ends_and_its_engine_is_free_again_once_nobody_is_connected(
         engine = state.engines[Slot("127.0.0.1", port)]
         async with connected(port):
             await running.until(lambda: engine.ref in state.callers)
-            await starts(client, port)
+            await running.fault(port, "hang_stat")
+            await starts(client, port, URLS[why])
             looks = {state.callers[engine.ref].at}
 
             def looked_often() -> bool:

@@ -113,6 +113,32 @@ def test_who_stays_connected_is_doubted_for_once_and_the_engine_is_back() -> Non
     assert world.listed() == [0, 1, 2]
 
 
+def test_one_that_cannot_be_tried_for_who_is_connected_is_not_off_the_list_for_ever() -> None:
+    world = a_pool()
+    world.outside[slot(0)].plays = None
+    world.play(slot(0), "stalls", moving=False)
+    world.leave("stalls", "timeout")
+    calls(world, 0, "for good")
+    for _ in range(61):
+        assert doubted(world) == [0]
+        sweeps(world, 1)
+        world.tell(PlaybackFailed(*world.engine(0).ref, "somebody is connected", excused=True))
+    sweeps(world, 1)
+    assert world.listed() == [0, 1, 2]
+
+
+def test_one_that_somebody_is_connected_to_makes_room_for_one_that_can_be_tried() -> None:
+    world = a_pool()
+    for n in (0, 1):
+        world.play(slot(n), f"stalls {n}", moving=False, key=f"{n:040x}")
+    calls(world, 0, "for good")
+    sweeps(world, 1)
+    world.leave("stalls 0", "timeout")
+    assert doubted(world) == [0]
+    world.leave("stalls 1", "timeout")
+    assert doubted(world) == [1]
+
+
 def test_where_a_stream_begins_nobody_is_doubted() -> None:
     world = a_pool()
     calls(world, 0, "viewer")

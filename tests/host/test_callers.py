@@ -121,6 +121,7 @@ def test_an_engine_somebody_elsewhere_waits_for_in_vain_is_doubted(
     environ = settings(
         tmp_path,
         MIN_REPLICAS="2",
+        MAX_REPLICAS="2",
         AUTO_DELETE="false",
         MONITOR_INTERVAL_S="0.5",
         ENGINE_COMMAND="{python} -m acekeeper.emulator --http-port {http_port}"

@@ -63,9 +63,11 @@ def _suspect(state: State, rules: Rules, engine: Engine, now: Now) -> None:
 
 
 def _clear(state: State, rules: Rules, engine: Engine, stayed: frozenset[str], now: Now) -> None:
-    """Nobody can try it while somebody is connected. That one waits for no answer any more."""
+    """Nobody can try it while somebody is connected: a viewer of whom no event told, or one who
+    waits for no answer any more. So it is not off the list for ever."""
     doubt = engine.doubt
-    if doubt is None or doubt.why != suspects.CONNECTION or doubt.trying or doubt.failures:
+    if doubt is None or doubt.trying or doubt.failures or engine.slot in state.playing:
         return
-    if stayed and now.mono - doubt.since >= _WAITS:
+    lasts = _WAITS if doubt.why == suspects.CONNECTION else rules.blame_lasts
+    if stayed and now.mono - doubt.since >= lasts:
         playback.trust(state, rules, engine, now)

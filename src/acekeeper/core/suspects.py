@@ -73,10 +73,15 @@ def _order(state: State, engine: Engine) -> tuple[bool, int, bool, float, int]:
     return (
         not tried,
         _rank(against.why) if against else len(REASONS),
-        engine.slot in state.playing,
+        engine.slot in state.playing or _is_called(state, engine),
         max((p.last for p in played(state, engine)), default=-math.inf),
         engine.slot.port,
     )
+
+
+def _is_called(state: State, engine: Engine) -> bool:
+    callers = state.callers.get(engine.ref)
+    return callers is not None and callers.nobody is None
 
 
 def played(state: State, engine: Engine) -> Iterator[Played]:
