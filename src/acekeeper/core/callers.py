@@ -2,6 +2,7 @@
 connected to an engine, and that no stream begins there, is all there is to see."""
 
 import math
+from dataclasses import replace
 
 from acekeeper.core import playback, suspects
 from acekeeper.core.doubt import Callers
@@ -16,27 +17,27 @@ _SPENT = -math.inf  # a connection that counts no more
 def seen(state: State, rules: Rules, fact: ConnectionsSeen, now: Now) -> None:
     """What a look found. The same connection is there at two looks, if it counts: who only
     connects for a moment, as a health check does, waits for nothing."""
-    before = state.callers
-    state.callers = {}
+    before, state.callers = state.callers, {}
     for ref, names in fact.callers.items():
-        engine = state.current(*ref)
-        if engine is None:
-            continue
-        last = before.get(ref)
-        if last is None:
-            stayed, since = frozenset[str](), dict.fromkeys(names, _SPENT)
-        else:
-            stayed = names.intersection(last.since)
-            since = {name: last.since.get(name, last.at) for name in names}
+        if state.current(*ref) is not None:
+            state.callers[ref] = _after(before.get(ref), names, fact.at.mono)
+    for ref, callers in list(state.callers.items()):
+        engine = state.engines[ref[0]]
+        stayed = callers.since.keys() & before[ref].since.keys() if ref in before else set[str]()
         if engine.doubt is not None:
-            _clear(state, rules, engine, stayed, now)
-        elif any(since[name] > _ended(engine) for name in stayed) and _is_idle(state, engine):
+            _clear(state, rules, engine, bool(stayed), now)
+        elif _is_idle(state, engine) and any(callers.since[n] > _ended(engine) for n in stayed):
+            state.callers[ref] = replace(callers, since=dict.fromkeys(callers.since, _SPENT))
             _suspect(state, rules, engine, now)
-            since = dict.fromkeys(names, _SPENT)
-        at = fact.at.mono
-        nobody = None if names else at if last is None or last.nobody is None else last.nobody
-        state.callers[ref] = Callers(at, since, nobody)
     suspects.choose(state, rules, now)  # a place may have become free since
+
+
+def _after(last: Callers | None, names: frozenset[str], at: float) -> Callers:
+    """Of who was there at our first look nobody knows since when."""
+    came = _SPENT if last is None else last.at
+    known = {} if last is None else last.since
+    nobody = at if last is None or last.nobody is None else last.nobody
+    return Callers(at, {n: known.get(n, came) for n in names}, None if names else nobody)
 
 
 def nobody_for(state: State, engine: Engine) -> float:
@@ -62,7 +63,7 @@ def _suspect(state: State, rules: Rules, engine: Engine, now: Now) -> None:
         suspects.suspect(state, rules, engine, content, suspects.CONNECTION, now)
 
 
-def _clear(state: State, rules: Rules, engine: Engine, stayed: frozenset[str], now: Now) -> None:
+def _clear(state: State, rules: Rules, engine: Engine, stayed: bool, now: Now) -> None:
     """Nobody can try it while somebody is connected: a viewer of whom no event told, or one who
     waits for no answer any more. So it is not off the list for ever."""
     doubt = engine.doubt

@@ -68,8 +68,8 @@ def _why_the_content(
         return "no_peers"
     if len(engines) > 1:
         return "two_engines"
-    # A stream that began before this engine last failed with something else may go on while
-    # nothing new begins on it.
+    # On an engine that hangs an older stream may go on. So only one counts that began after the
+    # engine last failed with another content.
     failed = [
         smell.last
         for other, smell in state.smells.items()
