@@ -10,6 +10,7 @@ from functools import partial
 from loguru import logger
 
 from acekeeper import __version__
+from acekeeper.adapters import connections
 from acekeeper.adapters.engine import EngineClient
 from acekeeper.adapters.history import History
 from acekeeper.adapters.notify import Notifier
@@ -142,7 +143,16 @@ async def service(settings: Settings, lines_lost: Callable[[], int]) -> AsyncIte
         stack.push_async_callback(runtime.close)
         observe = partial(_observe, metrics)
         loop = Loop(
-            state, rules, clock, runtime, engines, Player(engines), store, observe, metrics.lagged
+            state,
+            rules,
+            clock,
+            runtime,
+            engines,
+            Player(engines),
+            connections.of_others,
+            store,
+            observe,
+            metrics.lagged,
         )
         stack.push_async_callback(loop.close)
         loop.tell(TimePassed())  # what the restore found is stored and logged with it

@@ -132,7 +132,7 @@ def test_a_claim_answers_the_capacity_question_until_it_lapses() -> None:
 
 def test_a_doubted_engine_looks_full_whatever_the_limit() -> None:
     two = rules(max_streams_per_engine=2)
-    doubted = engine(0, doubt=Doubt(Content("infohash", "c" * 40), NOW.mono))
+    doubted = engine(0, doubt=Doubt(Content("infohash", "c" * 40), NOW.mono, "timeout"))
     state = State(engines={doubted.slot: doubted})
     views = Views(state, two)
 
@@ -152,7 +152,7 @@ def test_a_doubted_engine_looks_full_whatever_the_limit() -> None:
 
 
 def test_doubts_and_starvation_are_shown() -> None:
-    doubted = engine(0, doubt=Doubt(Content("infohash", "c" * 40), NOW.mono))
+    doubted = engine(0, doubt=Doubt(Content("infohash", "c" * 40), NOW.mono, "timeout"))
     hungry, starving = engine(1, hunger=Hunger(0.0)), engine(2, hunger=Hunger(0.0, told=True))
     views = Views(State(), rules())
     shown = [msgspec.json.decode(views.engine(e)) for e in (doubted, hungry, starving)]

@@ -38,8 +38,10 @@ class Serving:
             while not holds():
                 await asyncio.sleep(0.01)
 
-    async def fault(self, port: int, kind: str) -> None:
-        await self._admin("POST", port, "/faults", {"kind": kind})
+    async def fault(self, port: int, kind: str, content: str | None = None) -> None:
+        """Of one content, or of all."""
+        of = {} if content is None else {"content": content}
+        await self._admin("POST", port, "/faults", {"kind": kind, **of})
 
     async def counters(self, port: int) -> dict[str, int]:
         counters: dict[str, int] = await self._admin("GET", port, "/counters", None)

@@ -8,9 +8,11 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from acekeeper.adapters import engine, playback
+from acekeeper.core.facts import Fact, TimePassed
 from acekeeper.core.model import Health
 from acekeeper.core.names import Slot
 from acekeeper.usecases.sweep import Kind
@@ -94,16 +96,19 @@ async def test_an_engine_that_hangs_at_playback_is_replaced_and_nobody_else_noti
     assert well in running.listed()
 
 
-async def test_an_engine_whose_getstream_hangs_is_chosen_no_more(
+_ASKS = """
+import sys, urllib.request
+print("asks", flush=True)
+urllib.request.urlopen(f"http://{sys.argv[1]}/ace/getstream?infohash={'a' * 40}&format=json")
+"""
+
+
+async def test_an_engine_whose_getstream_hangs_is_found_and_replaced(
     start: Start, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Chosen from the list, it is told of by no event: the client sends none then."""
     monkeypatch.setattr(playback, "_STARTS_WITHIN", 0.4)
-    running = await stack.enter_async_context(
-        start(
-            THREE | {"MONITOR_INTERVAL_S": "0.5"}, asks_again_after=0.1, begins_within=0.5, **SOON
-        )
-    )
+    running = await stack.enter_async_context(start(THREE | {"MONITOR_INTERVAL_S": "0.5"}, **SOON))
     await running.until(lambda: len(running.listed()) == 3)
     happy = await viewer(stack, running, 1)
     state = running.context.state
@@ -111,15 +116,52 @@ async def test_an_engine_whose_getstream_hangs_is_chosen_no_more(
         lambda: any(s.sample and s.sample.speed_down for s in state.streams.values())
     )
     hung = (await happy.client.choose()).port
-    await running.fault(hung, "hang_getstream")
-    while (await happy.client.choose()).port == hung:
-        pass  # they fail, until it is doubted
-    assert hung not in running.listed()
-    comer = await viewer(stack, running, 2)
-    assert comer.address.port != hung
     slot = Slot("127.0.0.1", hung)
     first = state.engines[slot].start
+    await running.until(lambda: (slot, first) in state.callers)
+    await running.fault(hung, "hang_getstream")
+    waiting = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _ASKS, f"127.0.0.1:{hung}"), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        await running.until(lambda: hung not in running.listed())
+        doubt = state.engines[slot].doubt
+        assert doubt is not None
+        assert doubt.why == "connection"
+    finally:
+        waiting.kill()
+        await waiting.communicate()
+    comer = await viewer(stack, running, 2)
+    assert comer.address.port != hung
     await running.until(lambda: slot not in state.engines or state.engines[slot].start != first)
+    assert happy.plays
+
+
+async def test_who_only_reads_tells_nothing(
+    start: Start, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is read, and however often."""
+    running = await stack.enter_async_context(start(THREE))
+    await running.until(lambda: len(running.listed()) == 3)
+    happy = await viewer(stack, running, 1)
+    loop = running.context.loop
+    told: list[Fact] = []
+    tell = loop.tell
+
+    def recorded(fact: Fact) -> asyncio.Future[None]:
+        told.append(fact)
+        return tell(fact)
+
+    monkeypatch.setattr(loop, "tell", recorded)
+    ids = [e.container_id for e in running.context.state.engines.values()]
+    questions = [f"/streams?status=started&container_id={i}" for i in ids]
+    others = ["/engines?include=all", "/streams", "/orchestrator/status", "/metrics", "/log"]
+    others += ["/health/ready", "/health/status", "/engines/health-score", f"/engines/{ids[0]}"]
+    async with aiohttp.ClientSession() as http:
+        for path in 3 * (questions + others):
+            async with http.get(running.base + path) as answer:
+                assert answer.status == 200, path
+    assert [fact for fact in told if not isinstance(fact, TimePassed)] == []
     assert happy.plays
 
 

@@ -71,6 +71,7 @@ def engines(state: State) -> None:
         assert not ready or engine.ready is not None
         assert (engine.health is Health.UNHEALTHY) <= (engine.unhealthy is not None)
         assert engine.doubt is None or not engine.listed
+        assert engine.doubt is None or engine.suspicion is None
         assert engine.doubt is None or not engine.doubt.giving_way or engine.doubt.trying
         assert engine.hunger is None or where in state.playing
         if engine.phase is Phase.STOPPING or engine.drain is not None:
@@ -127,6 +128,18 @@ def may_replace(state: State, rules: Rules, now: Now) -> None:
         for engine in state.engines.values()
     )
     assert lately + 1 <= max(1, len(state.engines) // 4)
+
+
+def may_doubt(state: State) -> None:
+    """After a doubt: a quarter at the most, or one, is off the list for a doubt alone."""
+    doubted = sum(
+        e.doubt is not None
+        and e.phase is Phase.RUNNING
+        and e.drain is None
+        and e.health is not Health.UNHEALTHY
+        for e in state.engines.values()
+    )
+    assert doubted <= max(1, len(state.engines) // 4)
 
 
 def may_try(state: State, action: Try, now: Now) -> None:

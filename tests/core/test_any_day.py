@@ -35,6 +35,7 @@ deeds = st.one_of(
     st.tuples(st.just("wake"), numbers),
     st.tuples(st.just("plays"), numbers, st.sampled_from([None, *Verdict])),
     st.just(("streams",)),
+    st.tuples(st.just("call"), numbers, st.booleans()),
     st.just(("survey",)),
     st.just(("list",)),
     st.just(("lose",)),
@@ -89,6 +90,9 @@ class Day:
             case "plays", (_, plays):
                 if where in world.outside:
                     world.outside[where].plays = plays if isinstance(plays, Verdict) else None
+            case "call", (_, bool(calls)):
+                if where in world.outside:
+                    world.outside[where].callers = {"caller"} if calls else set()
             case "streams", ():
                 world.sweep_streams()
             case "survey", ():

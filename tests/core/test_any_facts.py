@@ -14,7 +14,7 @@ from acekeeper.core.facts import (
     AnswerDelivered,
     AnswerLost,
     BreakerReset,
-    CapacityAsked,
+    ConnectionsSeen,
     DrainRequested,
     EngineAnswered,
     EngineDied,
@@ -147,7 +147,10 @@ facts: st.SearchStrategy[Fact] = st.one_of(
     ),
     st.builds(PlaybackAnswered, slots, starts, st.sampled_from(Verdict)),
     st.builds(PlaybackFailed, slots, starts, st.just("hangs"), st.booleans()),
-    st.builds(CapacityAsked, slots, starts),
+    st.builds(
+        lambda callers: ConnectionsSeen(START, callers),
+        st.dictionaries(refs, st.frozensets(st.sampled_from(["x", "y"]))),
+    ),
     st.builds(ProvisionRequested, requests, st.sampled_from([None, None, 19001, 19009])),
     st.builds(AnswerDelivered, requests),
     st.builds(AnswerLost, requests),
@@ -178,6 +181,8 @@ class Run:
         self.now = self.now.after(pause)
         if isinstance(fact, EnginesListed):
             fact = replace(fact, asked=self.now.after(-0.1))
+        if isinstance(fact, ConnectionsSeen):
+            fact = replace(fact, at=self.now)
         if isinstance(fact, ProvisionRequested) and fact.request not in self.state.requests:
             self.asked.add(fact.request)
         if isinstance(fact, AnswerLost):

@@ -59,12 +59,14 @@ def test_an_engine_that_plays_is_back_within_seconds_and_its_content_is_well() -
     assert world.stops() == []
 
 
-@pytest.mark.parametrize("verdict", [Verdict.BAD_CONTENT, Verdict.STARVED])
-def test_where_the_content_is_to_blame_the_engine_is_not(verdict: Verdict) -> None:
+@pytest.mark.parametrize(
+    ("verdict", "seconds"), [(Verdict.BAD_CONTENT, 5.9), (Verdict.STARVED, 25.1)]
+)
+def test_where_the_content_is_to_blame_the_engine_is_not(verdict: Verdict, seconds: float) -> None:
     world = pool(2, STILL)
     world.outside[slot(0)].plays = verdict
     watch(world, 0)
-    world.run(5.9)
+    world.run(seconds)
     assert world.listed() == [0, 1]
     watch(world, 1)  # and nobody else is doubted for it
     assert world.listed() == [0, 1]
@@ -324,14 +326,14 @@ def test_a_try_under_way_when_its_content_is_blamed_counts_for_nothing() -> None
 
 
 def test_a_content_that_plays_elsewhere_is_not_to_blame() -> None:
-    world = pool(3, STILL)
+    world = pool(3, replace(STILL, unhealthy_grace_period=1000))
     for n in (0, 1):
         hang_playback(world, n)
     world.play(slot(2), "plays", key=CHANNEL)
     for n in (0, 1):
         watch(world, n)
         world.sweep_streams()
-    world.run(80)
+    world.run(160)  # one after the other
     assert world.listed() == [2]
     assert [world.engine(n).health for n in (0, 1)] == [Health.UNHEALTHY] * 2
 
@@ -347,6 +349,8 @@ def test_different_contents_condemn_their_own_engines_a_quarter_at_a_time() -> N
     world.run(5 + 3 * 25)
     assert sum(isinstance(a, Drain) for a in world.taken) == 2
     world.run(59)
+    assert sum(isinstance(a, Drain) for a in world.taken) == 2
+    world.run(25)
     assert sum(isinstance(a, Drain) for a in world.taken) == 3
 
 

@@ -28,6 +28,7 @@ from acekeeper.core.apply import apply
 from acekeeper.core.facts import (
     ActionTaken,
     AnswerDelivered,
+    ConnectionsSeen,
     EngineAnswered,
     EngineDied,
     EngineSilent,
@@ -53,7 +54,16 @@ from acekeeper.core.names import PortPlan, Slot
 from acekeeper.core.plan import Plan, plan
 from acekeeper.core.state import Happening, State
 
-from .invariants import check, may_replace, may_start, may_take_back, may_try, refusal, settled
+from .invariants import (
+    check,
+    may_doubt,
+    may_replace,
+    may_start,
+    may_take_back,
+    may_try,
+    refusal,
+    settled,
+)
 
 HOST = "127.0.0.1"
 RULES = Rules(
@@ -76,8 +86,8 @@ def slot(n: int) -> Slot:
     return Slot(HOST, 19000 + n)
 
 
-def sample(at: Now, speed: int = 0, downloaded: int = 0) -> Sample:
-    return Sample(at, "dl", 4, speed, 0, downloaded, 0)
+def sample(at: Now, speed: int = 0, downloaded: int = 0, peers: int = 4) -> Sample:
+    return Sample(at, "dl", peers, speed, 0, downloaded, 0)
 
 
 @dataclass(slots=True)
@@ -104,6 +114,8 @@ class Outside:
     plays: Verdict | None = Verdict.PLAYS  # what a try finds; None: that it hangs
     tried: int = 0  # the number of the last try
     streams: dict[str, bool] = field(default_factory=dict)  # whether its bytes move
+    peers: int = 4
+    callers: set[str] = field(default_factory=set)  # who is connected
 
 
 class World:
@@ -132,7 +144,10 @@ class World:
             assert self.planned.deadline > self.now.mono, "the alarm would ring without end"
 
     def _apply(self, fact: Fact) -> None:
-        self.happened += apply(self.state, self.rules, fact, self.now).happened
+        happened = apply(self.state, self.rules, fact, self.now).happened
+        self.happened += happened
+        if any(h.kind == "playback_doubted" for h in happened):
+            may_doubt(self.state)
 
     def _plan(self) -> None:
         rounds = 0
@@ -227,7 +242,7 @@ class World:
             where,
             start,
             {
-                r: sample(self.now, 100 * engine.streams[r[0]])
+                r: sample(self.now, 100 * engine.streams[r[0]], peers=engine.peers)
                 for r in refs
                 if r[0] in engine.streams
             },
@@ -251,8 +266,8 @@ class World:
             else:
                 self.tell(PlaybackAnswered(where, start, engine.plays))
 
-        hangs = engine.plays is None or engine.hung
-        self.later(TRY_TIMEOUT if hangs else TRY_TAKES, ends)
+        waits = engine.plays in (None, Verdict.STARVED) or engine.hung
+        self.later(TRY_TIMEOUT if waits else TRY_TAKES, ends)
 
     def _gave_way(self, where: Slot, start: str) -> None:
         engine = self.outside.get(where)
@@ -360,8 +375,19 @@ class World:
 
     def sweep_streams(self) -> None:
         """A streams pass, as the sweep does it."""
+        self.see_connections()
         for where in list(self.state.playing):
             self.tell(self.looked(where, self.state.engines[where].start))
+
+    def see_connections(self) -> None:
+        refs = [e.ref for e in self.state.engines.values() if e.start]
+        outside = ((ref, self.outside.get(ref[0])) for ref in refs)
+        self.tell(
+            ConnectionsSeen(
+                self.now,
+                {ref: frozenset(engine.callers if engine else ()) for ref, engine in outside},
+            )
+        )
 
     def tries(self) -> list[Try]:
         return [a for a in self.taken if isinstance(a, Try)]

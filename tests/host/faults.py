@@ -118,7 +118,7 @@ def bad_flag(host: Host, viewing: Viewing) -> Iterator[None]:
     "StreamsFailing",
     '"reason":"timeout","reaped":false,"failed":true',
     "orch_contents_failing [1-9]",
-    '"verdict":"starved"',
+    '"why":"no_peers"',
     r"1\.1\.1\.1 via",
     also="ip route",
 )

@@ -11,7 +11,14 @@ from acekeeper.core.state import Happening, State
 from acekeeper.usecases.loop import Loop
 
 from ..core.world import rules
-from .house import Clock, House, ScriptedEngines, ScriptedPlayer, ScriptedRuntime
+from .house import (
+    Clock,
+    House,
+    ScriptedConnections,
+    ScriptedEngines,
+    ScriptedPlayer,
+    ScriptedRuntime,
+)
 
 MakeHouse = Callable[..., House]
 
@@ -37,11 +44,20 @@ async def make_house(db: Path) -> AsyncIterator[MakeHouse]:
             happened: list[Happening] = []
             given = {"min_replicas": 0, "auto_delete": False, **numbers}
             state = State()
+            connections = ScriptedConnections()
             loop = Loop(
-                state, rules(**given), clock, runtime, engines, player, store, happened.append
+                state,
+                rules(**given),
+                clock,
+                runtime,
+                engines,
+                player,
+                connections,
+                store,
+                happened.append,
             )
             stack.push_async_callback(loop.close)
-            return House(loop, runtime, engines, player, store, clock, happened)
+            return House(loop, runtime, engines, player, connections, store, clock, happened)
 
         yield make
 

@@ -4,7 +4,7 @@ and engines that do as scripted."""
 import asyncio
 import time
 from asyncio import Event, Future
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from acekeeper.core.doubt import Content
@@ -167,6 +167,18 @@ class ScriptedPlayer:
         return self.outcome, "in its own words"
 
 
+class ScriptedConnections:
+    """Who is connected to which engine, by its number."""
+
+    def __init__(self) -> None:
+        self.callers: dict[int, frozenset[str]] = {}
+        self.looks = 0
+
+    def __call__(self, ports: Collection[int]) -> Mapping[int, frozenset[str]]:
+        self.looks += 1
+        return {port: self.callers.get(port - 19000, frozenset()) for port in ports}
+
+
 class HeldStore:
     """A disk that takes its time: a write is done when the test says so."""
 
@@ -193,6 +205,7 @@ class House:
     runtime: ScriptedRuntime
     engines: ScriptedEngines
     player: ScriptedPlayer
+    connections: ScriptedConnections
     store: Store
     clock: Clock
     happened: list[Happening] = field(default_factory=list)

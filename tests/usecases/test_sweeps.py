@@ -49,6 +49,16 @@ async def test_a_silent_engine_is_off_the_list_while_others_still_think(house: H
     assert (await sweep)["silent"] == 1
 
 
+async def test_a_streams_pass_looks_once_who_is_connected_to_all_engines(house: House) -> None:
+    await house.open(0, 1, 2)
+    before = house.connections.looks
+    house.connections.callers = {1: frozenset({"caller"})}
+    await house.sweeps.run(Kind.STREAMS)
+    assert house.connections.looks == before + 1
+    seen = {ref[0].port - 19000: c for ref, c in house.loop.state.callers.items()}
+    assert {n: list(c.since) for n, c in seen.items()} == {0: [], 1: ["caller"], 2: []}
+
+
 async def test_that_all_is_well_changes_the_list_once_a_pass(house: House) -> None:
     """So that its ETag holds in between."""
     await house.open(0, 1, 2)

@@ -11,7 +11,6 @@ from litestar.response.base import ASGIResponse
 from acekeeper.api import views, wire
 from acekeeper.api.context import Context, json_answer, no_such_stream, stream_name
 from acekeeper.api.described import described
-from acekeeper.usecases import capacity
 from acekeeper.usecases.operator import stop_stream
 from acekeeper.usecases.samples import samples
 
@@ -28,8 +27,6 @@ async def list_streams(
     Asked for the started ones of one engine, it shows a claim of that engine as a stream.
     """
     context = Context.of(request)
-    if status == "started" and container_id is not None:
-        capacity.asked(context.loop, container_id)
     return json_answer(context.views.streams(status, container_id, limit, context.clock()))
 
 

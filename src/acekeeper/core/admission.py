@@ -213,16 +213,17 @@ def release(state: State, request_id: str, now: Now) -> None:
         state.put(replace(engine, claim=None, handed=None, free_since=free))
 
 
-def lapse_claims(state: State, now: Now) -> None:
+def lapse_claims(state: State, rules: Rules, now: Now) -> None:
     """Some, if many are over at once: the deadline of the others has passed, so that time is told
     to have passed again."""
-    due = (e for e in state.engines.values() if _lapses(e) <= now.mono)
-    for engine in list(islice(due, _LAPSE_AT_ONCE)):
+    due = (e.slot for e in state.engines.values() if _lapses(e) <= now.mono)
+    for slot in list(islice(due, _LAPSE_AT_ONCE)):
+        engine = state.engines[slot]  # a lapse may change others too
         if engine.claim is not None and (until := engine.claim.until) is not None:
             free = until if engine.slot not in state.playing else None
             state.put(replace(engine, claim=None, free_since=free))
             state.tell("claim_lapsed", engine.slot)
-            playback.claim_lapsed(state, state.engines[engine.slot], now)
+            playback.claim_lapsed(state, rules, state.engines[slot], now)
 
 
 def lapses(state: State) -> Iterator[float]:

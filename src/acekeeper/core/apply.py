@@ -5,13 +5,14 @@ from typing import assert_never
 
 from acekeeper.core import (
     admission,
+    callers,
     health,
     lifecycle,
     operator,
     playback,
     scaling,
     streams,
-    unbegun,
+    unread,
 )
 from acekeeper.core.actions import (
     Action,
@@ -33,7 +34,7 @@ from acekeeper.core.facts import (
     AnswerDelivered,
     AnswerLost,
     BreakerReset,
-    CapacityAsked,
+    ConnectionsSeen,
     DrainRequested,
     EngineAnswered,
     EngineDied,
@@ -97,14 +98,16 @@ def _apply(state: State, rules: Rules, fact: Fact, now: Now) -> None:
         case PlaybackFailed():
             playback.failed(state, rules, fact, now)
         case StreamsAsked():
-            scaling.looked(state, fact, now)
+            scaling.looked(state, rules, fact, now)
             streams.streams_asked(state, rules, fact, now)
+            unread.heard(state, fact, now)
         case StreamStarted():
             streams.stream_started(state, rules, fact, now)
         case StreamEnded():
             streams.stream_ended(state, rules, fact, now)
-        case CapacityAsked():
-            unbegun.asked(state, rules, fact, now)
+        case ConnectionsSeen():
+            callers.seen(state, rules, fact, now)
+            unread.end(state, rules, now)
         case ProvisionRequested():
             admission.provision_requested(state, fact, now)
         case AnswerDelivered(request):
@@ -118,10 +121,9 @@ def _apply(state: State, rules: Rules, fact: Fact, now: Now) -> None:
         case ActionTaken(action):
             _take(state, rules, action, now)
         case TimePassed():
-            admission.lapse_claims(state, now)
+            admission.lapse_claims(state, rules, now)
             streams.forget_old(state, rules, now)
             playback.forget_old(state, rules, now)
-            unbegun.look(state, rules, now)
         case _:
             assert_never(fact)
 

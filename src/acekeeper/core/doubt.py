@@ -1,6 +1,7 @@
 """What speaks against an engine although it answers. Moments are monotonic seconds: none of it
 outlives us."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,11 +16,21 @@ class Content(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Suspicion:
+    """Something speaks against an engine, and others are doubted first: it stays on the list."""
+
+    content: Content
+    since: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Doubt:
     """Whether an engine plays. It is off the list until a try of `content` tells."""
 
     content: Content
     since: float
+    why: str
     failures: int = 0  # tries in a row that failed
     trying: bool = False
     giving_way: bool = False  # the try is being broken off: a viewer came
@@ -36,12 +47,30 @@ class Smell:
 
 
 @dataclass(frozen=True, slots=True)
-class Unbegun:
-    """Clients asked which engine is free, at two times, and no stream has begun since."""
+class Played:
+    """A stream that lasted on an engine, with bytes that moved."""
 
-    first: float | None = None
-    second: float | None = None
-    doubted: frozenset[tuple[Slot, str]] = frozenset()  # for that, since a stream began
+    start: str  # of the engine
+    content: Content
+    began: float
+    last: float  # when its bytes were last seen to move
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the looks found out about a started stream."""
+
+    fed: bool | None = None  # whether it ever had a peer or any speed; None: nobody said so far
+    silent: float | None = None  # since this look the engine says nothing about it
+
+
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """Who was connected to an engine at the last look."""
+
+    at: float
+    since: Mapping[str, float]  # each connection, with the last look that did not see it
+    nobody: float | None  # since this look nobody was there
 
 
 @dataclass(frozen=True, slots=True)

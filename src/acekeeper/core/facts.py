@@ -159,11 +159,12 @@ class StreamsAsked:
 
 
 @dataclass(frozen=True, slots=True)
-class CapacityAsked:
-    """A client asked what plays on it, as it does with each before it chooses one."""
+class ConnectionsSeen:
+    """Who is connected to the engines looked at, but for ourselves: a name for each connection.
+    `at` is the moment before the look."""
 
-    slot: Slot
-    start: str
+    at: Now
+    callers: Mapping[tuple[Slot, str], frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +269,7 @@ Fact = (
     | PlaybackAnswered
     | PlaybackFailed
     | StreamsAsked
-    | CapacityAsked
+    | ConnectionsSeen
     | ProvisionRequested
     | AnswerDelivered
     | AnswerLost

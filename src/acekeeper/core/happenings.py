@@ -6,7 +6,8 @@ HAPPENINGS: Mapping[str, str] = {
     "answer_lost": "A caller went away before its provision was answered.",
     "breaker_reset": "An operator closed the circuit breaker.",
     "claim_lapsed": "The stream an engine was promised for did not start within 60 s.",
-    "content_blamed": "A content ended badly on two engines: nobody is doubted for it.",
+    "content_blamed": "A content ended badly by its own fault: nobody is doubted for it. `why`: on"
+    " `two_engines`; it had `no_peers` at all; `others_play` on that engine.",
     "drain_taken_back": "A viewer needs an engine that was one too many: it stays after all.",
     "early_end_remembered": "A stream ended that nobody had started; kept for an hour.",
     "engine_adopted": "An engine was found running and taken over.",
@@ -25,7 +26,7 @@ HAPPENINGS: Mapping[str, str] = {
     "engine_suspected": "A probe failed: off the list until the engine answers again.",
     "engine_unhealthy": "An engine failed `failures` probes or tries; it will be replaced.",
     "log_begun": "Here begins a new database.",
-    "playback_doubted": "What clients do betrays it: off the list until a try tells.",
+    "playback_doubted": "What clients do betrays it, by `why`: off the list until a try tells.",
     "playback_failed": "A try of playback found that it hangs; `failures` in a row.",
     "playback_tried": "A try of playback ended well for the engine; `verdict` says how.",
     "provision_refused": "A request got no engine; `code` and `why` say why.",
@@ -34,8 +35,9 @@ HAPPENINGS: Mapping[str, str] = {
     "runtime_lacks": "What starts need is not there; `why` names it: the engine image, say.",
     "runtime_lost": "Whoever runs the engines cannot be reached any more.",
     "scale_requested": "An operator wants so many engines in all; 0 ends it.",
-    "stream_ended": "A stream ended, after `seconds`; `reaped` if no event said so, `failed` if"
-    " on our engine and by its `reason` nothing was seen.",
+    "stream_ended": "A stream ended, after `seconds`; `reaped` if no event said so (`unread`:"
+    " nothing was heard of it while nobody was connected), `failed` if on our engine and by its"
+    " `reason` nothing was seen.",
     "stream_expired": "A stream elsewhere is dropped, after `UNMANAGED_STREAM_TTL_S`.",
     "stream_started": "A stream started; `managed` if it is on one of our engines.",
 }

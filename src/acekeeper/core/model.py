@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from acekeeper.core.doubt import Doubt, Hunger
+from acekeeper.core.doubt import Doubt, Hunger, Suspicion
 from acekeeper.core.names import PortPlan, Slot
 
 
@@ -67,8 +67,9 @@ class Rules:
     choice_lasts: float = 5  # a client caches the list for 2 s, and asks one engine after another
     try_again_every: float = 5
     blame_lasts: float = 600
-    asks_again_after: float = 5  # another viewer, or the same once more
-    begins_within: float = 25  # the client waits 20 s for an engine to begin
+    # Above the 20 s of a client's patience and the 30 s a buffer may take to fill, together, and
+    # many looks: a moment between two connections is no end.
+    unread_after: float = 90
     starving_after: float = 180
 
 
@@ -130,6 +131,8 @@ class Engine:
     ask_soon: bool = False
     looking: bool = False  # its streams are being asked
     doubt: Doubt | None = None
+    suspicion: Suspicion | None = None
+    cleared: float | None = None  # when a doubt for a connection was found wrong, monotonic
     hunger: Hunger | None = None
     stop_reason: str = ""
     stop_retry: Now | None = None

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from acekeeper.core import admission, breaker, health, playback, scaling, unbegun
+from acekeeper.core import admission, breaker, health, playback, scaling
 from acekeeper.core.actions import Action, Ask, GiveWay, Look, Settle, Try
 from acekeeper.core.model import Now, Rules
 from acekeeper.core.state import State
@@ -47,7 +47,6 @@ def _upkeep(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
     if half_open > now.mono:
         yield half_open
     yield from admission.lapses(state)
-    yield unbegun.due(state, rules)
     if state.connected and state.listed:
         yield from health.asks(state, rules, now)
         yield from playback.tries(state, rules, now)

@@ -1,23 +1,27 @@
 """Whether an engine plays. Its status may be fine while nothing new plays on it: how a client's
 streams end makes one doubt it, and a try of our own tells."""
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain, islice
 
-from acekeeper.core import health
+from acekeeper.core import health, suspects
 from acekeeper.core.actions import GiveWay, Try
-from acekeeper.core.doubt import Content, Doubt, Smell
+from acekeeper.core.doubt import Content, Heard, Played, Smell
 from acekeeper.core.facts import PlaybackAnswered, PlaybackFailed, Verdict
 from acekeeper.core.model import Engine, Health, KeyType, Now, Phase, Rules, Sample, Stream
+from acekeeper.core.names import Slot
 from acekeeper.core.state import State
 
+Ref = tuple[Slot, str]
 _AT_ONCE = "completed"
 BAD_ENDS = ("timeout", "empty_timeout", _AT_ONCE)  # the last one if it is
 _SOON = 1.0  # a stream that is complete within it was an error page
 _PLAYS_AFTER = 30.0  # the client gives up a silent stream after 20 s
 _RECENT = 50  # ended streams among which one is looked for
+_PLAYED_OF_LATE = 3  # contents of an engine that are remembered
 _ID = re.compile(r"[0-9a-fA-F]{40}")
 
 
@@ -29,8 +33,11 @@ def smells(stream: Stream) -> bool:
     return stream.reason != _AT_ONCE or 0 < stream.ended.mono - stream.started.mono < _SOON
 
 
-def ended_badly(state: State, rules: Rules, engine: Engine, stream: Stream, now: Now) -> None:
-    """The engine is asked at once, and doubted unless the content smells elsewhere too."""
+def ended_badly(
+    state: State, rules: Rules, engine: Engine, stream: Stream, heard: Heard, now: Now
+) -> None:
+    """The engine is asked at once, and doubted unless the content is to blame: it smells elsewhere
+    too, nobody in the network had anything of it, or others play on this engine."""
     engine = replace(engine, ask_soon=True)
     state.put(engine)
     content = _content(stream)
@@ -38,13 +45,46 @@ def ended_badly(state: State, rules: Rules, engine: Engine, stream: Stream, now:
         return
     before = _smell(state, rules, content, now)
     engines = (before.engines if before else frozenset()) | {engine.ref}
-    blamed = len(engines) > 1 or (before is not None and before.blamed)
-    _remember(state, content, Smell(engines, now.mono, blamed))
-    if not blamed:
-        doubt(state, engine, content, stream.reason, now)
-    elif before is not None and not before.blamed:
-        state.tell("content_blamed", stream=stream.id, key=content.key, engines=len(engines))
-        _absolve(state, rules, content, now)
+    was_blamed = before is not None and before.blamed
+    why = _why_the_content(state, rules, engine, stream, content, engines, heard, now)
+    _remember(state, content, Smell(engines, now.mono, was_blamed or bool(why)))
+    if not (was_blamed or why):
+        suspects.suspect(state, rules, engine, content, stream.reason, now)
+    elif not was_blamed:
+        _blame(state, rules, content, engines, why, stream.id, now)
+
+
+def _why_the_content(
+    state: State,
+    rules: Rules,
+    engine: Engine,
+    stream: Stream,
+    content: Content,
+    engines: frozenset[Ref],
+    heard: Heard,
+    now: Now,
+) -> str:
+    if heard.fed is False:
+        return "no_peers"
+    if len(engines) > 1:
+        return "two_engines"
+    # On an engine that hangs an older stream may go on. So only one counts that began after the
+    # engine last failed with another content.
+    failed = [
+        smell.last
+        for other, smell in state.smells.items()
+        if other != content
+        and engine.ref in smell.engines
+        and now.mono - smell.last < rules.blame_lasts
+    ]
+    since = max(failed, default=-math.inf)
+    plays = any(
+        other.content != content
+        and other.began > since
+        and other.last >= stream.started.mono - _PLAYS_AFTER
+        for other in suspects.played(state, engine)
+    )
+    return "others_play" if plays else ""
 
 
 def failing(state: State, rules: Rules, now: Now) -> int:
@@ -52,7 +92,7 @@ def failing(state: State, rules: Rules, now: Now) -> int:
     return sum(_smell(state, rules, content, now) is not None for content in state.smells)
 
 
-def claim_lapsed(state: State, engine: Engine, now: Now) -> None:
+def claim_lapsed(state: State, rules: Rules, engine: Engine, now: Now) -> None:
     """It was given to a client whose stream never began: a failure at the start sends no event.
     Nobody knows what was wanted, so it is tried with what plays elsewhere or did."""
     if engine.slot in state.playing:
@@ -60,7 +100,8 @@ def claim_lapsed(state: State, engine: Engine, now: Now) -> None:
     state.put(replace(engine, ask_soon=True))
     content = content_that_plays(state)
     if content is not None:
-        doubt(state, state.engines[engine.slot], content, "claim_lapsed", now)
+        engine = state.engines[engine.slot]
+        suspects.suspect(state, rules, engine, content, suspects.CLAIM_LAPSED, now)
 
 
 def content_that_plays(state: State) -> Content | None:
@@ -74,32 +115,36 @@ def content_that_plays(state: State) -> Content | None:
     return None
 
 
-def doubt(state: State, engine: Engine, content: Content, why: str, now: Now) -> None:
-    if engine.phase is not Phase.RUNNING or engine.drain or engine.doubt:
-        return
-    state.tell("playback_doubted", engine.slot, why=why, key=content.key)
-    state.put(
-        replace(
-            engine,
-            doubt=Doubt(content, now.mono),
-            health=Health.UNKNOWN if engine.health is Health.HEALTHY else engine.health,
-            unlisted=engine.unlisted or now,
-        )
-    )
-
-
 def moved(state: State, rules: Rules, stream: Stream, sample: Sample, now: Now) -> None:
-    """A content that plays is well; so is a doubted engine on which a new stream lasts."""
+    """A content that plays is well; so is an engine on which a new stream lasts, and then it is
+    the content for which it was doubted that is not."""
     content = _content(stream)
     if content is None or sample.speed_down <= 0:
         return
     state.smells.pop(content, None)
     engine = state.current(stream.slot, stream.start) if stream.slot else None
-    if engine is None or engine.doubt is None or stream.started.mono < engine.doubt.since:
+    if engine is None or now.mono - stream.started.mono < _PLAYS_AFTER:
         return
-    # While a try is under way its end comes first, or it would be taken for that of a later one.
-    if now.mono - stream.started.mono >= _PLAYS_AFTER and not engine.doubt.trying:
-        _trust(state, rules, engine, now)
+    _lasted(state, engine, Played(engine.start, content, stream.started.mono, now.mono))
+    against = engine.doubt or engine.suspicion
+    if against is None or stream.started.mono < against.since:
+        return
+    if engine.doubt is None:
+        suspects.forget(state, engine)
+    elif engine.doubt.trying:
+        return  # the end of that try comes first, or it would be taken for that of a later one
+    else:
+        trust(state, rules, engine, now)
+        suspects.choose(state, rules, now)
+    smell = _smell(state, rules, against.content, now)
+    if smell is not None and not smell.blamed:
+        _remember(state, against.content, replace(smell, blamed=True))
+        _blame(state, rules, against.content, smell.engines, "others_play", stream.id, now)
+
+
+def _lasted(state: State, engine: Engine, played: Played) -> None:
+    others = [p for p in suspects.played(state, engine) if p.content != played.content]
+    state.played[engine.slot] = (*others[1 - _PLAYED_OF_LATE :], played)
 
 
 def tries(state: State, rules: Rules, now: Now) -> Iterator[Try | GiveWay | float]:
@@ -151,7 +196,8 @@ def answered(state: State, rules: Rules, fact: PlaybackAnswered, now: Now) -> No
         state.smells.pop(content, None)
     else:
         _remember(state, content, Smell(frozenset({engine.ref}), now.mono, blamed=True))
-    _trust(state, rules, engine, now)
+    trust(state, rules, engine, now)
+    suspects.choose(state, rules, now)
 
 
 def failed(state: State, rules: Rules, fact: PlaybackFailed, now: Now) -> None:
@@ -162,7 +208,8 @@ def failed(state: State, rules: Rules, fact: PlaybackFailed, now: Now) -> None:
     engine = replace(engine, doubt=doubt)
     smell = _smell(state, rules, doubt.content, now)
     if smell is not None and smell.blamed:
-        _trust(state, rules, engine, now)
+        trust(state, rules, engine, now)
+        suspects.choose(state, rules, now)
     elif fact.excused or engine.phase is not Phase.RUNNING:
         state.put(engine)
     else:
@@ -172,9 +219,10 @@ def failed(state: State, rules: Rules, fact: PlaybackFailed, now: Now) -> None:
         )
         engine = replace(engine, doubt=replace(doubt, failures=failures), checked=now)
         state.put(health.worsened(state, rules, engine, failures, fact.why, now))
+        suspects.choose(state, rules, now)  # one that is known to be ill makes room
 
 
-def recall(state: State, now: Now) -> None:
+def recall(state: State, rules: Rules, now: Now) -> None:
     """After a restart: an engine that was not well then, and whose last stream ended badly."""
     last = {(s.slot, s.start): s for s in (state.streams[i] for i in state.ended)}
     for engine in list(state.engines.values()):
@@ -183,7 +231,7 @@ def recall(state: State, now: Now) -> None:
             continue
         content = _content(stream)
         if content is not None:
-            doubt(state, engine, content, stream.reason, now)
+            suspects.suspect(state, rules, engine, content, stream.reason, now)
 
 
 def forget_old(state: State, rules: Rules, now: Now) -> None:
@@ -210,12 +258,26 @@ def _remember(state: State, content: Content, smell: Smell) -> None:
     state.smells[content] = smell
 
 
-def _absolve(state: State, rules: Rules, content: Content, now: Now) -> None:
+def _blame(
+    state: State,
+    rules: Rules,
+    content: Content,
+    engines: frozenset[Ref],
+    why: str,
+    stream: str,
+    now: Now,
+) -> None:
     """A try under way is left to its end."""
+    state.tell("content_blamed", stream=stream, key=content.key, engines=len(engines), why=why)
     for engine in list(state.engines.values()):
         if engine.doubt and engine.doubt.content == content and not engine.doubt.trying:
-            _trust(state, rules, engine, now)
+            trust(state, rules, engine, now)
+        elif engine.suspicion and engine.suspicion.content == content:
+            suspects.forget(state, engine)
+    suspects.choose(state, rules, now)
 
 
-def _trust(state: State, rules: Rules, engine: Engine, now: Now) -> None:
+def trust(state: State, rules: Rules, engine: Engine, now: Now) -> None:
+    if engine.doubt is not None and engine.doubt.why == suspects.CONNECTION:
+        engine = replace(engine, cleared=now.mono)
     state.put(health.improved(state, rules, replace(engine, doubt=None), now))

@@ -37,12 +37,14 @@ def restore(
                 claim=engine.claim if engine.claim and engine.claim.until else None,
                 stop_retry=now if engine.phase is Phase.STOPPING else None,
                 doubt=None,
+                suspicion=None,
+                cleared=None,
                 hunger=None,
             )
         )
     for stream in streams:
         state.put_stream(stream)
-    playback.recall(state, now)
+    playback.recall(state, rules, now)
     state.early_ends.update(early_ends)
     drains = [e.drain for e in state.engines.values() if e.drain]
     state.replaced = tuple(sorted(d.since for d in drains if d.reason == UNHEALTHY))

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-from acekeeper.core import admission, demand
+from acekeeper.core import admission, callers, demand
 from acekeeper.core.actions import Drain, Look, Start, Stop, TakeBack
 from acekeeper.core.facts import StreamsAsked
 from acekeeper.core.health import UNHEALTHY, drain_of
@@ -112,7 +112,7 @@ def drains(state: State, rules: Rules, now: Now) -> Iterator[Stop | Look | float
                 continue
         if engine.drain is None:
             continue
-        due = (engine.unlisted or engine.drain.since).mono + rules.drain_wait
+        due = _may_stop_at(engine, engine.drain, rules)
         looked = engine.drain.looked.mono if engine.drain.looked else -math.inf
         if now.mono < due:
             yield due
@@ -138,9 +138,10 @@ def _grace_ends(engine: Engine, rules: Rules) -> tuple[float, str]:
     )
 
 
-def looked(state: State, fact: StreamsAsked, now: Now) -> None:
-    """A draining engine is idle when no stream moves, or when it is too ill to tell. One look
-    cannot tell for a stream that is still buffering; two can."""
+def looked(state: State, rules: Rules, fact: StreamsAsked, now: Now) -> None:
+    """A draining engine is idle when no stream moves. One look cannot tell for a stream that is
+    still buffering; two can. Of streams it says nothing about it is idle when it is too ill to
+    tell, or nobody was connected at two looks, the last not before it may be stopped."""
     engine = state.current(fact.slot, fact.start)
     if engine is None:
         return
@@ -152,8 +153,20 @@ def looked(state: State, fact: StreamsAsked, now: Now) -> None:
     told = [s for s in streams if s.ref in fact.samples]
     moving = any(s.sample is None or fact.samples[s.ref].moved_since(s.sample) for s in told)
     hopeless = engine.health is Health.UNHEALTHY
-    idle = not moving and (hopeless or len(told) == len(streams))
+    is_told = len(told) == len(streams)
+    idle = not moving and (hopeless or is_told or _is_left(state, rules, engine))
     state.put(replace(engine, looking=False, drain=replace(engine.drain, looked=now, idle=idle)))
+
+
+def _is_left(state: State, rules: Rules, engine: Engine) -> bool:
+    if engine.drain is None or callers.nobody_for(state, engine) <= 0:
+        return False
+    return state.callers[engine.ref].at >= _may_stop_at(engine, engine.drain, rules)
+
+
+def _may_stop_at(engine: Engine, drain: Draining, rules: Rules) -> float:
+    """Nobody can have just chosen it any more."""
+    return (engine.unlisted or drain.since).mono + rules.drain_wait
 
 
 def stop_retries(state: State, now: Now) -> Iterator[Stop | float]:

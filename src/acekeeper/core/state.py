@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from acekeeper.core.doubt import Content, Smell, Unbegun
+from acekeeper.core.doubt import Callers, Content, Heard, Played, Smell
 from acekeeper.core.model import (
     Breaker,
     EarlyEnd,
@@ -70,7 +70,8 @@ class State:
     replaced: tuple[Now, ...] = ()
     taken: tuple[float, ...] = ()  # when engines went that had to be made up for, monotonic
     smells: dict[Content, Smell] = field(default_factory=dict)  # oldest first
-    unbegun: Unbegun = field(default_factory=Unbegun)
+    played: dict[Slot, tuple[Played, ...]] = field(default_factory=dict)  # of late, few
+    callers: dict[tuple[Slot, str], Callers] = field(default_factory=dict)
     vacated: dict[Slot, Now] = field(default_factory=dict)
     revision: int = 0  # counts changes of engines and of what runs on them
     starting: dict[Slot, None] = field(default_factory=dict)  # engines that are not ready yet
@@ -79,6 +80,7 @@ class State:
     elsewhere: dict[str, None] = field(default_factory=dict)  # started on engines not ours
     ended: dict[str, None] = field(default_factory=dict)  # ended streams, oldest first
     samples: dict[str, deque[Sample]] = field(default_factory=dict)  # of started streams
+    heard: dict[str, Heard] = field(default_factory=dict)  # of started streams
     changes: Changes = field(default_factory=Changes)
 
     def put(self, engine: Engine) -> None:
@@ -91,6 +93,8 @@ class State:
     def remove(self, engine: Engine, now: Now) -> None:
         del self.engines[engine.slot]
         self.vacated[engine.slot] = now
+        self.played.pop(engine.slot, None)
+        self.callers.pop(engine.ref, None)
         self.changes.engines[engine.slot] = None
         self._index(engine.slot)
         self.revision += 1
@@ -113,6 +117,7 @@ class State:
         if stream.ended is not None:
             self.ended[stream.id] = None
             self.samples.pop(stream.id, None)
+            self.heard.pop(stream.id, None)
         elif stream.slot is None:
             self.elsewhere[stream.id] = None
         else:
@@ -124,6 +129,7 @@ class State:
         self._unindex(stream)
         del self.streams[stream.id]
         self.samples.pop(stream.id, None)
+        self.heard.pop(stream.id, None)
         self.changes.streams[stream.id] = None
         self.revision += 1
 

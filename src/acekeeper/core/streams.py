@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import takewhile
 
-from acekeeper.core import admission, demand, playback, starvation, unbegun
+from acekeeper.core import admission, demand, playback, starvation
+from acekeeper.core.doubt import Heard
 from acekeeper.core.facts import StreamEnded, StreamsAsked, StreamStarted
 from acekeeper.core.model import EarlyEnd, Engine, Now, Rules, Stream
 from acekeeper.core.names import Slot
@@ -62,7 +63,6 @@ def stream_started(state: State, rules: Rules, fact: StreamStarted, now: Now) ->
     was_free = engine is not None and state.is_free(engine, rules)
     state.put_stream(stream)
     if engine is not None:
-        unbegun.began(state)
         drain = replace(engine.drain, idle=False) if engine.drain else None
         state.put(replace(engine, used=now, claim=None, free_since=None, drain=drain))
         admission.turn_away(state, engine)
@@ -81,11 +81,12 @@ def stream_ended(state: State, rules: Rules, fact: StreamEnded, now: Now) -> Non
             state.tell("early_end_remembered", None, fact.id, reason=fact.reason)
         return
     if stream.ended is None:
+        heard = state.heard.get(stream.id, Heard())
         end_stream(state, stream, fact.reason or "ended", now, told=True)
         stream = state.streams[stream.id]
         engine = _engine_of(state, stream)
         if engine is not None and playback.smells(stream):
-            playback.ended_badly(state, rules, engine, stream, now)
+            playback.ended_badly(state, rules, engine, stream, heard, now)
 
 
 def end_stream(state: State, stream: Stream, reason: str, now: Now, *, told: bool = False) -> None:

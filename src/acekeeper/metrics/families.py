@@ -156,7 +156,7 @@ FAMILIES: Mapping[str, Family] = {
         {
             "reason": (
                 *("unknown_to_engine", "engine_died", "engine_stopped", "superseded"),
-                *("stopped_by_operator", "expired", OTHER),
+                *("unread", "stopped_by_operator", "expired", OTHER),
             )
         },
     ),

@@ -23,6 +23,7 @@ from acekeeper.core.actions import (
 from acekeeper.core.apply import apply
 from acekeeper.core.facts import (
     ActionTaken,
+    ConnectionsSeen,
     EngineAnswered,
     EngineSilent,
     EngineStartFailed,
@@ -38,7 +39,7 @@ from acekeeper.core.state import Changes, Happening, State
 from acekeeper.errors import AcekeeperError, EngineFailed, PortTaken
 from acekeeper.errors import EngineSilent as Silence
 from acekeeper.usecases.lag import Lag
-from acekeeper.usecases.protocols import Clock, EngineApi, Player, Runtime, Store
+from acekeeper.usecases.protocols import Clock, Connections, EngineApi, Player, Runtime, Store
 from acekeeper.usecases.tries import Tries
 
 # How long an answer waits for its claim to be on disk: a stalled disk must not cost the viewer
@@ -61,6 +62,7 @@ class Loop:
         runtime: Runtime,
         engines: EngineApi,
         player: Player,
+        connections: Connections,
         store: Store,
         observe: Callable[[Happening], None],
         lagged: Callable[[float], None] = lambda _: None,
@@ -72,6 +74,7 @@ class Loop:
         self.engines = engines
         self.store = store
         self.lag = Lag(clock, lagged)
+        self._connections = connections
         self._tries = Tries(player, clock, self.lag)
         self._observe = observe
         self._outcomes: dict[str, Future[Outcome]] = {}
@@ -263,6 +266,13 @@ class Loop:
             elif not isinstance(answer, Silence):
                 _defect(answer)
         return StreamsAsked(slot, start, samples, frozenset(unknown))
+
+    async def see_connections(self) -> ConnectionsSeen:
+        """One look for all engines."""
+        refs = {e.slot.port: e.ref for e in self.state.engines.values() if e.start}
+        at = self.clock()
+        found = await asyncio.to_thread(self._connections, refs)
+        return ConnectionsSeen(at, {ref: found[port] for port, ref in refs.items()})
 
 
 def _defect(error: BaseException) -> None:

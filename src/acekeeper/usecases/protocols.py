@@ -1,7 +1,7 @@
 """What the usecases need from outside. Adapters fit these without knowing them."""
 
 from asyncio import Future
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from acekeeper.core.doubt import Content
@@ -82,6 +82,12 @@ class Player(Protocol):
     async def play(self, slot: Slot, content: Content) -> tuple[Verdict, str]:
         """Plays for a moment: what it found, and the engine's words. Raises EngineSilent when the
         engine hangs, EngineInUse when it must not be tried now. Cancelled, it leaves nothing."""
+
+
+class Connections(Protocol):
+    def __call__(self, ports: Collection[int]) -> Mapping[int, frozenset[str]]:
+        """A name for each connection to each of these ports of this host, but for our own. It
+        blocks: not to be called on the event loop."""
 
 
 class Store(Protocol):

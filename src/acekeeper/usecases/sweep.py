@@ -103,6 +103,7 @@ async def _health(loop: Loop) -> Report:
 
 
 async def _streams(loop: Loop) -> Report:
+    loop.tell(await loop.see_connections())
     engines = [loop.state.engines[slot] for slot in list(loop.state.playing)]
     answers = await asyncio.gather(*(loop.look(*e.ref) for e in engines))
     ended = 0

@@ -1,0 +1,74 @@
+"""Who is connected to the engines. A client whose `getstream` hangs sends no event: that it is
+connected to an engine, and that no stream begins there, is all there is to see."""
+
+import math
+from dataclasses import replace
+
+from acekeeper.core import playback, suspects
+from acekeeper.core.doubt import Callers
+from acekeeper.core.facts import ConnectionsSeen
+from acekeeper.core.model import Engine, Now, Rules
+from acekeeper.core.state import State
+
+_WAITS = 25.0  # a client gives up a getstream after 20 s: who stays longer waits for none
+_SPENT = -math.inf  # a connection that counts no more
+
+
+def seen(state: State, rules: Rules, fact: ConnectionsSeen, now: Now) -> None:
+    """What a look found. The same connection is there at two looks, if it counts: who only
+    connects for a moment, as a health check does, waits for nothing."""
+    before, state.callers = state.callers, {}
+    for ref, names in fact.callers.items():
+        if state.current(*ref) is not None:
+            state.callers[ref] = _after(before.get(ref), names, fact.at.mono)
+    for ref, callers in list(state.callers.items()):
+        engine = state.engines[ref[0]]
+        stayed = callers.since.keys() & before[ref].since.keys() if ref in before else set[str]()
+        if engine.doubt is not None:
+            _clear(state, rules, engine, bool(stayed), now)
+        elif _is_idle(state, engine) and any(callers.since[n] > _ended(engine) for n in stayed):
+            state.callers[ref] = replace(callers, since=dict.fromkeys(callers.since, _SPENT))
+            _suspect(state, rules, engine, now)
+    suspects.choose(state, rules, now)  # a place may have become free since
+
+
+def _after(last: Callers | None, names: frozenset[str], at: float) -> Callers:
+    """Of who was there at our first look nobody knows since when."""
+    came = _SPENT if last is None else last.at
+    known = {} if last is None else last.since
+    nobody = at if last is None or last.nobody is None else last.nobody
+    return Callers(at, {n: known.get(n, came) for n in names}, None if names else nobody)
+
+
+def nobody_for(state: State, engine: Engine) -> float:
+    """The seconds for which no look found anybody, from the first such look to the last."""
+    callers = state.callers.get(engine.ref)
+    return 0.0 if callers is None or callers.nobody is None else callers.at - callers.nobody
+
+
+def _ended(engine: Engine) -> float:
+    """The end of its last stream: a client keeps a connection for a while, and uses it again."""
+    return engine.used.mono if engine.used else _SPENT
+
+
+def _is_idle(state: State, engine: Engine) -> bool:
+    return engine.listed and engine.claim is None and engine.slot not in state.playing
+
+
+def _suspect(state: State, rules: Rules, engine: Engine, now: Now) -> None:
+    if engine.cleared is not None and now.mono - engine.cleared < rules.blame_lasts:
+        return  # so it is what they ask for
+    content = playback.content_that_plays(state)
+    if content is not None:
+        suspects.suspect(state, rules, engine, content, suspects.CONNECTION, now)
+
+
+def _clear(state: State, rules: Rules, engine: Engine, stayed: bool, now: Now) -> None:
+    """Nobody can try it while somebody is connected: a viewer of whom no event told, or one who
+    waits for no answer any more. So it is not off the list for ever."""
+    doubt = engine.doubt
+    if doubt is None or doubt.trying or doubt.failures or engine.slot in state.playing:
+        return
+    lasts = _WAITS if doubt.why == suspects.CONNECTION else rules.blame_lasts
+    if stayed and now.mono - doubt.since >= lasts:
+        playback.trust(state, rules, engine, now)

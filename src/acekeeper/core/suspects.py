@@ -1,0 +1,118 @@
+"""Which engines are doubted, of all that something speaks against: a quarter at once, so that the
+list never empties by doubt alone."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+from acekeeper.core import health
+from acekeeper.core.doubt import Content, Doubt, Played, Suspicion
+from acekeeper.core.model import Engine, Health, Now, Phase, Rules
+from acekeeper.core.state import State
+
+CLAIM_LAPSED = "claim_lapsed"
+CONNECTION = "connection"
+REASONS = ("timeout", "empty_timeout", "completed", CLAIM_LAPSED, CONNECTION)  # strongest first
+
+
+def suspect(
+    state: State, rules: Rules, engine: Engine, content: Content, why: str, now: Now
+) -> None:
+    """Doubts the engine, at once or when there is room."""
+    if not _may_be_doubted(engine) or engine.doubt:
+        return
+    before = engine.suspicion
+    if before is None or _rank(why) <= _rank(before.why):
+        state.put(replace(engine, suspicion=Suspicion(content, now.mono, why)))
+    choose(state, rules, now)
+
+
+def choose(state: State, rules: Rules, now: Now) -> None:
+    """Doubts the most suspect, as many as may be. A doubt that no try has confirmed makes room for
+    a stronger one."""
+    for engine in sorted(_suspects(state, rules, now), key=lambda e: _order(state, e)):
+        doubted = [e for e in state.engines.values() if _is_on_trial(e)]
+        if len(doubted) >= max(1, len(state.engines) // 4):
+            weakest = max(doubted, key=lambda e: _order(state, e))
+            if _order(state, weakest)[:-2] <= _order(state, engine)[:-2]:
+                return
+            _let_go(state, rules, weakest, now)
+        _doubt(state, engine, now)
+
+
+def forget(state: State, engine: Engine) -> None:
+    """It played since."""
+    state.put(replace(engine, suspicion=None))
+
+
+def _suspects(state: State, rules: Rules, now: Now) -> Iterator[Engine]:
+    for engine in list(state.engines.values()):
+        suspicion = engine.suspicion
+        if suspicion is None:
+            continue
+        if not _may_be_doubted(engine) or now.mono - suspicion.since >= rules.blame_lasts:
+            forget(state, engine)
+        else:
+            yield engine
+
+
+def _may_be_doubted(engine: Engine) -> bool:
+    return engine.phase is Phase.RUNNING and engine.drain is None
+
+
+def _is_on_trial(engine: Engine) -> bool:
+    """One that failed its tries is not doubted any more, but known to be ill."""
+    return bool(engine.doubt) and _may_be_doubted(engine) and engine.health is not Health.UNHEALTHY
+
+
+def _order(state: State, engine: Engine) -> tuple[bool, int, bool, float, int]:
+    """The first is doubted first, and kept: a failed try, the reason, one that can be tried now;
+    among equals the one that has not played for the longest."""
+    against = engine.doubt or engine.suspicion
+    tried = engine.doubt is not None and (engine.doubt.trying or engine.doubt.failures > 0)
+    return (
+        not tried,
+        _rank(against.why) if against else len(REASONS),
+        engine.slot in state.playing or _is_called(state, engine),
+        max((p.last for p in played(state, engine)), default=-math.inf),
+        engine.slot.port,
+    )
+
+
+def _is_called(state: State, engine: Engine) -> bool:
+    callers = state.callers.get(engine.ref)
+    return callers is not None and callers.nobody is None
+
+
+def played(state: State, engine: Engine) -> Iterator[Played]:
+    """What lasted on this start of it, of late."""
+    return (p for p in state.played.get(engine.slot, ()) if p.start == engine.start)
+
+
+def _rank(why: str) -> int:
+    return REASONS.index(why)
+
+
+def _let_go(state: State, rules: Rules, engine: Engine, now: Now) -> None:
+    doubt = engine.doubt
+    if doubt is None:
+        raise AssertionError("only a doubted engine is let go")
+    suspicion = Suspicion(doubt.content, doubt.since, doubt.why)
+    engine = replace(engine, doubt=None, suspicion=suspicion)
+    state.put(health.improved(state, rules, engine, now))
+
+
+def _doubt(state: State, engine: Engine, now: Now) -> None:
+    suspicion = engine.suspicion
+    if suspicion is None:
+        raise AssertionError("only a suspect is doubted")
+    state.tell("playback_doubted", engine.slot, why=suspicion.why, key=suspicion.content.key)
+    state.put(
+        replace(
+            engine,
+            suspicion=None,
+            doubt=Doubt(suspicion.content, now.mono, suspicion.why),
+            health=Health.UNKNOWN if engine.health is Health.HEALTHY else engine.health,
+            unlisted=engine.unlisted or now,
+        )
+    )
