@@ -31,9 +31,7 @@ class Ended(NamedTuple):
 def run(directory: Path, *arguments: str, **files: str) -> Ended:
     for name, text in files.items():
         (directory / f"{name}.py").write_text(text)
-    (directory / "pytest.ini").write_text(
-        "[pytest]\naddopts = -p xdist -p randomly -p timeout\n"
-    )
+    (directory / "pytest.ini").write_text("[pytest]\naddopts = -p xdist -p randomly -p timeout\n")
     ended = subprocess.run(
         [sys.executable, "-m", "tests.again", *arguments],
         cwd=directory,
