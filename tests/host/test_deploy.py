@@ -273,7 +273,12 @@ def of_sudo(host: Host, before: dict[str, set[str]]) -> set[str]:
         line
         for line in differences(before, found(host))
         if line.startswith("new in packages: ")
-        or (line.startswith("new in files: ") and line.split()[3] in files)
+        or (
+            line.startswith("new in files: ")
+            and (
+                line.split()[3] in files or re.match(r"/etc/rc\d\.d/[SK]\d+sudo$", line.split()[3])
+            )
+        )
     }
 
 
