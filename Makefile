@@ -1,6 +1,7 @@
 # `make run` and `make test` set up all they need; see README.md.
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := $(BIN)/pytest
 
 .PHONY: run stop test test-all test-host runbooks chaos lint docs bench bench-host bench-tuning dashboard pictures dist lock
 
@@ -17,10 +18,10 @@ stop: .venv/ready
 SEEN := tests/monitoring tests/browser
 
 test: .venv/ready
-	$(BIN)/pytest -n 2 $(SEEN:%=--ignore=%)
+	$(PYTEST) -n 2 $(SEEN:%=--ignore=%)
 
 test-all: test
-	$(BIN)/pytest -n 2 $(SEEN)
+	$(PYTEST) -n 2 $(SEEN)
 
 lint: .venv/ready .venv-ansible/ready
 	$(BIN)/ruff check
@@ -32,7 +33,7 @@ lint: .venv/ready .venv-ansible/ready
 test-host: .venv/ready
 	@$(BIN)/python -m tests.host.lab check
 	$(MAKE) dist .venv-ansible/ready
-	$(BIN)/pytest -n 2 --dist loadfile tests/host
+	$(PYTEST) -n 2 --dist loadfile tests/host
 
 # Every alert on a host, by a real fault, and its page's commands: a quarter of an hour.
 runbooks: .venv/ready

@@ -208,16 +208,20 @@ def test_what_speaks_against_it_is_said_in_one_line(watched: Watched) -> None:
     deployer.variables["acekeeper_settings"] = {"MIN_REPLICAS": 0}
     drop_in = "/etc/systemd/system/prometheus.service.d/acekeeper.conf"
     other.ssh(f"mv {drop_in} /run/; echo '# mine' >> /etc/prometheus/prometheus.yml")
+    other.ssh("sed -i 's|:/var/lib/prometheus:|:/home/mine:|' /etc/passwd")
     try:
         played = deployer.play("deploy.yml", TAG, f"--limit={other.name}", check=False)
     finally:
         other.ssh(f"mv /run/acekeeper.conf {drop_in}; sed -i '$ d' /etc/prometheus/prometheus.yml")
+        other.ssh("sed -i 's|:/home/mine:|:/var/lib/prometheus:|' /etc/passwd")
         deployer.variables = given
     assert played.status != 0
     assert played.changes() == []
     line = (
         f"{other.name} needs no Prometheus of its own, whose /etc/prometheus/prometheus.yml would"
         " no longer be read; docs/monitoring.md says how it can watch acekeeper too;"
+        " and the name prometheus for Debian's account: there is one, whose home is /home/mine and"
+        " not /var/lib/prometheus; give that one another name (`usermod --login`) or remove it;"
         f" and {watched.host.name} to listen on more than loopback,"
         " by APP_HOST in acekeeper_settings and with an acekeeper_api_key"
     )
@@ -225,10 +229,26 @@ def test_what_speaks_against_it_is_said_in_one_line(watched: Watched) -> None:
 
 
 def test_it_goes_and_leaves_the_hosts_as_they_were(watched: Watched) -> None:
-    watched.deployer.play("uninstall.yml", TAG)
+    watched.deployer.play("uninstall.yml", TAG, "-e", "acekeeper_remove_packages=true")
     after = {host.name: found(host) for host in watched.both}
     running = as_user(watched.host, "systemctl --user is-active acekeeper.service", check=False)
     watched.deployer.deploy(TAG)
+    brought = {host.name: found(host) for host in watched.both}
+
+    # By default the packages stay; what they start listens to nobody.
+    watched.deployer.play("uninstall.yml", TAG)
+    staying = {host.name: found(host)["packages"] for host in watched.both}
+    asked = "systemctl is-{} prometheus prometheus-alertmanager"
+    states = [
+        host.ssh(asked.format(what), check=False).stdout.split()
+        for host in watched.both
+        for what in ("active", "enabled")
+    ]
+    again = watched.deployer.play("uninstall.yml", TAG)
+    watched.deployer.deploy(TAG)
+    assert staying == {name: here["packages"] for name, here in brought.items()}
+    assert states == [["inactive"] * 2, ["disabled"] * 2] * 2
+    assert again.changed == {host.name: 0 for host in watched.both}
     for host in watched.both:
         left = list(differences(watched.before[host.name], after[host.name]))
         assert [line for line in left if "/var/lib/acekeeper/" not in line] == []
