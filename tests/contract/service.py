@@ -155,7 +155,7 @@ class Service:
             self.process.wait()
         if self.engine_pids():
             subprocess.run(
-                [COMMAND, "stop"],
+                [*self.command[:-1], "stop"],  # as whoever it runs as
                 env=_without_settings() | {"STATE_DIR": str(self.state)},
                 check=True,
                 capture_output=True,
