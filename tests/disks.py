@@ -34,8 +34,7 @@ class Disk:
     def __exit__(
         self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
     ) -> None:
-        if self.is_frozen:
-            self.thaw()
+        self.thaw()
         # The loop device goes with the last file that is open on it.
         _run("umount", "-l", self.path)
         self._image.unlink()
@@ -60,12 +59,22 @@ class Disk:
         _run("mount", "-o", "remount,rw", self.path)
 
     def freeze(self) -> None:
-        _run("fsfreeze", "--freeze", self.path)
         self.is_frozen = True
+        _run("fsfreeze", "--freeze", self.path)
 
     def thaw(self) -> None:
-        _run("fsfreeze", "--unfreeze", self.path)
-        self.is_frozen = False
+        if self.is_frozen:
+            _run("fsfreeze", "--unfreeze", self.path)
+            self.is_frozen = False
+
+
+def why_none() -> str:
+    """Why there can be none here; empty if there can."""
+    if os.geteuid() != 0:
+        return "file systems of its own need root"
+    if not Path("/dev/loop-control").exists():
+        return "file systems of its own need loop devices"
+    return ""
 
 
 def as_account(command: list[str | Path]) -> list[str | Path]:
