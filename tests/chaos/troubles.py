@@ -34,7 +34,7 @@ while True:
     except sqlite3.Error:
         pass  # busy, or not there yet
     db.close()
-    time.sleep(choose.uniform(0, 0.2))
+    time.sleep(choose.uniform(0, 0.5))
 """
 # What a killed service left of a line is no line.
 _COLLECTOR = """
@@ -119,11 +119,11 @@ async def pauses_of_the_collector(service: Collected, rng: Random) -> AsyncItera
 async def disk_faults(disk: Disk, rng: Random) -> AsyncIterator[None]:
     async def fail() -> None:
         while True:
-            await asyncio.sleep(rng.uniform(0, 0.5))
+            await asyncio.sleep(rng.uniform(0, 2))
             begin, end = rng.choice([(disk.fill, disk.make_room), (disk.freeze, disk.thaw)])
             try:
                 begin()
-                await asyncio.sleep(rng.uniform(0, 1.5))
+                await asyncio.sleep(rng.uniform(0, 1))
             finally:
                 end()
 
