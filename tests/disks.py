@@ -8,6 +8,12 @@ from types import TracebackType
 from typing import Self
 
 _SIZE = 32 << 20
+_WITHIN_S = 60
+_FREEZE = """
+fsfreeze --freeze "$1" && echo frozen
+read -r _
+fsfreeze --unfreeze "$1"
+"""
 ACCOUNT = 61_234  # of nobody: whose disk it is has no rights elsewhere
 
 
@@ -17,7 +23,7 @@ class Disk:
     def __init__(self, directory: Path, block: int = 4096) -> None:
         self._image = directory / "disk.image"
         self._filler: Path | None = None
-        self.is_frozen = False
+        self._freezer: subprocess.Popen[bytes] | None = None
         self._block = block
         self.path = directory / "disk"
 
@@ -59,13 +65,22 @@ class Disk:
         _run("mount", "-o", "remount,rw", self.path)
 
     def freeze(self) -> None:
-        self.is_frozen = True
-        _run("fsfreeze", "--freeze", self.path)
+        """Until `thaw`, or until this process ends, however it does: what hangs could not even be
+        killed."""
+        self._freezer = subprocess.Popen(
+            ["sh", "-c", _FREEZE, "sh", self.path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is not for it
+        )
+        assert self._freezer.stdout
+        assert self._freezer.stdout.readline() == b"frozen\n"
 
     def thaw(self) -> None:
-        if self.is_frozen:
-            _run("fsfreeze", "--unfreeze", self.path)
-            self.is_frozen = False
+        if self._freezer is not None:
+            self._freezer.communicate(timeout=_WITHIN_S)
+            assert self._freezer.returncode == 0
+            self._freezer = None
 
 
 def why_none() -> str:
@@ -94,4 +109,4 @@ def _write_until_full(fd: int, size: int) -> None:
 
 
 def _run(*command: str | Path) -> None:
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, check=True, capture_output=True, timeout=_WITHIN_S)
