@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -205,6 +206,8 @@ logging.getLogger("library").error(Bad())
 logger.info("after", dropped=sink.dropped)
 """
     )
+    lines, missing = lines[:-1], lines[-1]
+    assert (missing["event"], missing["level"], missing["count"]) == ("log_lines_lost", "ERROR", 1)
     values = [line["value"] for line in lines if line["event"] == "a value"]
     assert values == [
         2**70,
@@ -244,34 +247,99 @@ print(sink.dropped)
 
 
 def test_a_full_stderr_costs_lines_and_nothing_else() -> None:
-    code = 'logger.info("no room"); print(sink.dropped)'
+    code = """
+logger.info("no room")
+while not sink.dropped:
+    time.sleep(0.001)
+print(sink.dropped)
+"""
     with open("/dev/full", "wb") as full:  # noqa: PTH123 (no file to be resolved)
         process = run(code, stdout=subprocess.PIPE, stderr=full)
         stdout, _ = process.communicate(timeout=20)
     assert (process.returncode, stdout) == (0, b"1\n")
 
 
-def test_after_a_torn_line_the_next_one_is_whole() -> None:
-    """A pipe that does not block takes a part of a line, and later the rest of the log."""
+def test_after_a_torn_line_the_next_one_is_whole(tmp_path: Path) -> None:
+    """A file that may not grow takes a part of a line, and later the rest of the log."""
+    code = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (5500, resource.RLIM_INFINITY))
+for _ in range(3):
+    logger.info("x" * 5000)
+while sink.dropped < 2:
+    time.sleep(0.001)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+logger.info("after")
+"""
+    path = tmp_path / "stderr"
+    with path.open("wb") as file:
+        assert run(code, stderr=file).wait(timeout=20) == 0
+    whole, torn, after, missing, end = path.read_bytes().split(b"\n")
+    assert json.loads(whole)["event"] == "x" * 5000
+    assert torn.startswith(b"{")
+    assert not torn.endswith(b"}")
+    assert json.loads(after)["event"] == "after"
+    assert (json.loads(missing)["event"], json.loads(missing)["count"]) == ("log_lines_lost", 2)
+    assert end == b""
+
+
+def test_a_pipe_that_somebody_made_non_blocking_costs_nothing() -> None:
     code = """
 os.set_blocking(2, False)
-while not sink.dropped:
-    logger.info("x" * 5000)
-print(sink.dropped, flush=True)
+for n in range(100):
+    logger.info("x" * 5000, n=n)
+print("logged", flush=True)
 sys.stdin.readline()
-logger.info("after")
 """
     process = run(code, **PIPES)
     assert process.stdout
-    assert process.stdout.readline() == b"1\n"
-    assert process.stderr
-    before = os.read(process.stderr.fileno(), 1 << 20)
+    assert process.stdout.readline() == b"logged\n"
     _, stderr = process.communicate(b"\n", timeout=20)
-    *whole, torn, last, end = (before + stderr).split(b"\n")
-    assert {json.loads(line)["event"] for line in whole} == {"x" * 5000}
-    assert not torn.endswith(b"}")
-    assert json.loads(last)["event"] == "after"
-    assert end == b""
+    assert [json.loads(line)["n"] for line in stderr.splitlines()] == list(range(100))
+
+
+def test_who_logs_does_not_wait_for_a_reader_that_stands_still() -> None:
+    """Lines are dropped and counted; when they are taken again, the log says how many."""
+    code = """
+for n in range(20000):
+    logger.info("x" * 50, n=n)
+print(sink.dropped, flush=True)
+sys.stdin.readline()
+for n in range(20000, 20010):
+    logger.info("y", n=n)
+"""
+    process = run(code, **PIPES)
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
+    dropped = int(process.stdout.readline())
+    assert dropped > 5000
+    lines: list[dict[str, Any]] = []
+    while not lines or lines[-1]["event"] != "log_lines_lost":
+        lines.append(json.loads(process.stderr.readline()))
+    assert lines[-1]["count"] == dropped
+    _, rest = process.communicate(b"\n", timeout=20)
+    lines += [json.loads(line) for line in rest.splitlines()]
+    numbers = [line["n"] for line in lines if "n" in line]
+    assert numbers == [*range(20000 - dropped), *range(20000, 20010)]
+
+
+def test_long_lines_that_nobody_takes_do_not_fill_the_memory() -> None:
+    code = """
+for n in range(200):
+    logger.info("x" * (1 << 16))
+print(sink.dropped, flush=True)
+sys.stdin.readline()
+"""
+    process = run(code, **PIPES)
+    assert process.stdout
+    assert 200 - int(process.stdout.readline()) <= 64
+    process.communicate(b"\n", timeout=20)
+
+
+def test_an_end_does_not_wait_for_a_reader_that_stands_still() -> None:
+    with run("for n in range(20000):\n    logger.info('x' * 50)", **PIPES) as process:
+        assert process.wait(timeout=20) == 0
 
 
 def test_without_a_stderr_nothing_is_written_elsewhere() -> None:
@@ -281,6 +349,8 @@ import tempfile
 other = tempfile.TemporaryFile()
 assert other.fileno() == 2
 logger.info("no place for this")
+while not sink.dropped:
+    time.sleep(0.001)
 print(os.fstat(2).st_size, sink.dropped)
 """
     process = run(code, stdout=subprocess.PIPE, preexec_fn=lambda: os.close(2))

@@ -119,6 +119,7 @@ def _serve(_: argparse.Namespace) -> int:
         import uvloop
 
         from acekeeper import app, log
+        from acekeeper.line_writer import takes
 
         gc.freeze()
         gc.enable()
@@ -126,7 +127,8 @@ def _serve(_: argparse.Namespace) -> int:
         if settings.runtime == "process":
             from acekeeper.greeting import greeting
 
-            print(greeting(settings), flush=True)
+            if takes(1):  # who does not read it does not keep the service from its start
+                print(greeting(settings), flush=True)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(app.serve(settings, sockets, lambda: sink.dropped))
     return 0

@@ -6,7 +6,6 @@ loguru formats a message that comes with keywords, and a brace in it would raise
 
 import json
 import logging
-import os
 import sys
 import threading
 import traceback
@@ -18,6 +17,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from loguru import logger
+
+from acekeeper.line_writer import LineWriter
 
 if TYPE_CHECKING:
     from loguru import Message, Record
@@ -40,10 +41,7 @@ def setup(level: str, secrets: Sequence[str] = ()) -> "StderrSink":
 
 
 class StderrSink:
-    """`dropped` counts records that could not be written."""
-
     def __init__(self, secrets: Sequence[str]) -> None:
-        self.dropped = 0
         # As written, and as a `repr` or JSON quotes it. The longest first: one may contain another.
         forms = {
             form
@@ -52,11 +50,18 @@ class StderrSink:
         }
         self._secrets = sorted(forms, key=len, reverse=True)
         # Without a stderr its number may by now belong to another file, such as the database.
-        self._fd = 2 if sys.__stderr__ else -1
-        self._torn = False
+        self._lines = LineWriter(2 if sys.__stderr__ else -1, _tell_lost)
+
+    @property
+    def dropped(self) -> int:
+        """Records that could not be shown, or not be written."""
+        return self._lines.lost
+
+    def drop(self) -> None:
+        self._lines.refuse()
 
     def __call__(self, message: "Message") -> None:
-        self._write(msgspec.json.encode(self._fields(message.record)) + b"\n")
+        self._lines.put(msgspec.json.encode(self._fields(message.record)) + b"\n")
 
     def _fields(self, record: "Record") -> dict[str, object]:
         time = record["time"].astimezone(UTC).replace(tzinfo=None)
@@ -102,17 +107,6 @@ class StderrSink:
             text = text.replace(secret, "***")
         return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
-    def _write(self, line: bytes) -> None:
-        rest = b"\n" + line if self._torn else line
-        whole = len(rest)
-        try:
-            while rest:
-                rest = rest[os.write(self._fd, rest) :]
-            self._torn = False
-        except OSError:
-            self.dropped += 1
-            self._torn = self._torn or len(rest) < whole
-
 
 class _ToLoguru(logging.Handler):
     def __init__(self, sink: StderrSink) -> None:
@@ -128,13 +122,17 @@ class _ToLoguru(logging.Handler):
             logger.bind(logger=record.name).opt(exception=record.exc_info).log(level, message)
         # What cannot be shown at all; and a record made while loguru writes one, as in a `__del__`.
         except Exception:
-            self._sink.dropped += 1
+            self._sink.drop()
 
     def _message(self, record: logging.LogRecord) -> str:
         try:
             return record.getMessage()
         except Exception:  # the arguments do not fit the library's own format
             return f"{record.msg} {record.args}"
+
+
+def _tell_lost(count: int) -> None:
+    logger.error("log_lines_lost", count=count)
 
 
 def _uncaught(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:

@@ -9,6 +9,7 @@ LOG_EVENTS: Mapping[str, str] = {
     "engines_not_listed": "Nobody could say what runs; it is asked again.",
     "environment_file_stays": "The environment file of an engine that is gone cannot be removed.",
     "exception_ignored": "A defect, where Python has nobody to tell.",
+    "log_lines_lost": "So many lines are missing: nobody took them for a while.",
     "no_environment_files": "The environment files of engines cannot be listed.",
     "playback_try_failed": "A defect in a try of playback.",
     "request_failed": "A defect; the request was answered 500.",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from acekeeper.adapters import notify
 from acekeeper.adapters.notify import Notifier, inherited_sockets
 from acekeeper.errors import BadSetting
 
@@ -101,6 +102,30 @@ async def test_the_watchdog_is_fed_while_healthy_only(manager: socket.socket) ->
             pass
         assert await asked.get()
     assert b"WATCHDOG=1" in drain(manager)
+    feeding.cancel()
+    with suppress(asyncio.CancelledError):
+        await feeding
+
+
+async def test_to_feed_the_watchdog_waits_for_nobody(
+    manager: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notify, "_SEND_WITHIN", 10 * LIMIT_S)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                other.sendto(b"", manager.getsockname())
+    asked: asyncio.Queue[None] = asyncio.Queue()
+
+    def healthy() -> bool:
+        asked.put_nowait(None)
+        return True
+
+    environ = environment(manager, WATCHDOG_USEC="30000")
+    feeding = asyncio.create_task(Notifier(environ).feed_watchdog(healthy))
+    for _ in range(3):
+        await asked.get()
     feeding.cancel()
     with suppress(asyncio.CancelledError):
         await feeding

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import SystemRandom
 
+from .. import disks
 from ..api.fuzzing import fuzz
 from . import calls
 from .kills import Killing
@@ -19,6 +20,13 @@ from .storm import Storm
 
 def _kills(directory: Path, seed: int) -> str:
     return str(asyncio.run(Killing(directory, seed).run(kills=100)))
+
+
+def _disk(directory: Path, seed: int) -> str:
+    if why := disks.why_none():
+        return f"skipped: {why}"
+    with disks.Disk(directory) as disk:
+        return str(asyncio.run(Killing(directory, seed, disk).run(kills=30)))
 
 
 def _storm(directory: Path, seed: int) -> str:
@@ -40,6 +48,7 @@ def _fuzz(directory: Path, seed: int) -> str:
 
 RUNS: dict[str, Callable[[Path, int], str]] = {
     "kills": _kills,
+    "disk": _disk,
     "storm": _storm,
     "calls": _calls,
     "soak": _soak,

@@ -59,6 +59,10 @@ class Books:
         self._heard(kind, stream, Word.ACKNOWLEDGED)
         self.acknowledged += 1
 
+    def is_acknowledged(self, kind: Kind, stream: str) -> bool:
+        said: Word = getattr(self.entries.get(stream, Entry()), kind.value)
+        return said is Word.ACKNOWLEDGED
+
     def _heard(self, kind: Kind, stream: str, word: Word) -> None:
         entry = self.entries.setdefault(stream, Entry())
         setattr(entry, kind.value, max(getattr(entry, kind.value), word))

@@ -1,9 +1,13 @@
-"""Events pour in and acekeeper is killed, again and again: nothing acknowledged may be missing."""
+"""Events pour in and acekeeper is killed, again and again: nothing acknowledged may be missing.
+
+Meanwhile another program is at its database, and the reader of its log stands still now and then;
+or its disk is full or hangs.
+"""
 
 import asyncio
 import sqlite3
 from collections import deque
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -13,14 +17,18 @@ from typing import Any, NamedTuple
 import aiohttp
 
 from ..api import bodies
-from ..contract.service import NO_SWEEPS, Service, eventually
+from ..contract.service import NO_SWEEPS, eventually
+from ..disks import Disk
 from .books import Books, Kind
+from .troubles import Collected, disk_faults, foreign, log_readers, pauses_of_the_collector
 
-SETTINGS: dict[str, object] = {"MIN_REPLICAS": 0, "LOG_LEVEL": "WARNING", **NO_SWEEPS}
+SETTINGS: dict[str, object] = {"MIN_REPLICAS": 0, **NO_SWEEPS}
+_OF_TROUBLES = ("store_degraded", "store_recovered", "log_lines_lost", "request_refused")
 _SINGLES, _BATCHES = 6, 2
 _EVENTS_A_LIFE = 1000  # at the most, before the kill
 _OPEN = 30  # started streams of one teller, so that the list of all of them stays short
 _NEWEST = 10_000  # ended streams the API still lists
+_AFTER_A_REFUSAL_S = 0.05
 _UNREACHABLE = (aiohttp.ClientError, OSError, TimeoutError)
 
 
@@ -41,10 +49,12 @@ class Tally:
     kills: int = 0
     missing: int = 0
     acknowledged: int = 0
+    unkept: int = 0
 
     def __str__(self) -> str:
         return (
-            f"{self.kills} kills, {self.acknowledged:,} acknowledged events, {self.missing} missing"
+            f"{self.kills} kills, {self.acknowledged:,} acknowledged events,"
+            f" {self.missing} missing; {self.unkept:,} that were not kept"
         )
 
 
@@ -59,6 +69,7 @@ class Teller:
         self._numbers = count()
         self._open: list[str] = []
         self._late: list[str] = []  # their ends went ahead
+        self.unkept = 0
 
     def event(self) -> Event:
         draw = self._rng.random()
@@ -88,8 +99,11 @@ class Teller:
 
     async def tell_late(self, http: aiohttp.ClientSession, base: str) -> None:
         """The starts that are still to come. They must be known as over by the end before them."""
-        while self._late:
-            assert await self._tell(http, base, Event(Kind.STARTED, self._late.pop()))
+        for stream in self._late:
+            event = Event(Kind.STARTED, stream)
+            while not self._books.is_acknowledged(*event):
+                assert await self._tell(http, base, event)
+        self._late.clear()
 
     async def _tell(self, http: aiohttp.ClientSession, base: str, event: Event) -> bool:
         self._books.sent(*event)
@@ -98,8 +112,15 @@ class Teller:
                 status = answer.status
         except _UNREACHABLE:
             return False
+        if status == 503:
+            return await self._was_not_kept()
         assert status == 202, status
         self._books.was_acknowledged(*event)
+        return True
+
+    async def _was_not_kept(self) -> bool:
+        self.unkept += 1
+        await asyncio.sleep(_AFTER_A_REFUSAL_S)
         return True
 
     async def _tell_all(self, http: aiohttp.ClientSession, base: str, events: list[Event]) -> bool:
@@ -109,6 +130,8 @@ class Teller:
         body = {kind.value: [event.body for event in told] for kind, told in by_kind.items()}
         try:
             async with http.post(f"{base}/events/batch", json=body) as answer:
+                if answer.status == 503:
+                    return await self._was_not_kept()
                 assert answer.status == 200, answer.status
                 results = await answer.json()
         except _UNREACHABLE:
@@ -117,8 +140,10 @@ class Teller:
             for event, result in zip(told, results[kind.value], strict=True):
                 if result["success"]:
                     self._books.was_acknowledged(*event)
+                elif result["error"] == "stream not found":
+                    assert kind is Kind.ENDED
                 else:
-                    assert (kind, result["error"]) == (Kind.ENDED, "stream not found")
+                    self.unkept += 1
         return True
 
     def _new(self) -> str:
@@ -132,10 +157,16 @@ class Teller:
 
 
 class Killing:
-    def __init__(self, directory: Path, seed: int) -> None:
+    """On a disk of its own, if given, and then the troubles are those of the disk."""
+
+    def __init__(self, directory: Path, seed: int, disk: Disk | None = None) -> None:
+        self._seed = seed
         self._rng = Random(seed)
+        self._disk = disk
         self._books = Books()
-        self._service = Service(directory / "state", SETTINGS, slots=1, start_delay=0)
+        state = (disk.path if disk else directory) / "state"
+        self._service = Collected(state, SETTINGS, slots=1, start_delay=0)
+        self._service.log_file = directory / "log"
         recent: deque[Event] = deque(maxlen=50)
         self._tellers = [
             Teller(f"{n}", Random(f"{seed}-{n}"), self._books, recent)
@@ -148,17 +179,30 @@ class Killing:
         try:
             await self._service.start()
             while self.tally.kills < kills:
-                await self._round()
+                async with AsyncExitStack() as troubles:
+                    await self._begin(troubles)
+                    await self._round()
                 await self._check()
             async with aiohttp.ClientSession() as http:
                 for teller in self._tellers:
                     await teller.tell_late(http, self._service.base)
             await self._check()
             assert await self._service.stop() == 0
-            assert [line for line in self._service.log() if line["level"] != "INFO"] == []
+            self._service.wait_for_collector()
+            log = [line for line in self._service.log() if line["level"] != "INFO"]
+            assert [line for line in log if line["event"] not in _OF_TROUBLES] == []
         finally:
             self._service.end()
         return self.tally
+
+    async def _begin(self, troubles: AsyncExitStack) -> None:
+        rng = Random(f"{self._seed}-troubles-{self.tally.kills}")
+        if self._disk is not None:
+            await troubles.enter_async_context(disk_faults(self._disk, rng))
+            return
+        troubles.enter_context(foreign(self._service, rng.randrange(1_000_000)))
+        await troubles.enter_async_context(log_readers(self._service))
+        await troubles.enter_async_context(pauses_of_the_collector(self._service, rng))
 
     async def _round(self) -> None:
         async with aiohttp.ClientSession() as http:
@@ -195,6 +239,7 @@ class Killing:
         listed = dict.fromkeys(started, Kind.STARTED) | dict.fromkeys(ended, Kind.ENDED)
         assert listed.items() <= stored.items()
         self.tally.acknowledged = self._books.acknowledged
+        self.tally.unkept = sum(teller.unkept for teller in self._tellers)
         self.tally.missing += len(self._books.missing(stored))
         wrong = self._books.disagreements(stored)
         assert not wrong, "\n".join([str(self.tally), *wrong[:20]])

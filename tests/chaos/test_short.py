@@ -5,6 +5,7 @@ from random import SystemRandom
 
 import pytest
 
+from .. import disks
 from . import calls
 from .kills import Killing
 from .storm import Storm
@@ -24,6 +25,17 @@ def seed() -> int:
 async def test_no_acknowledged_event_is_missing_after_kills(tmp_path: Path, seed: int) -> None:
     tally = await Killing(tmp_path, seed).run(kills=3)
     assert tally.kills >= 3
+    assert tally.acknowledged > 0
+    assert tally.missing == 0
+
+
+@pytest.mark.skipif(bool(disks.why_none()), reason=disks.why_none())
+async def test_no_acknowledged_event_is_missing_where_the_disk_is_full_or_hangs(
+    tmp_path: Path, seed: int
+) -> None:
+    with disks.Disk(tmp_path) as disk:
+        tally = await Killing(tmp_path, seed, disk).run(kills=2)
+    assert tally.kills >= 2
     assert tally.acknowledged > 0
     assert tally.missing == 0
 

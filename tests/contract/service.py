@@ -78,19 +78,18 @@ class Service:
     def launch(self, **popen: Any) -> subprocess.Popen[bytes]:
         """Does not wait for it; what it says goes behind what earlier runs said."""
         with self.log_file.open("ab") as log:
+            files: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": log}
             self.process = subprocess.Popen(
                 self.command,
                 env=_without_settings() | self.environment,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-                **popen,
+                **files | popen,
             )
         return self.process
 
-    async def start(self, engines: int = 0, within: float = LIMIT_S) -> None:
+    async def start(self, engines: int = 0, within: float = LIMIT_S, **popen: Any) -> None:
         """Returns when it answers, and so many engines are listed."""
-        process = self.launch()
+        process = self.launch(**popen)
 
         async def ready() -> bool:
             assert process.poll() is None, f"ended with {process.returncode}:\n{self.said()}"
@@ -156,7 +155,7 @@ class Service:
             self.process.wait()
         if self.engine_pids():
             subprocess.run(
-                [COMMAND, "stop"],
+                [*self.command[:-1], "stop"],  # as whoever it runs as
                 env=_without_settings() | {"STATE_DIR": str(self.state)},
                 check=True,
                 capture_output=True,

@@ -48,20 +48,21 @@ class Notifier:
         while True:
             is_healthy = healthy()
             if is_healthy:
-                self._tell("WATCHDOG=1")
+                # Again soon: the event loop does not wait for a systemd that does not read.
+                self._tell("WATCHDOG=1", within=0)
             elif was_healthy:
                 logger.critical("watchdog_not_fed", kills_after_s=self.watchdog_s)
             was_healthy = is_healthy
             await asyncio.sleep(self.watchdog_s / _FEEDS_A_PERIOD)
 
-    def _tell(self, message: str) -> None:
+    def _tell(self, message: str, within: float = _SEND_WITHIN) -> None:
         """A message that does not get through costs a log line: systemd's own limits (of a start,
         of the watchdog) do the rest."""
         if not self._address:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-                manager.settimeout(_SEND_WITHIN)
+                manager.settimeout(within)
                 manager.connect(self._address)
                 manager.sendall(message.encode())
         except OSError as error:
