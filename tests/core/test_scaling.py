@@ -428,3 +428,23 @@ def test_nor_that_of_an_engine_that_is_not_well_or_in_use_or_stopped() -> None:
     assert world.engine(0).phase is Phase.STOPPING
     world.request("stopping")
     assert world.refused("stopping").code is Code.MAX_CAPACITY
+
+
+@pytest.mark.parametrize("retries_every", [8, 15, 30])
+def test_two_hours_of_a_viewer_who_retries_cost_one_start(retries_every: int) -> None:
+    """The first visit takes the free engine, another is started; then both are there, and what
+    is drained between two visits is taken back."""
+    world = pool(1, rules(min_replicas=1, max_replicas=5))
+    world.taken.clear()
+    for n in range(2 * 60 * 60 // (20 + retries_every)):
+        free = [e for e in world.state.engines.values() if world.state.is_free(e, world.rules)]
+        longest = min(free, key=lambda e: (e.idle_since.mono, e.slot))
+        world.play(longest.slot, f"visit {n}", moving=False, key="d" * 40)
+        world.outside[longest.slot].peers = 0
+        for _ in range(2):
+            world.sweep_streams()
+            world.run(10)
+        world.leave(f"visit {n}", "timeout")
+        world.run(retries_every)
+        world.survey()
+    assert len(world.starts()) == 1
