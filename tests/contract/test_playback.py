@@ -107,9 +107,7 @@ async def test_an_engine_whose_getstream_hangs_is_chosen_no_more(
     await running.until(lambda: len(running.listed()) == 3)
     happy = await viewer(stack, running, 1)
     state = running.context.state
-    await running.until(
-        lambda: any(s.sample and s.sample.speed_down for s in state.streams.values())
-    )
+    await running.until(lambda: any(s.speed_down for s in state.samples.values()))
     hung = (await happy.client.choose()).port
     await running.fault(hung, "hang_getstream")
     while (await happy.client.choose()).port == hung:

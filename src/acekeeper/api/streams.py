@@ -30,7 +30,7 @@ async def list_streams(
     context = Context.of(request)
     if status == "started" and container_id is not None:
         capacity.asked(context.loop, container_id)
-    return json_answer(context.views.streams(status, container_id, limit, context.clock()))
+    return json_answer(await context.views.streams(status, container_id, limit, context.clock()))
 
 
 @get("/streams/{stream_id:str}/stats", opt=described("read", list[wire.StreamSample]))
@@ -46,11 +46,16 @@ async def stream_stats(
     context = Context.of(request)
     name = stream_name(stream_id)
     found = await samples(
-        context.state, context.rules, context.history, name, wire.wall_or_none(since)
+        context.state,
+        context.rules,
+        context.loop.unsaved,
+        context.history,
+        name,
+        wire.wall_or_none(since),
     )
     if found is None:
         raise no_such_stream(name)
-    return json_answer(msgspec.json.encode([views.sample(s) for s in found]))
+    return json_answer(await views.array(found, views.sample))
 
 
 @delete("/streams/{stream_id:str}", opt=described("key", wire.StreamOver), status_code=200)

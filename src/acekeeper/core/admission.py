@@ -13,6 +13,8 @@ from acekeeper.core.model import Claim, Engine, Now, Phase, Request, Rules
 from acekeeper.core.names import Slot
 from acekeeper.core.state import State
 
+_LAPSE_AT_ONCE = 100
+
 
 def starting(state: State) -> int:
     return sum(e.phase is Phase.STARTING for e in state.engines.values())
@@ -284,13 +286,14 @@ def release(state: State, request_id: str, now: Now) -> None:
 
 
 def lapse_claims(state: State, now: Now) -> None:
-    for engine in list(state.engines.values()):
-        until = engine.claim.until if engine.claim else None
-        if until is not None and until.mono <= now.mono:
-            free = until if engine.slot not in state.playing else None
-            state.put(replace(engine, claim=None, free_since=free))
-            state.tell("claim_lapsed", engine.slot)
-            playback.claim_lapsed(state, state.engines[engine.slot], now)
+    """Those that are over, some at once: the rest is due already."""
+    claimed = ((e, e.claim.until) for e in state.engines.values() if e.claim and e.claim.until)
+    over = [(engine, until) for engine, until in claimed if until.mono <= now.mono]
+    for engine, until in over[:_LAPSE_AT_ONCE]:
+        free = until if engine.slot not in state.playing else None
+        state.put(replace(engine, claim=None, free_since=free))
+        state.tell("claim_lapsed", engine.slot)
+        playback.claim_lapsed(state, state.engines[engine.slot], now)
 
 
 def lapses(state: State) -> Iterator[float]:

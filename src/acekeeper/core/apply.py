@@ -99,8 +99,10 @@ def _apply(state: State, rules: Rules, fact: Fact, now: Now) -> None:
             scaling.looked(state, fact, now)
             streams.streams_asked(state, rules, fact, now)
         case StreamStarted():
+            streams.forget_old(state, rules, now, streams.WITH_AN_EVENT)
             streams.stream_started(state, rules, fact, now)
         case StreamEnded():
+            streams.forget_old(state, rules, now, streams.WITH_AN_EVENT)
             streams.stream_ended(state, rules, fact, now)
         case CapacityAsked():
             unbegun.asked(state, rules, fact, now)

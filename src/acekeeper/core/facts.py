@@ -42,12 +42,15 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class EnginesListed:
-    """All that runs. Engines whose start was asked after `asked` may be missing from it."""
+    """All that runs. Engines whose start was asked after `asked` may be missing from it.
+
+    Of some slots only, it is a part of a longer list: all of that comes after its parts."""
 
     host: str
     boot: str
     asked: Now
     found: tuple[Found, ...]
+    slots: tuple[Slot, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +150,14 @@ class PlaybackFailed:
 
 @dataclass(frozen=True, slots=True)
 class StreamsAsked:
-    """What an engine said of its streams. A stream in neither was not answered for."""
+    """What an engine said of its streams. For `silent` ones it was asked and did not answer; a
+    stream nowhere here was not asked about."""
 
     slot: Slot
     start: str
     samples: Mapping[str, Sample] = field(default_factory=dict)
     unknown: frozenset[str] = frozenset()
+    silent: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
 """Engines come and go: started, found, dead."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 
 from acekeeper.core import admission, breaker, demand, streams
 from acekeeper.core.actions import Start, Stop
@@ -22,6 +24,7 @@ from acekeeper.core.state import State
 
 REBOOTED = "host_rebooted"
 START_TIMEOUT = "start_timeout"
+_AT_ONCE = 100  # engines and streams of a list that change together
 
 
 def runtime_told(state: State, fact: RuntimeConnected | RuntimeLost | RuntimeChecked) -> None:
@@ -92,6 +95,8 @@ def start_failed(state: State, rules: Rules, fact: EngineStartFailed, now: Now) 
 def engine_died(state: State, rules: Rules, fact: EngineDied, now: Now) -> None:
     engine = state.current(fact.slot, fact.start)
     if engine is None or not fact.start:
+        if fact.slot not in state.engines:
+            state.vacated[fact.slot] = now  # a list may be under way that still has it
         return
     wanted = engine.phase is Phase.STOPPING
     early = engine.ready is None or now.mono - engine.ready.mono < rules.early_death
@@ -153,28 +158,62 @@ def engines_listed(state: State, rules: Rules, fact: EnginesListed, now: Now) ->
     """Makes the state say what the runtime says. An engine that is not in the list is gone,
     unless it is younger than the list."""
     rebooted = bool(state.boot) and state.boot != fact.boot
-    died_since = {slot for slot, at in state.vacated.items() if at.mono > fact.asked.mono}
     found = {f.slot: f for f in fact.found}
-    for engine in list(state.engines.values()):
-        if engine.slot.host != fact.host or not engine.start:
-            continue
-        there = found.get(engine.slot)
-        if there is not None and there.start == engine.start:
-            continue
-        if (engine.started or engine.asked).mono > fact.asked.mono:
-            continue
-        cause = REBOOTED if rebooted else "vanished"
-        engine_died(state, rules, EngineDied(*engine.ref, cause), now)
-    for stream in [state.streams[i] for ids in state.playing.values() for i in ids]:
-        if stream.slot and state.current(stream.slot, stream.start) is None:
-            streams.end_stream(state, stream, "engine_died:vanished", now)
-    for slot, there in found.items():
-        if slot not in state.engines and slot not in died_since:
+    for slot in _differing(state, fact):
+        engine, there, vacated = state.engines.get(slot), found.get(slot), state.vacated.get(slot)
+        if engine is not None and _is_gone(engine, there, fact):
+            cause = REBOOTED if rebooted else "vanished"
+            engine_died(state, rules, EngineDied(*engine.ref, cause), now)
+        for stream in list(state.started_on(slot)):
+            if state.current(slot, stream.start) is None:
+                streams.end_stream(state, stream, "engine_died:vanished", now)
+        died_since = vacated is not None and vacated.mono > fact.asked.mono
+        if there is not None and slot not in state.engines and not died_since:
             _adopt(state, slot, there, now)
             streams.claim_unmapped(state, rules, state.engines[slot])
+    if fact.slots is not None:
+        return
     state.listed = True
     if state.boot != fact.boot:
         state.boot = state.changes.boot = fact.boot
+
+
+def parts(state: State, rules: Rules, listing: EnginesListed) -> Iterator[EnginesListed]:
+    """A list as facts that change a little each, and at last all of it; each is made when it is
+    asked for. Only the last one says that there is no more."""
+    found = {f.slot: f for f in listing.found}
+    slots: list[Slot] = []
+    changes = 0
+    for slot in _differing(state, listing):
+        slots.append(slot)
+        changes += 1 + len(state.playing.get(slot, ())) + len(streams.unmapped(state, rules, slot))
+        if changes >= _AT_ONCE:
+            there = tuple(found[slot] for slot in slots if slot in found)
+            yield replace(listing, found=there, slots=tuple(slots))
+            slots, changes = [], 0
+    yield listing
+
+
+def _differing(state: State, fact: EnginesListed) -> list[Slot]:
+    """Where the list and what we know are not the same."""
+    starts = {f.slot: f.start for f in fact.found}
+    known = {slot: engine.start for slot, engine in state.engines.items()}
+    slots = dict.fromkeys(chain(known, state.playing, starts)) if fact.slots is None else fact.slots
+    return [
+        slot
+        for slot in slots
+        if known.get(slot) != starts.get(slot)
+        or any(state.streams[i].start != known.get(slot) for i in state.playing.get(slot, ()))
+    ]
+
+
+def _is_gone(engine: Engine, there: Found | None, fact: EnginesListed) -> bool:
+    return (
+        engine.slot.host == fact.host
+        and bool(engine.start)
+        and (there is None or there.start != engine.start)
+        and (engine.started or engine.asked).mono <= fact.asked.mono
+    )
 
 
 def _adopt(state: State, slot: Slot, found: Found, now: Now) -> None:

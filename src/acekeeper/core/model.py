@@ -46,7 +46,7 @@ class Rules:
     unhealthy_grace_period: float = 60
     replacement_cooldown: float = 60
     unmanaged_stream_ttl: float = 3600
-    stats_history_max: int = 720  # samples of a started stream in memory
+    stats_history_max: int = 720  # samples of a stream in one answer
 
     # Facts of the client and of the engine rather than choices (the wire contract tells why).
     answer_within: float = 2.5
@@ -185,7 +185,6 @@ class Stream:
     container_id: str = ""
     ended: Now | None = None
     reason: str = ""
-    sample: Sample | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -130,7 +130,7 @@ def looked(state: State, fact: StreamsAsked, now: Now) -> None:
         return
     ids = [i for i in state.playing.get(engine.slot, ()) if i not in fact.unknown]
     told = {i: fact.samples[i] for i in ids if i in fact.samples}
-    before = {i: state.streams[i].sample for i in told}
+    before = {i: state.samples.get(i) for i in told}
     moving = any(before[i] is None or s.moved_since(before[i]) for i, s in told.items())
     hopeless = engine.health is Health.UNHEALTHY
     idle = not moving and (hopeless or len(told) == len(ids))

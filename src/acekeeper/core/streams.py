@@ -1,14 +1,18 @@
 """Streams: started and ended by the client's events, confirmed by what their engines say."""
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 
 from acekeeper.core import admission, demand, playback, starvation, unbegun
 from acekeeper.core.facts import StreamEnded, StreamsAsked, StreamStarted
 from acekeeper.core.model import EarlyEnd, Engine, Now, Rules, Stream
 from acekeeper.core.names import Slot
 from acekeeper.core.state import State
+
+# So much is forgotten at once.
+_IN_PASSING = 500
+WITH_AN_EVENT = 2  # which adds one at the most
 
 
 def locate(
@@ -117,10 +121,10 @@ def streams_asked(state: State, rules: Rules, fact: StreamsAsked, now: Now) -> N
     on_it = {s.id: s for s in state.started_on(fact.slot) if s.start == fact.start}
     samples = {i: sample for i, sample in fact.samples.items() if i in on_it}
     for stream_id, sample in samples.items():
-        state.put_stream(replace(on_it[stream_id], sample=sample))
-        kept = state.samples.setdefault(stream_id, deque(maxlen=rules.stats_history_max))
-        kept.append(sample)
+        state.put_sample(on_it[stream_id], sample)
         playback.moved(state, rules, on_it[stream_id], sample, now)
+    for stream_id in sorted(fact.silent & on_it.keys()):
+        state.put_silence(on_it[stream_id])
     engine = state.current(fact.slot, fact.start)
     if engine is not None:
         starvation.sampled(state, rules, engine, samples.values(), now)
@@ -130,7 +134,7 @@ def streams_asked(state: State, rules: Rules, fact: StreamsAsked, now: Now) -> N
 
 def claim_unmapped(state: State, rules: Rules, engine: Engine) -> None:
     """An adopted engine takes the streams that were announced before it was found."""
-    for stream in [state.streams[i] for i in state.elsewhere]:
+    for stream in unmapped(state, rules, engine.slot):
         if locate(state, rules, (stream.address,), "") is engine:
             state.put_stream(
                 replace(
@@ -142,22 +146,29 @@ def claim_unmapped(state: State, rules: Rules, engine: Engine) -> None:
             )
 
 
-def forget_old(state: State, rules: Rules, now: Now) -> None:
-    """Drops what nobody needs any more, so that memory stays flat."""
-    while state.elsewhere:
-        stream = state.streams[next(iter(state.elsewhere))]
+def unmapped(state: State, rules: Rules, slot: Slot) -> list[Stream]:
+    """Those elsewhere that were announced to be there, by any name of this host."""
+    addresses = [(name, slot.port) for name in sorted(rules.local_names)]
+    ids = [i for address in addresses for i in state.unmapped.get(address, ())]
+    return [state.streams[i] for i in ids]
+
+
+def forget_old(state: State, rules: Rules, now: Now, at_most: int = _IN_PASSING) -> None:
+    """Drops what nobody needs any more, so that memory stays flat: so many of a kind, the oldest
+    first, since the order of insertion is the order of time."""
+    for stream in [state.streams[i] for i in islice(state.elsewhere, at_most)]:
         if now.mono - stream.started.mono < rules.unmanaged_stream_ttl:
-            break  # the order of insertion is the order of time
+            break
         state.remove_stream(stream)
         state.tell("stream_expired", None, stream.id)
-    while len(state.ended) > rules.keep_ended:
-        stream = state.streams[next(iter(state.ended))]
+    over = min(at_most, len(state.ended) - rules.keep_ended)
+    for stream in [state.streams[i] for i in islice(state.ended, max(0, over))]:
         state.remove_stream(stream)
         if stream.ended is not None and now.mono - stream.ended.mono < rules.remember_ended:
             state.put_early_end(stream.id, EarlyEnd(stream.ended, stream.reason))
-    for stream_id, end in list(state.early_ends.items()):
+    for stream_id, end in list(islice(state.early_ends.items(), at_most)):
         if now.mono - end.at.mono < rules.remember_ended:
-            break  # the order of insertion is the order of time
+            break
         state.put_early_end(stream_id, None)
 
 

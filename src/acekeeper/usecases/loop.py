@@ -39,12 +39,15 @@ from acekeeper.errors import AcekeeperError, EngineFailed, PortTaken
 from acekeeper.errors import EngineSilent as Silence
 from acekeeper.usecases.lag import Lag
 from acekeeper.usecases.protocols import Clock, EngineApi, Player, Runtime, Store
+from acekeeper.usecases.samples import Unsaved
 from acekeeper.usecases.tries import Tries
+from acekeeper.usecases.turns import gather_in_turns
 
 # How long an answer waits for its claim to be on disk: a stalled disk must not cost the viewer
 # the engine.
 _CLAIM_ON_DISK_WITHIN = 0.3
 _NOBODY_THERE = "runtime_unavailable"  # cause of a start that failed
+_ACTIONS_AT_ONCE = 50
 _STREAM_SETTLES_AFTER = 2.0  # an engine may not know a session yet that was just announced
 
 Outcome = Engine | Refusal
@@ -71,6 +74,7 @@ class Loop:
         self.runtime = runtime
         self.engines = engines
         self.store = store
+        self.unsaved = Unsaved()
         self.lag = Lag(clock, lagged)
         self._tries = Tries(player, clock, self.lag)
         self._observe = observe
@@ -85,7 +89,9 @@ class Loop:
         changes = apply(self.state, self.rules, fact, self.clock())
         for happening in changes.happened:
             self._observe(happening)
-        self._plan_soon()
+        # Samples that leave engines and streams as they are leave the plan as it is.
+        if not isinstance(fact, StreamsAsked) or changes.engines or changes.streams:
+            self._plan_soon()
         return self._write(changes)
 
     def wait_for_outcome(self, request: str) -> Future[Outcome]:
@@ -128,6 +134,8 @@ class Loop:
         durable = self.store.write(changes)
         # Not everybody waits for it, and a store that fails tells so itself.
         durable.add_done_callback(lambda done: done.cancelled() or done.exception())
+        if changes.samples:
+            self.unsaved.told(changes.samples, durable)
         return durable
 
     def _plan_soon(self) -> None:
@@ -142,9 +150,14 @@ class Loop:
         if self._closed:
             return
         now = self.clock()
+        taken = 0
         while (planned := plan(self.state, self.rules, now)).actions:
-            for action in planned.actions:
+            for action in planned.actions[: _ACTIONS_AT_ONCE - taken]:
                 self._take(action, now)
+                taken += 1
+            if taken == _ACTIONS_AT_ONCE:
+                self._plan_soon()  # the rest in the next turn, as it stands then
+                return
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
@@ -247,20 +260,26 @@ class Loop:
         """Asks an engine about the streams on it, but for those it may not know yet."""
         before = self.clock().mono - _STREAM_SETTLES_AFTER
         ids = [s.id for s in self.state.started_on(slot) if s.started.mono < before]
-        answers = await asyncio.gather(
-            *(self.engines.stat(slot, self.state.streams[i].stat_url) for i in ids),
-            return_exceptions=True,
-        )
+        urls = [self.state.streams[i].stat_url for i in ids]
+        answers = await gather_in_turns(self._stat(slot, url) for url in urls)
         samples: dict[str, Sample] = {}
         unknown: set[str] = set()
+        silent: set[str] = set()
         for stream_id, answer in zip(ids, answers, strict=True):
-            if answer is None:
-                unknown.add(stream_id)
-            elif isinstance(answer, Sample):
+            if isinstance(answer, Sample):
                 samples[stream_id] = answer
-            elif not isinstance(answer, Silence):
-                _defect(answer)
-        return StreamsAsked(slot, start, samples, frozenset(unknown))
+            else:
+                (unknown if answer is None else silent).add(stream_id)
+        return StreamsAsked(slot, start, samples, frozenset(unknown), frozenset(silent))
+
+    async def _stat(self, slot: Slot, url: str) -> Sample | Exception | None:
+        try:
+            return await self.engines.stat(slot, url)
+        except Silence as error:
+            return error
+        except Exception as error:
+            _defect(error)
+            return error
 
 
 def _defect(error: BaseException) -> None:
