@@ -186,7 +186,7 @@ async def test_calls_are_repeated_as_the_settings_say_and_counted(
     async with serving(settings(tmp_path, **given)) as context:
         with pytest.raises(EngineSilent, match="broke off"):
             await context.loop.engines.stat(far.slot, STAT_URL)
-        counted = context.metrics.exposition().decode()
+        counted = b"".join(context.metrics.exposition()).decode()
     await far.close()
     assert len(far.requests) == attempts
     series = 'orch_communication_errors_total{error_type="broken",source="engine"}'

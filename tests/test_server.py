@@ -271,7 +271,9 @@ async def test_a_caller_who_leaves_within_its_body_is_no_failure_of_ours(
         )
         caller.writer.close()
         async with asyncio.timeout(LIMIT_S):
-            while b'endpoint="/events/stream_ended"' not in (said := context.metrics.exposition()):
+            while b'endpoint="/events/stream_ended"' not in (
+                said := b"".join(context.metrics.exposition())
+            ):
                 await asyncio.sleep(0.01)
         answered = re.findall(rb'status="(\d+)"\} ([1-9])', said)
         assert answered == [(b"400", b"1")]
@@ -291,7 +293,7 @@ async def test_a_head_that_does_not_come_is_not_waited_for(
             assert "x-request-id" in headers
             assert b"0.2 s of API_REQUEST_TIMEOUT_S" in await caller.reader.read()
             caller.writer.close()
-        counted = context.metrics.exposition().decode()
+        counted = b"".join(context.metrics.exposition()).decode()
         series = 'orch_communication_errors_total{error_type="timeout",source="api"}'
         assert f"{series} 1.0" in counted
 

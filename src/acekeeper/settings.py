@@ -132,7 +132,7 @@ class Settings:
     stats_history_max: Annotated[
         int,
         whole(720, 1, 100000),
-        "Samples kept in memory for each stream that plays; older ones are on disk.",
+        "Samples of a stream that `/streams/{id}/stats` answers with, the newest.",
     ]
     max_streams_per_engine: Annotated[
         int, whole(1, 1, 100), "Streams with which an engine is full."

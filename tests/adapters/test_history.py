@@ -1,12 +1,10 @@
 """What is on disk, read beside the store."""
 
 import asyncio
-import math
 import sqlite3
 import time
 from collections.abc import AsyncIterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,9 +92,9 @@ async def test_ids_only_rise_also_when_all_is_old_and_when_a_database_is_new(
     assert await history.newest_id() > newest + 1
 
 
-def sampled(n: int) -> Changes:
+def sampled(n: int, name: str = "s") -> Changes:
     sample = Sample(Now(NOW.wall + n, 0.0), "dl", n, 200, 30, 1000 * n, 2)
-    return Changes(streams={"s": stream("s", sample=sample)})
+    return Changes(streams={name: stream(name)}, samples=[(name, sample)])
 
 
 async def test_samples_of_a_stream_are_read_the_newest_ones_in_order(
@@ -105,19 +103,21 @@ async def test_samples_of_a_stream_are_read_the_newest_ones_in_order(
     async with running(path) as store:
         for n in (0, 1, 2, 2, 3):
             await store.write(sampled(n))
-        found = await history.samples("s", 0, math.inf, 10) or []
+        found = await history.samples("s", 0, 10) or []
         assert [(s.at.wall - NOW.wall, s.peers, s.downloaded) for s in found] == [
             (n, n, 1000 * n) for n in range(4)
         ]
         assert (found[3].status, found[3].speed_down, found[3].speed_up) == ("dl", 200, 30)
-        some = await history.samples("s", NOW.wall + 1, NOW.wall + 3, 10) or []
-        assert [s.peers for s in some] == [1, 2]
-        assert [s.peers for s in await history.samples("s", 0, math.inf, 2) or []] == [2, 3]
-        assert await history.samples("absent", 0, math.inf, 10) is None
+        some = await history.samples("s", NOW.wall + 1, 2) or []
+        assert [s.peers for s in some] == [2, 3]
+        some = await history.samples("s", NOW.wall + 1, 10) or []
+        assert [s.peers for s in some] == [1, 2, 3]
+        assert [s.peers for s in await history.samples("s", 0, 2) or []] == [2, 3]
+        assert await history.samples("absent", 0, 10) is None
         # The same id again is another stream; what was said of the last one is not said of it.
         again = stream("s", started=Now(NOW.wall + 2.5, 0.0), session="other")
         await store.write(Changes(streams={"s": again}))
-        assert [s.peers for s in await history.samples("s", 0, math.inf, 10) or []] == [3]
+        assert [s.peers for s in await history.samples("s", 0, 10) or []] == [3]
 
 
 async def test_old_samples_go_before_their_stream_and_no_others(
@@ -126,15 +126,15 @@ async def test_old_samples_go_before_their_stream_and_no_others(
     async with running(path) as store:
         for n in range(3):
             await store.write(sampled(n))
-        ended = replace(sampled(2).streams["s"] or stream("s"), id="t", ended=Now(NOW.wall + 3, 0))
-        await store.write(Changes(streams={"t": ended}))
+        await store.write(sampled(2, "t"))
+        await store.write(Changes(streams={"t": stream("t", ended=Now(NOW.wall + 3, 0))}))
     with closing(connect(path)) as db:
         prune(db, NOW.wall + 1.5)
-        assert [s.peers for s in await history.samples("s", 0, math.inf, 10) or []] == [2]
-        assert [s.peers for s in await history.samples("t", 0, math.inf, 10) or []] == [2]
+        assert [s.peers for s in await history.samples("s", 0, 10) or []] == [2]
+        assert [s.peers for s in await history.samples("t", 0, 10) or []] == [2]
         prune(db, NOW.wall + 10)
-        assert await history.samples("t", 0, math.inf, 10) is None
-        assert await history.samples("s", 0, math.inf, 10) == []
+        assert await history.samples("t", 0, 10) is None
+        assert await history.samples("s", 0, 10) == []
         assert db.execute("SELECT count(*) FROM samples").fetchone() == (0,)
 
 

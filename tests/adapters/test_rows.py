@@ -101,7 +101,6 @@ STREAMS: dict[str, st.SearchStrategy[Any]] = {
     "container_id": texts,
     "ended": maybe,
     "reason": texts,
-    "sample": st.none(),
 }
 
 

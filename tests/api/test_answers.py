@@ -253,7 +253,7 @@ async def test_a_start_that_takes_the_runtime_too_long_is_counted(served: Served
 
 def count(served: Served, labels: str) -> float:
     """Of failed calls. Not asked for, since a request may have little time here."""
-    text = served.context.metrics.exposition().decode()
+    text = b"".join(served.context.metrics.exposition()).decode()
     line = f"orch_communication_errors_total{{{labels}}} "
     [value] = [said.removeprefix(line) for said in text.splitlines() if said.startswith(line)]
     return float(value)

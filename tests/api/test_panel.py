@@ -82,7 +82,7 @@ async def test_all_of_it_first_and_then_what_changed(serve: Serve) -> None:
     async with looking(served) as news:
         first = await anext(news)
         name = engine["container_name"]
-        assert first["engines"] == {name: {"score": 100, "engine": engine}}
+        assert first["engines"] == {name: {"score": 100, "held": None, "engine": engine}}
         assert first["streams"] == {}
         assert first["overview"]["provisioning"]["can_provision"] is True
         await served.post("/events/stream_started", started(port=engine["port"]))
@@ -90,7 +90,7 @@ async def test_all_of_it_first_and_then_what_changed(serve: Serve) -> None:
         assert began["engines"][name]["engine"]["streams"] == [STREAM]
         assert began["engines"][name]["score"] == 90  # one stream, and warm
         [listed] = (await served.get("/streams")).json()
-        assert began["streams"] == {STREAM: {"stream": listed, "sample": None}}
+        assert began["streams"] == {STREAM: {"stream": listed, "sample": None, "silent": False}}
         await served.post("/events/stream_ended", {"stream_id": STREAM})
         ended = await anext(news)
         assert ended["streams"] == {STREAM: None}
@@ -119,8 +119,9 @@ async def test_it_is_made_once_for_all_who_look(
     monkeypatch.setattr(board, "_EVERY", 600)
     seen = Board(served.context)
     now = served.context.clock()
-    assert seen._show(now) is seen._show(now.after(1))
-    assert seen._show(now) is not seen._show(now.after(301))
+    shown = await seen._show(now)
+    assert await seen._show(now.after(1)) is shown
+    assert await seen._show(now.after(301)) is not shown
 
 
 async def test_of_streams_elsewhere_a_part_is_shown(

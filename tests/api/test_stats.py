@@ -1,5 +1,6 @@
 """/streams/{id}/stats: what an engine said of a stream over time."""
 
+import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,7 +10,9 @@ import pytest
 
 from acekeeper.core.facts import StreamsAsked
 from acekeeper.core.model import Now, Sample
+from acekeeper.errors import StoreFailed
 
+from ..usecases.house import HeldStore
 from .bodies import started
 from .conftest import Serve, Served
 
@@ -73,13 +76,12 @@ async def test_a_sweep_samples_what_plays(serve: Serve) -> None:
     assert datetime.fromisoformat(sample["ts"]).tzinfo is not None
 
 
-async def test_the_newest_are_told_from_memory_and_older_ones_from_disk(serve: Serve) -> None:
+async def test_the_newest_are_told_or_all_since_a_moment(serve: Serve) -> None:
     served = await playing(serve, STATS_HISTORY_MAX="4")
     assert await stats(served) == []
     await sampled(served, 0, 3)
     assert [s["peers"] for s in await stats(served)] == [0, 1, 2]
     await sampled(served, 3, 10)
-    assert len(served.context.state.samples[ID]) == 4
     found = await stats(served)
     assert [s["peers"] for s in found] == [6, 7, 8, 9]
     assert found[0] == {
@@ -98,14 +100,43 @@ async def test_the_newest_are_told_from_memory_and_older_ones_from_disk(serve: S
     assert await stats(served, since=(begun + timedelta(hours=1)).isoformat()) == []
 
 
-async def test_what_memory_has_needs_no_disk(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    served = await playing(serve, STATS_HISTORY_MAX="4")
-    await sampled(served, 0, 5)
-    monkeypatch.setattr(served.context.history, "samples", None)
-    found = await stats(served)
-    assert len(found) == 4
-    since = datetime.fromisoformat(found[1]["ts"]) - timedelta(seconds=1)
-    assert len(await stats(served, since=since.isoformat())) == 3
+async def test_what_is_on_its_way_to_the_disk_is_told_and_nothing_twice(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = await playing(serve, STATS_HISTORY_MAX="6")
+    await sampled(served, 0, 3)
+    loop, disk = served.context.loop, served.context.loop.store
+    assert loop.unsaved.of(ID) == []  # the disk has them
+    held = HeldStore()
+    monkeypatch.setattr(loop, "store", held)
+    told = asyncio.create_task(sampled(served, 3, 5))
+    await served.until(lambda _: len(held.writes) == 1)
+    assert [s["peers"] for s in await stats(served)] == [0, 1, 2, 3]
+    await disk.write(held.writes[0][0])  # and we do not know it yet
+    assert [s["peers"] for s in await stats(served)] == [0, 1, 2, 3]
+    held.release()
+    await served.until(lambda _: len(held.writes) == 2)
+    await disk.write(held.writes[1][0])
+    assert [s["peers"] for s in await stats(served)] == [0, 1, 2, 3, 4]
+    held.release()
+    await told
+    assert loop.unsaved.of(ID) == []
+    assert [s["peers"] for s in await stats(served)] == [0, 1, 2, 3, 4]
+
+
+async def test_where_the_disk_cannot_be_read_it_is_said_and_no_part_taken_for_all(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = await playing(serve)
+    await sampled(served, 0, 2)
+
+    async def unread(*_: object) -> None:
+        raise StoreFailed("the database was not read within 5 s")
+
+    monkeypatch.setattr(served.context.history, "samples", unread)
+    answer = await served.get(f"/streams/{quote(ID, safe='')}/stats")
+    assert answer.status_code == 503
+    assert "was not read" in answer.json()["detail"]
 
 
 async def test_of_an_ended_stream_they_are_told_too_and_of_an_unknown_one_none(
@@ -115,7 +146,6 @@ async def test_of_an_ended_stream_they_are_told_too_and_of_an_unknown_one_none(
     await sampled(served, 0, 3)
     before = await stats(served)
     await served.post("/events/stream_ended", {"stream_id": ID})
-    assert served.context.state.samples == {}
     assert await stats(served) == before
     answer = await served.get("/streams/absent/stats")
     assert answer.status_code == 404

@@ -18,18 +18,18 @@ from ..core.world import rules, slot, started
 NOW = Now(1_700_000_000.0, 1000.0)
 
 
-def test_memory_stays_flat_over_thousands_of_streams() -> None:
+async def test_memory_stays_flat_over_thousands_of_streams() -> None:
     few = rules(keep_ended=10)
     state = State()
     views = Views(state, few)
     now = NOW
 
-    def play(first: int, last: int) -> int:
+    async def play(first: int, last: int) -> int:
         nonlocal now
         for n in range(first, last):
             name = f"stream-{n}"
             apply(state, few, started(name), now)
-            assert name.encode() in views.streams("started", None, 1000, now)
+            assert name.encode() in await views.streams("started", None, 1000, now)
             apply(state, few, StreamEnded(name), now)
             now = now.after(60)
             apply(state, few, TimePassed(), now)
@@ -38,8 +38,8 @@ def test_memory_stays_flat_over_thousands_of_streams() -> None:
 
     tracemalloc.start()
     try:
-        early = play(0, 200)
-        late = play(200, 2200)
+        early = await play(0, 200)
+        late = await play(200, 2200)
     finally:
         tracemalloc.stop()
     assert late - early < 100_000  # a stream takes more than a hundred bytes encoded
@@ -91,7 +91,7 @@ def ids(body: bytes) -> list[str]:
     return [stream["id"] for stream in msgspec.json.decode(body)]
 
 
-def test_the_newest_ended_streams_of_one_engine_are_told_from_those_of_others() -> None:
+async def test_the_newest_ended_streams_of_one_engine_are_told_from_those_of_others() -> None:
     state = State()
     views = Views(state, rules())
     for n in range(2):
@@ -100,55 +100,59 @@ def test_the_newest_ended_streams_of_one_engine_are_told_from_those_of_others() 
         apply(state, rules(), started(name, slot(int(name[1]))), NOW)
     for name in ("a0", "b0", "a1", "b1"):
         apply(state, rules(), StreamEnded(name), NOW)
-    assert ids(views.streams("ended", "id-0", 10, NOW)) == ["b0", "a0"]
-    assert ids(views.streams("ended", "id-1", 1, NOW)) == ["b1"]
-    assert ids(views.streams("all", "id-0", 1, NOW)) == ["a0 plays", "b0"]
-    assert ids(views.streams("started", "id-0", 10, NOW)) == ["a0 plays"]
+    assert ids(await views.streams("ended", "id-0", 10, NOW)) == ["b0", "a0"]
+    assert ids(await views.streams("ended", "id-1", 1, NOW)) == ["b1"]
+    assert ids(await views.streams("all", "id-0", 1, NOW)) == ["a0 plays", "b0"]
+    assert ids(await views.streams("started", "id-0", 10, NOW)) == ["a0 plays"]
 
 
-def test_an_empty_container_id_is_that_of_streams_on_no_engine_of_ours() -> None:
+async def test_an_empty_container_id_is_that_of_streams_on_no_engine_of_ours() -> None:
     state = State()
     views = Views(state, rules())
     state.put(engine(0))
     state.put(engine(1, container_id=""))
     apply(state, rules(), started("ours", slot(0)), NOW)
     apply(state, rules(), started("elsewhere"), NOW)
-    assert ids(views.streams("started", "", 10, NOW)) == ["elsewhere"]
-    assert ids(views.streams("all", "", 10, NOW)) == ["elsewhere"]
+    assert ids(await views.streams("started", "", 10, NOW)) == ["elsewhere"]
+    assert ids(await views.streams("all", "", 10, NOW)) == ["elsewhere"]
     assert [e["port"] for e in msgspec.json.decode(views.engines()[0])] == [slot(0).port]
     assert len(msgspec.json.decode(views.all_engines())) == 2
 
 
-def test_a_claim_answers_the_capacity_question_until_it_lapses() -> None:
+async def test_a_claim_answers_the_capacity_question_until_it_lapses() -> None:
     state = State()
     views = Views(state, rules())
     state.put(engine(0, claim=Claim("r", NOW.after(60))))
     state.put(engine(1, claim=Claim("unanswered")))
-    assert ids(views.streams("started", "id-0", 10, NOW.after(59))) == ["claim|r"]
-    assert ids(views.streams("started", "id-0", 10, NOW.after(60))) == []
-    assert ids(views.streams("started", "id-1", 10, NOW)) == ["claim|unanswered"]
-    assert ids(views.streams("all", "id-0", 10, NOW)) == []
+    assert ids(await views.streams("started", "id-0", 10, NOW.after(59))) == ["claim|r"]
+    assert ids(await views.streams("started", "id-0", 10, NOW.after(60))) == []
+    assert ids(await views.streams("started", "id-1", 10, NOW)) == ["claim|unanswered"]
+    assert ids(await views.streams("all", "id-0", 10, NOW)) == []
 
 
-def test_a_doubted_engine_looks_full_whatever_the_limit() -> None:
+async def test_a_doubted_engine_looks_full_whatever_the_limit() -> None:
     two = rules(max_streams_per_engine=2)
     doubted = engine(0, doubt=Doubt(Content("infohash", "c" * 40), NOW.mono, "timeout"))
-    state = State(engines={doubted.slot: doubted})
+    state = State()
+    state.put(doubted)
     views = Views(state, two)
 
-    def listed(container_id: str) -> list[Any]:
-        found: list[Any] = msgspec.json.decode(views.streams("started", container_id, 10, NOW))
+    async def listed(container_id: str) -> list[Any]:
+        body = await views.streams("started", container_id, 10, NOW)
+        found: list[Any] = msgspec.json.decode(body)
         return found
 
-    assert [(s["id"], s["key"]) for s in listed("id-0")] == [
+    assert [(s["id"], s["key"]) for s in await listed("id-0")] == [
         ("claim|try-0", ""),
         ("claim|try-1", ""),
     ]
     apply(state, two, started("s", doubted.slot), NOW)
-    assert [s["id"] for s in listed("id-0")] == ["s", "claim|try-1"]
+    assert [s["id"] for s in await listed("id-0")] == ["s", "claim|try-1"]
     state.put(replace(state.engines[doubted.slot], doubt=None))
-    assert [s["id"] for s in listed("id-0")] == ["s"]
-    assert msgspec.json.decode(views.streams("started", None, 10, NOW)) == listed("id-0")
+    assert [s["id"] for s in await listed("id-0")] == ["s"]
+    assert msgspec.json.decode(await views.streams("started", None, 10, NOW)) == await listed(
+        "id-0"
+    )
 
 
 def test_doubts_and_starvation_are_shown() -> None:

@@ -1,7 +1,6 @@
 """A pool as a busy host has it, put in the state of a service: engines are the far side here."""
 
 import math
-from collections import deque
 from dataclasses import replace
 
 from acekeeper.core.doubt import Hunger
@@ -59,6 +58,7 @@ async def fill(served: Served, engines: int) -> None:
         state.put(engine)
         if n % 2 == 0:
             _play(served, engine, n)
+    await loop.store.write(state.changes)  # the page asks for the past of its curves
 
 
 def _play(served: Served, engine: Engine, n: int) -> None:
@@ -89,7 +89,7 @@ def _play(served: Served, engine: Engine, n: int) -> None:
         slot=engine.slot,
         start=engine.start,
         container_id=engine.container_id,
-        sample=samples[-1],
     )
     state.put_stream(stream)
-    state.samples[stream.id] = deque(samples)
+    for sample in samples:
+        state.put_sample(stream, sample)

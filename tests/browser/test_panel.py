@@ -1,10 +1,13 @@
 """What an operator sees at /panel, and what the buttons do."""
 
 import asyncio
+from dataclasses import replace
 
 from playwright.async_api import Route, expect
 
-from acekeeper.core.model import Phase
+from acekeeper.core.doubt import Content, Doubt
+from acekeeper.core.facts import StreamsAsked
+from acekeeper.core.model import Health, Phase, Sample
 
 from ..api.bodies import started
 from ..running import LIMIT_S
@@ -40,6 +43,61 @@ async def test_engines_and_what_begins_on_them_appear_by_themselves(panel_of: Pa
     await expect(panel.find("#rows li")).to_have_count(0)
     await expect(panel.tile(name)).to_contain_text("idle")
     assert await panel.page.evaluate("window.sameAsBefore")
+    assert panel.wrong == []
+
+
+async def look(panel: Panel, *, silent: bool) -> None:
+    """As a pass over the streams tells it, of the only one there is."""
+    loop = panel.served.context.loop
+    [stream] = loop.state.streams.values()
+    assert stream.slot is not None
+    if silent:
+        fact = StreamsAsked(stream.slot, stream.start, silent=frozenset([stream.ref]))
+    else:
+        found = {stream.ref: Sample(loop.clock(), "dl", 4, 900, 0, 1, 0)}
+        fact = StreamsAsked(stream.slot, stream.start, found)
+    loop.tell(fact)
+
+
+async def test_what_a_silent_engine_plays_is_not_shown_as_it_was(panel_of: PanelOf) -> None:
+    panel = await panel_of(MIN_REPLICAS="1", MAX_REPLICAS="1")
+    await panel.open()
+    [name] = await panel.until_listed(1)
+    await begin_stream(panel)
+    captions = panel.find("#rows figcaption")
+    await expect(captions).to_have_text(["no word yet", "no word yet"])
+    for _ in range(2):
+        await look(panel, silent=False)
+        await expect(panel.tile(name)).to_contain_text("1 stream · 900 KB/s")
+        await expect(captions).to_have_text(["900 KB/s", "4 peers"])
+        await look(panel, silent=True)
+        await expect(panel.tile(name)).to_contain_text("1 stream · not known")
+        await expect(captions).to_have_text(["not known", "not known"])
+    assert panel.wrong == []
+
+
+async def test_a_held_engine_is_shown_as_held_and_its_stop_says_so(panel_of: PanelOf) -> None:
+    panel = await panel_of(MIN_REPLICAS="1", MAX_REPLICAS="1")
+    await panel.open()
+    [name] = await panel.until_listed(1)
+    tile, use, stop = panel.tile(name), panel.find("#details dl"), panel.find("#stop")
+    await expect(tile).to_contain_text("idle")
+    await panel.find("#provision").click()
+    await expect(tile).to_contain_text("held for a viewer")
+    await tile.click()
+    await expect(use).to_contain_text("held for a viewer")
+    await stop.click()
+    await expect(stop).to_have_text("Stop now: it is held for a viewer")
+    state = panel.served.context.state
+    [engine] = state.engines.values()
+    doubt = Doubt(Content("infohash", "c" * 40), panel.served.context.clock().mono, "timeout")
+    state.put(replace(engine, claim=None, health=Health.UNKNOWN, doubt=doubt))
+    await expect(stop).to_have_text("Stop now: it is held for a try")
+    state.put(replace(engine, claim=None, health=Health.UNHEALTHY))
+    await expect(stop).to_have_text("Stop now: no stream on it is known")
+    await expect(use).to_contain_text("no stream known")
+    await begin_stream(panel)
+    await expect(stop).to_have_text("Stop now: 1 stream on it will end")
     assert panel.wrong == []
 
 

@@ -112,9 +112,7 @@ async def test_an_engine_whose_getstream_hangs_is_found_and_replaced(
     await running.until(lambda: len(running.listed()) == 3)
     happy = await viewer(stack, running, 1)
     state = running.context.state
-    await running.until(
-        lambda: any(s.sample and s.sample.speed_down for s in state.streams.values())
-    )
+    await running.until(lambda: any(s.speed_down for s in state.samples.values()))
     hung = (await happy.client.choose()).port
     slot = Slot("127.0.0.1", hung)
     first = state.engines[slot].start

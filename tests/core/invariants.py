@@ -40,6 +40,21 @@ def indexes(state: State) -> None:
         and where not in state.playing
     }
     assert set(state.vacant) == vacant
+    unmapped: dict[object, set[str]] = {}
+    for stream_id in state.elsewhere:
+        for place in state.streams[stream_id].places:
+            unmapped.setdefault(place, set()).add(stream_id)
+    assert {where: set(ids) for where, ids in state.unmapped.items()} == unmapped
+    containers: dict[str, set[object]] = {}
+    for engine in state.engines.values():
+        if engine.container_id:
+            containers.setdefault(engine.container_id, set()).add(engine.slot)
+    assert {name: set(slots) for name, slots in state.containers.items()} == containers
+    assert state.samples.keys() <= state.streams.keys()
+    on_ours = {i for ids in state.playing.values() for i in ids}
+    assert state.heard.keys() <= on_ours
+    known = {i: state.known(i) for i in on_ours}
+    assert set(state.moving) == {i for i, s in known.items() if s and s.speed_down > 0}
     assert all(i == s.id for i, s in state.streams.items())
     assert all(s.ended is not None or s.id not in state.early_ends for s in streams)
 

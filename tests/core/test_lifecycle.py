@@ -10,6 +10,7 @@ from acekeeper.core.facts import (
     Found,
     RuntimeConnected,
 )
+from acekeeper.core.lifecycle import parts
 from acekeeper.core.model import Breaker, Health, Phase
 
 from .world import HOST, Outside, World, pool, rules, slot, started
@@ -123,6 +124,67 @@ def test_a_list_asked_before_a_death_does_not_bring_the_dead_back() -> None:
     world.run(0.1)
     world.tell(EnginesListed(HOST, "boot-1", asked, (found(0),)))
     assert world.state.engines == {}
+
+
+MANY = 120
+
+
+def crowded() -> World:
+    """Engines with a stream each, and streams on engines that nobody has found yet."""
+    world = World(rules(min_replicas=0, auto_delete=False, max_replicas=500))
+    world.connect(found(n) for n in range(MANY))
+    for n in range(2 * MANY):
+        world.tell(started(f"s{n}", slot(n)))
+    world.run(1)
+    return world
+
+
+def many_others() -> tuple[Found, ...]:
+    """A third of them is gone, a third is another start, and as many are new."""
+    again = [found(n, f"again-{n}") for n in range(MANY // 3, 2 * MANY // 3)]
+    return (*again, *(found(n) for n in range(2 * MANY // 3, 2 * MANY)))
+
+
+def test_a_long_list_in_parts_comes_to_the_same_as_the_whole() -> None:
+    whole, piecemeal = crowded(), crowded()
+    listing = EnginesListed(HOST, "boot-2", whole.now, many_others())
+    whole.tell(listing)
+    told = []
+    for part in parts(piecemeal.state, piecemeal.rules, listing):
+        assert piecemeal.state.boot == "boot-1"
+        piecemeal.tell(part)
+        told.append(part)
+    assert [part.slots is None for part in told] == [False] * (len(told) - 1) + [True]
+    assert all(len(part.slots or ()) < MANY // 2 for part in told)
+    assert piecemeal.state.engines == whole.state.engines
+    assert piecemeal.state.streams == whole.state.streams
+    assert piecemeal.state.boot == "boot-2"
+    assert sorted(map(repr, piecemeal.happened)) == sorted(map(repr, whole.happened))
+    assert len([*parts(whole.state, whole.rules, listing)]) == 1  # nothing differs any more
+
+
+def test_the_first_list_is_known_with_its_last_part() -> None:
+    world = World(STILL)
+    world.tell(RuntimeConnected())
+    listing = EnginesListed(HOST, "boot-1", world.now, tuple(found(n) for n in range(MANY)))
+    *some, last = parts(world.state, world.rules, listing)
+    for part in some:
+        world.tell(part)
+    assert some
+    assert not world.state.listed
+    world.tell(last)
+    assert world.state.listed
+    assert len(world.state.engines) == MANY
+
+
+def test_an_engine_that_dies_before_its_part_of_the_list_is_not_adopted() -> None:
+    world = World(STILL)
+    world.tell(RuntimeConnected())
+    listing = EnginesListed(HOST, "boot-1", world.now, (found(0), found(1)))
+    world.run(0.1)
+    world.tell(EngineDied(slot(0), found(0).start, "killed"))
+    world.tell(listing)
+    assert list(world.state.engines) == [slot(1)]
 
 
 def test_after_a_reboot_nothing_is_to_blame() -> None:

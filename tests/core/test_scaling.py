@@ -1,6 +1,8 @@
 import math
 from dataclasses import replace
 
+import pytest
+
 from acekeeper.core import admission
 from acekeeper.core.actions import Answer, Code, Drain, Grant, Look, Start, TakeBack
 from acekeeper.core.facts import (

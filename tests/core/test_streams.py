@@ -228,9 +228,9 @@ def test_a_session_the_engine_does_not_know_is_over() -> None:
     unknown = frozenset({b, ("nobody's", "session")})
     world.tell(StreamsAsked(*world.engine(0).ref, {a: told}, unknown))
     assert playing(world) == ["a", "c"]
-    assert world.state.streams["a"].sample == told
+    assert world.state.samples["a"] == told
     assert world.state.streams["b"].reason == "unknown_to_engine"
-    assert world.state.streams["c"].sample is None
+    assert "c" not in world.state.samples
     assert not world.state.is_free(world.engine(0), world.rules)
 
 
@@ -238,25 +238,58 @@ def test_what_is_told_of_a_session_says_nothing_of_the_next_one_with_its_id() ->
     world = pool(1, STILL)
     world.play(slot(0), "x")
     ref = world.state.streams["x"].ref
+    world.tell(StreamsAsked(*world.engine(0).ref, {ref: sample(world.now, 100)}))
     world.tell(started("x", slot(0), session="second"))
     world.tell(StreamsAsked(*world.engine(0).ref, {}, frozenset({ref})))
     world.tell(StreamsAsked(*world.engine(0).ref, {ref: sample(world.now, 200)}))
     assert playing(world) == ["x"]
-    assert world.state.streams["x"].sample is None
     assert world.state.samples == {}
 
 
-def test_the_newest_samples_of_a_stream_are_kept_until_it_ends() -> None:
-    world = pool(1, rules(min_replicas=0, auto_delete=False, stats_history_max=3))
+def test_the_last_sample_of_a_stream_is_kept_beside_it_as_long_as_the_stream() -> None:
+    world = pool(1, rules(min_replicas=0, auto_delete=False, keep_ended=0))
     world.play(slot(0), "a")
+    before, revision = world.state.streams["a"], world.state.revision
+    told = sample(world.now, 0)
     for n in range(5):
-        told = sample(world.now, n)
-        samples = {world.state.streams["a"].ref: told, ("nobody's", "session"): told}
+        told = sample(world.now, n + 1)
+        samples = {before.ref: told, ("nobody's", "session"): told}
         world.tell(StreamsAsked(*world.engine(0).ref, samples))
-    assert [s.speed_down for s in world.state.samples["a"]] == [2, 3, 4]
-    assert world.state.samples.keys() == {"a"}
+    assert world.state.samples == {"a": told}
+    assert world.state.streams["a"] is before
+    assert world.state.revision == revision  # for who reads the streams nothing has changed
     world.leave("a", "eof")
+    assert world.state.samples == {"a": told}
+    world.tell(TimePassed())
     assert world.state.samples == {}
+
+
+def test_what_an_engine_said_before_of_an_id_is_not_said_of_its_next_session() -> None:
+    world = pool(1, STILL)
+    world.play(slot(0), "a")
+    world.tell(
+        StreamsAsked(*world.engine(0).ref, {world.state.streams["a"].ref: sample(world.now, 200)})
+    )
+    world.tell(started("a", slot(0), session="another"))
+    assert world.state.samples == {}
+
+
+def test_of_a_stream_its_engine_was_silent_about_nothing_is_known_until_it_speaks_again() -> None:
+    world = pool(1, STILL)
+    for name in ("a", "b"):
+        world.play(slot(0), name)
+    ref = world.engine(0).ref
+    told = sample(world.now, 200)
+    a, b = (world.state.streams[name].ref for name in "ab")
+    world.tell(StreamsAsked(*ref, {a: told, b: told}))
+    world.tell(StreamsAsked(*ref, {b: told}, silent=frozenset({a, ("nobody's", "session")})))
+    assert [world.state.known(i) for i in ("a", "b")] == [None, told]
+    assert world.state.samples["a"] == told  # a later one is compared with it
+    world.tell(StreamsAsked(*ref, {a: told}))
+    assert world.state.known("a") == told
+    world.tell(StreamsAsked(*ref, silent=frozenset({a})))
+    world.leave("a", "eof")
+    assert world.state.heard == {}
 
 
 def test_ended_streams_are_kept_up_to_a_number_and_still_remembered() -> None:
@@ -273,6 +306,15 @@ def test_ended_streams_are_kept_up_to_a_number_and_still_remembered() -> None:
     world.run(3600)
     world.tell(TimePassed())
     assert world.state.early_ends == {}
+
+
+def test_every_event_forgets_more_than_it_adds() -> None:
+    world = pool(1, rules(min_replicas=0, auto_delete=False, keep_ended=3))
+    for n in range(50):
+        world.play(slot(0), f"s{n}")
+        world.leave(f"s{n}", "eof")
+        assert len(world.state.ended) <= 4
+    assert len(world.state.early_ends) >= 46  # they are remembered all the same
 
 
 def test_an_old_end_is_not_remembered_behind_a_young_one() -> None:

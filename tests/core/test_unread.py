@@ -16,8 +16,10 @@ def look(world: World, seconds: float, *, answers: bool = False) -> None:
     for _ in range(int(seconds / 10)):
         world.see_connections()
         if slot(0) in world.state.engines:
-            samples = {world.state.streams["s"].ref: sample(world.now, 100)} if answers else {}
-            world.tell(StreamsAsked(*world.engine(0).ref, samples))
+            stream = world.state.streams["s"].ref
+            samples = {stream: sample(world.now, 100)} if answers else {}
+            silent = frozenset[tuple[str, str]]() if answers else frozenset({stream})
+            world.tell(StreamsAsked(*world.engine(0).ref, samples, silent=silent))
         world.run(10)
 
 
@@ -27,7 +29,7 @@ def silent(world: World) -> None:
     world.tell(started("s", slot(0)))
 
     def looked(where: object, start: str) -> StreamsAsked:
-        return StreamsAsked(slot(0), start)
+        return StreamsAsked(slot(0), start, silent=frozenset({world.state.streams["s"].ref}))
 
     world.looked = looked  # type: ignore[method-assign]
 
@@ -110,10 +112,10 @@ def test_looks_that_are_far_apart_are_two_at_least() -> None:
     silent(world)
     world.run(3600)
     world.see_connections()
-    world.tell(StreamsAsked(*world.engine(0).ref))
+    world.tell(world.looked(*world.engine(0).ref))
     assert not is_over(world)
     world.run(600)
-    world.tell(StreamsAsked(*world.engine(0).ref))
+    world.tell(world.looked(*world.engine(0).ref))
     world.see_connections()
     assert is_over(world)
 

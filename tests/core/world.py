@@ -235,9 +235,9 @@ class World:
 
     def looked(self, where: Slot, start: str) -> StreamsAsked:
         engine = self.outside.get(where)
-        if engine is None or engine.start != start or engine.hung:
-            return StreamsAsked(where, start)
         refs = [s.ref for s in self.state.started_on(where)]
+        if engine is None or engine.start != start or engine.hung:
+            return StreamsAsked(where, start, silent=frozenset(refs))
         return StreamsAsked(
             where,
             start,

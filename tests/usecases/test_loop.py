@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import math
 import weakref
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,23 @@ from typing import Any
 import pytest
 
 from acekeeper.core.actions import Refusal
-from acekeeper.core.facts import EngineDied, ProvisionRequested, RuntimeLost
-from acekeeper.core.model import Engine, Health, Phase
+from acekeeper.core.facts import (
+    EngineDied,
+    ProvisionRequested,
+    RuntimeLost,
+    StreamsAsked,
+    TimePassed,
+)
+from acekeeper.core.model import Claim, Engine, Health, Phase
+from acekeeper.core.plan import Plan
+from acekeeper.core.state import State
 from acekeeper.errors import EngineFailed, PortTaken, RuntimeUnavailable, StartTimedOut
 from acekeeper.log import request_id_var
-from acekeeper.usecases import provision
+from acekeeper.usecases import loop, provision
 from acekeeper.usecases.sweep import Kind
 
 from ..adapters.storing import next_run
-from ..core.world import slot, started
+from ..core.world import sample, slot, started
 from .conftest import MakeHouse
 from .house import HeldStore, House
 
@@ -35,6 +44,40 @@ async def test_facts_told_in_one_turn_are_planned_once(house: House) -> None:
     house.loop.tell(ProvisionRequested("here to stay"))
     await house.turns()
     assert house.runtime.calls == ["start 19000"]
+
+
+async def test_what_engines_say_of_streams_that_go_on_asks_for_no_plan(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.open(0)
+    house.loop.tell(started("s", slot(0)))
+    await house.turns()
+    stream = house.loop.state.streams["s"].ref
+    planned: list[State] = []
+
+    def plan(state: State, *_: object) -> Plan:
+        planned.append(state)
+        return Plan((), math.inf)
+
+    monkeypatch.setattr(loop, "plan", plan)
+    ref = house.loop.state.engines[slot(0)].ref
+    house.loop.tell(StreamsAsked(*ref, {stream: sample(house.clock(), 200)}))
+    await house.turns()
+    assert planned == []
+    house.loop.tell(StreamsAsked(*ref, unknown=frozenset({stream})))  # the engine is free now
+    await house.turns()
+    assert planned
+
+
+async def test_claims_that_lapse_together_are_all_over_soon(make_house: MakeHouse) -> None:
+    house = make_house(max_replicas=500)
+    state, now = house.loop.state, house.clock()
+    for n in range(250):
+        claim = Claim(f"r{n}", now)
+        state.put(Engine(slot=slot(n), asked=now, start=f"s{n}", phase=Phase.RUNNING, claim=claim))
+    house.loop.tell(TimePassed())
+    assert any(engine.claim for engine in state.engines.values())
+    await house.until(lambda: not any(engine.claim for engine in state.engines.values()))
 
 
 async def test_what_is_planned_is_not_of_the_request_that_spoke_last(house: House) -> None:

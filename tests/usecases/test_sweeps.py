@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from acekeeper.core.facts import TimePassed
-from acekeeper.core.model import Health, Phase
-from acekeeper.errors import RuntimeUnavailable
+from acekeeper.core.model import Health, Phase, Sample
+from acekeeper.core.names import Slot
+from acekeeper.errors import EngineSilent, RuntimeUnavailable
 from acekeeper.usecases.sweep import Kind
 
 from ..core.world import slot, started
@@ -155,7 +156,7 @@ async def test_a_stream_its_engine_does_not_know_ends_once_it_has_settled(house:
         "elsewhere",
         "young",
     ]
-    assert streams["known"].sample == house.engines.sessions["known"]
+    assert house.loop.state.samples["known"] == house.engines.sessions["known"]
 
 
 async def test_an_answer_about_a_session_ends_no_other_that_took_its_id_meanwhile(
@@ -184,6 +185,34 @@ async def test_the_streams_of_a_silent_engine_stay(house: House) -> None:
     assert house.loop.state.streams["s"].ended is None
 
 
+async def test_what_one_engine_says_waits_for_no_other(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.open(0, 1)
+    for n, name in enumerate(("hangs", "plays")):
+        house.loop.tell(started(name, slot(n)))
+        house.engines.plays(name)
+    house.clock.ahead += 2.1
+    await house.sweeps.run(Kind.STREAMS)
+    state, stat, hangs = house.loop.state, house.engines.stat, asyncio.Event()
+
+    async def slow(where: Slot, url: str) -> Sample | None:
+        if where == slot(0):
+            await hangs.wait()
+            raise EngineSilent("no answer within 3 s")
+        return await stat(where, url)
+
+    monkeypatch.setattr(house.engines, "stat", slow)
+    house.engines.plays("plays")
+    sweep = asyncio.create_task(house.sweeps.run(Kind.STREAMS))
+    await house.until(lambda: state.known("plays") == house.engines.sessions["plays"])
+    assert not sweep.done()
+    hangs.set()
+    assert (await sweep)["silent_engines"] == 1
+    assert state.known("hangs") is None
+    assert state.known("plays") is not None
+
+
 async def test_one_stream_that_cannot_be_asked_about_hides_no_other(
     house: House, logged: list[Any]
 ) -> None:
@@ -194,6 +223,7 @@ async def test_one_stream_that_cannot_be_asked_about_hides_no_other(
     house.clock.ahead += 2.1
     assert (await house.sweeps.run(Kind.STREAMS))["ended"] == 1
     assert house.loop.state.streams["poison"].ended is None
+    assert house.loop.state.is_silent("poison")
     assert [r["exception"].type for r in logged] == [ZeroDivisionError]
 
 

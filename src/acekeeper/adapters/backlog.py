@@ -63,6 +63,7 @@ class Backlog:
             self._engine(slot, engine, wall)
         for stream_id, stream in changes.streams.items():
             self._stream(stream_id, stream, wall)
+        self.unsaved.samples.extend(sample_row(i, sample) for i, sample in changes.samples)
         for stream_id, end in changes.early_ends.items():
             row = early_end_row(stream_id, end) if end else None
             self.unsaved.early_ends[stream_id] = row
@@ -104,8 +105,6 @@ class Backlog:
             if before is not None:  # it never ended, but nobody follows it any more
                 self.unsaved.streams[stream_id] = ended_row(before, wall, "forgotten")
             return
-        if stream.sample is not None:  # perhaps for the second time, and kept once
-            self.unsaved.samples.append(sample_row(stream_id, stream.sample))
         row = stream_row(stream)
         if stream.ended is None:
             self._streams[stream_id] = row

@@ -22,7 +22,7 @@ _NO_TIME = Now(0.0, 0.0)  # what is read here is placed on no monotonic clock
 _STREAM = "SELECT rowid, started FROM streams WHERE id = ?"
 _SAMPLES = (
     f"SELECT {', '.join(SAMPLE)} FROM samples"  # noqa: S608
-    " WHERE stream = ? AND ts >= ? AND ts < ? ORDER BY ts DESC LIMIT ?"
+    " WHERE stream = ? AND ts >= ? ORDER BY ts DESC LIMIT ?"
 )
 
 T = TypeVar("T")
@@ -58,9 +58,7 @@ class History:
         (newest,) = await self._read(lambda db: db.execute(sql).fetchone())
         return int(newest)
 
-    async def samples(
-        self, stream_id: str, since: float, before: float, limit: int
-    ) -> Sequence[Sample] | None:
+    async def samples(self, stream_id: str, since: float, limit: int) -> Sequence[Sample] | None:
         """The newest of them, the oldest first. None: there is no such stream."""
 
         def read(db: sqlite3.Connection) -> list[Sample] | None:
@@ -68,7 +66,7 @@ class History:
             if found is None:
                 return None
             stream, started = found
-            values = (stream, max(since, started), before, limit)
+            values = (stream, max(since, started), limit)
             return [read_sample(row, _NO_TIME) for row in db.execute(_SAMPLES, values)][::-1]
 
         return await self._read(read)

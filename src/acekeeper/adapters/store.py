@@ -37,6 +37,7 @@ from acekeeper.errors import StoreFailed
 _RETRY_FIRST, _RETRY_LAST = 0.5, 5.0
 _PRUNE_EVERY = 3600.0
 _CLOSE_WITHIN = 5.0
+_ANSWERED_AT_ONCE = 500  # in one turn of the event loop
 
 T = TypeVar("T")
 
@@ -250,10 +251,13 @@ class Store:
     def _answer(self, futures: list[asyncio.Future[None]]) -> None:
         if not futures:
             return
-        failed = self._failure
+        failed, loop = self._failure, futures[0].get_loop()
 
-        def answer() -> None:
-            for future in futures:
+        def answer(first: int = 0) -> None:
+            beyond = first + _ANSWERED_AT_ONCE
+            if beyond < len(futures):
+                loop.call_soon(answer, beyond)
+            for future in futures[first:beyond]:
                 if future.done():
                     continue  # its caller went away
                 if failed is None:
@@ -262,7 +266,7 @@ class Store:
                     future.set_exception(StoreFailed(failed.message, failed.hint))
 
         with suppress(RuntimeError):  # the event loop is closed: nobody waits any more
-            futures[0].get_loop().call_soon_threadsafe(answer)
+            loop.call_soon_threadsafe(answer)
 
     def _read(self, db: sqlite3.Connection, now: Now) -> Saved:
         found = read(db)

@@ -3,7 +3,8 @@
 import asyncio
 import math
 from asyncio import Event
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from functools import partial
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
@@ -18,11 +19,15 @@ from acekeeper.api.health import breaker_state
 from acekeeper.api.status import totals
 from acekeeper.api.views import sample
 from acekeeper.api.wire import moment
-from acekeeper.core.model import Now, Stream
+from acekeeper.core.model import Engine, Now, Stream
 from acekeeper.core.score import health_score
+from acekeeper.usecases.turns import one_by_one
 
 _EVERY = 1.0  # at most one message in so many seconds; time alone changes some of it
 _STREAMS = 1000  # events can name any number
+_AT_ONCE = 200
+_ENGINE = b'{"score":%d,"held":%b,"engine":%b}'
+_STREAM = b'{"stream":%b,"sample":%b,"silent":%b}'
 
 _encode = msgspec.json.Encoder().encode
 
@@ -42,6 +47,7 @@ class Board:
         self._context = context
         self._shown = Shown({}, {}, b"")
         self._until = -math.inf  # monotonic
+        self._making = asyncio.Lock()  # one message in a turn, however many look
 
     @staticmethod
     def of(request: Request[Any, Any, Any]) -> "Board":
@@ -53,10 +59,13 @@ class Board:
         yield followers.RETRY + b"\n"
         before, quiet = Shown({}, {}, b""), 0.0
         while True:
-            now = self._context.clock()
-            after = self._show(now)
-            if after != before:
-                yield _message(before, after, now)
+            async with self._making:
+                now = self._context.clock()
+                after = await self._show(now)
+                await asyncio.sleep(0)
+                message = _message(before, after, now) if after != before else b""
+            if message:
+                yield message
                 before, quiet = after, 0.0
             elif quiet >= followers.KEEP_ALIVE:
                 yield followers.ALIVE
@@ -64,31 +73,35 @@ class Board:
             await asyncio.sleep(_EVERY)
             quiet += _EVERY
 
-    def _show(self, now: Now) -> Shown:
+    async def _show(self, now: Now) -> Shown:
         if now.mono >= self._until:
             self._until = now.mono + _EVERY / 2
+            state = self._context.state
+            engines = list(state.engines.values())
+            # On our engines first.
+            ids = chain(chain.from_iterable(state.playing.values()), state.elsewhere)
+            streams = [state.streams[i] for i in islice(ids, _STREAMS)]
             self._shown = Shown(
-                dict(self._engines(now)), dict(self._streams()), _encode(self._overview(now))
+                dict(await one_by_one(engines, partial(self._engine, now), _AT_ONCE)),
+                dict(await one_by_one(streams, self._stream, _AT_ONCE)),
+                _encode(self._overview(now)),
             )
         return self._shown
 
-    def _engines(self, now: Now) -> Iterator[tuple[str, bytes]]:
-        state, views = self._context.state, self._context.views
-        for engine in state.engines.values():
-            score = health_score(engine, len(state.playing.get(engine.slot, ())), now)
-            body = b'{"score":%d,"engine":%b}' % (score, views.engine(engine))
-            yield engine.slot.container_name, body
-
-    def _streams(self) -> Iterator[tuple[str, bytes]]:
-        """On our engines first."""
+    def _engine(self, now: Now, engine: Engine) -> tuple[str, bytes]:
         state = self._context.state
-        ids = chain(chain.from_iterable(state.playing.values()), state.elsewhere)
-        for stream_id in islice(ids, _STREAMS):
-            yield stream_id, self._stream(state.streams[stream_id])
+        score = health_score(engine, len(state.playing.get(engine.slot, ())), now)
+        # For whom nobody else can have it.
+        held = "viewer" if engine.claim else "try" if engine.doubt else None
+        body = self._context.views.engine(engine)
+        return engine.slot.container_name, _ENGINE % (score, _encode(held), body)
 
-    def _stream(self, stream: Stream) -> bytes:
-        last = _encode(stream.sample and sample(stream.sample))
-        return b'{"stream":%b,"sample":%b}' % (self._context.views.stream(stream), last)
+    def _stream(self, stream: Stream) -> tuple[str, bytes]:
+        state = self._context.state
+        known = state.known(stream.id)
+        last = _encode(known and sample(known))
+        silent = _encode(state.is_silent(stream.id))
+        return stream.id, _STREAM % (self._context.views.stream(stream), last, silent)
 
     def _overview(self, now: Now) -> shapes.Overview:
         context = self._context

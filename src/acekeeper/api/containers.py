@@ -1,6 +1,5 @@
 """/containers: our engines in detail, as whoever runs them tells, and the end of one."""
 
-import asyncio
 from typing import Annotated, Any
 
 import msgspec
@@ -16,6 +15,7 @@ from acekeeper.api.described import described
 from acekeeper.api.views import phase
 from acekeeper.core.facts import StopRequested
 from acekeeper.core.model import Engine
+from acekeeper.usecases.turns import gather_in_turns
 
 
 @get("/containers/{container_id:str}", opt=described("read", wire.Container))
@@ -69,7 +69,7 @@ async def by_label(
     """The engines whose label `key` is `value`, in detail."""
     context = Context.of(request)
     engines = [e for e in context.state.engines.values() if e.labels.get(key) == value]
-    found = await asyncio.gather(*(_details(context, engine) for engine in engines))
+    found = await gather_in_turns(_details(context, engine) for engine in engines)
     return json_answer(msgspec.json.encode(found))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from acekeeper.api.described import described
 from acekeeper.core import facts
 from acekeeper.errors import StoreFailed
 from acekeeper.usecases import events
+from acekeeper.usecases.turns import one_by_one
 
 F = TypeVar("F")
 
@@ -70,7 +72,7 @@ async def batch(request: Request[Any, Any, Any]) -> ASGIResponse:
     )
     context.metrics.event_failed("stream_started", sum(not r.kept for r in starts))
     context.metrics.event_failed("stream_ended", sum(not r.kept for r in ends))
-    answer = wire.BatchResult(_results(started, starts), _results(ended, ends))
+    answer = wire.BatchResult(await _results(started, starts), await _results(ended, ends))
     return json_answer(msgspec.json.encode(answer))
 
 
@@ -95,11 +97,7 @@ def _decode_ended(raw: msgspec.Raw) -> facts.StreamEnded:
 async def _decoded(
     decode: Callable[[msgspec.Raw], F], raws: Sequence[msgspec.Raw]
 ) -> list[F | str]:
-    facts = []
-    for n, raw in enumerate(raws):
-        await events.take_turns(n)
-        facts.append(_or_error(decode, raw))
-    return facts
+    return await one_by_one(raws, partial(_or_error, decode))
 
 
 def _or_error(decode: Callable[[msgspec.Raw], F], raw: msgspec.Raw) -> F | str:
@@ -109,13 +107,16 @@ def _or_error(decode: Callable[[msgspec.Raw], F], raw: msgspec.Raw) -> F | str:
         return str(error)
 
 
-def _results(decoded: Sequence[object], results: Sequence[events.Result]) -> list[wire.Result]:
+async def _results(
+    decoded: Sequence[object], results: Sequence[events.Result]
+) -> list[wire.Result]:
     """One result per event, in order: what could not be decoded keeps its own error."""
     remaining = iter(results)
-    return [
-        wire.Result.failed(fact) if isinstance(fact, str) else _result(next(remaining))
-        for fact in decoded
-    ]
+
+    def result(fact: object) -> wire.Result:
+        return wire.Result.failed(fact) if isinstance(fact, str) else _result(next(remaining))
+
+    return await one_by_one(decoded, result)
 
 
 def _result(result: events.Result) -> wire.Result:

@@ -17,6 +17,7 @@ from acekeeper.api import followers, wire
 from acekeeper.api.context import Context, json_answer
 from acekeeper.api.deadline import ENDLESS
 from acekeeper.api.described import described
+from acekeeper.api.views import array
 from acekeeper.core.inspection import Logged
 from acekeeper.usecases.protocols import History
 
@@ -34,7 +35,7 @@ async def list_log(
     """What happened, the newest first."""
     history = Context.of(request).history
     found = await history.log(kind, wire.wall_or_none(since), limit)
-    return json_answer(msgspec.json.encode([_entry(logged) for logged in found]))
+    return json_answer(await array(found, _entry))
 
 
 @get("/log/live", opt=described("read", str, media="text/event-stream") | {ENDLESS: True})

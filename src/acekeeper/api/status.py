@@ -16,6 +16,7 @@ from acekeeper.api.wire import moment, moment_or_none
 from acekeeper.core.admission import blocked
 from acekeeper.core.breaker import Circuit, circuit
 from acekeeper.core.model import Health, Now, Phase
+from acekeeper.usecases.turns import one_by_one
 
 
 @get("/health/ready", opt=described("open", shapes.Ready))
@@ -98,5 +99,6 @@ def overall(context: Context, now: Now) -> shapes.Status:
 @get("/metrics", opt=described("read", str, media="text/plain"))
 async def metrics(request: Request[Any, Any, Any]) -> ASGIResponse:
     """For Prometheus."""
-    body = Context.of(request).metrics.exposition()
+    families = Context.of(request).metrics.exposition()
+    body = b"".join(await one_by_one(families, bytes, at_once=1))
     return ASGIResponse(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})

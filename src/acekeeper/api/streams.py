@@ -27,7 +27,7 @@ async def list_streams(
     Asked for the started ones of one engine, it shows a claim of that engine as a stream.
     """
     context = Context.of(request)
-    return json_answer(context.views.streams(status, container_id, limit, context.clock()))
+    return json_answer(await context.views.streams(status, container_id, limit, context.clock()))
 
 
 @get("/streams/{stream_id:str}/stats", opt=described("read", list[wire.StreamSample]))
@@ -43,11 +43,16 @@ async def stream_stats(
     context = Context.of(request)
     name = stream_name(stream_id)
     found = await samples(
-        context.state, context.rules, context.history, name, wire.wall_or_none(since)
+        context.state,
+        context.rules,
+        context.loop.unsaved,
+        context.history,
+        name,
+        wire.wall_or_none(since),
     )
     if found is None:
         raise no_such_stream(name)
-    return json_answer(msgspec.json.encode([views.sample(s) for s in found]))
+    return json_answer(await views.array(found, views.sample))
 
 
 @delete("/streams/{stream_id:str}", opt=described("key", wire.StreamOver), status_code=200)

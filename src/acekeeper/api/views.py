@@ -1,8 +1,9 @@
 """What readers see, encoded on the first read after a change."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from itertools import islice
+from typing import TypeVar
 
 import msgspec
 
@@ -10,6 +11,11 @@ from acekeeper.api import wire
 from acekeeper.core.model import Engine, Now, Rules, Sample, Stream
 from acekeeper.core.score import health_score
 from acekeeper.core.state import State
+from acekeeper.usecases.turns import one_by_one
+
+_AT_ONCE = 200
+
+V = TypeVar("V")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -58,9 +64,9 @@ class Views:
             self._engines.clear()
         return _join(self.engine(e) for e in engines)
 
-    def streams(self, status: str, container_id: str | None, limit: int, now: Now) -> bytes:
-        """Every started one, and the newest `limit` ended ones. Those of no container of ours have
-        an empty id."""
+    async def streams(self, status: str, container_id: str | None, limit: int, now: Now) -> bytes:
+        """Every started one, and the newest `limit` ended ones, as they are now. Those of no
+        container of ours have an empty id."""
         if container_id and status == "started":
             return self._started_on(container_id, now)
         found: list[Stream] = []
@@ -73,7 +79,7 @@ class Views:
             found += islice(newest, limit)
         if container_id is not None:
             found = [s for s in found if s.container_id == container_id]
-        return _join(map(self.stream, found))
+        return _join(await one_by_one(found, self.stream, _AT_ONCE))
 
     def _started_on(self, container_id: str, now: Now) -> bytes:
         """The client's own capacity question: a claim answers it until its stream starts, and so
@@ -117,6 +123,10 @@ class Views:
             if e.container_id
         ]
         return sorted(scores, key=lambda s: s.health_score, reverse=True)
+
+
+async def array(values: Sequence[V], shape: Callable[[V], object]) -> bytes:
+    return _join(await one_by_one(values, lambda value: _encode(shape(value)), _AT_ONCE))
 
 
 def _join(parts: Iterable[bytes]) -> bytes:

@@ -100,10 +100,11 @@ def _apply(state: State, rules: Rules, fact: Fact, now: Now) -> None:
         case StreamsAsked():
             scaling.looked(state, rules, fact, now)
             streams.streams_asked(state, rules, fact, now)
-            unread.heard(state, fact, now)
         case StreamStarted():
+            streams.forget_old(state, rules, now, streams.WITH_AN_EVENT)
             streams.stream_started(state, rules, fact, now)
         case StreamEnded():
+            streams.forget_old(state, rules, now, streams.WITH_AN_EVENT)
             streams.stream_ended(state, rules, fact, now)
         case ConnectionsSeen():
             callers.seen(state, rules, fact, now)

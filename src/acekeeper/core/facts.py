@@ -44,13 +44,16 @@ class Found:
 @dataclass(frozen=True, slots=True)
 class EnginesListed:
     """All that runs. Engines whose start was asked after `asked` may be missing from it.
-    `stopped`: starts that an operator ended while we were away."""
+    `stopped`: starts that an operator ended while we were away.
+
+    Of some slots only, it is a part of a longer list: all of that comes after its parts."""
 
     host: str
     boot: str
     asked: Now
     found: tuple[Found, ...]
     stopped: frozenset[str] = frozenset()
+    slots: tuple[Slot, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +153,14 @@ class PlaybackFailed:
 
 @dataclass(frozen=True, slots=True)
 class StreamsAsked:
-    """What an engine said of its streams, by their refs. One in neither was not answered for."""
+    """What an engine said of its streams, by their refs. For `silent` ones it was asked and did
+    not answer; a stream nowhere here was not asked about."""
 
     slot: Slot
     start: str
     samples: Mapping[tuple[str, str], Sample] = field(default_factory=dict)
     unknown: frozenset[tuple[str, str]] = frozenset()
+    silent: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

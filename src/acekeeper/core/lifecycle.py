@@ -1,6 +1,8 @@
 """Engines come and go: started, found, dead."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 
 from acekeeper.core import admission, breaker, demand, streams
 from acekeeper.core.actions import Start, Stop
@@ -27,6 +29,7 @@ _FIRST_PAUSE, _DOUBLED = 0.1, 10
 # Ends that say nothing of starts: they were meant, or nobody saw them.
 _NO_FAILURES = frozenset({REBOOTED, VANISHED, STOPPED})
 START_TIMEOUT = "start_timeout"
+_AT_ONCE = 100  # engines and streams of a list that change together
 
 
 def runtime_told(state: State, fact: RuntimeConnected | RuntimeLost | RuntimeChecked) -> None:
@@ -111,6 +114,8 @@ def start_failed(state: State, rules: Rules, fact: EngineStartFailed, now: Now) 
 def engine_died(state: State, rules: Rules, fact: EngineDied, now: Now) -> None:
     engine = state.current(fact.slot, fact.start)
     if engine is None or not fact.start:
+        if fact.slot not in state.engines:
+            state.vacated[fact.slot] = now  # a list may be under way that still has it
         return
     wanted = engine.phase is Phase.STOPPING
     early = engine.ready is None or now.mono - engine.ready.mono < rules.early_death
@@ -171,32 +176,76 @@ def stop_failed(state: State, rules: Rules, fact: EngineStopFailed, now: Now) ->
 def engines_listed(state: State, rules: Rules, fact: EnginesListed, now: Now) -> None:
     """Makes the state say what the runtime says. An engine that is not in the list is gone,
     unless it is younger than the list."""
-    died_since = {slot for slot, at in state.vacated.items() if at.mono > fact.asked.mono}
     found = {f.slot: f for f in fact.found}
-    for engine in list(state.engines.values()):
-        if engine.slot.host != fact.host or not engine.start:
-            continue
-        there = found.get(engine.slot)
-        if there is not None and there.start == engine.start:
+    changed = _differing(state, fact)
+    for slot in changed:
+        engine, there, vacated = state.engines.get(slot), found.get(slot), state.vacated.get(slot)
+        if engine is not None and there is not None and there.start == engine.start:
             known = EngineIdentified(*engine.ref, there.container_id)
             engine_identified(state, rules, known, now)
-            continue
-        if (engine.started or engine.asked).mono > fact.asked.mono:
-            continue
-        cause = _cause(state, fact, engine.start)
-        engine_died(state, rules, EngineDied(*engine.ref, cause), now)
-    for stream in [state.streams[i] for ids in state.playing.values() for i in ids]:
-        if stream.slot and state.current(stream.slot, stream.start) is None:
-            cause = _cause(state, fact, stream.start)
-            streams.end_stream(state, stream, f"engine_died:{cause}", now)
-    adopted = [slot for slot in found if slot not in state.engines and slot not in died_since]
-    for slot in adopted:
-        _adopt(state, slot, found[slot], now)
-    for slot in adopted:  # all are there now: what a stream said of two is of the first of them
-        streams.claim_unmapped(state, rules, slot, now)
+        elif engine is not None and _is_gone(engine, fact):
+            cause = _cause(state, fact, engine.start)
+            engine_died(state, rules, EngineDied(*engine.ref, cause), now)
+        for stream in list(state.started_on(slot)):
+            if state.current(slot, stream.start) is None:
+                cause = _cause(state, fact, stream.start)
+                streams.end_stream(state, stream, f"engine_died:{cause}", now)
+        died_since = vacated is not None and vacated.mono > fact.asked.mono
+        if there is not None and slot not in state.engines and not died_since:
+            _adopt(state, slot, there, now)
+    for slot in changed:  # all are there now: what a stream said of two is of the first of them
+        if slot in state.engines:
+            streams.claim_unmapped(state, rules, slot, now)
+    if fact.slots is not None:
+        return
     state.listed = True
     if state.boot != fact.boot:
         state.boot = state.changes.boot = fact.boot
+
+
+def parts(state: State, rules: Rules, listing: EnginesListed) -> Iterator[EnginesListed]:
+    """A list as facts that change a little each, and at last all of it; each is made when it is
+    asked for. Only the last one says that there is no more."""
+    found = {f.slot: f for f in listing.found}
+    slots: list[Slot] = []
+    changes = 0
+    for slot in _differing(state, listing):
+        slots.append(slot)
+        there = found.get(slot)
+        waiting = streams.unmapped(state, rules, slot, there.container_id if there else "")
+        changes += 1 + len(state.playing.get(slot, ())) + len(waiting)
+        if changes >= _AT_ONCE:
+            part = tuple(found[slot] for slot in slots if slot in found)
+            yield replace(listing, found=part, slots=tuple(slots))
+            slots, changes = [], 0
+    yield listing
+
+
+def _differing(state: State, fact: EnginesListed) -> list[Slot]:
+    """Where the list and what we know are not the same."""
+    found = {f.slot: f for f in fact.found}
+    known = chain(state.engines, state.playing, found)
+    slots = dict.fromkeys(known) if fact.slots is None else fact.slots
+    return [slot for slot in slots if _differs(state, slot, found.get(slot))]
+
+
+def _differs(state: State, slot: Slot, there: Found | None) -> bool:
+    engine = state.engines.get(slot)
+    start = engine.start if engine else None
+    if start != (there.start if there else None):
+        return True
+    if engine is not None and there is not None and engine.container_id != there.container_id:
+        return True
+    return any(stream.start != start for stream in state.started_on(slot))
+
+
+def _is_gone(engine: Engine, fact: EnginesListed) -> bool:
+    """Unless it is younger than the list."""
+    return (
+        engine.slot.host == fact.host
+        and bool(engine.start)
+        and (engine.started or engine.asked).mono <= fact.asked.mono
+    )
 
 
 def _cause(state: State, fact: EnginesListed, start: str) -> str:

@@ -46,7 +46,7 @@ class Rules:
     unhealthy_grace_period: float = 60
     replacement_cooldown: float = 60
     unmanaged_stream_ttl: float = 3600
-    stats_history_max: int = 720  # samples of a started stream in memory
+    stats_history_max: int = 720  # samples of a stream in one answer
 
     # Facts of the client and of the engine rather than choices (the wire contract tells why).
     answer_within: float = 2.5
@@ -185,6 +185,10 @@ class Sample:
         return self.speed_down > 0 or (earlier is not None and self.downloaded > earlier.downloaded)
 
 
+Place = tuple[str, int] | str
+"""Where an event said an engine is: an address, or a container id."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
     """`slot` is None for a stream on an engine that is not ours."""
@@ -205,12 +209,17 @@ class Stream:
     container_id: str = ""
     ended: Now | None = None
     reason: str = ""
-    sample: Sample | None = None
 
     @property
     def ref(self) -> tuple[str, str]:
         """An id may be used again: only with its session does it mean this stream."""
         return self.id, self.session
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Each once."""
+        named = (self.named,) if self.named else ()
+        return tuple(dict.fromkeys((self.address, *self.also, *named)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,11 +106,10 @@ def claim_lapsed(state: State, rules: Rules, engine: Engine, now: Now) -> None:
 
 def content_that_plays(state: State) -> Content | None:
     """Now, or else the last that did."""
-    playing = (stream for slot in state.playing for stream in state.started_on(slot))
-    ended = (state.streams[i] for i in islice(reversed(state.ended), _RECENT))
-    for stream in chain(playing, ended):
-        moved = stream.sample is not None and stream.sample.speed_down > 0
-        if moved and not smells(stream) and (content := _content(stream)) is not None:
+    ended = (i for i in islice(reversed(state.ended), _RECENT) if i in state.samples)
+    moved = (i for i in ended if state.samples[i].speed_down > 0)
+    for stream in (state.streams[i] for i in chain(state.moving, moved)):
+        if not smells(stream) and (content := _content(stream)) is not None:
             return content
     return None
 

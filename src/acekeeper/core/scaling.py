@@ -151,7 +151,8 @@ def looked(state: State, rules: Rules, fact: StreamsAsked, now: Now) -> None:
         return
     streams = [s for s in state.started_on(engine.slot) if s.ref not in fact.unknown]
     told = [s for s in streams if s.ref in fact.samples]
-    moving = any(s.sample is None or fact.samples[s.ref].moved_since(s.sample) for s in told)
+    before = {s.ref: state.samples.get(s.id) for s in told}
+    moving = any(b is None or fact.samples[ref].moved_since(b) for ref, b in before.items())
     hopeless = engine.health is Health.UNHEALTHY
     is_told = len(told) == len(streams)
     idle = not moving and (hopeless or is_told or _is_left(state, rules, engine))

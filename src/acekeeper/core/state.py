@@ -3,9 +3,9 @@
 Only `apply` and the functions it calls touch it.
 """
 
-from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from acekeeper.core.doubt import Callers, Content, Heard, Played, Smell
 from acekeeper.core.model import (
@@ -14,6 +14,7 @@ from acekeeper.core.model import (
     Engine,
     Now,
     Phase,
+    Place,
     Request,
     Rules,
     Sample,
@@ -39,6 +40,7 @@ class Changes:
     happened: list[Happening] = field(default_factory=list)
     engines: dict[Slot, Engine | None] = field(default_factory=dict)
     streams: dict[str, Stream | None] = field(default_factory=dict)
+    samples: list[tuple[str, Sample]] = field(default_factory=list)  # by the stream's id
     early_ends: dict[str, EarlyEnd | None] = field(default_factory=dict)
     breaker: Breaker | None = None
     boot: str | None = None
@@ -46,8 +48,20 @@ class Changes:
 
     def __bool__(self) -> bool:
         single = (self.breaker, self.boot, self.at_least)
-        many = self.engines or self.streams or self.early_ends
+        many = self.engines or self.streams or self.samples or self.early_ends
         return bool(many) or any(value is not None for value in single)
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def _discard(index: dict[K, dict[V, None]], key: K, value: V) -> None:
+    """No key stays that has nothing."""
+    values = index[key]
+    del values[value]
+    if not values:
+        del index[key]
 
 
 @dataclass(slots=True)
@@ -76,22 +90,30 @@ class State:
     revision: int = 0  # counts changes of engines and of what runs on them
     starting: dict[Slot, None] = field(default_factory=dict)  # engines that are not ready yet
     vacant: dict[Slot, None] = field(default_factory=dict)  # free or coming, and nobody plays
+    containers: dict[str, dict[Slot, None]] = field(default_factory=dict)  # engines, by their id
     playing: dict[Slot, dict[str, None]] = field(default_factory=dict)  # started streams, by slot
     elsewhere: dict[str, None] = field(default_factory=dict)  # started on engines not ours
+    unmapped: dict[Place, dict[str, None]] = field(default_factory=dict)  # of these, by place
     ended: dict[str, None] = field(default_factory=dict)  # ended streams, oldest first
-    samples: dict[str, deque[Sample]] = field(default_factory=dict)  # of started streams
-    heard: dict[str, Heard] = field(default_factory=dict)  # of started streams
+    heard: dict[str, Heard] = field(default_factory=dict)  # of started streams, by looks
+    samples: dict[str, Sample] = field(default_factory=dict)  # what was last said of a stream
+    moving: dict[str, None] = field(default_factory=dict)  # started streams that had speed then
     changes: Changes = field(default_factory=Changes)
 
     def put(self, engine: Engine) -> None:
-        if self.engines.get(engine.slot) != engine:
+        before = self.engines.get(engine.slot)
+        if before != engine:
+            if before is None or before.container_id != engine.container_id:
+                self._unname(before)
+                if engine.container_id:
+                    self.containers.setdefault(engine.container_id, {})[engine.slot] = None
             self.engines[engine.slot] = engine
             self.changes.engines[engine.slot] = engine
             self._index(engine.slot)
             self.revision += 1
 
     def remove(self, engine: Engine, now: Now) -> None:
-        del self.engines[engine.slot]
+        self._unname(self.engines.pop(engine.slot))
         self.vacated[engine.slot] = now
         self.played.pop(engine.slot, None)
         self.callers.pop(engine.ref, None)
@@ -105,21 +127,31 @@ class State:
         _mark(self.starting, slot, engine is not None and engine.phase is Phase.STARTING)
         _mark(self.vacant, slot, engine is not None and slot not in self.playing and engine.open)
 
+    def _unname(self, engine: Engine | None) -> None:
+        if engine is not None and engine.container_id:
+            _discard(self.containers, engine.container_id, engine.slot)
+
     def put_stream(self, stream: Stream) -> None:
-        """Keeps the indexes true: `playing` and `elsewhere` for started streams, `ended`."""
+        """Keeps the indexes true: `playing`, `elsewhere` and `unmapped` for started streams,
+        `ended`. What was said of a stream stays with it, also when it has ended."""
         before = self.streams.get(stream.id)
         if before == stream:
             return
         if before is not None:
             self._unindex(before)
+            if before.session != stream.session:
+                self.samples.pop(stream.id, None)
+            if before.session != stream.session:
+                self.samples.pop(stream.id, None)
         self.streams[stream.id] = stream
         self.changes.streams[stream.id] = stream
         if stream.ended is not None:
             self.ended[stream.id] = None
-            self.samples.pop(stream.id, None)
-            self.heard.pop(stream.id, None)
+            self._unhear(stream.id)
         elif stream.slot is None:
             self.elsewhere[stream.id] = None
+            for place in stream.places:
+                self.unmapped.setdefault(place, {})[stream.id] = None
         else:
             self.playing.setdefault(stream.slot, {})[stream.id] = None
             self._index(stream.slot)
@@ -129,7 +161,7 @@ class State:
         self._unindex(stream)
         del self.streams[stream.id]
         self.samples.pop(stream.id, None)
-        self.heard.pop(stream.id, None)
+        self._unhear(stream.id)
         self.changes.streams[stream.id] = None
         self.revision += 1
 
@@ -138,12 +170,46 @@ class State:
             del self.ended[stream.id]
         elif stream.slot is None:
             del self.elsewhere[stream.id]
+            for place in stream.places:
+                _discard(self.unmapped, place, stream.id)
         else:
-            ids = self.playing[stream.slot]
-            del ids[stream.id]
-            if not ids:
-                del self.playing[stream.slot]
+            _discard(self.playing, stream.slot, stream.id)
+            if stream.slot not in self.playing:
                 self._index(stream.slot)
+
+    def put_sample(self, stream: Stream, sample: Sample) -> None:
+        """Of a started stream on one of our engines. No part of it: whoever reads the streams
+        sees no change."""
+        before = self.heard.get(stream.id, Heard())
+        feeds = sample.peers > 0 or sample.speed_down > 0
+        self.heard[stream.id] = Heard(fed=bool(before.fed) or feeds)
+        self.samples[stream.id] = sample
+        self.changes.samples.append((stream.id, sample))
+        if sample.speed_down > 0:
+            self.moving[stream.id] = None
+        else:
+            self.moving.pop(stream.id, None)
+
+    def put_silence(self, stream: Stream, now: Now) -> None:
+        """Its engine was asked and did not answer for it: how it is now, nobody knows."""
+        before = self.heard.get(stream.id, Heard())
+        if before.silent is None:
+            self.heard[stream.id] = replace(before, silent=now.mono)
+        self.moving.pop(stream.id, None)
+
+    def known(self, stream_id: str) -> Sample | None:
+        """How a stream is, as far as its engine said so when it was last asked."""
+        return None if self.is_silent(stream_id) else self.samples.get(stream_id)
+
+    def is_silent(self, stream_id: str) -> bool:
+        """Whether its engine did not answer for it when it was last asked."""
+        heard = self.heard.get(stream_id)
+        return heard is not None and heard.silent is not None
+
+    def _unhear(self, stream_id: str) -> None:
+        """What was found out about it matters only while it plays."""
+        self.heard.pop(stream_id, None)
+        self.moving.pop(stream_id, None)
 
     def put_early_end(self, stream_id: str, end: EarlyEnd | None) -> None:
         if end is None:
@@ -164,9 +230,8 @@ class State:
         return (self.streams[i] for i in self.playing.get(slot, ()))
 
     def find(self, container_id: str) -> Engine | None:
-        if not container_id:
-            return None
-        return next((e for e in self.engines.values() if e.container_id == container_id), None)
+        slot = next(iter(self.containers.get(container_id, ())), None)
+        return None if slot is None else self.engines[slot]
 
     def current(self, slot: Slot, start: str) -> Engine | None:
         """The engine at this slot, if it is still that incarnation."""

@@ -1,16 +1,19 @@
 """Streams: started and ended by the client's events, confirmed by what their engines say."""
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import takewhile
+from itertools import islice
 
 from acekeeper.core import admission, demand, playback, starvation
 from acekeeper.core.doubt import Heard
 from acekeeper.core.facts import StreamEnded, StreamsAsked, StreamStarted
-from acekeeper.core.model import EarlyEnd, Engine, Now, Rules, Stream
+from acekeeper.core.model import EarlyEnd, Engine, Now, Place, Rules, Stream
 from acekeeper.core.names import Slot
 from acekeeper.core.state import State
+
+# So much is forgotten at once.
+_IN_PASSING = 500
+WITH_AN_EVENT = 2  # which adds one at the most
 
 
 def locate(
@@ -125,11 +128,10 @@ def streams_asked(state: State, rules: Rules, fact: StreamsAsked, now: Now) -> N
     on_it = {s.ref: s for s in state.started_on(fact.slot) if s.start == fact.start}
     samples = {ref: sample for ref, sample in fact.samples.items() if ref in on_it}
     for ref, sample in samples.items():
-        stream = on_it[ref]
-        state.put_stream(replace(stream, sample=sample))
-        kept = state.samples.setdefault(stream.id, deque(maxlen=rules.stats_history_max))
-        kept.append(sample)
-        playback.moved(state, rules, stream, sample, now)
+        state.put_sample(on_it[ref], sample)
+        playback.moved(state, rules, on_it[ref], sample, now)
+    for ref in sorted(fact.silent & on_it.keys()):
+        state.put_silence(on_it[ref], now)
     engine = state.current(fact.slot, fact.start)
     if engine is not None:
         starvation.sampled(state, rules, engine, samples.values(), now)
@@ -143,9 +145,9 @@ def claim_unmapped(
     """An engine that was found, named or identified takes the streams that were announced before
     (and after `since`), by all that their events said."""
     engine = state.engines[slot]
-    newest = (state.streams[i] for i in reversed(state.elsewhere))
-    newer = takewhile(lambda s: since is None or s.started.mono >= since.mono, newest)
-    for stream in reversed(list(newer)):
+    for stream in unmapped(state, rules, slot, engine.container_id):
+        if since is not None and stream.started.mono < since.mono:
+            continue
         found = locate(state, rules, (stream.address, *stream.also), stream.named)
         if found is None or found.slot != slot:
             continue
@@ -162,22 +164,33 @@ def claim_unmapped(
         state.put(replace(engine, used=now, free_since=None))
 
 
-def forget_old(state: State, rules: Rules, now: Now) -> None:
-    """Drops what nobody needs any more, so that memory stays flat."""
-    while state.elsewhere:
-        stream = state.streams[next(iter(state.elsewhere))]
+def unmapped(state: State, rules: Rules, slot: Slot, container_id: str) -> list[Stream]:
+    """Those elsewhere that may be there, by any name of this host or of its container; the oldest
+    first."""
+    places: list[Place] = [(name, slot.port) for name in rules.local_names]
+    if container_id:
+        places.append(container_id)
+    ids = {i for place in places for i in state.unmapped.get(place, ())}
+    found = (state.streams[i] for i in ids)
+    return sorted(found, key=lambda stream: (stream.started.mono, stream.id))
+
+
+def forget_old(state: State, rules: Rules, now: Now, at_most: int = _IN_PASSING) -> None:
+    """Drops what nobody needs any more, so that memory stays flat: so many of a kind, the oldest
+    first, since the order of insertion is the order of time."""
+    for stream in [state.streams[i] for i in islice(state.elsewhere, at_most)]:
         if now.mono - stream.started.mono < rules.unmanaged_stream_ttl:
-            break  # the order of insertion is the order of time
+            break
         state.remove_stream(stream)
         state.tell("stream_expired", None, stream.id)
-    while len(state.ended) > rules.keep_ended:
-        stream = state.streams[next(iter(state.ended))]
+    over = min(at_most, len(state.ended) - rules.keep_ended)
+    for stream in [state.streams[i] for i in islice(state.ended, max(0, over))]:
         state.remove_stream(stream)
         if stream.ended is not None and now.mono - stream.ended.mono < rules.remember_ended:
             state.put_early_end(stream.id, EarlyEnd(stream.ended, stream.reason))
-    for stream_id, end in list(state.early_ends.items()):
+    for stream_id, end in list(islice(state.early_ends.items(), at_most)):
         if now.mono - end.at.mono < rules.remember_ended:
-            break  # the order of insertion is the order of time
+            break
         state.put_early_end(stream_id, None)
 
 

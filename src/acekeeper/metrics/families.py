@@ -199,10 +199,14 @@ FAMILIES: Mapping[str, Family] = {
         _CALLS,
     ),
     "orch_stream_peers": Family(
-        "gauge", "Peers of an engine's streams together, as it last said", {"engine": ()}
+        "gauge",
+        "Peers of an engine's streams together, of those it answered for when last asked",
+        {"engine": ()},
     ),
     "orch_stream_speed_bytes": Family(
-        "gauge", "Bytes per second an engine's streams receive, as it last said", {"engine": ()}
+        "gauge",
+        "Bytes per second an engine's streams receive, of those it answered for when last asked",
+        {"engine": ()},
     ),
     "orch_events_failed_total": Family(
         "counter",

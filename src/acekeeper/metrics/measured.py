@@ -1,5 +1,7 @@
 """The registry, and what is counted and measured where it is done."""
 
+from collections.abc import Iterator
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -10,6 +12,7 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from acekeeper.core.state import Happening
@@ -51,8 +54,9 @@ class Metrics:
     def add(self, collector: Collector) -> None:
         self._registry.register(collector)
 
-    def exposition(self) -> bytes:
-        return generate_latest(self._registry)
+    def exposition(self) -> Iterator[bytes]:
+        """A family at a time, so that others can be served in between."""
+        return (generate_latest(_Only(family)) for family in self._registry.collect())
 
     def answered(self, endpoint: str, method: str, status: int, seconds: float) -> None:
         """`endpoint` is the route's template, so that its values are few."""
@@ -94,6 +98,14 @@ class Metrics:
 
     def lagged(self, seconds: float) -> None:
         self._lag.observe(seconds)
+
+
+class _Only(Collector):
+    def __init__(self, family: Metric) -> None:
+        self._family = family
+
+    def collect(self) -> Iterator[Metric]:
+        yield self._family
 
 
 def _last_success(registry: CollectorRegistry) -> Gauge:

@@ -56,8 +56,9 @@ class Pool(Collector):
         yield gauge("orch_streams_active", len(state.streams) - len(state.ended))
         yield gauge("orch_contents_failing", failing(state, self._rules, self._clock()))
         peers, speed = gauge("orch_stream_peers"), gauge("orch_stream_speed_bytes")
-        for slot in state.playing:
-            if samples := [s.sample for s in state.started_on(slot) if s.sample is not None]:
+        for slot, ids in state.playing.items():
+            known = map(state.known, ids)
+            if samples := [sample for sample in known if sample is not None]:
                 name = [slot.container_name]
                 peers.add_metric(name, sum(s.peers for s in samples))
                 speed.add_metric(name, sum(s.speed_down for s in samples) * _KILOBYTE)

@@ -1,7 +1,7 @@
 // One engine in full, with what can be done about it.
 
 import { count, find, make, setClass, setText, short, show, since, visible } from "./dom.js";
-import { keepFocus, kindOf, stateOf } from "./engines.js";
+import { keepFocus, kindOf, stateOf, usageOf } from "./engines.js";
 import { entryOf } from "./log.js";
 
 const dialog = find("#details");
@@ -39,7 +39,8 @@ export function showDetails(now, latest) {
     Asked: ago(engine.first_seen),
     Checked: ago(engine.last_health_check),
     "Last used": ago(engine.last_stream_usage),
-    Streams: engine.streams.map((id) => short(id, LONGEST)).join("\n") || "none",
+    Use: usageOf(shown),
+    Streams: engine.streams.map((id) => short(id, LONGEST)).join("\n") || "none known",
     Container: engine.container_id || "not yet",
   };
   for (const [label, value] of Object.entries(engine.labels)) facts[`Label ${visible(label)}`] = visible(value);
@@ -50,7 +51,7 @@ export function showDetails(now, latest) {
   const isIdentified = Boolean(now && engine.container_id);
   show(drain, isIdentified && kind !== "draining" && kind !== "stopping");
   show(stop, isIdentified && kind !== "stopping");
-  setText(stop, isSure ? `Stop now: ${ending(engine)}` : "Stop");
+  setText(stop, isSure ? `Stop now: ${ending(shown)}` : "Stop");
 }
 
 /** What stays the same stays as it is: somebody may be about to copy it. */
@@ -64,8 +65,11 @@ function showFacts(facts) {
   });
 }
 
-const ending = ({ streams }) =>
-  streams.length ? `${count(streams.length, "stream")} on it will end` : "nothing plays on it";
+function ending({ engine: { streams }, held }) {
+  const ends = streams.length ? [`${count(streams.length, "stream")} on it will end`] : [];
+  if (held) ends.push(`it is held for a ${held}`);
+  return ends.join(", and ") || "no stream on it is known";
+}
 
 /** `act(method, path, done)` does it, with the key. */
 export function makeDetails(act) {
@@ -76,7 +80,7 @@ export function makeDetails(act) {
   stop.addEventListener("click", () => {
     if (!isSure) {
       isSure = true;
-      setText(stop, `Stop now: ${ending(shown.engine)}`);
+      setText(stop, `Stop now: ${ending(shown)}`);
       return;
     }
     act("DELETE", `/containers/${id()}`, `${name} is being stopped.`);

@@ -10,6 +10,7 @@ const SIGNS = {
   draining: "↓",
   stopping: "■",
 };
+const FREE = { healthy: "idle", draining: "idle", starting: "not ready yet" };
 const FILTERS = {
   all: () => true,
   healthy: (kind) => kind === "healthy",
@@ -32,6 +33,20 @@ export function stateOf(engine) {
   const kind = kindOf(engine);
   if (kind === "healthy" && engine.starving) return "! starving";
   return `${SIGNS[kind]} ${engine.playback_doubted ? "playback doubted" : kind}`;
+}
+
+/** What an engine is used for, as far as that is known; `flow` tells more of its streams. */
+export function usageOf({ engine, held }, flow = "") {
+  const streams = engine.streams.length ? count(engine.streams.length, "stream") + flow : "";
+  const holder = held ? `held for a ${held}` : "";
+  return [streams, holder].filter(Boolean).join(" · ") || FREE[kindOf(engine)] || "no stream known";
+}
+
+function flowOf({ engine }, streams) {
+  const all = engine.streams.map((id) => streams.get(id)).filter(Boolean);
+  if (all.some(({ silent }) => silent)) return " · not known";
+  const samples = all.map(({ sample }) => sample).filter(Boolean);
+  return samples.length ? ` · ${speed(samples.reduce((sum, { speed_down: down }) => sum + down, 0))}` : "";
 }
 
 /** `lastOf(name)` is the newest entry of the log about an engine, if any. */
@@ -58,10 +73,7 @@ function showTile(tile, shown, streams, last) {
   setClass(tile.item, `tile ${kind}${engine.starving ? " starving" : ""}`);
   setText(tile.score, String(score));
   setText(tile.state, stateOf(engine));
-  const samples = engine.streams.map((id) => streams.get(id)?.sample).filter(Boolean);
-  const down = samples.reduce((sum, sample) => sum + sample.speed_down, 0);
-  const moving = samples.length ? ` · ${speed(down)}` : "";
-  setText(tile.streams, engine.streams.length ? count(engine.streams.length, "stream") + moving : "idle");
+  setText(tile.streams, usageOf(shown, flowOf(shown, streams)));
   setText(tile.age, since(engine.first_seen));
   setText(tile.last, last ? `${words(last.kind).replace("engine ", "")} · ${since(last.ts)}` : "–");
   show(tile.item, FILTERS[filter](kind, shown));

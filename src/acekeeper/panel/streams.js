@@ -31,13 +31,16 @@ export function showStreams(streams, engineOf, active) {
       rows.delete(id);
     }
   }
-  for (const [id, { stream, sample }] of streams) {
+  for (const [id, { stream, sample, silent }] of streams) {
     if (!rows.has(id)) addRow(id, stream);
     const row = rows.get(id);
     const engine = engineOf(stream) ?? "an engine not ours";
     setText(row.where, `${engine} · ${since(stream.started_at)}`);
     if (sample) collect(row, [sample]);
-    if (row.stale) draw(row);
+    if (row.stale || silent || row.silent) {
+      row.silent = silent;
+      draw(row);
+    }
   }
   const hidden = active - streams.size;
   setText(hint, hidden > 0 && streams.size ? `${count(hidden, "more stream")} not shown.` : "Nothing plays.");
@@ -52,7 +55,7 @@ function addRow(id, stream) {
   const peers = makeCurve("peers");
   const item = make("li", "", make("div", "what", key, where), down.figure, peers.figure);
   item.dataset.stream = id;
-  rows.set(id, { item, where, down, peers, samples: [], stale: true });
+  rows.set(id, { item, where, down, peers, samples: [], stale: true, silent: false });
   list.append(item);
   watcher.observe(item);
 }
@@ -63,9 +66,7 @@ function makeCurve(name) {
   svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
   svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("aria-hidden", "true");
-  const area = svg.appendChild(document.createElementNS(SVG, "polygon"));
-  const line = svg.appendChild(document.createElementNS(SVG, "polyline"));
-  return { figure: make("figure", name, caption, svg), caption, area, line };
+  return { figure: make("figure", name, caption, svg), caption, svg };
 }
 
 /** Samples the row has already are not taken twice. */
@@ -85,22 +86,51 @@ function collect(row, samples) {
 function draw(row) {
   row.stale = false;
   const last = row.samples.at(-1);
-  drawCurve(row.down, row.samples.map((s) => [s.at, s.speed_down]), last && `${speed(last.speed_down)}`);
-  drawCurve(row.peers, row.samples.map((s) => [s.at, s.peers]), last && count(last.peers, "peer"));
+  const now = row.silent ? serverNow() : undefined;
+  const word = (text) => (row.silent ? "not known" : last ? text() : "no word yet");
+  drawCurve(row.down, row.samples.map((s) => [s.at, s.speed_down]), word(() => speed(last.speed_down)), now);
+  drawCurve(row.peers, row.samples.map((s) => [s.at, s.peers]), word(() => count(last.peers, "peer")), now);
 }
 
-function drawCurve({ caption, area, line }, points, text) {
-  setText(caption, text ?? "no word yet");
+/** Up to the last point, or to `now`. Nothing is drawn where the engine was silent. */
+function drawCurve({ caption, svg }, points, text, now) {
+  setText(caption, text);
   if (!points.length) return;
   const first = points[0][0];
-  const width = points.at(-1)[0] - first;
+  const width = (now ?? points.at(-1)[0]) - first;
   const highest = Math.max(1, ...points.map(([, value]) => value));
-  const y = (value) => (HEIGHT - 1 - (value / highest) * (HEIGHT - 2)).toFixed(1);
-  const placed = points.map(([at, value]) => [width ? ((at - first) / width) * WIDTH : 0, y(value)]);
-  if (!width) placed.push([WIDTH, placed[0][1]]);
-  const path = placed.map(([x, height]) => `${Number(x).toFixed(1)},${height}`).join(" ");
-  line.setAttribute("points", path);
-  area.setAttribute("points", `0,${HEIGHT} ${path} ${WIDTH},${HEIGHT}`);
+  const place = ([at, value]) => [
+    width ? ((at - first) / width) * WIDTH : 0,
+    HEIGHT - 1 - (value / highest) * (HEIGHT - 2),
+  ];
+  const parts = withoutGaps(points).map((part) => part.map(place));
+  if (!width) parts[0].push([WIDTH, parts[0][0][1]]);
+  svg.replaceChildren(...parts.flatMap(drawPart));
+}
+
+function drawPart(placed) {
+  const path = placed.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(" ");
+  const [begin, end] = [placed[0], placed.at(-1)].map(([x]) => x.toFixed(1));
+  return [
+    ["polygon", `${begin},${HEIGHT} ${path} ${end},${HEIGHT}`],
+    ["polyline", path],
+  ].map(([name, where]) => {
+    const shape = document.createElementNS(SVG, name);
+    shape.setAttribute("points", where);
+    return shape;
+  });
+}
+
+/** A sample is missing where one takes much longer than they usually do. */
+function withoutGaps(points) {
+  const waits = points.slice(1).map(([at], before) => at - points[before][0]);
+  const usual = waits.toSorted((one, other) => one - other)[waits.length >> 1];
+  const parts = [[points[0]]];
+  waits.forEach((wait, before) => {
+    if (wait > 2.5 * usual) parts.push([]);
+    parts.at(-1).push(points[before + 1]);
+  });
+  return parts;
 }
 
 /** Of what is seen only, and two at a time: there may be hundreds. */

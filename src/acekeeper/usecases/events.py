@@ -9,8 +9,7 @@ from acekeeper.core.facts import StreamEnded, StreamStarted
 from acekeeper.core.streams import end_target
 from acekeeper.errors import StoreFailed
 from acekeeper.usecases.loop import Loop
-
-_AT_ONCE = 20
+from acekeeper.usecases.turns import one_by_one, take_turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +37,16 @@ async def stream_ended(loop: Loop, fact: StreamEnded) -> str | None:
 async def batch(
     loop: Loop, started: Sequence[StreamStarted], ended: Sequence[StreamEnded]
 ) -> tuple[list[Result], list[Result]]:
-    starts = []
-    for n, start in enumerate(started):
-        await take_turns(n)
-        starts.append((loop.tell(start), start.id))
-    ends = []
-    for n, fact in enumerate(ended):
-        await take_turns(n)
+    def start(fact: StreamStarted) -> tuple[Future[None], str | None]:
+        return loop.tell(fact), fact.id
+
+    def end(fact: StreamEnded) -> tuple[Future[None], str | None]:
         target = end_target(loop.state, fact)
-        ends.append((loop.tell(fact), target.id if target else None))
+        return loop.tell(fact), target.id if target else None
+
+    starts = await one_by_one(started, start)
+    ends = await one_by_one(ended, end)
     return await _results(starts), await _results(ends)
-
-
-async def take_turns(n: int) -> None:
-    """Before the n-th step of many: who reads is not to wait for all of them."""
-    if n % _AT_ONCE == _AT_ONCE - 1:
-        await asyncio.sleep(0)
 
 
 async def _results(events: Sequence[tuple[Future[None], str | None]]) -> list[Result]:

@@ -40,12 +40,15 @@ from acekeeper.errors import AcekeeperError, EngineFailed, PortTaken
 from acekeeper.errors import EngineSilent as Silence
 from acekeeper.usecases.lag import Lag
 from acekeeper.usecases.protocols import Clock, Connections, EngineApi, Player, Runtime, Store
+from acekeeper.usecases.samples import Unsaved
 from acekeeper.usecases.tries import Tries
+from acekeeper.usecases.turns import gather_in_turns
 
 # How long an answer waits for its claim to be on disk: a stalled disk must not cost the viewer
 # the engine.
 _CLAIM_ON_DISK_WITHIN = 0.3
 _NOBODY_THERE = "runtime_unavailable"  # cause of a start that failed
+_ACTIONS_AT_ONCE = 50
 _STREAM_SETTLES_AFTER = 2.0  # an engine may not know a session yet that was just announced
 
 Outcome = Engine | Refusal
@@ -73,6 +76,7 @@ class Loop:
         self.runtime = runtime
         self.engines = engines
         self.store = store
+        self.unsaved = Unsaved()
         self.lag = Lag(clock, lagged)
         self._connections = connections
         self._tries = Tries(player, clock, self.lag)
@@ -89,7 +93,9 @@ class Loop:
         changes = apply(self.state, self.rules, fact, self.clock())
         for happening in changes.happened:
             self._observe(happening)
-        self._plan_soon()
+        # Samples that leave engines and streams as they are leave the plan as it is.
+        if not isinstance(fact, StreamsAsked) or changes.engines or changes.streams:
+            self._plan_soon()
         return self._write(changes)
 
     def wait_for_outcome(self, request: str) -> Future[Outcome]:
@@ -130,6 +136,8 @@ class Loop:
         durable = self.store.write(changes)
         # Not everybody waits for it, and a store that fails tells so itself.
         durable.add_done_callback(lambda done: done.cancelled() or done.exception())
+        if changes.samples:
+            self.unsaved.told(changes.samples, durable)
         return durable
 
     def _plan_soon(self) -> None:
@@ -252,20 +260,25 @@ class Loop:
         """Asks an engine about the streams on it, but for those it may not know yet."""
         before = self.clock().mono - _STREAM_SETTLES_AFTER
         streams = [s for s in self.state.started_on(slot) if s.started.mono < before]
-        answers = await asyncio.gather(
-            *(self.engines.stat(slot, stream.stat_url) for stream in streams),
-            return_exceptions=True,
-        )
+        answers = await gather_in_turns(self._stat(slot, s.stat_url) for s in streams)
         samples: dict[tuple[str, str], Sample] = {}
         unknown: set[tuple[str, str]] = set()
+        silent: set[tuple[str, str]] = set()
         for stream, answer in zip(streams, answers, strict=True):
-            if answer is None:
-                unknown.add(stream.ref)
-            elif isinstance(answer, Sample):
+            if isinstance(answer, Sample):
                 samples[stream.ref] = answer
-            elif not isinstance(answer, Silence):
-                _defect(answer)
-        return StreamsAsked(slot, start, samples, frozenset(unknown))
+            else:
+                (unknown if answer is None else silent).add(stream.ref)
+        return StreamsAsked(slot, start, samples, frozenset(unknown), frozenset(silent))
+
+    async def _stat(self, slot: Slot, url: str) -> Sample | Exception | None:
+        try:
+            return await self.engines.stat(slot, url)
+        except Silence as error:
+            return error
+        except Exception as error:
+            _defect(error)
+            return error
 
     async def see_connections(self) -> ConnectionsSeen:
         """One look for all engines."""

@@ -72,9 +72,7 @@ class History(Protocol):
 
     async def newest_id(self) -> int: ...
 
-    async def samples(
-        self, stream_id: str, since: float, before: float, limit: int
-    ) -> Sequence[Sample] | None:
+    async def samples(self, stream_id: str, since: float, limit: int) -> Sequence[Sample] | None:
         """Of this stream, the newest of them, the oldest first; None for an unknown one."""
 
 

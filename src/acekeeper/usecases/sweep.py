@@ -14,11 +14,14 @@ from acekeeper.core.facts import (
     RuntimeChecked,
     RuntimeConnected,
     RuntimeLost,
+    StreamsAsked,
     TimePassed,
 )
+from acekeeper.core.lifecycle import parts
 from acekeeper.core.model import Engine, Health, Phase
 from acekeeper.errors import AcekeeperError, RuntimeUnavailable
 from acekeeper.usecases.loop import Loop
+from acekeeper.usecases.turns import gather_in_turns
 
 
 class Kind(StrEnum):
@@ -92,7 +95,7 @@ async def _health(loop: Loop) -> Report:
         if engine.health is not Health.HEALTHY or not isinstance(fact, EngineAnswered):
             loop.tell(fact)
 
-    await asyncio.gather(*(ask(e) for e in engines))
+    await gather_in_turns(ask(e) for e in engines)
     loop.tell(EnginesSurveyed(tuple((fact.slot, fact.start) for fact in answered)))
     return {
         "checked": len(engines),
@@ -103,19 +106,21 @@ async def _health(loop: Loop) -> Report:
 
 
 async def _streams(loop: Loop) -> Report:
+    """What an engine says is told when it has said it: one that hangs holds up no other's."""
     loop.tell(await loop.see_connections())
-    engines = [loop.state.engines[slot] for slot in list(loop.state.playing)]
-    answers = await asyncio.gather(*(loop.look(*e.ref) for e in engines))
-    ended = 0
-    silent = 0
-    for answer in answers:
-        ended += len(answer.unknown)
-        silent += not answer.samples and not answer.unknown
+    answers: list[StreamsAsked] = []
+
+    async def look(engine: Engine) -> None:
+        answer = await loop.look(*engine.ref)
         loop.tell(answer)
+        answers.append(answer)
+
+    engines = [loop.state.engines[slot] for slot in list(loop.state.playing)]
+    await gather_in_turns((look(e) for e in engines), at_once=1)
     return {
         "checked": sum(len(a.samples) + len(a.unknown) for a in answers),
-        "ended": ended,
-        "silent_engines": silent,
+        "ended": sum(len(a.unknown) for a in answers),
+        "silent_engines": sum(not a.samples and not a.unknown for a in answers),
         "elsewhere": _elsewhere(loop),
     }
 
@@ -133,7 +138,10 @@ async def list_engines(loop: Loop) -> int:
         loop.tell(RuntimeLost(str(error)))
         raise
     loop.tell(RuntimeConnected())
-    loop.tell(listing)
+    for n, part in enumerate(parts(loop.state, loop.rules, listing)):
+        if n:
+            await asyncio.sleep(0)
+        loop.tell(part)
     return len(listing.found)
 
 

@@ -237,7 +237,7 @@ TABLES: Sequence[Table] = (
             "",
             "an engine whose stream's end was lost is free after",
             "looks at a stream per hour",
-            "what `STATS_HISTORY_MAX` holds",
+            "what `STATS_HISTORY_MAX` shows",
         ),
         [DEFAULT, *alone("MONITOR_INTERVAL_S")],
         _looked_at,
