@@ -48,7 +48,9 @@ from acekeeper.usecases.turns import gather_in_turns
 # the engine.
 _CLAIM_ON_DISK_WITHIN = 0.3
 _NOBODY_THERE = "runtime_unavailable"  # cause of a start that failed
+# Of these so many begin in one turn of the event loop.
 _ACTIONS_AT_ONCE = 50
+_STATS_AT_ONCE = 8
 _STREAM_SETTLES_AFTER = 2.0  # an engine may not know a session yet that was just announced
 
 Outcome = Engine | Refusal
@@ -77,6 +79,7 @@ class Loop:
         self.engines = engines
         self.store = store
         self.unsaved = Unsaved()
+        self._asking = asyncio.Semaphore(_STATS_AT_ONCE)
         self.lag = Lag(clock, lagged)
         self._connections = connections
         self._tries = Tries(player, clock, self.lag)
@@ -272,6 +275,8 @@ class Loop:
         return StreamsAsked(slot, start, samples, frozenset(unknown), frozenset(silent))
 
     async def _stat(self, slot: Slot, url: str) -> Sample | Exception | None:
+        async with self._asking:
+            await asyncio.sleep(0)
         try:
             return await self.engines.stat(slot, url)
         except Silence as error:
