@@ -235,7 +235,6 @@ def test_who_asks_about_the_last_engine_waits_no_longer_than_about_the_first(
     assert abs(last - first) < ENGINES / 10
 
 
-@pytest.mark.xfail(strict=True, reason="each waiting request is decided by itself")
 def test_three_hundred_requests_at_once_take_no_long_turn(tmp_path: Path) -> None:
     waiting = partial(many, 300, ask("POST", "/provision/acestream", {"labels": {}}))
     assert longest(tmp_path, waiting, engines=300, each=0) < AT_MOST

@@ -48,9 +48,7 @@ from acekeeper.usecases.turns import gather_in_turns
 # the engine.
 _CLAIM_ON_DISK_WITHIN = 0.3
 _NOBODY_THERE = "runtime_unavailable"  # cause of a start that failed
-# Of these so many begin in one turn of the event loop.
-_ACTIONS_AT_ONCE = 50
-_STATS_AT_ONCE = 8
+_STATS_AT_ONCE = 8  # so many begin in one turn of the event loop
 _STREAM_SETTLES_AFTER = 2.0  # an engine may not know a session yet that was just announced
 
 Outcome = Engine | Refusal
