@@ -85,8 +85,9 @@ class Player(Protocol):
 
 
 class Store(Protocol):
-    degraded: str
-    """What is wrong with it, empty when nothing is."""
+    @property
+    def degraded(self) -> str:
+        """What is wrong with it, empty when nothing is."""
 
     @property
     def is_alive(self) -> bool:
