@@ -17,6 +17,7 @@ from acekeeper.adapters.notify import Notifier
 from acekeeper.adapters.playback import Player
 from acekeeper.adapters.proc import boot_id
 from acekeeper.adapters.processes import Processes
+from acekeeper.adapters.readers import Readers
 from acekeeper.adapters.retries import Retries
 from acekeeper.adapters.store import Store
 from acekeeper.api.access import Access
@@ -101,7 +102,8 @@ async def service(settings: Settings, lines_lost: Callable[[], int]) -> AsyncIte
     """`lines_lost` counts those of the log that could not be written."""
     rules = rules_of(settings)
     database = settings.state_dir / "acekeeper.db"
-    history = History(database)
+    readers = Readers()
+    history = History(database, readers)
     followers = Followers()
     metrics = Metrics(clock)
 
@@ -114,6 +116,7 @@ async def service(settings: Settings, lines_lost: Callable[[], int]) -> AsyncIte
         settings.retention_days,
         on_trouble=_store_trouble,
         on_commit=committed,
+        readers=readers,
     )
     async with AsyncExitStack() as stack:
         stack.callback(history.close)

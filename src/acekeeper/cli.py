@@ -12,6 +12,7 @@ from pathlib import Path
 from acekeeper import __version__, output
 from acekeeper.errors import AcekeeperError, BadSetting, BadTrace, OutputFailed
 
+_LEFT_S = 3.0  # for what is still under way when all is closed; a disk may hold it for ever
 _CONFIG = 78  # EX_CONFIG of sysexits.h: trying again without a change is useless
 
 
@@ -103,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(_: argparse.Namespace) -> int:
     from acekeeper.adapters.lock import hold
     from acekeeper.adapters.notify import inherited_sockets
+    from acekeeper.adapters.threads import ending_within
     from acekeeper.listening import bind, require_key
     from acekeeper.settings import load
 
@@ -129,7 +131,10 @@ def _serve(_: argparse.Namespace) -> int:
 
             if takes(1):  # who does not read it does not keep the service from its start
                 print(greeting(settings), flush=True)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with (
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+            ending_within(_LEFT_S),
+        ):
             runner.run(app.serve(settings, sockets, lambda: sink.dropped))
     return 0
 

@@ -17,7 +17,8 @@ LOG_EVENTS: Mapping[str, str] = {
     "request_timed_out": "A request ran into the time limit that `ran_out` names.",
     "serving": "The service takes requests.",
     "stopping": "The service was asked to end.",
-    "store_degraded": "The database takes no writes; all is kept in memory and tried again.",
+    "store_degraded": "The database takes no writes, or none in time: all is kept in memory and"
+    " tried again. Or it was lost or corrupt, and what is current is written again.",
     "store_recovered": "The database takes writes again.",
     "stream_not_stopped": "An engine did not hear that a stream on it is to end.",
     "sweep_failed": "A sweep could not be done.",

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from acekeeper.adapters.database import connect, prune
+from acekeeper.adapters.database import connect, connect_to_read, prune
 from acekeeper.adapters.history import History
+from acekeeper.adapters.readers import Readers
 from acekeeper.core.inspection import Logged
 from acekeeper.core.model import Now, Sample
 from acekeeper.core.state import Changes, Happening
@@ -167,3 +169,43 @@ async def test_it_cannot_write(path: Path, history: History) -> None:
     fill(path, (1, "a"))
     with pytest.raises(StoreFailed, match="read-only"):
         await history._read(lambda db: db.execute("DELETE FROM log"))
+
+
+async def test_reads_of_a_disk_that_hangs_are_given_up_and_hold_two_threads(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(path, (1, "a"))
+    may = threading.Event()
+    begun: list[Path] = []
+
+    def hanging(path: Path) -> sqlite3.Connection:
+        begun.append(path)
+        may.wait(60)
+        return connect_to_read(path)
+
+    monkeypatch.setattr("acekeeper.adapters.history.connect_to_read", hanging)
+    history = History(path, within=0.2)
+    reads = [history.newest_id() for _ in range(20)]
+    for error in await asyncio.gather(*reads, return_exceptions=True):
+        assert "not read within 0.2 s" in str(error)
+    may.set()
+    async with asyncio.timeout(20):
+        while not await _answers(history):
+            pass
+    assert len(begun) < 20  # what nobody waits for any more is not read then
+    history.close()
+
+
+async def test_nobody_reads_while_the_writer_keeps_readers_out(path: Path) -> None:
+    fill(path, (1, "a"))
+    readers = Readers()
+    history = History(path, readers, within=0.2)
+    with readers.kept_out(0), pytest.raises(StoreFailed, match=r"not read within 0\.2 s"):
+        await history.newest_id()
+    assert await history.newest_id() > 0
+    with readers.reading(0):  # one that hangs is not waited for long
+        with readers.kept_out(0.01):
+            pass
+        with readers.kept_out(0.01):
+            pass
+    history.close()

@@ -1,5 +1,8 @@
+import errno
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -52,3 +55,42 @@ def test_a_lock_that_cannot_be_opened_is_no_free_one(tmp_path: Path) -> None:
     (tmp_path / "lock").symlink_to(tmp_path / "lock")  # stands in for one of another user
     with pytest.raises(BadSetting, match=f"{tmp_path} cannot be opened"):
         holder(tmp_path)
+
+
+def test_a_number_that_is_not_its_holders_names_nobody(tmp_path: Path) -> None:
+    """It could not write its own: the disk takes nothing."""
+    with subprocess.Popen(["sleep", "60"]) as stranger:
+        with hold(tmp_path):
+            (tmp_path / "lock").write_text(str(stranger.pid))
+            assert holder(tmp_path) is None
+        stranger.kill()
+
+
+def test_a_lock_that_can_only_be_read_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lock").touch()
+    really = os.open
+
+    def read_only(path: Path, flags: int, *mode: int) -> int:
+        if flags & os.O_RDWR:
+            raise OSError(errno.EROFS, "Read-only file system")
+        return really(path, flags, *mode)
+
+    monkeypatch.setattr(os, "open", read_only)
+    told = "another acekeeper is running"
+    with hold(tmp_path), pytest.raises(BadSetting, match=told), hold(tmp_path):
+        pytest.fail("held twice")
+
+
+def test_a_disk_that_hangs_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of its kind: a frozen file system, which lets be read and holds whoever writes."""
+    (tmp_path / "lock").touch()
+    may = threading.Event()
+    monkeypatch.setattr("acekeeper.adapters.lock._DISK_WITHIN", 0.05)
+    monkeypatch.setattr(os, "ftruncate", lambda *_: may.wait(60))
+    with hold(tmp_path):
+        assert holder(tmp_path) is None
+    may.set()

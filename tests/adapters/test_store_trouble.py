@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from acekeeper.adapters.database import failure, move_aside
+from acekeeper.adapters.backlog import Rows
+from acekeeper.adapters.database import failure, move_aside, save
 from acekeeper.adapters.store import Store
 from acekeeper.core.model import Breaker, EarlyEnd, Health
 from acekeeper.core.state import Changes, Happening
@@ -157,6 +158,51 @@ async def test_a_database_that_is_deleted_while_the_disk_is_full_loses_nothing_c
         assert {s.id for s in saved.streams} == {"earlier", "later"}
 
 
+async def test_what_was_in_a_lost_log_is_written_once_more_and_not_twice(path: Path) -> None:
+    troubles = Troubles()
+    async with running(path, on_trouble=troubles) as store:
+        for kind in ("a", "b", "b"):
+            await store.write(Changes(streams={}, happened=[Happening(kind)]))
+        await store.write(started("s"))
+        before = select(path, "SELECT * FROM log ORDER BY id")
+        wal = path.with_name(f"{path.name}-wal")
+        await asyncio.to_thread(wal.unlink)
+        await store.write(Changes(happened=[Happening("c")]))
+        told = await troubles.wait_for(lambda told: str(wal) in told)
+        assert told.endswith("was taken away or replaced: what was in it is written again")
+        after = select(path, "SELECT * FROM log ORDER BY id")
+        assert after[:-1] == before
+        assert [row[2] for row in after] == ["log_begun", "a", "b", "b", "c"]
+        assert select(path, "SELECT id FROM streams") == [("s",)]
+
+
+async def test_a_loss_is_found_and_mended_without_a_write(path: Path) -> None:
+    troubles = Troubles()
+    async with running(path, on_trouble=troubles) as store:
+        await store.write(started("s"))
+        await asyncio.to_thread(path.with_name(f"{path.name}-wal").unlink)
+        await troubles.wait_for(lambda told: "written again" in told)
+        await store.write(Changes())
+        assert select(path, "SELECT id FROM streams") == [("s",)]
+
+
+async def test_files_that_are_lost_again_and_again_are_no_place_to_keep_anything(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(path) as store:
+        await store.write(started("before"))
+        with monkeypatch.context() as meanwhile:
+
+            def save_and_lose(db: sqlite3.Connection, rows: Rows) -> None:
+                save(db, rows)
+                path.with_name(f"{path.name}-wal").unlink()
+
+            meanwhile.setattr("acekeeper.adapters.opened.save", save_and_lose)
+            with pytest.raises(StoreFailed, match="again and again") as failed:
+                await store.write(started("after"))
+            assert f"Keep others away from {path}" in failed.value.hint
+
+
 async def test_where_no_new_database_can_be_nothing_is_acknowledged(path: Path) -> None:
     async with running(path) as store:
         await store.write(started("before"))
@@ -284,6 +330,7 @@ async def test_a_disk_that_corrupts_every_database_is_not_filled_with_them(path:
         with pytest.raises(StoreFailed):
             await store.write(started("s"))
         spoil_all(path)
+        spoil_all(path.with_name(f"{path.name}-wal"))  # it has all pages of a new database
         disk.heal()
         await troubles.wait_for(lambda told: "corrupt again" in told)
         assert "restart" in store.degraded

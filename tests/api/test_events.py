@@ -185,7 +185,7 @@ async def test_an_event_that_cannot_be_kept_is_not_acknowledged(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("acekeeper.adapters.store.save", full)
+    monkeypatch.setattr("acekeeper.adapters.opened.save", full)
     answer = await served.post("/events/stream_started", started())
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "2"

@@ -139,7 +139,7 @@ async def test_what_is_not_on_disk_yet_is_not_told_and_told_once_it_is(
     follower = Follower(port(held))
     async with live(served, held), follower.connected() as entries:
         await served.until(lambda s: following(s) == 1)
-        monkeypatch.setattr("acekeeper.adapters.store.save", full)
+        monkeypatch.setattr("acekeeper.adapters.opened.save", full)
         assert (await served.post("/events/stream_started", started())).status_code == 503
         coming = asyncio.ensure_future(anext(entries))
         await asyncio.wait({coming}, timeout=0.3)

@@ -264,7 +264,7 @@ async def test_an_event_that_is_not_kept_and_what_waits_for_the_disk(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("acekeeper.adapters.store.save", full)
+    monkeypatch.setattr("acekeeper.adapters.opened.save", full)
     one, two = started(), started(key="c" * 40)
     assert (await served.post("/events/stream_started", one)).status_code == 503
     batch = {"started": [two], "ended": [{"stream_id": one["labels"]["stream_id"]}]}

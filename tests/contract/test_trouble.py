@@ -2,6 +2,7 @@
 
 import resource
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -158,6 +159,50 @@ async def test_a_full_disk_costs_nothing_that_was_acknowledged(service: MakeServ
     await running.kill()
     await running.start()
     assert kept <= await running.stream_ids("started")
+
+
+@pytest.mark.parametrize("is_killed", [True, False])
+async def test_a_start_that_can_read_but_not_write_serves_what_was_kept(
+    service: MakeService, is_killed: bool
+) -> None:
+    running = service(SETTINGS | {"MIN_REPLICAS": 1})
+    await running.start(engines=1)
+    engines = await running.get("/engines")
+    async with Client(running.base) as client:
+        for name in ("plays", "played"):
+            assert await client.event("/events/stream_started", started(name))
+        assert await client.event("/events/stream_ended", {"stream_id": "played"})
+    await (running.kill() if is_killed else running.stop())
+
+    limit = ("-c", _LIMITED, "16384")  # SQLite needs a file of 32 KiB to open the database
+    serve, running.command = running.command, [sys.executable, *limit, *running.command]
+    running.log_file = running.state.with_name("limited.stderr")
+    await running.start(engines=1)
+    assert [e["container_id"] for e in await running.get("/engines")] == [
+        e["container_id"] for e in engines
+    ]
+    assert await running.stream_ids("started") == {"plays"}
+    assert await running.stream_ids("ended") == {"played"}
+    await refuses_events(running, str(running.state))
+    file_limit(running, resource.RLIM_INFINITY)
+    await eventually(lambda: is_well(running))
+    running.command = serve
+    await keeps_what_it_acknowledges(running)
+    assert await running.stream_ids("started") == {"plays", "refused", "kept"}
+    assert await running.stream_ids("ended") == {"played"}
+
+
+_LIMITED = """
+import os, resource, sys
+limit, *command = sys.argv[1:]
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
+os.execv(command[0], command)
+"""
+
+
+async def is_well(service: Service) -> bool:
+    degraded: list[str] = (await service.get("/health/ready"))["degraded"]
+    return not degraded
 
 
 def file_limit(service: Service, size: int) -> int:

@@ -1,5 +1,6 @@
 """What the database should hold, and what of it is not there yet: the newest row of every key."""
 
+import itertools
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -36,10 +37,20 @@ class Rows:
         rows = len(self.engines) + len(self.streams) + len(self.early_ends)
         return rows + len(self.kept) + len(self.log) + len(self.samples)
 
+    def update(self, newer: "Rows") -> None:
+        self.engines.update(newer.engines)
+        self.streams.update(newer.streams)
+        self.early_ends.update(newer.early_ends)
+        self.kept.update(newer.kept)
+        self.log.extend(newer.log)
+        self.samples.extend(newer.samples)
+
 
 class Backlog:
     def __init__(self) -> None:
         self.unsaved = Rows()
+        # Saved, but perhaps only in the write-ahead log, which may be lost: it is another file.
+        self._logged: deque[Rows] = deque()
         self._engines: dict[Slot, Row] = {}  # those that are there now
         self._streams: dict[str, Row] = {}  # those that are started
         self._early_ends: dict[str, Row] = {}
@@ -79,15 +90,46 @@ class Backlog:
             self._keep("at_least", str(changes.at_least))
         self.unsaved.log.extend(log_row(happening, wall) for happening in changes.happened)
 
-    def saved(self) -> None:
-        self.unsaved = Rows()
+    def numbered(self, after: int) -> Rows:
+        """What is unsaved, with ids for what has none yet: one that is saved twice is the same."""
+        ids = itertools.count(max([after, *(row[0] or 0 for row in self.unsaved.log)]) + 1)
+        rows = [row if row[0] else (next(ids), *row[1:]) for row in self.unsaved.log]
+        self.unsaved.log = deque(rows, maxlen=_MOST)
+        return self.unsaved
 
-    def start_over(self) -> None:
-        """The database is a new, empty one: whatever is current has to be written again."""
+    def saved(self) -> None:
+        self._logged.append(self.unsaved)
+        self.unsaved = Rows()
+        rows = sum(map(len, self._logged))
+        while rows > _MOST:
+            rows -= len(self._logged.popleft())
+
+    def in_database(self) -> None:
+        """All that was saved is in the database itself."""
+        self._logged.clear()
+
+    def again(self) -> bool:
+        """What was saved since then is unsaved; whether there is any."""
+        rows = Rows()
+        for some in (*self._logged, self.unsaved):
+            rows.update(some)
+        self._logged.clear()
+        self.unsaved = rows
+        return len(rows) > 0
+
+    def start_over(self, *, is_new: bool) -> None:
+        """The database may lack anything, and one that `is_new` has nothing: whatever is current
+        has to be written again."""
+        self.again()
+        newer, self.unsaved = self.unsaved, Rows()
         self.unsaved.engines.update({(Slot(*r[:2]), r[2]): r for r in self._engines.values()})
         self.unsaved.streams.update(self._streams)
         self.unsaved.early_ends.update(self._early_ends)
         self.unsaved.kept.update(self._kept)
+        self.unsaved.update(newer)
+        if is_new:  # ids of its own, behind its first
+            unnumbered = ((None, *row[1:]) for row in self.unsaved.log)
+            self.unsaved.log = deque(unnumbered, maxlen=_MOST)
 
     def _engine(self, slot: Slot, engine: Engine | None, wall: float) -> None:
         before = self._engines.get(slot)

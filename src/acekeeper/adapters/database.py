@@ -1,7 +1,9 @@
 """The SQLite file: opening it, reading it, saving to it, and what its errors mean."""
 
+import errno
 import os
 import sqlite3
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,42 +17,74 @@ from acekeeper.adapters.rows import (
     ENGINE_KEY,
     KEPT,
     KEPT_KEY,
-    LOG,
+    LOG_ROW,
     SAMPLE,
     STREAM,
     STREAM_KEY,
     Row,
 )
+from acekeeper.adapters.wal import Disturbed, beside
 from acekeeper.errors import StoreFailed
 
 _BUSY = 0.5  # seconds somebody else may hold the database; an answer must not wait longer
 _NEWEST_ENDED = 10_000
 _PRUNED_AT_ONCE = 500  # so that a write never waits long behind it
+_ROOM = 256 << 10
+LOG_AT_REST = 4 << 20  # bytes of the write-ahead log that stay for the next writes
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Creates what is missing, readable by its owner only."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o600))
-    db = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+    """To read and write; creates what is missing, readable by its owner only."""
+    if not path.parent.is_dir():  # to ask for it hangs where a file system is frozen
+        path.parent.mkdir(mode=0o700, parents=True)
+    if not path.exists():
+        _create(path)
+    _require_room(path.parent)
+    # It does not create, which hangs on a frozen file system even where there is nothing to do.
+    db = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        timeout=_BUSY,
+        isolation_level=None,
+        check_same_thread=False,
+    )
     try:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA wal_autocheckpoint = 0")  # the writer does it
+        db.execute(f"PRAGMA journal_size_limit = {LOG_AT_REST}")
         migrate(db)
+        db.execute("BEGIN IMMEDIATE")  # where nothing can be written, this says so
+        db.execute("ROLLBACK")
     except BaseException:
         db.close()
         raise
     return db
 
 
-def identity(path: Path) -> tuple[int, int] | None:
-    """Of the file that has this name now, if one does. SQLite goes on writing to one that was
-    deleted, and says nothing."""
-    try:
-        file = path.stat()
-    except OSError:
-        return None
-    return file.st_dev, file.st_ino
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """It never writes, not even when it is the last to close: that empties no log."""
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    return sqlite3.connect(uri, uri=True, check_same_thread=False)
+
+
+def _create(path: Path) -> None:
+    """Under another name first: whoever opens and closes a database itself drops all locks its
+    process has on it, and a reader of ours may have opened it by then."""
+    new = beside(path, "-new")
+    new.unlink(missing_ok=True)  # of a run that was killed here
+    os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_RDONLY | os.O_CLOEXEC, 0o600))
+    new.rename(path)
+
+
+def _require_room(directory: Path) -> None:
+    """For the -shm. SQLite maps it, and on small blocks the room for it is only taken when it is
+    written to: where there is none, that ends the process (SIGBUS)."""
+    disk = os.statvfs(directory)
+    if disk.f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+    if disk.f_bavail * disk.f_frsize < _ROOM:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +111,7 @@ def read(db: sqlite3.Connection) -> Contents:
 
 
 def save(db: sqlite3.Connection, rows: Rows) -> None:
-    """All of it or nothing, and on disk when this returns."""
+    """All of it or nothing, and on disk when this returns. To save it twice changes nothing."""
     ends = rows.early_ends
     db.execute("BEGIN IMMEDIATE")
     db.executemany(_UPSERT_ENGINE, rows.engines.values())
@@ -88,6 +122,22 @@ def save(db: sqlite3.Connection, rows: Rows) -> None:
     db.executemany(_INSERT_SAMPLE, rows.samples)
     db.executemany(_INSERT_LOG, rows.log)
     db.execute("COMMIT")
+
+
+def mark(db: sqlite3.Connection) -> None:
+    """Certainly changes something, which saving what is there already does not."""
+    db.execute(_UPSERT_KEPT, ("marked", str(time.time_ns())))
+
+
+def require_sound(db: sqlite3.Connection) -> None:
+    (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise _error(found, sqlite3.SQLITE_CORRUPT)
+
+
+def newest_log_id(db: sqlite3.Connection) -> int:
+    (newest,) = db.execute("SELECT coalesce(max(id), 0) FROM log").fetchone()
+    return int(newest)
 
 
 def close_unread(db: sqlite3.Connection, wall: float) -> None:
@@ -101,7 +151,9 @@ def close_unread(db: sqlite3.Connection, wall: float) -> None:
 
 def prune(db: sqlite3.Connection, before: float) -> bool:
     """Deletes a few of the rows that are too old; whether there may be more."""
+    db.execute("BEGIN IMMEDIATE")
     deleted = [db.execute(sql, (before, _PRUNED_AT_ONCE)).rowcount for sql in _PRUNE]
+    db.execute("COMMIT")
     return max(deleted) == _PRUNED_AT_ONCE
 
 
@@ -109,10 +161,13 @@ def move_aside(path: Path, stamp: str) -> Path:
     """With its -wal and -shm, under names that belong together. The main file goes last: it alone
     says whether there is still something to move."""
     aside = path.with_name(f"{path.name}.corrupt-{stamp}")
-    for suffix in ("-wal", "-shm", ""):
-        part = path.with_name(path.name + suffix)
-        if part.exists():
-            part.rename(aside.with_name(aside.name + suffix))
+    wal, shm = beside(path, "-wal"), beside(path, "-shm")
+    is_empty = not wal.exists() or not wal.stat().st_size
+    for suffix, part in (("-wal", wal), ("-shm", shm), ("", path)):
+        if is_empty and part is not path:
+            part.unlink(missing_ok=True)
+        elif part.exists():
+            part.rename(beside(aside, suffix))
     return aside
 
 
@@ -121,19 +176,33 @@ def is_corrupt(error: Exception) -> bool:
 
 
 def failure(error: Exception, path: Path) -> StoreFailed:
+    if isinstance(error, Disturbed):
+        return StoreFailed(f"{error}, again and again", f"Keep others away from {path}*")
     if not isinstance(error, sqlite3.Error | OSError):
         return StoreFailed(f"a change does not fit the database ({error!r})", "Report this defect")
     what, hint = _MEANING.get(_code(error), ("the database cannot be used", f"Look at {path}"))
     return StoreFailed(f"{what} ({error})", hint.format(path=path, directory=path.parent))
 
 
+def _error(text: str, code: int) -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError(text)
+    error.sqlite_errorcode = code
+    return error
+
+
 def _code(error: Exception) -> int:
     """SQLite's primary result code; errors of the file system have the nearest one of them."""
     if isinstance(error, OSError):
-        return sqlite3.SQLITE_CANTOPEN
+        return _NEAREST.get(error.errno or 0, sqlite3.SQLITE_CANTOPEN)
     return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
 
 
+_NEAREST = {
+    errno.ENOSPC: sqlite3.SQLITE_FULL,
+    errno.EDQUOT: sqlite3.SQLITE_FULL,
+    errno.EROFS: sqlite3.SQLITE_READONLY,
+    errno.EAGAIN: sqlite3.SQLITE_BUSY,
+}
 _MEANING = {
     sqlite3.SQLITE_FULL: ("the disk is full", "Free space at {directory}"),
     sqlite3.SQLITE_IOERR: (
@@ -184,7 +253,7 @@ _INSERT_SAMPLE = (
     f"INSERT OR IGNORE INTO samples (stream, {', '.join(SAMPLE)})"  # noqa: S608
     f" SELECT rowid, {', '.join('?' * len(SAMPLE))} FROM streams WHERE id = ?"
 )
-_INSERT_LOG = _insert("log", LOG)
+_INSERT_LOG = f"{_insert('log', LOG_ROW)} ON CONFLICT (id) DO NOTHING"
 _PRUNE = (
     "DELETE FROM engines WHERE rowid IN (SELECT rowid FROM engines WHERE gone < ? LIMIT ?)",
     "DELETE FROM samples WHERE (stream, ts) IN (SELECT m.stream, m.ts FROM streams AS s"

@@ -5,11 +5,13 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from acekeeper.adapters.database import failure
+from acekeeper.adapters.database import connect_to_read, failure
+from acekeeper.adapters.readers import Readers
 from acekeeper.adapters.rows import LOG, SAMPLE, read_log, read_sample
 from acekeeper.core.inspection import Logged
 from acekeeper.core.model import Now, Sample
@@ -32,9 +34,11 @@ class History:
     """Each read has a connection of its own, that cannot write: the file may be another one by
     then. All raise StoreFailed."""
 
-    def __init__(self, path: Path, within: float = _WITHIN) -> None:
+    def __init__(self, path: Path, readers: Readers | None = None, within: float = _WITHIN) -> None:
         self._path = path
+        self._readers = readers or Readers()
         self._within = within
+        self._free = asyncio.Semaphore(_AT_ONCE)  # of its threads; who waits for one can leave
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="history")
 
     def close(self) -> None:
@@ -79,19 +83,27 @@ class History:
         deadline = time.monotonic() + self._within
         try:
             async with asyncio.timeout(self._within):
-                loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._threads, self._on_thread, work, deadline)
+                await self._free.acquire()
+                done = self._threads.submit(self._on_thread, work, deadline)
+                # When it ends, and that may be long after nobody waits for it any more.
+                done.add_done_callback(partial(self._is_free, asyncio.get_running_loop()))
+                return await asyncio.wrap_future(done)
         except TimeoutError:
             raise self._late() from None
+
+    def _is_free(self, loop: asyncio.AbstractEventLoop, _: object) -> None:
+        with suppress(RuntimeError):  # the event loop is closed
+            loop.call_soon_threadsafe(self._free.release)
 
     def _on_thread(self, work: Callable[[sqlite3.Connection], T], deadline: float) -> T:
         def is_late() -> bool:
             return time.monotonic() > deadline
 
         try:
-            with closing(
-                sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True)
-            ) as db:
+            with (
+                self._readers.reading(deadline - time.monotonic()),
+                closing(connect_to_read(self._path)) as db,
+            ):
                 db.set_progress_handler(is_late, _LOOK_AT_THE_CLOCK_EVERY)
                 return work(db)
         except sqlite3.Error as error:

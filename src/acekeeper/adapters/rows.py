@@ -74,6 +74,7 @@ KEPT = (*KEPT_KEY, "value")
 SAMPLE = ("ts", "status", "peers", "speed_down", "speed_up", "downloaded", "uploaded")
 _LONGEST_TEXT = 1000  # of what others said: an error of Podman's, a client's reason
 LOG = ("ts", "kind", "host", "port", "stream", "data")
+LOG_ROW = ("id", *LOG)
 
 
 def engine_row(engine: Engine) -> Row:
@@ -232,7 +233,9 @@ def read_sample(row: Row, now: Now) -> Sample:
 
 
 def log_row(happening: Happening, wall: float) -> Row:
+    """Its id is given when it is saved."""
     return (
+        None,
         wall,
         happening.kind,
         *(happening.engine or (None, None)),

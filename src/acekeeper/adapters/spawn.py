@@ -3,15 +3,18 @@
 import os
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from loguru import logger
 
+from acekeeper.adapters.threads import within
 from acekeeper.core.names import Ports, Slot
 from acekeeper.errors import EngineFailed
 
 _SECRETS = frozenset({"API_KEY", "API_KEY_PREVIOUS"})
+_DISK_WITHIN = 1.0
 _SUPERVISION = ("NOTIFY_SOCKET", "LISTEN_", "WATCHDOG_")  # between systemd and us
 
 
@@ -62,10 +65,15 @@ def _environment() -> dict[str, str]:
 def _log(path: Path) -> BinaryIO:
     """A fresh one; where none can be written (a full disk, say) viewers get their engine still."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if path.exists():
-            path.replace(path.with_name(f"{path.name}.1"))
-        return path.open("ab")
+        return within(_DISK_WITHIN, partial(_fresh, path))
     except OSError as error:
-        logger.warning("engine_log_lost", path=path, why=error.strerror)
+        why = error.strerror or f"the disk took no file within {_DISK_WITHIN:g} s"
+        logger.warning("engine_log_lost", path=path, why=why)
         return Path(os.devnull).open("ab")
+
+
+def _fresh(path: Path) -> BinaryIO:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.exists():
+        path.replace(path.with_name(f"{path.name}.1"))
+    return path.open("ab")

@@ -9,8 +9,9 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -18,24 +19,21 @@ from typing import NamedTuple, TypeVar
 
 from acekeeper.adapters import rows
 from acekeeper.adapters.backlog import Backlog
-from acekeeper.adapters.database import (
-    Contents,
-    close_unread,
-    connect,
-    failure,
-    identity,
-    is_corrupt,
-    move_aside,
-    prune,
-    read,
-    save,
-)
+from acekeeper.adapters.copied import read_copy
+from acekeeper.adapters.database import Contents, connect, failure
+from acekeeper.adapters.opened import Opened
+from acekeeper.adapters.patience import WITHIN, Patience
+from acekeeper.adapters.readers import Readers
+from acekeeper.adapters.threads import within
+from acekeeper.adapters.wal import Identity, identity
 from acekeeper.core.model import Breaker, EarlyEnd, Engine, Now, Stream
 from acekeeper.core.state import Changes
 from acekeeper.errors import StoreFailed
 
 _RETRY_FIRST, _RETRY_LAST = 0.5, 5.0
 _PRUNE_EVERY = 3600.0
+_LOOK_EVERY = 1.0  # whether what was written is still there, when nothing else is to do
+_READ_WITHIN = 3.0  # at the start: viewers wait
 _CLOSE_WITHIN = 5.0
 _ANSWERED_AT_ONCE = 500  # in one turn of the event loop
 
@@ -60,6 +58,13 @@ class _Write(NamedTuple):
     wall: float
 
 
+class _Found(NamedTuple):
+    """What the database holds already, and which file that is."""
+
+    contents: Contents
+    file: Identity | None
+
+
 class Store:
     """`load` first: it starts the writer. `on_trouble` is told in one line what went wrong, and ''
     when a failing store writes again; `on_commit` the seconds and the writes of every commit.
@@ -73,26 +78,33 @@ class Store:
         on_trouble: Callable[[str], None] = lambda _: None,
         on_commit: Callable[[float, int], None] = lambda _seconds, _writes: None,
         connect: Callable[[Path], sqlite3.Connection] = connect,
+        readers: Readers | None = None,
     ) -> None:
-        self.degraded = ""
         self._path = path
         self._retention = retention_days * 86_400.0
         self._on_trouble = on_trouble
         self._on_commit = on_commit
-        self._connect = connect
         self._queue: SimpleQueue[_Write | None] = SimpleQueue()
+        self._patience = Patience(self._busy_for, self._hangs)
         self._writer = threading.Thread(target=self._run, name="store", daemon=True)
         self._closed = False
+        self._on_end: Callable[[], object] = lambda: None
+        self._first_read: Future[Contents] = Future()
+        self._loaded: SimpleQueue[_Found | None] = SimpleQueue()
+        self._late = ""  # said by the event loop, taken back by the writer
+        self._busy_since: float | None = None
         # From here on the writer's own, once it runs.
-        self._db: sqlite3.Connection | None = None
-        self._file: tuple[int, int] | None = None  # the one we know what is in
         self._backlog = Backlog()
-        self._unread = False  # the database could not be read, so what it holds is not known
-        self._moved = False  # at most once a run: a disk that corrupts all would fill up with it
+        self._opened = Opened(path, self._backlog, readers or Readers(), on_trouble, connect)
         self._failure: StoreFailed | None = None
+        self._failing = ""
         self._retry_after = _RETRY_FIRST
         self._retry_at = 0.0
         self._prune_at = 0.0
+
+    @property
+    def degraded(self) -> str:
+        return self._late or self._failing
 
     @property
     def is_alive(self) -> bool:
@@ -104,54 +116,87 @@ class Store:
         return self._queue.qsize() + len(self._backlog.unsaved)
 
     def load(self, now: Now) -> Saved:
-        """A database that cannot be opened is no reason not to serve: nothing is restored then,
-        and writes fail until it can."""
-        saved = Saved()
-        try:
-            saved = self._healed(lambda db: self._read(db, now))
-        except (sqlite3.Error, OSError) as error:
-            self._unread = True
-            self._failed(error)
+        """What the file says is served, also where it can only be read; writes fail until they
+        can be. One that cannot even be read is no reason not to serve: nothing is restored then."""
         self._writer.start()
-        return saved
+        found: _Found | None
+        try:
+            found = _Found(self._first_read.result(_READ_WITHIN), None)
+        except (sqlite3.Error, OSError) as error:
+            if self._first_read.cancel():  # it did not fail: it is late
+                self._hangs()
+            found = self._read_copy(error)
+        self._loaded.put(found)
+        return self._saved(found.contents, now) if found else Saved()
 
     def write(self, changes: Changes) -> asyncio.Future[None]:
         """Done when these changes and all before them are on disk; with none it waits for those
-        before. StoreFailed when they are not: they are kept, and tried again."""
+        before. StoreFailed when they are not, or not in time: they are kept, and tried again."""
         durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self._closed:
             durable.set_exception(StoreFailed("the store is closed"))
         else:
             self._queue.put(_Write(changes, durable, time.time()))
+            self._patience.add(durable)
         return durable
 
     async def close(self) -> None:
         """Writes what is queued, if that takes no longer than a stop may."""
         self._closed = True
         if self._writer.is_alive():
+            loop, ended = asyncio.get_running_loop(), asyncio.Event()
+            self._on_end = lambda: loop.call_soon_threadsafe(ended.set)
             self._queue.put(None)
-            await asyncio.to_thread(self._writer.join, _CLOSE_WITHIN)
-            if self._writer.is_alive():
+            # Not by a thread of the event loop's: they may all hang on the same disk.
+            try:
+                await asyncio.wait_for(ended.wait(), _CLOSE_WITHIN)
+            except TimeoutError:
                 self._on_trouble(f"closed while {self._path} still did not take a write")
 
     def _run(self) -> None:
+        self._read()
         closing = False
         while not closing:
+            if self._failure is None:
+                self._tend()
             batch, closing = self._next_batch()
             for write in batch:
                 self._take(write)
             if closing or self._failure is None or time.monotonic() >= self._retry_at:
                 self._flush(len(batch))
             self._answer([write.durable for write in batch])
-            if not closing and self._failure is None and time.monotonic() >= self._prune_at:
-                self._prune()
         if self._failure is not None:
             self._on_trouble(f"closed with unsaved changes: {self._failure}")
-        self._disconnect()  # the last connection to close empties the write-ahead log
+        self._opened.close()
+        with suppress(RuntimeError):  # the event loop is closed
+            self._on_end()
+
+    def _read(self) -> None:
+        """For `load`, if that still waits for it; and goes on with what that found."""
+        try:
+            with self._busy():
+                contents = self._opened.read()
+        except Exception as error:
+            self._failed(error)
+            with suppress(InvalidStateError):
+                self._first_read.set_exception(error)
+        else:
+            with suppress(InvalidStateError):
+                self._first_read.set_result(contents)
+        found = self._loaded.get()
+        if found is None:
+            self._opened.is_unread = True
+        else:
+            if found.file is not None:
+                self._opened.holds(found.file)
+            known = found.contents
+            self._backlog.known(known.engines, known.started, known.early_ends, known.kept)
 
     def _next_batch(self) -> tuple[list[_Write], bool]:
         """Everything that is queued; waits for something, or for what is due by the clock."""
-        due = self._prune_at if self._failure is None else self._retry_at
+        due = self._retry_at
+        if self._failure is None:
+            due = min(self._prune_at, time.monotonic() + _LOOK_EVERY)
         batch: list[_Write] = []
         try:
             item = self._queue.get(timeout=max(0.0, due - time.monotonic()))
@@ -171,82 +216,62 @@ class Store:
     def _flush(self, writes: int) -> None:
         begun = time.perf_counter()
         try:
-            committed = self._healed(self._save)
+            with self._busy():
+                committed = self._opened.save()
         except Exception as error:
             self._failed(error)
             return
         if committed:
             self._on_commit(time.perf_counter() - begun, writes)
-        if self._failure is not None:
+        if self._failure is not None or self._late:
             self._failure, self._retry_after = None, _RETRY_FIRST
-            self.degraded = ""
+            self._failing = self._late = ""
             self._on_trouble("")
 
-    def _save(self, db: sqlite3.Connection) -> bool:
-        if self._unread:
-            close_unread(db, time.time())
-            self._unread = False
-        if not self._backlog.unsaved:
-            return False
-        save(db, self._backlog.unsaved)
-        self._backlog.saved()
-        return True
-
-    def _prune(self) -> None:
-        self._prune_at = time.monotonic() + _PRUNE_EVERY
+    def _tend(self) -> None:
         try:
-            more = self._healed(lambda db: prune(db, time.time() - self._retention))
+            with self._busy():
+                self._opened.tidy()
+            if time.monotonic() >= self._prune_at:
+                self._prune_at = time.monotonic() + _PRUNE_EVERY
+                with self._busy():
+                    more = self._opened.prune(time.time() - self._retention)
+                if more:
+                    self._prune_at = 0.0
         except (sqlite3.Error, OSError) as error:
-            self._on_trouble(f"old rows stay for now: {failure(error, self._path)}")
-            return
-        if more or self._backlog.unsaved:  # there is more when the database was begun anew
-            self._prune_at = 0.0
+            self._on_trouble(f"old rows, or the log, stay for now: {failure(error, self._path)}")
 
-    def _healed(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Does `work` on the database; on a new one if this one turns out to be corrupt. After an
-        error the next work gets a new connection: what failed may be the open file itself."""
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        self._busy_since = time.monotonic()
         try:
-            return self._connected(work)
-        except sqlite3.Error as error:
-            if self._moved or not is_corrupt(error):
-                raise
-            stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-            aside = move_aside(self._path, stamp)
-            self._moved = True
-            self._file = None
-            self._backlog.start_over()
-            self._on_trouble(
-                f"the database was corrupt ({error}): it is now {aside}, and a new one is begun"
-            )
-            return self._connected(work)
+            yield
+        finally:
+            self._busy_since = None
 
-    def _connected(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        try:
-            if self._file is not None and identity(self._path) != self._file:
-                self._disconnect()
-                self._file = None
-                self._backlog.start_over()
-                self._on_trouble("the database was taken away: what is current is in a new one")
-            if self._db is None:
-                self._db = self._connect(self._path)
-                self._file = identity(self._path)
-            return work(self._db)
-        except BaseException:
-            self._disconnect()
-            raise
+    def _busy_for(self) -> float:
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
 
-    def _disconnect(self) -> None:
-        if self._db is not None:
-            self._db.close()
-            self._db = None
+    def _hangs(self) -> StoreFailed:
+        """On the event loop."""
+        hangs = StoreFailed(
+            f"the database did not take a write within {WITHIN:g} s",
+            f"See what holds up the disk under {self._path.parent}",
+        )
+        if not self._late:
+            self._late = str(hangs)
+            self._on_trouble(self._late)
+        return hangs
 
     def _failed(self, error: Exception) -> None:
         self._failure = failure(error, self._path)
         self._retry_at = time.monotonic() + self._retry_after
         self._retry_after = min(2 * self._retry_after, _RETRY_LAST)
-        if self.degraded != str(self._failure):
-            self.degraded = str(self._failure)
-            self._on_trouble(self.degraded)
+        self._late = ""
+        if self._failing != str(self._failure):
+            self._failing = str(self._failure)
+            self._on_trouble(self._failing)
 
     def _answer(self, futures: list[asyncio.Future[None]]) -> None:
         if not futures:
@@ -268,9 +293,17 @@ class Store:
         with suppress(RuntimeError):  # the event loop is closed: nobody waits any more
             loop.call_soon_threadsafe(answer)
 
-    def _read(self, db: sqlite3.Connection, now: Now) -> Saved:
-        found = read(db)
-        self._backlog.known(found.engines, found.started, found.early_ends, found.kept)
+    def _read_copy(self, error: Exception) -> _Found | None:
+        file = identity(self._path)
+        try:
+            return _Found(within(_READ_WITHIN, lambda: read_copy(self._path)), file)
+        except (FileNotFoundError, NotADirectoryError):
+            return None  # there is none
+        except (sqlite3.Error, OSError) as also:
+            self._on_trouble(f"what the database holds is not known ({error}; {also})")
+            return None
+
+    def _saved(self, found: Contents, now: Now) -> Saved:
         return Saved(
             engines=self._decoded(rows.read_engine, found.engines, now),
             streams=self._decoded(rows.read_stream, [*found.ended, *found.started], now),

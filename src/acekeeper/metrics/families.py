@@ -173,7 +173,7 @@ FAMILIES: Mapping[str, Family] = {
         "histogram", "Time a write to the database took", buckets=_COMMITS
     ),
     "orch_store_queue": Family("gauge", "Writes and rows that wait for the disk"),
-    "orch_store_degraded": Family("gauge", "1 while the database takes no writes"),
+    "orch_store_degraded": Family("gauge", "1 while the database takes no writes, or none in time"),
     "orch_state_dir_free_bytes": Family("gauge", "Free space where STATE_DIR is, for its user"),
     "orch_state_dir_size_bytes": Family("gauge", "Size of the file system STATE_DIR is on"),
     "orch_detection_seconds": Family(

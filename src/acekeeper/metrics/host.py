@@ -18,7 +18,8 @@ _LOOK_EVERY = 15.0
 
 
 class Store(Protocol):
-    degraded: str
+    @property
+    def degraded(self) -> str: ...
 
     @property
     def waiting(self) -> int: ...

@@ -89,8 +89,9 @@ class Connections(Protocol):
 
 
 class Store(Protocol):
-    degraded: str
-    """What is wrong with it, empty when nothing is."""
+    @property
+    def degraded(self) -> str:
+        """What is wrong with it, empty when nothing is."""
 
     @property
     def is_alive(self) -> bool:

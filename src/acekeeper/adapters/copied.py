@@ -1,0 +1,41 @@
+"""The database read without being opened: where it cannot be written, SQLite cannot open it (a
+left log, no room for a -shm), and all it holds can be read all the same."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import BinaryIO
+
+from acekeeper.adapters.database import Contents, read
+from acekeeper.adapters.migrations import migrate
+from acekeeper.adapters.wal import beside, committed
+
+_KEPT_OPEN: list[BinaryIO] = []
+
+
+def read_copy(path: Path) -> Contents:
+    """Of what is committed, by way of memory. Only while nobody writes."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        if image := _image(path):
+            db.deserialize(image)
+        migrate(db)
+        return read(db)
+
+
+def _image(path: Path) -> bytearray:
+    # Never closed: this would drop the locks of a connection that is just being opened.
+    file = path.open("rb")
+    _KEPT_OPEN.append(file)
+    image = bytearray(file.read())
+    try:
+        pages, size = committed(beside(path, "-wal").read_bytes())
+    except FileNotFoundError:
+        pages, size = {}, 0
+    if pages:
+        (page,) = {len(page) for page in pages.values()}
+        image = image[: size * page].ljust(size * page, b"\0")
+        for number, content in pages.items():
+            image[(number - 1) * page : number * page] = content
+    if image:
+        image[18:20] = b"\1\1"  # without a write-ahead log: in memory there is none
+    return image
