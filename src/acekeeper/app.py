@@ -23,6 +23,7 @@ from acekeeper.api.context import Context, Limits
 from acekeeper.api.edge import Edge
 from acekeeper.api.followers import Followers
 from acekeeper.api.views import Views
+from acekeeper.callers import raise_descriptors
 from acekeeper.core.model import Now
 from acekeeper.core.restore import restore
 from acekeeper.core.state import Happening
@@ -62,6 +63,7 @@ async def serve(
     settings: Settings, sockets: Sequence[socket.socket], lines_lost: Callable[[], int]
 ) -> None:
     """Until SIGTERM or SIGINT."""
+    raise_descriptors()
     notifier = Notifier()
 
     def started() -> None:
