@@ -88,7 +88,7 @@ def api(
     keys = [key.reveal() for key in (settings.api_key, settings.api_key_previous) if key]
     app = application(
         context,
-        Access(keys, only_loopback),
+        Access(keys, only_loopback, context.rules.local_names),
         settings.api_request_timeout_s,
         settings.api_long_operation_timeout_s,
     )
