@@ -6,7 +6,7 @@ from typing import Protocol
 from loguru import logger
 
 _MOST = 2048
-_UNTAKEN_MOST = 64 * 1024 * 1024  # bytes of answers
+_UNTAKEN_MOST = 16 * 1024 * 1024  # bytes of answers; what was taken of them is still held
 _DESCRIPTORS = 16384  # as in acekeeper.service
 
 
