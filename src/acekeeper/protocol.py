@@ -79,8 +79,10 @@ class Protocol(HttpToolsProtocol):
             self._read()
 
     def _read(self) -> None:
+        if self.transport.is_closing():
+            self._drop()
         for _ in range(_STEPS):
-            if not self._rest or self._is_full or self.transport.is_closing():
+            if not self._rest or self._is_full:
                 break
             most = min(_STEP, _BARE_MOST - self._bare)
             step, self._rest = self._rest[:most], self._rest[most:]
@@ -213,6 +215,8 @@ class Protocol(HttpToolsProtocol):
 
     def _refuse(self, status: int, why: str) -> None:
         """What was asked before is answered first."""
+        if self._is_over:
+            return
         is_behind = self._is_in_head
         self._drop()
         self._refusal = status, why
@@ -237,6 +241,8 @@ class Protocol(HttpToolsProtocol):
 
     def _end(self) -> None:
         """A body did not end with its answer."""
+        if self._is_over:
+            return
         self._drop()
         if self._is_answering:
             self.transport.abort()
