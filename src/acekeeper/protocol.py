@@ -21,12 +21,23 @@ _FRAME = 16  # of these, what belongs to each piece of a body
 _UNREAD_MOST = 1024 * 1024  # of a body that goes on after its answer began
 _LINGER_S = 2  # from a refusal to the end, or its caller, who still sends, would not see it
 
+_NOTHING = memoryview(b"")
 _AFTER_AUTHORITY = re.compile(rb"[/?#]")
 
 
 class Protocol(HttpToolsProtocol):
     """`unheard` makes the whole answer to what never gets to the app. `within` (seconds) a head
     comes, a body ends after its answer, and an answer is taken."""
+
+    _rest = _NOTHING  # what came and waits; meanwhile nothing is read
+    _is_held = False
+    _is_in_head = True
+    _bare = 0
+    _unread = 0
+    _refusal: tuple[int, str] | None = None
+    _is_over = False  # whatever still comes is dropped
+    _late: asyncio.TimerHandle | None = None
+    _untaken: asyncio.TimerHandle | None = None
 
     def __init__(
         self,
@@ -40,15 +51,6 @@ class Protocol(HttpToolsProtocol):
         self._unheard = unheard
         self._within = within
         self._callers = callers
-        self._rest = memoryview(b"")  # what came and waits; meanwhile nothing is read
-        self._is_held = False
-        self._is_in_head = True
-        self._bare = 0
-        self._unread = 0
-        self._refusal: tuple[int, str] | None = None
-        self._is_over = False  # whatever still comes is dropped
-        self._late: asyncio.TimerHandle | None = None
-        self._untaken: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -150,7 +152,9 @@ class Protocol(HttpToolsProtocol):
         if self._refusal is not None:
             self._tell_refusal()
             return
-        if self.transport.is_closing() or self.flow.write_paused:
+        if self.transport.is_closing():
+            self.loop.call_soon(self._is_closing)  # most are taken at once, and need no timer
+        elif self.flow.write_paused:
             self._wait_until_taken()
         self._callers.answered(self)
         if not self._is_in_head and self._late is None:
@@ -199,6 +203,10 @@ class Protocol(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )
+
+    def _is_closing(self) -> None:
+        if not self._is_over:
+            self._wait_until_taken()
 
     def _wait_until_taken(self) -> None:
         if self._untaken is None:
@@ -258,7 +266,7 @@ class Protocol(HttpToolsProtocol):
     def _drop(self) -> None:
         self._be_in_time()
         self._is_over = True
-        self._rest = memoryview(b"")
+        self._rest = _NOTHING
 
 
 class _Flow(FlowControl):
