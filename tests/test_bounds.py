@@ -144,6 +144,34 @@ def test_answers_that_nobody_reads_are_not_made(service: Service, path: str) -> 
     assert work.memory < 16 * MIB
 
 
+def test_who_left_is_not_followed_up_though_it_asked_for_more(tmp_path: Path) -> None:
+    asked = b"GET /log/live HTTP/1.1\r\n%bX: y\r\n\r\nGET /engines HTTP/1.1\r\n%b\r\n" % (
+        HOST,
+        HOST,
+    )
+    service = Service(settings(tmp_path), tmp_path)
+    try:
+        service.wait_for("serving")
+        with ExitStack() as stack:
+            for _ in range(32):
+                follower = stack.enter_context(connected(service))
+                follower.sendall(asked)
+                assert follower.recv(12) == b"HTTP/1.1 200"
+        events = iter(range(1000))
+
+        def has_room() -> bool:
+            one = started(labels={"stream_id": f"s{next(events)}"})
+            assert _post(service, "/events/stream_started", one) == 202  # they are told of it
+            with connected(service) as follower:
+                follower.sendall(b"GET /log/live HTTP/1.1\r\n" + HOST + b"\r\n")
+                return follower.recv(12) == b"HTTP/1.1 200"
+
+        until(has_room)
+        assert [line for line in service.log() if line["level"] == "ERROR"] == []
+    finally:
+        service.kill()
+
+
 def test_a_trailer_is_no_header(service: Service) -> None:
     """It comes after what the headers allow was decided."""
     with connected(service) as caller:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from acekeeper.callers import Callers
 
@@ -36,6 +36,7 @@ class Protocol(HttpToolsProtocol):
     _unread = 0
     _refusal: tuple[int, str] | None = None
     _is_over = False  # whatever still comes is dropped
+    _answered: RequestResponseCycle | None = None  # the request whose turn it is
     _late: asyncio.TimerHandle | None = None
     _untaken: asyncio.TimerHandle | None = None
 
@@ -66,6 +67,9 @@ class Protocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         if self._untaken is not None:
             self._untaken.cancel()
+        if self._answered is not None and not self._answered.response_complete:
+            self._answered.disconnected = True  # uvicorn tells the newest request alone
+            self._answered.message_event.set()
         super().connection_lost(exc)
         self._is_held = False
         self.flow = None  # type: ignore[assignment]  # which knows us: there is no garbage to find
@@ -129,6 +133,10 @@ class Protocol(HttpToolsProtocol):
         extensions: dict[str, Any] = {CUT: self.transport.abort}
         self.scope["extensions"] = extensions
         self.headers = []  # what comes behind a body is no header
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_body(self, body: bytes) -> None:
         self._bare = max(0, self._bare - len(body) - _FRAME)
