@@ -26,6 +26,7 @@ from acekeeper.api.context import Context, Limits
 from acekeeper.api.edge import Edge
 from acekeeper.api.followers import Followers
 from acekeeper.api.views import Views
+from acekeeper.callers import raise_descriptors
 from acekeeper.core.facts import TimePassed
 from acekeeper.core.model import Now
 from acekeeper.core.restore import restore
@@ -66,6 +67,7 @@ async def serve(
     settings: Settings, sockets: Sequence[socket.socket], lines_lost: Callable[[], int]
 ) -> None:
     """Until SIGTERM or SIGINT."""
+    raise_descriptors()
     notifier = Notifier()
 
     def started() -> None:
@@ -90,7 +92,7 @@ def api(
     keys = [key.reveal() for key in (settings.api_key, settings.api_key_previous) if key]
     app = application(
         context,
-        Access(keys, only_loopback),
+        Access(keys, only_loopback, context.rules.local_names),
         settings.api_request_timeout_s,
         settings.api_long_operation_timeout_s,
     )

@@ -61,9 +61,10 @@ def are_loopback(sockets: Sequence[socket.socket]) -> bool:
 
 def is_loopback(address: str) -> bool:
     try:
-        return ipaddress.ip_address(address).is_loopback
+        found = ipaddress.ip_address(address)
     except ValueError:
         return False
+    return (getattr(found, "ipv4_mapped", None) or found).is_loopback
 
 
 def require_key(sockets: Sequence[socket.socket], has_key: bool) -> None:

@@ -6,79 +6,21 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import uvicorn
 from litestar.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from acekeeper.callers import Callers, most_callers
 from acekeeper.listening import BACKLOG
-
-# An extension of the scope: ends the connection at once, whatever of the answer was not taken yet.
-CUT = "acekeeper.cut"
+from acekeeper.protocol import Protocol
 
 _STILL_COMING_S = 0.3  # what was accepted or sent before we stopped listening
 _STEPS = 10
 _ANSWERS_WITHIN_S = 10
 # Longer than clients keep an idle connection (Go: 90 s): who closes first can lose no request.
 _KEEP_ALIVE_S = 120
-
-
-def _answering(unheard: Callable[[int, str], bytes], head_within: float) -> type[HttpToolsProtocol]:
-    class Protocol(HttpToolsProtocol):
-        _in_head = False
-        _has_asked = False
-        _late: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            # Who never asks is kept no longer than who asks no more.
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
-
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            # Behind another request a head has the time of a connection that is kept.
-            is_behind = self._has_asked and not self.cycle.response_complete
-            if self._in_head and not is_behind and self._late is None:
-                self._late = self.loop.call_later(head_within, self._head_is_late)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._head_is_over()
-            super().connection_lost(exc)
-
-        def on_message_begin(self) -> None:
-            self._in_head = True
-            super().on_message_begin()
-
-        def on_headers_complete(self) -> None:
-            self._head_is_over()
-            super().on_headers_complete()
-            self._has_asked = True
-            extensions: dict[str, Any] = {CUT: self.transport.abort}
-            self.scope["extensions"] = extensions
-
-        def send_400_response(self, msg: str) -> None:
-            self._head_is_over()
-            self._refuse(400, msg)
-
-        def _head_is_over(self) -> None:
-            self._in_head = False
-            if self._late is not None:
-                self._late.cancel()
-                self._late = None
-
-        def _head_is_late(self) -> None:
-            self._refuse(
-                408, f"its head did not come within the {head_within:g} s of API_REQUEST_TIMEOUT_S"
-            )
-
-        def _refuse(self, status: int, why: str) -> None:
-            self.transport.write(unheard(status, why))
-            self.transport.close()
-
-    return Protocol
 
 
 class Server(uvicorn.Server):
@@ -97,10 +39,13 @@ class Server(uvicorn.Server):
         self._tell_started = started
         self._tell_leaving = leaving
         logging.getLogger("uvicorn").setLevel(logging.WARNING)  # the rest we say ourselves
+        http: Any = partial(
+            Protocol, unheard=unheard, within=head_within, callers=Callers(most_callers())
+        )
         super().__init__(
             uvicorn.Config(
                 app,
-                http=_answering(unheard, head_within),
+                http=http,
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -1,6 +1,7 @@
 """Who may call what: keys in constant time, and no visitor from another site's page."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 from hmac import compare_digest
 from typing import Any, Literal
 
@@ -9,48 +10,78 @@ from litestar.exceptions import NotAuthorizedException, PermissionDeniedExceptio
 
 from acekeeper.listening import is_loopback
 
-_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})  # the usual ones
+_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})  # the usual ones
+_HOST = re.compile(rb"(?:\[([^][]+)\]|([^][:]+))(?::[0-9]*)?")
 
 Level = Literal["open", "read", "key"]
 
 
 class Access:
-    """`only_loopback`: judged by the addresses the listening sockets really have."""
+    """`only_loopback`: judged by the addresses the listening sockets really have. `names` are
+    those of this host; its owner chose them, and nobody else can point them here."""
 
-    def __init__(self, keys: Sequence[str], only_loopback: bool) -> None:
+    def __init__(self, keys: Sequence[str], only_loopback: bool, names: Collection[str]) -> None:
         self._keys = [key.encode() for key in keys]
         self._only_loopback = only_loopback
+        self._names = _LOOPBACK_NAMES | {name.lower() for name in names}
 
     async def __call__(self, request: Request[Any, Any, Any]) -> None:
         """A route says `opt={"access": …}`; one that does not needs the key."""
-        if not self._keys:
-            self._refuse_foreign_names(request)
-            return
-        level: Level = request.route_handler.opt.get("access", "key")
-        if level == "open" or (level == "read" and self._only_loopback):
-            return
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
+        if self._needs_key(request.route_handler.opt.get("access", "key")):
+            self._require_key(request)
+        elif (self._only_loopback or not self._keys) and not (
+            self._is_from_here(request.scope["headers"]) or self._has_key(request)
+        ):
+            raise PermissionDeniedException(
+                "without a valid API key only this host's own names are served, and no page of"
+                " another site: call localhost, or send Authorization: Bearer KEY"
+            )
+
+    def _needs_key(self, level: Level) -> bool:
+        is_open = level == "open" or (level == "read" and self._only_loopback)
+        return bool(self._keys) and not is_open
+
+    def _require_key(self, request: Request[Any, Any, Any]) -> None:
+        if not _given(request):
             raise NotAuthorizedException(
                 "this needs the API key: Authorization: Bearer KEY",
                 headers={"WWW-Authenticate": "Bearer"},
             )
-        given = token.strip().encode()
-        if not any(compare_digest(given, key) for key in self._keys):
+        if not self._has_key(request):
             raise PermissionDeniedException("this API key is not valid")
 
-    def _refuse_foreign_names(self, request: Request[Any, Any, Any]) -> None:
-        """Without a key a page of another site could reach us: by a name it points here, or with
-        a form, whose answer it need not see. Only pages and forms send an `Origin`."""
-        host = request.headers.get("host", "")
-        origin = request.headers.get("origin")
-        site = host if origin is None else origin.partition("://")[2]
-        if not (_is_ours(host) and _is_ours(site)):
-            raise PermissionDeniedException(
-                "without an API_KEY only loopback names are served: call localhost"
-            )
+    def _has_key(self, request: Request[Any, Any, Any]) -> bool:
+        given = _given(request).encode()
+        return any(compare_digest(given, key) for key in self._keys)
+
+    def _is_from_here(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        """A page of another site could reach us: by a name it points here, with a form, whose
+        answer it need not see, or with a picture that is none. Only browsers send what is looked
+        at beside `Host`. A link to us may be followed from anywhere."""
+        hosts = 0
+        fetched = {}
+        for name, value in headers:
+            if name == b"host":
+                hosts += 1
+                if not self._is_ours(value):
+                    return False
+            elif name == b"origin":
+                if not self._is_ours(value.partition(b"://")[2]):
+                    return False
+            elif name.startswith(b"sec-fetch-"):
+                fetched[name] = value
+        is_foreign = fetched.get(b"sec-fetch-site") == b"cross-site"
+        return hosts == 1 and (not is_foreign or fetched.get(b"sec-fetch-mode") == b"navigate")
+
+    def _is_ours(self, host: bytes) -> bool:
+        found = _HOST.fullmatch(host)
+        if found is None:
+            return False
+        name = (found[1] or found[2]).decode("latin-1").lower()
+        return name in self._names or is_loopback(name)
 
 
-def _is_ours(host: str) -> bool:
-    name = host if host.endswith("]") else host.rsplit(":", 1)[0]
-    return name.lower() in _LOOPBACK_NAMES or is_loopback(name.strip("[]"))
+def _given(request: Request[Any, Any, Any]) -> str:
+    """The key as it was sent, or nothing."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""

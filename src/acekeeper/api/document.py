@@ -26,7 +26,7 @@ _MEANINGS = {
     304: "Unchanged since the ETag asked with",
     400: "Something is wrong in the request; `detail` names it",
     401: "This needs the API key",
-    403: "The API key is not valid, or, where none is set, the `Host` is no loopback name",
+    403: "The API key is not valid, or without one `Host` or `Origin` is no name of this host",
     404: "There is no such thing",
     408: "The body did not come in time",
     409: "What was asked for is not to be had",
@@ -126,7 +126,7 @@ def _complete(operation: Document, route: HTTPRouteHandler, shapes: _Shapes) -> 
 
 def _errors(access: str, said: Says, parameters: list[Document]) -> dict[int, Any]:
     """Those that follow from who may call a route and from what it takes."""
-    statuses = [403, 503]  # a foreign Host where there is no key; our time ran out
+    statuses = [403, 503]  # a foreign Host without a key; our time ran out
     if access != "open":
         statuses.append(401)
     if said.body is not None:

@@ -13,7 +13,7 @@ from litestar.types import Receive, Scope, Send
 
 from acekeeper.api import bodies
 from acekeeper.errors import StoreFailed
-from acekeeper.server import CUT
+from acekeeper.protocol import CUT
 
 # Of a feed: what says that we live, and after how many seconds with nothing else to say.
 ALIVE = b":\n\n"
