@@ -59,7 +59,9 @@ class Busy:
         self.runtime = runtime
         self.engines = engines
         self._app: Any = Edge(
-            application(context, Access([], True), 600, 600), context, draining=lambda: False
+            application(context, Access([], True, context.rules.local_names), 600, 600),
+            context,
+            draining=lambda: False,
         )
 
     async def ask(

@@ -205,10 +205,10 @@ async def test_peers_and_speed_of_an_engine_while_it_plays(served: Served) -> No
     name = f'engine="{engine.slot.container_name}"'
     assert scrape.value(f"orch_stream_peers{{{name}}}") == 9
     assert scrape.value(f"orch_stream_speed_bytes{{{name}}}") == 200 * 1024
-    await loop.tell(StreamsAsked(*engine.ref, {}, silent=frozenset(ids[:1])))
+    await loop.tell(StreamsAsked(*engine.ref, {}, silent=frozenset(refs[:1])))
     scrape = await Scrape.of(served)
     assert scrape.value(f"orch_stream_peers{{{name}}}") == 5  # of the other
-    await loop.tell(StreamsAsked(*engine.ref, {}, silent=frozenset(ids)))
+    await loop.tell(StreamsAsked(*engine.ref, {}, silent=frozenset(refs)))
     assert (await Scrape.of(served)).series("orch_stream_speed_bytes") == []  # not 0: not known
     await loop.tell(StreamsAsked(*engine.ref, samples))
     for i in ids:
