@@ -13,6 +13,7 @@ from acekeeper import __version__, output
 from acekeeper.errors import AcekeeperError, BadSetting, BadTrace, OutputFailed
 
 _LEFT_S = 3.0  # for what is still under way when all is closed; a disk may hold it for ever
+_BEGUN_WITHIN_S = 5.0  # what a killed service had begun to run is an engine by then
 _CONFIG = 78  # EX_CONFIG of sysexits.h: trying again without a change is useless
 
 
@@ -255,11 +256,13 @@ def _stop(_: argparse.Namespace) -> int:
         if not proc.ended(service, within=30):
             raise AcekeeperError("the service does not end", "See its log")
         print("stopped the service")
-    try:
-        note_stops(settings.state_dir)
-    except OSError as error:
-        why = f"{settings.state_dir} cannot be written ({error.strerror})"
-        print(f"acekeeper: the next start will call the engines vanished: {why}", file=sys.stderr)
-    count = stop_all(settings.state_dir)
+    with lock.waited_for(settings.state_dir, _BEGUN_WITHIN_S):
+        try:
+            note_stops(settings.state_dir)
+        except OSError as error:
+            why = f"{settings.state_dir} cannot be written ({error.strerror})"
+            words = f"acekeeper: the next start will call the engines vanished: {why}"
+            print(words, file=sys.stderr)
+        count = stop_all(settings.state_dir)
     print(f"stopped {count} {'engine' if count == 1 else 'engines'}")
     return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from acekeeper.adapters.lock import hold, holder
+from acekeeper.adapters.lock import hold, holder, waited_for
 from acekeeper.errors import BadSetting
 
 _HOLD = """
@@ -94,3 +94,34 @@ def test_a_disk_that_hangs_is_not_waited_for(
     with hold(tmp_path):
         assert holder(tmp_path) is None
     may.set()
+
+
+def test_who_ends_engines_waits_for_what_a_killed_acekeeper_just_began_to_run(
+    tmp_path: Path,
+) -> None:
+    """The child of a fork has all that its parent had open, until it runs its own program."""
+    with hold(tmp_path):
+        lock = os.open(tmp_path / "lock", os.O_RDONLY)
+        inherited = next(
+            os.dup(int(fd.name))
+            for fd in Path("/proc/self/fd").iterdir()
+            if int(fd.name) != lock and fd.exists() and os.path.samestat(fd.stat(), os.fstat(lock))
+        )
+        os.close(lock)
+    order: list[str] = []
+
+    def stop() -> None:
+        with waited_for(tmp_path, 60):
+            order.append("ended")
+
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    order.append("runs")
+    os.close(inherited)
+    stopping.join()
+    assert order == ["runs", "ended"]
+
+
+def test_it_waits_for_nobody_where_no_acekeeper_ever_was(tmp_path: Path) -> None:
+    with waited_for(tmp_path / "nothing", 60):
+        assert not (tmp_path / "nothing").exists()

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -65,6 +66,24 @@ def holder(state_dir: Path) -> int | None:
     finally:
         os.close(lock)
     return None
+
+
+@contextmanager
+def waited_for(state_dir: Path, seconds: float) -> Iterator[None]:
+    """Held once nobody else holds it, or not after so many seconds. What an acekeeper has just
+    begun to run holds it with it, until it is an engine that can be told apart."""
+    try:
+        lock = os.open(_file(state_dir), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # no acekeeper was ever here
+        yield
+        return
+    try:
+        deadline = time.monotonic() + seconds
+        while not _take(lock) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        yield
+    finally:
+        os.close(lock)
 
 
 def _open(state_dir: Path) -> int:
