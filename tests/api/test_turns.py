@@ -242,12 +242,12 @@ def test_three_hundred_requests_that_wait_take_no_long_turn(tmp_path: Path) -> N
 
     async def waiting(pool: Busy) -> None:
         pool.state.listed = False
-        answers = asyncio.create_task(gather_in_turns(_done(request(pool)) for _ in range(300)))
-        while len(pool.state.requests) < 300:
-            await asyncio.sleep(0)
-        pool.state.listed = True
-        pool.loop.tell(TimePassed())
-        await answers
+        async with asyncio.TaskGroup() as asking:
+            asking.create_task(gather_in_turns(_done(request(pool)) for _ in range(300)))
+            while len(pool.state.requests) < 300:
+                await asyncio.sleep(0)
+            pool.state.listed = True
+            pool.loop.tell(TimePassed())
 
     assert longest(tmp_path, waiting, engines=300, each=0, answer_within=600) < AT_MOST
 
