@@ -220,11 +220,11 @@ def test_who_waits_for_leave_to_send_a_body_gets_it(service: Service) -> None:
         response = http.client.HTTPResponse(caller)
         response.begin()
         assert response.status == 200
+        response.read()
         caller.sendall(
             b"POST /absent HTTP/1.1\r\n" + HOST + b"Expect: 100-continue\r\n"
             b"Content-Length: 2\r\n\r\n"
         )
-        response.read()
         response = http.client.HTTPResponse(caller)
         response.begin()
         assert response.status == 404

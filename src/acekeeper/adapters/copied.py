@@ -1,16 +1,14 @@
 """The database read without being opened: where it cannot be written, SQLite cannot open it (a
 left log, no room for a -shm), and all it holds can be read all the same."""
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import BinaryIO
 
 from acekeeper.adapters.database import Contents, read
 from acekeeper.adapters.migrations import migrate
 from acekeeper.adapters.wal import beside, committed
-
-_KEPT_OPEN: list[BinaryIO] = []
 
 
 def read_copy(path: Path) -> Contents:
@@ -24,9 +22,9 @@ def read_copy(path: Path) -> Contents:
 
 def _image(path: Path) -> bytearray:
     # Never closed: this would drop the locks of a connection that is just being opened.
-    file = path.open("rb")
-    _KEPT_OPEN.append(file)
-    image = bytearray(file.read())
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
+        image = bytearray(file.read())
     try:
         pages, size = committed(beside(path, "-wal").read_bytes())
     except FileNotFoundError:
