@@ -67,13 +67,12 @@ def start(state: State, rules: Rules, action: Start, now: Now) -> None:
 
 
 def engine_started(state: State, rules: Rules, fact: EngineStarted, now: Now) -> None:
-    """What was announced at its address before the start was asked for was on the one before."""
     engine = state.engines.get(fact.slot)
     if engine is None or engine.start:
         return
     state.excused = 0
     state.put(replace(engine, start=fact.start, container_id=fact.container_id, started=now))
-    streams.claim_unmapped(state, rules, fact.slot, now, since=engine.asked)
+    streams.claim_unmapped(state, rules, fact.slot, now)
 
 
 def engine_identified(state: State, rules: Rules, fact: EngineIdentified, now: Now) -> None:
