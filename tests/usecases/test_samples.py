@@ -83,8 +83,10 @@ async def test_those_of_an_earlier_session_are_not_told_of_the_next(make_house: 
 
 
 async def test_memory_stays_flat_while_a_stream_is_looked_at_for_hours(
-    make_house: MakeHouse,
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # What is only in the log is kept in memory too; so the log goes into the database often.
+    monkeypatch.setattr("acekeeper.adapters.opened.LOG_AT_REST", 32 << 10)
     house = make_house()
     await house.open(0)
     loop = house.loop
