@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, closing
 import pytest
 from litestar.types import Receive, Scope, Send
 
-from acekeeper.callers import Callers
+from acekeeper.crowd import Crowd
 from acekeeper.listening import bind
 from acekeeper.protocol import Protocol
 from acekeeper.server import Server
@@ -37,45 +37,45 @@ class Named:
 
 
 def test_who_never_asked_goes_first_then_who_asks_nothing_now() -> None:
-    callers = Callers(4)
+    crowd = Crowd(4)
     idle, busy, new, newer = everybody = [Named() for _ in range(4)]
     for count, caller in enumerate(everybody, 1):
-        assert callers.enter(caller, count)
+        assert crowd.enter(caller, count)
     for caller in (idle, busy):
-        callers.asked(caller)
-    callers.answered(idle)
+        crowd.asked(caller)
+    crowd.answered(idle)
     for leaves in (new, newer, idle):
         assert not leaves.is_gone
         another = Named()
-        assert callers.enter(another, 5)
+        assert crowd.enter(another, 5)
         assert leaves.is_gone
-        callers.asked(another)
-    assert not callers.enter(last := Named(), 5)
+        crowd.asked(another)
+    assert not crowd.enter(last := Named(), 5)
     assert [caller.is_gone for caller in (busy, last)] == [False, False]
 
 
 def test_who_left_makes_room_by_itself() -> None:
-    callers = Callers(2)
+    crowd = Crowd(2)
     gone, stays = Named(), Named()
-    assert callers.enter(gone, 1)
-    callers.leave(gone)
-    assert callers.enter(stays, 1)
-    assert callers.enter(Named(), 2)
+    assert crowd.enter(gone, 1)
+    crowd.leave(gone)
+    assert crowd.enter(stays, 1)
+    assert crowd.enter(Named(), 2)
     assert [caller.is_gone for caller in (gone, stays)] == [False, False]
 
 
 def test_the_slowest_goes_when_too_much_waits_to_be_taken() -> None:
-    callers = Callers(9)
+    crowd = Crowd(9)
     slow = [Named() for _ in range(4)]
-    callers.slow(slow[0], 10**9)
+    crowd.slow(slow[0], 10**9)
     assert not slow[0].is_gone  # one answer may be of any length
-    callers.took(slow[0])
+    crowd.took(slow[0])
     for caller in slow[:3]:
-        callers.slow(caller, 5 * 1024 * 1024)
+        crowd.slow(caller, 5 * 1024 * 1024)
     assert not any(caller.is_gone for caller in slow)
-    callers.took(slow[0])
-    callers.slow(slow[0], 5 * 1024 * 1024)  # not the slowest any more
-    callers.slow(slow[3], 5 * 1024 * 1024)
+    crowd.took(slow[0])
+    crowd.slow(slow[0], 5 * 1024 * 1024)  # not the slowest any more
+    crowd.slow(slow[3], 5 * 1024 * 1024)
     assert [caller.is_gone for caller in slow] == [False, True, False, False]
 
 

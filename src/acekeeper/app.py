@@ -26,11 +26,11 @@ from acekeeper.api.context import Context, Limits
 from acekeeper.api.edge import Edge
 from acekeeper.api.followers import Followers
 from acekeeper.api.views import Views
-from acekeeper.callers import raise_descriptors
 from acekeeper.core.facts import TimePassed
 from acekeeper.core.model import Now
 from acekeeper.core.restore import restore
 from acekeeper.core.state import Happening
+from acekeeper.crowd import raise_descriptors
 from acekeeper.listening import are_loopback
 from acekeeper.metrics import Host, Metrics, Pool
 from acekeeper.rules import rules_of

@@ -8,7 +8,7 @@ from typing import Any
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from acekeeper.callers import Callers
+from acekeeper.crowd import Crowd
 
 # An extension of the scope: ends the connection at once, whatever of the answer was not taken yet.
 CUT = "acekeeper.cut"
@@ -45,25 +45,25 @@ class Protocol(HttpToolsProtocol):
         *given: Any,
         unheard: Callable[[int, str], bytes],
         within: float,
-        callers: Callers,
+        crowd: Crowd,
         **more: Any,
     ) -> None:
         super().__init__(*given, **more)
         self._unheard = unheard
         self._within = within
-        self._callers = callers
+        self._crowd = crowd
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.flow = _Flow(transport, self._read_on)
-        if not self._callers.enter(self, len(self.connections)):
+        if not self._crowd.enter(self, len(self.connections)):
             self._refuse(503, "too many connections wait for their answers; try again")
             return
         self._wait_for_more()  # who never asks is kept no longer than who asks no more
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._drop()
-        self._callers.leave(self)
+        self._crowd.leave(self)
         self._unset_keepalive_if_required()
         if self._untaken is not None:
             self._untaken.cancel()
@@ -148,7 +148,7 @@ class Protocol(HttpToolsProtocol):
         self._be_in_time()
         self._is_in_head = True
         self._bare = 0
-        self._callers.asked(self)
+        self._crowd.asked(self)
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -164,19 +164,19 @@ class Protocol(HttpToolsProtocol):
             self.loop.call_soon(self._is_closing)  # most are taken at once, and need no timer
         elif self.flow.write_paused:
             self._wait_until_taken()
-        self._callers.answered(self)
+        self._crowd.answered(self)
         if not self._is_in_head and self._late is None:
             self._late = self.loop.call_later(self._within, self._end)
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._callers.slow(self, self.transport.get_write_buffer_size())
+        self._crowd.slow(self, self.transport.get_write_buffer_size())
         if not self._is_answering:
             self._wait_until_taken()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._callers.took(self)
+        self._crowd.took(self)
         if self._untaken is not None and not self.transport.is_closing():
             self._untaken.cancel()
             self._untaken = None

@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 from litestar.types import ASGIApp
 
-from acekeeper.callers import Callers, most_callers
+from acekeeper.crowd import Crowd, most_callers
 from acekeeper.listening import BACKLOG
 from acekeeper.protocol import Protocol
 
@@ -40,7 +40,7 @@ class Server(uvicorn.Server):
         self._tell_leaving = leaving
         logging.getLogger("uvicorn").setLevel(logging.WARNING)  # the rest we say ourselves
         http: Any = partial(
-            Protocol, unheard=unheard, within=head_within, callers=Callers(most_callers())
+            Protocol, unheard=unheard, within=head_within, crowd=Crowd(most_callers())
         )
         super().__init__(
             uvicorn.Config(

@@ -1,6 +1,15 @@
+from dataclasses import replace
+
 import pytest
 
-from acekeeper.core.facts import EngineIdentified, Found, StreamEnded, StreamsAsked, TimePassed
+from acekeeper.core.facts import (
+    DrainRequested,
+    EngineIdentified,
+    Found,
+    StreamEnded,
+    StreamsAsked,
+    TimePassed,
+)
 from acekeeper.core.model import KeyType
 from acekeeper.core.streams import end_target
 
@@ -159,8 +168,8 @@ def test_an_event_for_a_start_without_a_name_is_of_it_or_of_the_one_before() -> 
     assert world.state.playing == {slot(0): {"s": None}}
     assert list(world.state.elsewhere) == ["before"]
     assert world.state.streams["s"].start == world.engine(0).start
-    world.run(5)
-    assert world.given("r").slot == slot(0)
+    world.run(10)
+    assert world.given("r").slot == slot(1)  # not one engine for two viewers
 
 
 def test_an_engine_found_later_takes_what_its_events_said_by_any_of_it() -> None:
@@ -191,6 +200,51 @@ def test_an_engine_identified_later_takes_what_was_said_of_its_id() -> None:
     world.tell(started("s", addresses=(("proxy.example", 6878),), container_id="late"))
     world.tell(EngineIdentified(slot(1), "found-1", "late"))
     assert world.state.playing == {slot(1): {"s": None}}
+
+
+def test_one_that_we_started_takes_none_of_before_when_it_is_identified() -> None:
+    world = World(STILL)
+    world.script.container_id = False
+    world.connect()
+    world.tell(started("s", slot(0)))
+    world.run(1)
+    world.request("r")
+    world.run(1)
+    world.tell(EngineIdentified(slot(0), world.engine(0).start, "late"))
+    assert world.state.playing == {}
+    world.list_engines([Found(slot(0), world.engine(0).start, "late")])
+    assert world.state.playing == {}
+    assert list(world.state.elsewhere) == ["s"]
+
+
+def test_an_engine_that_takes_a_stream_is_promised_to_nobody_else() -> None:
+    world = World(STILL)
+    world.script.container_id = False
+    world.connect()
+    world.request("r")
+    world.run(1)
+    first = world.engine(0).start
+    world.tell(started("s", addresses=(("proxy.example", 6878),), container_id="late"))
+    world.tell(EngineIdentified(slot(0), first, "late"))
+    assert world.state.playing == {slot(0): {"s": None}}
+    assert world.engine(0).claim is None
+    [request] = world.waiting()
+    assert request.slot == slot(1)
+
+
+def test_nor_is_it_stopped_before_its_new_stream_was_asked_about() -> None:
+    world = World(rules(min_replicas=0, auto_delete=False, max_streams_per_engine=2))
+    world.connect([Found(slot(1), "found-1", "")])
+    world.play(slot(1), "a")
+    world.tell(DrainRequested(slot(1), "found-1"))
+    engine = world.engine(1)
+    assert engine.drain is not None
+    world.state.put(replace(engine, drain=replace(engine.drain, looked=world.now, idle=True)))
+    world.tell(started("s", addresses=(("proxy.example", 6878),), container_id="late"))
+    world.tell(EngineIdentified(slot(1), "found-1", "late"))
+    drain = world.engine(1).drain
+    assert drain is not None
+    assert not drain.idle
 
 
 def test_an_end_without_an_id_ends_the_only_stream_of_its_engine() -> None:

@@ -11,9 +11,12 @@ import pytest
 
 from acekeeper.core.actions import Refusal
 from acekeeper.core.facts import (
+    AnswerLost,
     EngineDied,
+    Fact,
     ProvisionRequested,
     RuntimeLost,
+    StopRequested,
     StreamsAsked,
     TimePassed,
 )
@@ -166,6 +169,47 @@ async def test_an_answer_waits_for_the_disk_but_not_for_long(make_house: MakeHou
     engine = await asyncio.wait_for(second, 30)  # nobody releases this one
     assert isinstance(engine, Engine)
     assert not store.writes[-1][1].done()
+
+
+@pytest.mark.parametrize("lost_to", ["death", "stop", "viewer"])
+async def test_an_engine_lost_while_its_claim_waits_for_the_disk_is_given_to_nobody(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch, lost_to: str
+) -> None:
+    monkeypatch.setattr(loop, "_CLAIM_ON_DISK_WITHIN", 3600)
+    store = HeldStore()
+    house = make_house(store)
+    await house.open(0)
+    outcome = ask_for_engine(house)
+    await house.until(lambda: "engine_granted" in house.kinds())
+    ref = house.loop.state.engines[slot(0)].ref
+    facts: dict[str, Fact] = {
+        "death": EngineDied(*ref, "killed"),
+        "stop": StopRequested(*ref),
+        "viewer": started("s", slot(0)),
+    }
+    house.loop.tell(facts[lost_to])
+    store.release()
+    refusal = await asyncio.wait_for(outcome, 30)
+    assert isinstance(refusal, Refusal)
+    assert refusal.should_wait
+    assert house.loop.state.requests == {}
+    assert house.kinds().count("provision_refused") == 1
+
+
+async def test_and_nobody_is_refused_who_has_left(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "_CLAIM_ON_DISK_WITHIN", 3600)
+    store = HeldStore()
+    house = make_house(store)
+    await house.open(0)
+    ask_for_engine(house)
+    await house.until(lambda: "engine_granted" in house.kinds())
+    house.loop.tell(AnswerLost("r"))
+    store.release()
+    await house.turns()
+    assert "provision_refused" not in house.kinds()
+    assert house.loop.state.engines[slot(0)].claim is None
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from acekeeper.core.facts import TimePassed
-from acekeeper.core.model import Health, Phase, Sample
+from acekeeper.core.model import Health, Phase, Sample, Stream
 from acekeeper.core.names import Slot
 from acekeeper.errors import EngineSilent, RuntimeUnavailable
 from acekeeper.usecases.sweep import Kind
@@ -172,6 +172,27 @@ async def test_an_answer_about_a_session_ends_no_other_that_took_its_id_meanwhil
     house.engines.go_on.set()
     await sweep
     assert house.loop.state.streams["x"].ended is None
+
+
+async def test_a_stream_whose_engine_is_not_known_fails_no_pass(house: House) -> None:
+    await house.open(0)
+    gone = started("s", slot(5))
+    house.loop.state.put_stream(
+        Stream(
+            id=gone.id,
+            key_type=gone.key_type,
+            key=gone.key,
+            session=gone.session,
+            stat_url=gone.stat_url,
+            command_url=gone.command_url,
+            is_live=True,
+            address=gone.addresses[0],
+            started=house.clock(),
+            slot=slot(5),
+            start="of before",
+        )
+    )
+    assert (await house.sweeps.run(Kind.STREAMS))["checked"] == 0
 
 
 async def test_the_streams_of_a_silent_engine_stay(house: House) -> None:

@@ -67,13 +67,12 @@ def start(state: State, rules: Rules, action: Start, now: Now) -> None:
 
 
 def engine_started(state: State, rules: Rules, fact: EngineStarted, now: Now) -> None:
-    """What was announced at its address before the start was asked for was on the one before."""
     engine = state.engines.get(fact.slot)
     if engine is None or engine.start:
         return
     state.excused = 0
     state.put(replace(engine, start=fact.start, container_id=fact.container_id, started=now))
-    streams.claim_unmapped(state, rules, fact.slot, now, since=engine.asked)
+    streams.claim_unmapped(state, rules, fact.slot, now)
 
 
 def engine_identified(state: State, rules: Rules, fact: EngineIdentified, now: Now) -> None:
@@ -193,7 +192,7 @@ def engines_listed(state: State, rules: Rules, fact: EnginesListed, now: Now) ->
         died_since = vacated is not None and vacated.mono > fact.asked.mono
         if there is not None and slot not in state.engines and not died_since:
             _adopt(state, slot, there, now)
-    for slot in changed:  # all are there now: what a stream said of two is of the first of them
+    for slot in changed:  # all of these are there now: what was said of two is of the first of them
         if slot in state.engines:
             streams.claim_unmapped(state, rules, slot, now)
     if fact.slots is not None:

@@ -141,8 +141,6 @@ class State:
             self._unindex(before)
             if before.session != stream.session:
                 self.samples.pop(stream.id, None)
-            if before.session != stream.session:
-                self.samples.pop(stream.id, None)
         self.streams[stream.id] = stream
         self.changes.streams[stream.id] = stream
         if stream.ended is not None:

@@ -1,5 +1,6 @@
 """Streams: started and ended by the client's events, confirmed by what their engines say."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
@@ -66,9 +67,7 @@ def stream_started(state: State, rules: Rules, fact: StreamStarted, now: Now) ->
     was_free = engine is not None and state.is_free(engine, rules)
     state.put_stream(stream)
     if engine is not None:
-        drain = replace(engine.drain, idle=False) if engine.drain else None
-        state.put(replace(engine, used=now, claim=None, free_since=None, drain=drain))
-        admission.turn_away(state, engine)
+        _plays_on(state, engine, now)
         if was_free and not state.has_room(engine, rules):
             demand.taken(state, rules, now)
     if early is not None:
@@ -139,14 +138,14 @@ def streams_asked(state: State, rules: Rules, fact: StreamsAsked, now: Now) -> N
         end_stream(state, state.streams[stream_id], "unknown_to_engine", now)
 
 
-def claim_unmapped(
-    state: State, rules: Rules, slot: Slot, now: Now, since: Now | None = None
-) -> None:
-    """An engine that was found, named or identified takes the streams that were announced before
-    (and after `since`), by all that their events said."""
+def claim_unmapped(state: State, rules: Rules, slot: Slot, now: Now) -> None:
+    """An engine that was found, named or identified takes the streams that were announced before,
+    by all that their events said. Of an engine that we started it is known since when: what was
+    announced earlier was on the one before."""
     engine = state.engines[slot]
+    since = -math.inf if engine.started is None else engine.asked.mono
     for stream in unmapped(state, rules, slot, engine.container_id):
-        if since is not None and stream.started.mono < since.mono:
+        if stream.started.mono < since:
             continue
         found = locate(state, rules, (stream.address, *stream.also), stream.named)
         if found is None or found.slot != slot:
@@ -161,7 +160,14 @@ def claim_unmapped(
                 container_id=engine.container_id,
             )
         )
-        state.put(replace(engine, used=now, free_since=None))
+        _plays_on(state, state.engines[slot], now)
+
+
+def _plays_on(state: State, engine: Engine, now: Now) -> None:
+    """A viewer has it: whoever was promised it and has no answer yet waits again."""
+    drain = replace(engine.drain, idle=False) if engine.drain else None
+    state.put(replace(engine, used=now, claim=None, free_since=None, drain=drain))
+    admission.turn_away(state, engine)
 
 
 def unmapped(state: State, rules: Rules, slot: Slot, container_id: str) -> list[Stream]:

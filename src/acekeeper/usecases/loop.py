@@ -12,6 +12,7 @@ from acekeeper.core.actions import (
     Action,
     Answer,
     Ask,
+    Code,
     GiveWay,
     Look,
     Refusal,
@@ -36,6 +37,7 @@ from acekeeper.core.model import Engine, Now, Phase, Rules, Sample
 from acekeeper.core.names import Slot
 from acekeeper.core.plan import plan
 from acekeeper.core.state import Changes, Happening, State
+from acekeeper.core.supply import waiting
 from acekeeper.errors import AcekeeperError, EngineFailed, PortTaken
 from acekeeper.errors import EngineSilent as Silence
 from acekeeper.usecases.lag import Lag
@@ -47,6 +49,7 @@ from acekeeper.usecases.turns import gather_in_turns
 # How long an answer waits for its claim to be on disk: a stalled disk must not cost the viewer
 # the engine.
 _CLAIM_ON_DISK_WITHIN = 0.3
+_LOST_MEANWHILE = waiting(Code.GENERAL_ERROR, "the engine it was given ended or was taken", 1)
 _NOBODY_THERE = "runtime_unavailable"  # cause of a start that failed
 _STATS_AT_ONCE = 8  # so many begin in one turn of the event loop
 _STREAM_SETTLES_AFTER = 2.0  # an engine may not know a session yet that was just announced
@@ -197,11 +200,17 @@ class Loop:
         slot = self.state.requests[request].slot
         if slot is None:
             raise AssertionError("only a request with an engine is answered")
-        engine = self.state.engines[slot]
+        start = self.state.engines[slot].start
 
         def go(_: object = None) -> None:
             timer.cancel()
-            self._resolve(request, engine)
+            if request not in self.state.requests:
+                return  # its caller went away
+            engine = self.state.current(slot, start)
+            if engine is not None and engine.claim and engine.claim.request == request:
+                self._resolve(request, engine)
+            else:
+                self._take(Refuse(request, _LOST_MEANWHILE), self.clock())
 
         timer = asyncio.get_running_loop().call_later(_CLAIM_ON_DISK_WITHIN, go)
         durable.add_done_callback(go)

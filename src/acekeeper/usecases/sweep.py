@@ -115,7 +115,9 @@ async def _streams(loop: Loop) -> Report:
         loop.tell(answer)
         answers.append(answer)
 
-    engines = [loop.state.engines[slot] for slot in list(loop.state.playing)]
+    # Of an engine that a restart lost the streams are there until the next list of what runs.
+    state = loop.state
+    engines = [state.engines[slot] for slot in state.playing if slot in state.engines]
     await gather_in_turns((look(e) for e in engines), at_once=1)
     return {
         "checked": sum(len(a.samples) + len(a.unknown) for a in answers),

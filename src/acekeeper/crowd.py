@@ -14,7 +14,7 @@ class Caller(Protocol):
     def let_go(self) -> None: ...
 
 
-class Callers:
+class Crowd:
     """Of `most` connections and one more, one that waits for its caller goes: who never asked
     first, then who asks nothing now, and of these who came or was answered first."""
 
