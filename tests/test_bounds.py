@@ -116,6 +116,7 @@ def test_a_head_has_no_more_fields_than_are_of_use(
     before = 1
     if behind:
         head, before = head + b"Transfer-Encoding: chunked\r\n\r\n" + behind, 0
+    told = b""
     with connected(service) as caller:
         for fields, status in ((99, 200), (99, 200), (100 - before + more, 431 if more else 200)):
             caller.sendall(head + b"a: b\r\n" * fields + b"\r\n")

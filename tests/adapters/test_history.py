@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -243,7 +244,8 @@ async def test_a_database_moved_away_and_back_under_a_reader_takes_what_comes_ne
                 moved.execute("SELECT count(*) FROM streams").fetchone()
                 written = asyncio.ensure_future(store.write(Changes(streams={"c": stream("c")})))
                 waits = asyncio.create_task(asyncio.to_thread(readers.waits.wait, 20))
-                await asyncio.wait({written, waits}, return_when=asyncio.FIRST_COMPLETED)
+                either: set[asyncio.Future[Any]] = {written, waits}
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         await written
         readers.waits.set()
         await waits
