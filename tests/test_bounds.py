@@ -106,6 +106,41 @@ def test_the_bound_of_a_head_is_exact(service: Service, more: int) -> None:
             assert caller.recv(1) == b""
 
 
+@pytest.mark.parametrize("behind", [b"", b"0\r\n"], ids=["head", "trailers"])
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_head_has_no_more_fields_than_are_of_use(
+    service: Service, behind: bytes, more: int
+) -> None:
+    """Also what follows a body; for each of the requests on a connection."""
+    head = b"GET /engines HTTP/1.1\r\n" + HOST
+    before = 1
+    if behind:
+        head, before = head + b"Transfer-Encoding: chunked\r\n\r\n" + behind, 0
+    told = b""
+    with connected(service) as caller:
+        for fields, status in ((99, 200), (99, 200), (100 - before + more, 431 if more else 200)):
+            caller.sendall(head + b"a: b\r\n" * fields + b"\r\n")
+            response = http.client.HTTPResponse(caller)
+            response.begin()
+            told = response.read()
+            assert response.status == status or (behind and more)
+        if more and not behind:
+            assert json.loads(told)["detail"] == "more than 100 header fields"
+        if more:
+            assert caller.recv(1) == b""
+
+
+def test_heads_of_many_callers_that_never_end_are_small(service: Service) -> None:
+    """A field of four bytes takes a hundred times as much in memory."""
+    head = b"GET /engines HTTP/1.1\r\n" + HOST + b"a:\r\n" * 15_000
+    with measured(service) as work, ExitStack() as held:
+        for _ in range(200):
+            with suppress(ConnectionError):
+                held.enter_context(connected(service)).sendall(head)
+        assert answered(service) == 200
+    assert work.memory < 32 * MIB
+
+
 def test_what_was_asked_before_is_answered_first(service: Service) -> None:
     request = b"GET /engines HTTP/1.1\r\n" + HOST + b"\r\n"
     with connected(service) as caller:

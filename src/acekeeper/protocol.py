@@ -17,6 +17,7 @@ _STEP = 4096  # bytes parsed at once: what they make is small
 _STEPS = 8  # and then it is others' turn
 # Bytes that make a request longer and no body of it: its head, and what frames and follows chunks.
 _BARE_MOST = 64 * 1024
+_FIELDS_MOST = 100  # of a head, or behind a body: each takes many times its bytes in memory
 _FRAME = 16  # of these, what belongs to each piece of a body
 _UNREAD_MOST = 1024 * 1024  # of a body that goes on after its answer began
 _LINGER_S = 2  # from a refusal to the end, or its caller, who still sends, would not see it
@@ -122,6 +123,11 @@ class Protocol(HttpToolsProtocol):
             self._is_held = False
             self.transport.resume_reading()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        if len(self.headers) > _FIELDS_MOST:
+            raise ValueError("too many fields")  # which ends the parsing: `send_400_response`
+
     def on_headers_complete(self) -> None:
         self._be_in_time()
         super().on_headers_complete()
@@ -187,7 +193,10 @@ class Protocol(HttpToolsProtocol):
         super().timeout_keep_alive_handler()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(400, msg)
+        if len(self.headers) > _FIELDS_MOST:
+            self._refuse(431, f"more than {_FIELDS_MOST} header fields")
+        else:
+            self._refuse(400, msg)
 
     @property
     def _is_answering(self) -> bool:

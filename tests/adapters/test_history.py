@@ -4,9 +4,10 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -209,3 +210,45 @@ async def test_nobody_reads_while_the_writer_keeps_readers_out(path: Path) -> No
         with readers.kept_out(0.01):
             pass
     history.close()
+
+
+class Seen(Readers):
+    """Tells that the writer waits until nobody reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits = threading.Event()
+
+    @contextmanager
+    def kept_out(self, within: float) -> Iterator[None]:
+        self.waits.set()
+        with super().kept_out(within):
+            yield
+
+
+async def test_a_database_moved_away_and_back_under_a_reader_takes_what_comes_next(
+    path: Path,
+) -> None:
+    """The reader has the old file open with what is beside the new one, and the writer removes
+    that: to open it with the same is an error of the disk for SQLite."""
+    readers = Seen()
+    aside = path.with_name("aside")
+    async with running(path, readers=readers) as store:
+        await store.write(Changes(streams={"a": stream("a")}))
+        await asyncio.to_thread(path.rename, aside)
+        await store.write(Changes(streams={"b": stream("b")}))
+        readers.waits.clear()
+        with readers.reading(0):
+            await asyncio.to_thread(aside.rename, path)
+            with closing(connect_to_read(path)) as moved:
+                moved.execute("SELECT count(*) FROM streams").fetchone()
+                written = asyncio.ensure_future(store.write(Changes(streams={"c": stream("c")})))
+                waits = asyncio.create_task(asyncio.to_thread(readers.waits.wait, 20))
+                either: set[asyncio.Future[Any]] = {written, waits}
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        await written
+        readers.waits.set()
+        await waits
+    with closing(connect(path)) as db:
+        kept = {name for (name,) in db.execute("SELECT id FROM streams")}
+    assert kept == {"a", "b", "c"}

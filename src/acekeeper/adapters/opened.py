@@ -190,6 +190,7 @@ class Opened:
                 self._connected.guard.close()
             self._disconnect()
             self._log.remove()
+        self._is_suspect = True  # a reader may have opened that file with what is removed now
         self._file = self._log = None
         self._backlog.start_over(is_new=True)
         self._tell("the database was taken away: what is current is in a new one")
