@@ -114,8 +114,9 @@ def test_a_stop_is_no_failure_and_the_next_start_provisions_at_once(start: Start
     assert run(first.environ, "stop").stdout == "stopped the service\nstopped 4 engines\n"
     first.process.wait(LIMIT_S)
     second = start(first.environ)
-    died = [line for line in second.log() if line["event"] == "engine_died"]
-    assert [(line["cause"], line["early"]) for line in died] == [("stopped", False)] * 4
+    ended = [line for line in second.log() if line["event"] in ("engine_died", "engine_stopped")]
+    told = [(line["event"], line["cause"], line["early"]) for line in ended]
+    assert told == [("engine_stopped", "stopped", False)] * 4
     assert call(second, "/health/ready")["circuit_state"] == "closed"
     assert call(second, "/provision/acestream", b"{}")["container_id"]
 

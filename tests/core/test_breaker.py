@@ -173,7 +173,7 @@ def test_a_stop_by_somebodys_hand_is_no_failure_of_a_young_engine() -> None:
     world.request("r")
     world.run(1)
     world.die(slot(0), "stopped")
-    [died] = [h for h in world.happened if h.kind == "engine_died"]
+    [died] = [h for h in world.happened if h.kind == "engine_stopped"]
     assert died.data["early"] is False
     assert world.state.breaker.failures == 0
 

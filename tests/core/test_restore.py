@@ -216,7 +216,7 @@ def test_what_an_operator_stopped_meanwhile_is_told_as_that() -> None:
     stopped = frozenset({world.engine(0).start, "of a stop long ago"})
     other.tell(EnginesListed(HOST, "boot-1", other.now, (), stopped))
     assert {name: s.reason for name, s in other.state.streams.items()} == {
-        "on the stopped": "engine_died:stopped",
+        "on the stopped": "engine_stopped:stopped",
         "on the other": "engine_died:vanished",
     }
 

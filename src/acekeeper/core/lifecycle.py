@@ -117,17 +117,19 @@ def engine_died(state: State, rules: Rules, fact: EngineDied, now: Now) -> None:
             state.vacated[fact.slot] = now  # a list may be under way that still has it
         return
     wanted = engine.phase is Phase.STOPPING
+    cause = engine.stop_reason if wanted else fact.cause
+    meant = wanted or fact.cause == STOPPED
     early = engine.ready is None or now.mono - engine.ready.mono < rules.early_death
     early = early and fact.cause not in _NO_FAILURES
     if early and not wanted:
         state.put_breaker(breaker.failed(state.breaker, rules, now))
-    reason = f"engine_stopped:{engine.stop_reason}" if wanted else f"engine_died:{fact.cause}"
+    reason = f"engine_stopped:{cause}" if meant else f"engine_died:{cause}"
     streams.end_all(state, engine, reason, now)
     state.tell(
-        "engine_stopped" if wanted else "engine_died",
+        "engine_stopped" if meant else "engine_died",
         engine.slot,
-        cause=engine.stop_reason if wanted else fact.cause,
-        detail=fact.detail,
+        cause=cause,
+        detail=fact.detail or None,
         early=early and not wanted,
         starting=early and not wanted and engine.ready is None,
         seconds=round(now.mono - engine.asked.mono, 3),
@@ -188,7 +190,8 @@ def engines_listed(state: State, rules: Rules, fact: EnginesListed, now: Now) ->
         for stream in list(state.started_on(slot)):
             if state.current(slot, stream.start) is None:
                 cause = _cause(state, fact, stream.start)
-                streams.end_stream(state, stream, f"engine_died:{cause}", now)
+                kind = "engine_stopped" if cause == STOPPED else "engine_died"
+                streams.end_stream(state, stream, f"{kind}:{cause}", now)
         died_since = vacated is not None and vacated.mono > fact.asked.mono
         if there is not None and slot not in state.engines and not died_since:
             _adopt(state, slot, there, now)
