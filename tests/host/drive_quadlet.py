@@ -39,7 +39,8 @@ class Contested(Systemd):
 
 
 def say(kind: str, **what: Any) -> None:
-    print(json.dumps({"kind": kind, "at": time.monotonic(), **what}), flush=True)  # noqa: T201
+    said = {"kind": kind, "at": time.monotonic(), **what}
+    print(json.dumps(said, default=list), flush=True)  # noqa: T201 (a set is told as a list)
 
 
 def tell(fact: Fact) -> None:
