@@ -72,6 +72,7 @@ class Service:
             **{name: str(value) for name, value in settings.items()},
         }
         self.command: list[str | Path] = [COMMAND, "serve"]
+        self.stop_command: list[str | Path] = [COMMAND, "stop"]
         self.process: subprocess.Popen[bytes] | None = None
         self.log_file = state.with_name(f"{state.name}.stderr")
 
@@ -155,7 +156,7 @@ class Service:
             self.process.wait()
         if self.engine_pids():
             subprocess.run(
-                [*self.command[:-1], "stop"],  # as whoever it runs as
+                self.stop_command,
                 env=_without_settings() | {"STATE_DIR": str(self.state)},
                 check=True,
                 capture_output=True,

@@ -60,6 +60,7 @@ class World:
         self.service = Service(disk.path / "state", settings, slots=3, start_delay=0)
         self.service.log_file = directory / "stderr"
         self.service.command = as_account(self.service.command)
+        self.service.stop_command = as_account(self.service.stop_command)
 
     def engines_start(self, well: bool) -> None:
         self._behaviour.write_text(STARTS if well else "exit 2")
