@@ -13,7 +13,7 @@ from acekeeper import __version__, output
 from acekeeper.errors import AcekeeperError, BadSetting, BadTrace, OutputFailed
 
 _LEFT_S = 3.0  # for what is still under way when all is closed; a disk may hold it for ever
-_BEGUN_WITHIN_S = 5.0  # what a killed service had begun to run is an engine by then
+_BEGUN_WITHIN_S = 5.0  # by then a child that a killed service forked runs its program
 _CONFIG = 78  # EX_CONFIG of sysexits.h: trying again without a change is useless
 
 
@@ -130,7 +130,7 @@ def _serve(_: argparse.Namespace) -> int:
         if settings.runtime == "process":
             from acekeeper.greeting import greeting
 
-            if takes(1):  # who does not read it does not keep the service from its start
+            if takes(1):  # a terminal that takes nothing must not delay the start
                 print(greeting(settings), flush=True)
         with (
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,

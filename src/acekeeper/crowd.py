@@ -1,4 +1,4 @@
-"""Who is connected, and who is let go when there are too many."""
+"""Which connections to the API are closed when there are too many, or too much waits for them."""
 
 import resource
 from typing import Protocol
@@ -15,8 +15,8 @@ class Caller(Protocol):
 
 
 class Crowd:
-    """Of `most` connections and one more, one that waits for its caller goes: who never asked
-    first, then who asks nothing now, and of these who came or was answered first."""
+    """With one connection more than `most`, one that waits for its caller is closed: the oldest
+    that has never sent a whole request, or else the one that has been idle for the longest."""
 
     def __init__(self, most: int) -> None:
         self._most = most

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 LOG_EVENTS: Mapping[str, str] = {
     "call_repeated": "A call to systemd, Podman or an engine got no answer and is repeated.",
-    "connections_full": "There are as many connections as may be; who asks nothing is let go.",
+    "connections_full": "No more connections may be open: for each new one an idle one is closed.",
     "disk_unread": "The free space of `STATE_DIR` cannot be read.",
     "engine_log_lost": "What an engine of `RUNTIME=process` prints cannot be written.",
     "engines_not_listed": "Nobody could say what runs; it is asked again.",

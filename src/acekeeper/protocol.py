@@ -14,7 +14,7 @@ from acekeeper.crowd import Crowd
 CUT = "acekeeper.cut"
 
 _STEP = 4096  # bytes parsed at once: what they make is small
-_STEPS = 8  # and then it is others' turn
+_STEPS = 8  # then other connections have their turn
 # Bytes that make a request longer and no body of it: its head, and what frames and follows chunks.
 _BARE_MOST = 64 * 1024
 _FIELDS_MOST = 100  # of a head, or behind a body: each takes many times its bytes in memory
@@ -60,7 +60,7 @@ class Protocol(HttpToolsProtocol):
         if not self._crowd.enter(self, len(self.connections)):
             self._refuse(503, "too many connections wait for their answers; try again")
             return
-        self._wait_for_more()  # who never asks is kept no longer than who asks no more
+        self._wait_for_more()  # one that never sends a request is closed after that time too
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._drop()
@@ -113,7 +113,7 @@ class Protocol(HttpToolsProtocol):
                 self._late = self.loop.call_later(self._within, self._head_is_late)
 
     def _read_on(self) -> None:
-        """What was read already comes before more is."""
+        """Parses what was read already before more is read."""
         self._is_held = True
         if self._is_full:
             return
@@ -167,7 +167,7 @@ class Protocol(HttpToolsProtocol):
             self._tell_refusal()
             return
         if self.transport.is_closing():
-            self.loop.call_soon(self._is_closing)  # most are taken at once, and need no timer
+            self.loop.call_soon(self._wait_while_closing)  # most need no timer
         elif self.flow.write_paused:
             self._wait_until_taken()
         self._crowd.answered(self)
@@ -204,7 +204,7 @@ class Protocol(HttpToolsProtocol):
 
     @property
     def _is_full(self) -> bool:
-        """What came is to be worked off first."""
+        """No more is parsed before what was parsed is answered or taken."""
         return self.flow.read_paused or bool(self.pipeline)
 
     def _name_target(self) -> None:
@@ -221,7 +221,7 @@ class Protocol(HttpToolsProtocol):
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )
 
-    def _is_closing(self) -> None:
+    def _wait_while_closing(self) -> None:
         if not self._is_over:
             self._wait_until_taken()
 
@@ -239,7 +239,7 @@ class Protocol(HttpToolsProtocol):
         self._refuse(408, f"its head did not come within {within}")
 
     def _refuse(self, status: int, why: str) -> None:
-        """What was asked before is answered first."""
+        """The requests before it are answered first."""
         if self._is_over:
             return
         is_behind = self._is_in_head

@@ -91,7 +91,7 @@ class Backlog:
         self.unsaved.log.extend(log_row(happening, wall) for happening in changes.happened)
 
     def numbered(self, after: int) -> Rows:
-        """What is unsaved, with ids for what has none yet: one that is saved twice is the same."""
+        """The unsaved rows. Those of the log get ids, so that saving one twice adds nothing."""
         ids = itertools.count(max([after, *(row[0] or 0 for row in self.unsaved.log)]) + 1)
         rows = [row if row[0] else (next(ids), *row[1:]) for row in self.unsaved.log]
         self.unsaved.log = deque(rows, maxlen=_MOST)
@@ -109,7 +109,7 @@ class Backlog:
         self._logged.clear()
 
     def again(self) -> bool:
-        """What was saved since then is unsaved; whether there is any."""
+        """Counts as unsaved what was saved since the log was last emptied. Whether there is any."""
         rows = Rows()
         for some in (*self._logged, self.unsaved):
             rows.update(some)

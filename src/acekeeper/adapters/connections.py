@@ -1,5 +1,5 @@
-"""Who is connected to the engines, as the kernel tells: from this host or another, from a container
-or another network namespace. It is the listening end that counts, since that one is always here."""
+"""The connections to the engines in the kernel's table: from this host or another, from a container
+or another network namespace. The listening end counts, since that one is always here."""
 
 import os
 import stat

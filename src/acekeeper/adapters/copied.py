@@ -12,7 +12,7 @@ from acekeeper.adapters.wal import beside, committed
 
 
 def read_copy(path: Path) -> Contents:
-    """Of what is committed, by way of memory. Only while nobody writes."""
+    """What is committed, read into memory. Only while nobody writes."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
         if image := _image(path):
             db.deserialize(image)

@@ -69,8 +69,8 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
 
 
 def _create(path: Path) -> None:
-    """Under another name first: whoever opens and closes a database itself drops all locks its
-    process has on it, and a reader of ours may have opened it by then."""
+    """Under another name first: a process that opens and closes a database file drops all its locks
+    on it, and a reader of ours may have opened it by then."""
     new = beside(path, "-new")
     new.unlink(missing_ok=True)  # of a run that was killed here
     os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_RDONLY | os.O_CLOEXEC, 0o600))
@@ -125,7 +125,7 @@ def save(db: sqlite3.Connection, rows: Rows) -> None:
 
 
 def mark(db: sqlite3.Connection) -> None:
-    """Certainly changes something, which saving what is there already does not."""
+    """A write that changes the database for certain: saving rows that are there already may not."""
     db.execute(_UPSERT_KEPT, ("marked", str(time.time_ns())))
 
 

@@ -38,7 +38,7 @@ class History:
         self._path = path
         self._readers = readers or Readers()
         self._within = within
-        self._free = asyncio.Semaphore(_AT_ONCE)  # of its threads; who waits for one can leave
+        self._free = asyncio.Semaphore(_AT_ONCE)  # threads; a caller can stop waiting for one
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="history")
 
     def close(self) -> None:

@@ -70,8 +70,8 @@ def holder(state_dir: Path) -> int | None:
 
 @contextmanager
 def waited_for(state_dir: Path, seconds: float) -> Iterator[None]:
-    """Held once nobody else holds it, or not after so many seconds. What an acekeeper has just
-    begun to run holds it with it, until it is an engine that can be told apart."""
+    """Waits until nobody else holds the lock, for so many seconds at most. The child that a killed
+    acekeeper has just forked holds it until it runs its program; only then its mark is there."""
     try:
         lock = os.open(_file(state_dir), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:  # no acekeeper was ever here

@@ -65,7 +65,7 @@ class Opened:
         self._connect = connect
         self._connected: _Connected | None = None
         self._log: Log | None = None
-        self._file: Identity | None = None  # the one we know what is in
+        self._file: Identity | None = None  # the file whose contents we know
         self._is_suspect = False
         self._moved = False  # at most once a run: a disk that corrupts all would fill up with it
         self._tidy_from = LOG_AT_REST

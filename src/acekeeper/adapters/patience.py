@@ -1,4 +1,4 @@
-"""Those who wait for the disk, on the event loop: not for ever."""
+"""Writes that wait for the disk: behind one that hangs they fail in time, on the event loop."""
 
 import asyncio
 from asyncio import Future

@@ -213,7 +213,8 @@ class Processes:
 
 
 def note_stops(state_dir: Path) -> None:
-    """Before `stop_all`: whoever finds its engines gone is to know that this was meant."""
+    """Before `stop_all`: names the starts it will end, so that the next service knows they were
+    meant to end."""
     boot = proc.boot_id()
     if leaders := _leaders(state_dir.resolve()):
         stops.note(state_dir, [_start(process, boot) for process, _ in leaders])

@@ -1,4 +1,4 @@
-"""Who reads the database beside the writer."""
+"""Reads of the database beside the writer, which can keep them out."""
 
 import threading
 import time

@@ -51,8 +51,8 @@ def beside(path: Path, suffix: str) -> Path:
 class Log:
     """What the files of an open database were like after the last commit of ours.
 
-    Nothing here opens the database or its -shm: whoever closes a file drops every lock his process
-    has on it (POSIX wants it so), and these are SQLite's."""
+    Nothing here opens the database or its -shm: a process that closes a file drops all its locks on
+    it (POSIX wants it so), and these are SQLite's."""
 
     def __init__(self, path: Path, db: sqlite3.Connection) -> None:
         self._path, self._wal, self._shm = path, beside(path, "-wal"), beside(path, "-shm")

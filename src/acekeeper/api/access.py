@@ -55,9 +55,9 @@ class Access:
         return any(compare_digest(given, key) for key in self._keys)
 
     def _is_from_here(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        """A page of another site could reach us: by a name it points here, with a form, whose
-        answer it need not see, or with a picture that is none. Only browsers send what is looked
-        at beside `Host`. A link to us may be followed from anywhere."""
+        """A page of another site could reach us through its visitor's browser: by a name it points
+        here, with a form whose answer it need not see, or as the address of a picture. Only
+        browsers send `Origin` and `Sec-Fetch-Site`. A link to us may be followed from anywhere."""
         hosts = 0
         fetched = {}
         for name, value in headers:

@@ -91,7 +91,7 @@ class Board:
     def _engine(self, now: Now, engine: Engine) -> tuple[str, bytes]:
         state = self._context.state
         score = health_score(engine, len(state.playing.get(engine.slot, ())), now)
-        # For whom nobody else can have it.
+        # Why nobody else can have the engine.
         held = "viewer" if engine.claim else "try" if engine.doubt else None
         body = self._context.views.engine(engine)
         return engine.slot.container_name, _ENGINE % (score, _encode(held), body)

@@ -10,13 +10,13 @@ from acekeeper.core.facts import ConnectionsSeen
 from acekeeper.core.model import Engine, Now, Rules
 from acekeeper.core.state import State
 
-_WAITS = 25.0  # a client gives up a getstream after 20 s: who stays longer waits for none
+_WAITS = 25.0  # a client gives up a getstream after 20 s: a longer connection waits for none
 _SPENT = -math.inf  # a connection that counts no more
 
 
 def seen(state: State, rules: Rules, fact: ConnectionsSeen, now: Now) -> None:
-    """What a look found. The same connection is there at two looks, if it counts: who only
-    connects for a moment, as a health check does, waits for nothing."""
+    """What a look found. A connection counts if it is there at two looks: one that lasts a moment,
+    as a health check's does, waits for nothing."""
     before, state.callers = state.callers, {}
     for ref, names in fact.callers.items():
         if state.current(*ref) is not None:
@@ -33,7 +33,7 @@ def seen(state: State, rules: Rules, fact: ConnectionsSeen, now: Now) -> None:
 
 
 def _after(last: Callers | None, names: frozenset[str], at: float) -> Callers:
-    """Of who was there at our first look nobody knows since when."""
+    """Nobody knows how old the connections of the first look are."""
     came = _SPENT if last is None else last.at
     known = {} if last is None else last.since
     nobody = at if last is None or last.nobody is None else last.nobody
@@ -57,15 +57,15 @@ def _is_idle(state: State, engine: Engine) -> bool:
 
 def _suspect(state: State, rules: Rules, engine: Engine, now: Now) -> None:
     if engine.cleared is not None and now.mono - engine.cleared < rules.blame_lasts:
-        return  # so it is what they ask for
+        return  # it was found well lately: the content they ask for is to blame
     content = playback.content_that_plays(state)
     if content is not None:
         suspects.suspect(state, rules, engine, content, suspects.CONNECTION, now)
 
 
 def _clear(state: State, rules: Rules, engine: Engine, stayed: bool, now: Now) -> None:
-    """Nobody can try it while somebody is connected: a viewer of whom no event told, or one who
-    waits for no answer any more. So it is not off the list for ever."""
+    """No engine is tried while somebody is connected. A connection that outlasts the wait for a
+    getstream is a viewer of whom no event told: the doubt ends, or it would last for ever."""
     doubt = engine.doubt
     if doubt is None or doubt.trying or doubt.failures or engine.slot in state.playing:
         return

@@ -195,7 +195,7 @@ def engines_listed(state: State, rules: Rules, fact: EnginesListed, now: Now) ->
         died_since = vacated is not None and vacated.mono > fact.asked.mono
         if there is not None and slot not in state.engines and not died_since:
             _adopt(state, slot, there, now)
-    for slot in changed:  # all of these are there now: what was said of two is of the first of them
+    for slot in changed:  # now that all of these are known: an event names the likeliest first
         if slot in state.engines:
             streams.claim_unmapped(state, rules, slot, now)
     if fact.slots is not None:

@@ -108,7 +108,7 @@ def end_stream(state: State, stream: Stream, reason: str, now: Now, *, told: boo
     if engine is not None:
         over = engine.slot not in state.playing
         free = now if over and engine.claim is None else None
-        # Whoever was given the engine has come and gone: it need not rest for him.
+        # The viewer it was handed to has come and gone: it need not rest.
         used = over and engine.handed is not None and engine.handed.mono <= stream.started.mono
         handed = None if used else engine.handed
         state.put(replace(engine, used=now, free_since=free, handed=handed))
@@ -140,8 +140,8 @@ def streams_asked(state: State, rules: Rules, fact: StreamsAsked, now: Now) -> N
 
 def claim_unmapped(state: State, rules: Rules, slot: Slot, now: Now) -> None:
     """An engine that was found, named or identified takes the streams that were announced before,
-    by all that their events said. Of an engine that we started it is known since when: what was
-    announced earlier was on the one before."""
+    by all that their events said. A stream that was announced before we started the engine was on
+    the one before it."""
     engine = state.engines[slot]
     since = -math.inf if engine.started is None else engine.asked.mono
     for stream in unmapped(state, rules, slot, engine.container_id):
@@ -164,7 +164,8 @@ def claim_unmapped(state: State, rules: Rules, slot: Slot, now: Now) -> None:
 
 
 def _plays_on(state: State, engine: Engine, now: Now) -> None:
-    """A viewer has it: whoever was promised it and has no answer yet waits again."""
+    """A viewer has the engine now: a request that it was promised to, and that is not answered
+    yet, waits again."""
     drain = replace(engine.drain, idle=False) if engine.drain else None
     state.put(replace(engine, used=now, claim=None, free_since=None, drain=drain))
     admission.turn_away(state, engine)

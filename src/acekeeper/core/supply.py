@@ -1,4 +1,4 @@
-"""What there is at one moment for those who want an engine: engines in their order, and starts."""
+"""What can be given to requests at one moment: engines in their order, and starts."""
 
 import math
 from functools import cached_property
@@ -15,7 +15,7 @@ SCALE_DOWN = "scale_down"
 
 
 def rested_at(engine: Engine, rules: Rules) -> float:
-    """Whoever got it may be slow to show up."""
+    """Until when (monotonic) an engine that was handed out rests: its viewer may be late."""
     return engine.handed.mono + rules.rest_after_hand_out if engine.handed else 0.0
 
 
@@ -41,7 +41,7 @@ def likely_wait(state: State, engine: Engine, now: Now) -> float:
 
 
 class Supply:
-    """Whoever takes something of it leaves less for the next; the state stays as it is."""
+    """What one request takes is not there for the next; the state itself does not change."""
 
     def __init__(self, state: State, rules: Rules, now: Now) -> None:
         self._state = state

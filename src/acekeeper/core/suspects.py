@@ -85,7 +85,7 @@ def _is_called(state: State, engine: Engine) -> bool:
 
 
 def played(state: State, engine: Engine) -> Iterator[Played]:
-    """What lasted on this start of it, of late."""
+    """The streams that lasted on this start of the engine lately."""
     return (p for p in state.played.get(engine.slot, ()) if p.start == engine.start)
 
 
