@@ -205,3 +205,26 @@ async def test_a_name_that_is_left_of_a_kill_is_no_hindrance(path: Path) -> None
     async with running(path) as store:
         await store.write(Changes(streams={"s": stream("s")}))
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_a_database_that_is_put_back_while_one_is_made_stays(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    away = path.with_name("away")
+    connect(away).close()
+    before = away.read_bytes()
+    inode = away.stat().st_ino
+    really_open = os.open
+
+    def put_back(file: Path, *given: int) -> int:
+        if away.exists():
+            away.rename(path)
+        return really_open(file, *given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", put_back)
+        connect(path).close()
+    assert path.stat().st_ino == inode
+    assert path.read_bytes()[:100] == before[:100]
+    assert not beside(path, "-new").exists()

@@ -70,11 +70,17 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
 
 def _create(path: Path) -> None:
     """Under another name first: a process that opens and closes a database file drops all its locks
-    on it, and a reader of ours may have opened it by then."""
+    on it, and a reader of ours may have opened it by then. A file that somebody has put in the
+    place meanwhile stays."""
     new = beside(path, "-new")
     new.unlink(missing_ok=True)  # of a run that was killed here
     os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_RDONLY | os.O_CLOEXEC, 0o600))
-    new.rename(path)
+    try:
+        path.hardlink_to(new)
+    except FileExistsError:
+        pass
+    finally:
+        new.unlink()
 
 
 def _require_room(directory: Path) -> None:
