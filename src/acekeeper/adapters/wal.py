@@ -74,7 +74,10 @@ class Log:
 
     @property
     def file_size(self) -> int:
-        return self._wal.stat().st_size
+        try:
+            return self._wal.stat().st_size
+        except FileNotFoundError:
+            raise self._gone(self._wal) from None
 
     def put_into_database(self, db: sqlite3.Connection, mode: str = "PASSIVE") -> int:
         """As far as others let us; how many frames are in the log
@@ -97,7 +100,7 @@ class Log:
         """At any time, and after every commit: whether it `wrote` to the log. Raises Disturbed."""
         for part, known in self._known.items():
             if known is None or identity(part) != known:
-                raise Disturbed(f"{part} was taken away or replaced")
+                raise self._gone(part)
         is_foreign = self._database() != self._written
         with self._wal.open("rb", buffering=0) as log:
             header = os.pread(log.fileno(), _HEADER, 0)
@@ -116,6 +119,9 @@ class Log:
             self._written = self._database()
             seen = self._followed_anew(log.fileno(), header) if wrote else Seen.SAME
             return Seen.EMPTIED if is_foreign else seen
+
+    def _gone(self, part: Path) -> Disturbed:
+        return Disturbed(f"{part} was taken away or replaced")
 
     def is_in_place(self) -> bool:
         return identity(self._wal) == self._known[self._wal]
