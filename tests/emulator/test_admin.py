@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from .running import CONTENT, Emulator
+from .conftest import Play
+from .running import CONTENT, OTHER, Emulator
 
 
 @pytest.mark.parametrize(
@@ -76,6 +77,49 @@ def test_what_the_admin_port_refuses(shared: Emulator, path: str, body: Any, rea
     assert shared.admin("GET", "/faults").json == {"faults": []}
 
 
+def test_every_open_session_is_listed(emulator: Emulator, play: Play) -> None:
+    emulator.open()
+    newer = emulator.open()
+    play(emulator, OTHER).start()
+    listed = {
+        session["infohash"]: session
+        for session in emulator.admin("GET", "/sessions").json["sessions"]
+    }
+    token = newer["command_url"].rpartition("/")[2]
+    assert listed.keys() == {CONTENT, OTHER}
+    assert listed[CONTENT] == {
+        "infohash": CONTENT,
+        "token": token,
+        "is_hls": False,
+        "readers": 0,
+    }
+    assert listed[OTHER]["readers"] == 1
+
+
+def test_what_happened_is_counted_for_each_content(emulator: Emulator, play: Play) -> None:
+    superseded, session = emulator.open(), emulator.open()
+    emulator.stop(session)
+    emulator.stop(superseded)
+    play(emulator, OTHER).take(1)
+    counted = emulator.admin("GET", f"/counters/{CONTENT}").json
+    assert counted | {"requests": 0} == dict.fromkeys(counted, 0) | {
+        "sessions_opened": 2,
+        "sessions_superseded": 1,
+        "sessions_stopped": 1,
+        "unknown_stops": 1,
+    }
+    other = emulator.admin("GET", f"/counters/{OTHER}").json
+    assert (other["sessions_opened"], other["sessions"], other["readers"]) == (1, 1, 1)
+    everything = emulator.admin("GET", "/counters").json
+    assert everything.keys() == other.keys()
+    assert everything["sessions_opened"] == 3
+
+
 def test_the_admin_port_knows_its_paths(shared: Emulator) -> None:
-    for method, path in (("GET", "/"), ("DELETE", "/faults/flood"), ("GET", "/crash")):
+    for method, path in (
+        ("GET", "/"),
+        ("DELETE", "/faults/flood"),
+        ("GET", "/crash"),
+        ("GET", "/counters/0"),
+    ):
         assert shared.admin(method, path).status == 404

@@ -134,6 +134,16 @@ def test_stat_and_stop_hang(emulator: Emulator) -> None:
         assert stat.recv(15) == stopped.recv(15) == b"HTTP/1.1 200 OK"
 
 
+def test_a_stop_hangs_by_itself(emulator: Emulator) -> None:
+    session = emulator.open()
+    emulator.fault("hang_stop", content=CONTENT)
+    with emulator.asked(path_of(session["command_url"]) + "?method=stop") as stopped:
+        assert are_silent(stopped)
+        assert emulator.stat(session)["error"] is None
+        emulator.admin("DELETE", "/faults")
+        assert stopped.recv(15) == b"HTTP/1.1 200 OK"
+
+
 def test_starting_playback_is_slow(emulator: Emulator) -> None:
     emulator.fault("slow_getstream", content=CONTENT, amount=0.7)
     began = time.monotonic()

@@ -14,6 +14,7 @@ import pytest
 from acekeeper.emulator.counters import Counters
 from acekeeper.emulator.engine import Engine
 from acekeeper.emulator.faults import Fault, Faults
+from acekeeper.emulator.opening import HoldAt
 from acekeeper.emulator.sessions import Sessions
 from acekeeper.emulator.wire import Request
 
@@ -128,7 +129,7 @@ class Clocked:
     def __init__(self) -> None:
         self.faults = Faults()
         self.sessions = Sessions(60, Counters())
-        self._engine = Engine(self.sessions, self.faults, Counters(), rate=128)
+        self._engine = Engine(self.sessions, self.faults, Counters(), 128, HoldAt.CONTENT)
         self.session = self.sessions.open(CONTENT, is_hls=True)
         self.session.opened -= 60  # the prebuffer is full
 

@@ -16,7 +16,7 @@ from .content import is_id
 from .counters import Counters
 from .faults import Fault, Faults, names
 from .kinds import KINDS, Amount
-from .sessions import Sessions
+from .sessions import Session, Sessions
 from .wire import Answer, Request, as_json
 
 _LONGEST_S = 86_400
@@ -52,7 +52,14 @@ class Admin:
     def _answer(self, request: Request) -> Answer:
         match request.method, request.path.split("/")[1:]:
             case "GET", ["counters"]:
-                return as_json(self._counters.snapshot() | self._sessions.gauges())
+                gauges = _gauges(self._sessions.open_now())
+                return as_json(self._counters.snapshot() | gauges)
+            case "GET", ["counters", infohash] if is_id(infohash):
+                sessions = [s for s in self._sessions.open_now() if s.infohash == infohash]
+                return as_json(self._counters.snapshot(infohash) | _gauges(sessions))
+            case "GET", ["sessions"]:
+                sessions = self._sessions.open_now()
+                return as_json({"sessions": [_listed(session) for session in sessions]})
             case "POST", ["lose-sessions"]:
                 content = _content(_fields(request, {"content"}))
                 self._sessions.lose(lambda infohash: names(content, infohash))
@@ -134,6 +141,22 @@ def _content(fields: dict[str, object]) -> str | None:
 
 def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _gauges(sessions: list[Session]) -> dict[str, int]:
+    return {
+        "sessions": len(sessions),
+        "readers": sum(session.readers for session in sessions),
+    }
+
+
+def _listed(session: Session) -> dict[str, object]:
+    return {
+        "infohash": session.infohash,
+        "token": session.token,
+        "is_hls": session.is_hls,
+        "readers": session.readers,
+    }
 
 
 def _shown(fault: Fault) -> dict[str, object]:

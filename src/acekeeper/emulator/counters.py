@@ -3,6 +3,10 @@
 import enum
 import threading
 
+from .content import is_id
+
+_CONTENTS_KEPT = 10_000
+
 
 class Count(enum.StrEnum):
     SESSIONS_OPENED = "sessions_opened"
@@ -24,11 +28,21 @@ class Counters:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts = dict.fromkeys(Count, 0)
+        self._of_content: dict[str, dict[Count, int]] = {}
 
-    def add(self, count: Count, by: int = 1) -> None:
+    def add(self, count: Count, infohash: str | None, by: int = 1) -> None:
         with self._lock:
             self._counts[count] += by
+            if infohash is not None and is_id(infohash):
+                self._counts_of(infohash)[count] += by
 
-    def snapshot(self) -> dict[str, int]:
+    def snapshot(self, infohash: str | None = None) -> dict[str, int]:
+        """Of one content, or of all together."""
         with self._lock:
-            return {count.value: number for count, number in self._counts.items()}
+            counts = self._counts if infohash is None else self._of_content.get(infohash, {})
+            return {count.value: counts.get(count, 0) for count in Count}
+
+    def _counts_of(self, infohash: str) -> dict[Count, int]:
+        if infohash not in self._of_content and len(self._of_content) == _CONTENTS_KEPT:
+            del self._of_content[next(iter(self._of_content))]
+        return self._of_content.setdefault(infohash, dict.fromkeys(Count, 0))

@@ -7,6 +7,7 @@ from .counters import Count, Counters
 from .faults import Faults
 from .hls import Hls
 from .kinds import Part
+from .opening import HoldAt, Opening
 from .playback import Playback
 from .reading import Reading
 from .service import Service
@@ -18,24 +19,34 @@ from .wire import Answer, Request, text
 
 
 class Engine:
-    def __init__(self, sessions: Sessions, faults: Faults, counters: Counters, rate: int) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        faults: Faults,
+        counters: Counters,
+        rate: int,
+        hold_at: HoldAt,
+    ) -> None:
         self._faults = faults
         self._counters = counters
         self._service = Service(faults)
         self._playback = Playback(sessions, faults, counters, rate)
         programme = Programme(rate)
-        self._reading = Reading(sessions, faults, counters, programme)
-        self._hls = Hls(sessions, faults, counters, programme)
+        opening = Opening(sessions, faults, hold_at)
+        self._reading = Reading(sessions, faults, counters, programme, opening)
+        self._hls = Hls(sessions, faults, counters, programme, opening)
 
     def serve(self, client: socket.socket, request: Request) -> None:
-        self._counters.add(Count.REQUESTS)
         part, infohash = _touched(request)
+        self._counters.add(Count.REQUESTS, infohash)
         if not self._may_go_on(client, part, infohash):
             return
         if self._faults.of("deny_access"):
             client.sendall(text(403, "deny access").encoded())
             return
         match request.path.split("/")[1:]:
+            case ["ace", "r", infohash, token] if request.method == "GET":
+                self._reading.serve_redirect(client, request.host, infohash, token)
             case ["content", infohash, file_name] if request.method == "GET":
                 self._reading.serve(client, infohash, file_name)
             case ["ace", "m", infohash, name] if request.method == "GET":
@@ -65,8 +76,6 @@ class Engine:
                 return self._playback.start(request, is_hls=False)
             case ["ace", "manifest.m3u8"]:
                 return self._playback.start(request, is_hls=True)
-            case ["ace", "r", infohash, token]:
-                return self._playback.to_content(request, infohash, token)
             case ["ace", "stat", infohash, token]:
                 return self._playback.stat(infohash, token)
             case ["ace", "cmd", infohash, token]:
@@ -80,8 +89,10 @@ def _touched(request: Request) -> tuple[Part, str | None]:
     match request.path.split("/")[1:]:
         case ["ace", "getstream" | "manifest.m3u8"]:
             return Part.START, wanted_infohash(request.query)
-        case ["ace", "stat" | "cmd", infohash, _]:
-            return Part.CONTROL, infohash
+        case ["ace", "stat", infohash, _]:
+            return Part.STAT, infohash
+        case ["ace", "cmd", infohash, _]:
+            return Part.STOP, infohash
         case ["content", infohash, _] | ["ace", _, infohash, _]:
             return Part.READ, infohash
         case _:

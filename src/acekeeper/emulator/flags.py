@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from .opening import HoldAt
+
 
 class BadFlag(Exception):
     pass
@@ -9,17 +11,19 @@ class BadFlag(Exception):
 
 class Flags(NamedTuple):
     http_port: int = 6878
+    http_host: str = "127.0.0.1"  # several with commas
     bind_all: bool = False
     start_delay: float = 5.5  # seconds from the start to the first answer
     admin_port: int | None = None
     bitrate: int = 3800  # kbit/s
     idle_expiry: float = 60.0  # seconds without a reader after which a session ends
+    hold_at: HoldAt = HoldAt.CONTENT
     cache_dir: str = "~/.ACEStream"
     memory_limit: int = 1024  # MiB
 
     @property
-    def host(self) -> str:
-        return "0.0.0.0" if self.bind_all else "127.0.0.1"
+    def hosts(self) -> list[str]:
+        return ["0.0.0.0"] if self.bind_all else self.http_host.split(",")
 
 
 def parse(argv: list[str]) -> Flags:
@@ -27,11 +31,13 @@ def parse(argv: list[str]) -> Flags:
     given = _options(argv)
     return Flags(
         http_port=int(_number(given, "http-port", Flags().http_port, 1, 65535)),
+        http_host=given.get("http-host") or Flags().http_host,
         bind_all="bind-all" in given,
         start_delay=_number(given, "start-delay", Flags().start_delay, 0, 86_400),
         admin_port=int(_number(given, "admin-port", 0, 1, 65535)) or None,
         bitrate=int(_number(given, "bitrate", Flags().bitrate, 128, 100_000)),
         idle_expiry=_number(given, "idle-expiry", Flags().idle_expiry, 0.1, 86_400),
+        hold_at=_hold_at(given),
         cache_dir=given.get("cache-dir") or Flags().cache_dir,
         memory_limit=int(_number(given, "memory-limit", Flags().memory_limit, 1, 1 << 20)),
     )
@@ -48,6 +54,13 @@ def _options(argv: list[str]) -> dict[str, str]:
             given[name] = word
             name = ""
     return given
+
+
+def _hold_at(given: dict[str, str]) -> HoldAt:
+    name = given.get("hold-at", Flags().hold_at)
+    if name not in [*HoldAt]:
+        raise BadFlag(f"--hold-at must be {', '.join(HoldAt)}, not {name!r}")
+    return HoldAt(name)
 
 
 def _number(given: dict[str, str], name: str, default: float, low: float, high: float) -> float:

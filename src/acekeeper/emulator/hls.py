@@ -6,7 +6,7 @@ import time
 from .counters import Count, Counters
 from .faults import Faults
 from .kinds import Part
-from .opening import is_cut, is_prebuffered, playable
+from .opening import Opening, is_cut
 from .picture import FRAMES_PER_SECOND
 from .sessions import Session, Sessions
 from .transport_stream import MOST_FRAMES, Programme
@@ -21,21 +21,27 @@ _LISTED = 17
 
 class Hls:
     def __init__(
-        self, sessions: Sessions, faults: Faults, counters: Counters, programme: Programme
+        self,
+        sessions: Sessions,
+        faults: Faults,
+        counters: Counters,
+        programme: Programme,
+        opening: Opening,
     ) -> None:
         self._sessions = sessions
         self._faults = faults
         self._counters = counters
         self._programme = programme
+        self._opening = opening
 
     def serve_list(self, client: socket.socket, host: str, infohash: str, token: str) -> None:
         """/ace/m"""
-        session = playable(self._sessions, self._faults, infohash, token, is_hls=True)
+        session = self._opening.playable(infohash, token, is_hls=True)
         if isinstance(session, Answer):
             client.sendall(session.encoded())
             return
         with self._sessions.reading(session):
-            if is_prebuffered(client, session, self._faults):
+            if self._opening.is_prebuffered(client, session):
                 session.has_played = True
                 body = _playlist(f"http://{host}/ace/c/{infohash}", self._there(session))
                 client.sendall(Answer(200, "application/vnd.apple.mpegurl", body).encoded())
@@ -74,9 +80,10 @@ class Hls:
                 client, session, self._faults, began
             ):
                 return
-            self._counters.add(Count.BYTES_SENT, frames * self._programme.frame_bytes)
+            sent = frames * self._programme.frame_bytes
+            self._counters.add(Count.BYTES_SENT, session.infohash, sent)
             data = b""
-        self._counters.add(Count.SEGMENTS_SENT)
+        self._counters.add(Count.SEGMENTS_SENT, session.infohash)
 
 
 def _playlist(base: str, numbers: range) -> str:

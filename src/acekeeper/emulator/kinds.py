@@ -10,7 +10,8 @@ class Part(enum.Enum):
     SERVICE = enum.auto()  # get_version, get_status and the other calls about the engine itself
     START = enum.auto()  # getstream and manifest.m3u8
     READ = enum.auto()  # what a playback_url leads to
-    CONTROL = enum.auto()  # stat and stop
+    STAT = enum.auto()
+    STOP = enum.auto()
     PREBUFFER = enum.auto()  # the wait for the first bytes of a stream
     STREAM = enum.auto()  # the bytes of a stream that plays
 
@@ -29,7 +30,7 @@ class Kind(NamedTuple):
     amount: Amount | None = None
 
 
-_API = frozenset({Part.SERVICE, Part.START, Part.READ, Part.CONTROL})
+_API = frozenset({Part.SERVICE, Part.START, Part.READ, Part.STAT, Part.STOP})
 _DAY_S = 86_400
 
 KINDS: Final = {
@@ -48,7 +49,10 @@ KINDS: Final = {
     ),
     "hang_getstream": Kind("only starting playback is not answered", holds=frozenset({Part.START})),
     "hang_read": Kind("only what `playback_url` leads to hangs", holds=frozenset({Part.READ})),
-    "hang_stat": Kind("only `stat` and `stop` are not answered", holds=frozenset({Part.CONTROL})),
+    "hang_stat": Kind(
+        "only `stat` and `stop` are not answered", holds=frozenset({Part.STAT, Part.STOP})
+    ),
+    "hang_stop": Kind("only `stop` is not answered", holds=frozenset({Part.STOP})),
     "slow_getstream": Kind(
         "starting playback is answered late", amount=Amount("seconds", 9, 0.1, 3600)
     ),

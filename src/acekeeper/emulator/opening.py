@@ -1,5 +1,6 @@
 """What stands before the bytes of a stream, or cuts them off, in either form it is read in."""
 
+import enum
 import socket
 import time
 
@@ -10,28 +11,55 @@ from .waiting import pause, remaining, reset_on_close
 from .wire import Answer, text
 
 
-def playable(
-    sessions: Sessions, faults: Faults, infohash: str, token: str, *, is_hls: bool
-) -> Session | Answer:
-    """What a playback_url plays, or why it does not: only the newest of a content does."""
-    session = sessions.of_token(infohash, token)
-    if session is None or faults.of("not_found", infohash):
-        return text(500, "download not found")
-    if session.token != token:
-        return text(403, "got newer download")
-    return session if session.is_hls is is_hls else text(500, "download not found")
+class HoldAt(enum.StrEnum):
+    """Where a player waits for the prebuffer."""
+
+    CONTENT = "content"
+    R = "r"
+    NOWHERE = "nowhere"  # it is told that there is nothing yet
 
 
-def is_prebuffered(client: socket.socket, session: Session, faults: Faults) -> bool:
-    """Wait for it; False when the client left or the session ended first."""
-    return (
-        pause(client, remaining(session.prebuffered), session.ended)
-        and not session.ended.is_set
-        and (
-            session.has_played
-            or faults.wait_until_free(client, Part.PREBUFFER, session.infohash, session.ended)
+class Opening:
+    def __init__(self, sessions: Sessions, faults: Faults, hold_at: HoldAt) -> None:
+        self._sessions = sessions
+        self._faults = faults
+        self._hold_at = hold_at
+
+    @property
+    def holds_redirect(self) -> bool:
+        return self._hold_at is HoldAt.R
+
+    def playable(self, infohash: str, token: str, *, is_hls: bool) -> Session | Answer:
+        """What a playback_url plays, or why it does not: only the newest of a content does."""
+        session = self._sessions.of_token(infohash, token)
+        if session is None or self._faults.of("not_found", infohash):
+            return text(500, "download not found")
+        if session.token != token:
+            return text(403, "got newer download")
+        if session.is_hls is not is_hls or (
+            self._hold_at is HoldAt.NOWHERE and self._is_prebuffering(session)
+        ):
+            return text(500, "download not found")
+        return session
+
+    def is_prebuffered(self, client: socket.socket, session: Session) -> bool:
+        """Wait for it; False when the client left or the session ended first."""
+        return (
+            pause(client, remaining(session.prebuffered), session.ended)
+            and not session.ended.is_set
+            and (
+                session.has_played
+                or self._faults.wait_until_free(
+                    client, Part.PREBUFFER, session.infohash, session.ended
+                )
+            )
         )
-    )
+
+    def _is_prebuffering(self, session: Session) -> bool:
+        return time.monotonic() < session.prebuffered or (
+            not session.has_played
+            and self._faults.holding(Part.PREBUFFER, session.infohash) is not None
+        )
 
 
 def is_cut(client: socket.socket, session: Session, faults: Faults, began: float) -> bool:

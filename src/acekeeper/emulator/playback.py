@@ -8,7 +8,6 @@ from .content import wanted_infohash
 from .counters import Count, Counters
 from .faults import Faults
 from .kinds import Part
-from .opening import playable
 from .sessions import PREBUFFER_BYTES, PREBUFFER_S, Session, Sessions
 from .wire import Answer, Request, as_json, redirect, text
 
@@ -29,7 +28,7 @@ class Playback:
         as_document = request.query.get("format") == "json"
         infohash = wanted_infohash(request.query)
         if infohash is None or self._faults.of("load_fails", infohash):
-            self._counters.add(Count.LOADS_FAILED)
+            self._counters.add(Count.LOADS_FAILED, infohash)
             if as_document:
                 return _failed("failed to load content")
             return text(500, "Internal Server Error, couldn't find resource")
@@ -58,17 +57,10 @@ class Playback:
             }
         )
 
-    def to_content(self, request: Request, infohash: str, token: str) -> Answer:
-        """/ace/r"""
-        session = playable(self._sessions, self._faults, infohash, token, is_hls=False)
-        if isinstance(session, Answer):
-            return session
-        return redirect(f"http://{request.host}/content/{infohash}/{session.file_name}")
-
     def stat(self, infohash: str, token: str) -> Answer:
         session = self._sessions.of_token(infohash, token)
         if session is None or self._faults.of("stat_unknown", infohash):
-            self._counters.add(Count.UNKNOWN_STATS)
+            self._counters.add(Count.UNKNOWN_STATS, infohash)
             return _failed("unknown playback session id")
         stalled = self._faults.holding(Part.STREAM, infohash) is not None
         self._sessions.fetch(session, stalled=stalled)
@@ -84,7 +76,7 @@ class Playback:
         session = self._sessions.of_token(infohash, token)
         is_stop = request.query.get("method") == "stop"
         if session is None or (is_stop and self._faults.of("stop_unknown", infohash)):
-            self._counters.add(Count.UNKNOWN_STOPS)
+            self._counters.add(Count.UNKNOWN_STOPS, infohash)
             return _failed("unknown playback session id")
         if not is_stop:
             return _failed("unknown method")

@@ -30,21 +30,22 @@ def main(argv: list[str]) -> int:
     counters = Counters()
     sessions = Sessions(given.idle_expiry, counters)
     faults = Faults()
-    engine = Engine(sessions, faults, counters, given.bitrate)
+    engine = Engine(sessions, faults, counters, given.bitrate, given.hold_at)
     try:
-        http = Server(given.host, given.http_port, engine.serve)
+        http = [Server(host, given.http_port, engine.serve) for host in given.hosts]
         if given.admin_port is not None:
             cache = os.path.expanduser(given.cache_dir) + "/.acestream_cache"  # noqa: PTH111
             admin = Admin(sessions, faults, counters, Limits(given.memory_limit << 20, cache))
             Server("127.0.0.1", given.admin_port, admin.serve).listen()
         _say("MainThread|acestream|engine starting, version=3.2.3")
         if not _told_to_stop(faults, given.start_delay):
-            http.listen()
             allow = int(given.bind_all)
-            _say(
-                f"MainThread|httpserver|start: addr={given.host} port={given.http_port}"
-                f" allow_remote={allow} allow_intranet=1"
-            )
+            for host, server in zip(given.hosts, http, strict=True):
+                server.listen()
+                _say(
+                    f"MainThread|httpserver|start: addr={host} port={given.http_port}"
+                    f" allow_remote={allow} allow_intranet=1"
+                )
             _told_to_stop(faults)
     except CannotListen as error:
         _say(str(error))

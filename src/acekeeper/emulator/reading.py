@@ -6,11 +6,11 @@ import time
 from .counters import Count, Counters
 from .faults import Faults
 from .kinds import Part
-from .opening import is_cut, is_prebuffered
+from .opening import Opening, is_cut
 from .sessions import PREBUFFER_BYTES, Session, Sessions
 from .transport_stream import FRAME_S, MOST_FRAMES, Programme
 from .waiting import pause, send
-from .wire import head_lines, text
+from .wire import Answer, head_lines, redirect, text
 
 _TICK_S = 4 * FRAME_S
 
@@ -38,14 +38,30 @@ class Pace:
 
 class Reading:
     def __init__(
-        self, sessions: Sessions, faults: Faults, counters: Counters, programme: Programme
+        self,
+        sessions: Sessions,
+        faults: Faults,
+        counters: Counters,
+        programme: Programme,
+        opening: Opening,
     ) -> None:
         self._sessions = sessions
         self._faults = faults
         self._counters = counters
         self._programme = programme
+        self._opening = opening
+
+    def serve_redirect(self, client: socket.socket, host: str, infohash: str, token: str) -> None:
+        """/ace/r"""
+        session = self._opening.playable(infohash, token, is_hls=False)
+        if isinstance(session, Answer):
+            client.sendall(session.encoded())
+        elif not self._opening.holds_redirect or self._opening.is_prebuffered(client, session):
+            location = f"http://{host}/content/{infohash}/{session.file_name}"
+            client.sendall(redirect(location).encoded())
 
     def serve(self, client: socket.socket, infohash: str, file_name: str) -> None:
+        """/content"""
         session = self._sessions.of_content(infohash)
         if (
             session is None
@@ -62,7 +78,7 @@ class Reading:
 
     def _play(self, client: socket.socket, session: Session) -> None:
         """Until the session ends or the reader leaves; headers wait for the prebuffer."""
-        if not is_prebuffered(client, session, self._faults):
+        if not self._opening.is_prebuffered(client, session):
             return
         if not send(client, _VIDEO_HEAD, session.ended):
             return
@@ -85,4 +101,4 @@ class Reading:
             if not send(client, data, session.ended):
                 return
             sent += count
-            self._counters.add(Count.BYTES_SENT, len(data))
+            self._counters.add(Count.BYTES_SENT, session.infohash, len(data))

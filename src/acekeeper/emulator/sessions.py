@@ -54,7 +54,7 @@ class Sessions:
             if earlier:
                 self._end(earlier, Count.SESSIONS_SUPERSEDED)
             self._of_content[infohash] = session
-        self._counters.add(Count.SESSIONS_OPENED)
+        self._counters.add(Count.SESSIONS_OPENED, infohash)
         return session
 
     def of_token(self, infohash: str, token: str) -> Session | None:
@@ -85,7 +85,8 @@ class Sessions:
         with self._lock:
             is_free = session.is_hls or session.readers == 0
             session.readers += is_free
-        self._counters.add(Count.READERS_STARTED if is_free else Count.READERS_REFUSED)
+        count = Count.READERS_STARTED if is_free else Count.READERS_REFUSED
+        self._counters.add(count, session.infohash)
         try:
             yield is_free
         finally:
@@ -102,14 +103,10 @@ class Sessions:
                 session.live_seconds += now - session.fetched_until
             session.fetched_until = now
 
-    def gauges(self) -> dict[str, int]:
+    def open_now(self) -> list[Session]:
         with self._lock:
             self._expire()
-            sessions = self._of_content.values()
-            return {
-                "sessions": len(sessions),
-                "readers": sum(session.readers for session in sessions),
-            }
+            return [*self._of_content.values()]
 
     def _expire(self) -> None:
         # Looked up rather than timed: nothing can tell the difference, and an idle engine sleeps.
@@ -122,4 +119,4 @@ class Sessions:
         if self._of_content.get(session.infohash) is session:
             del self._of_content[session.infohash]
             session.ended.set()
-            self._counters.add(why)
+            self._counters.add(why, session.infohash)
