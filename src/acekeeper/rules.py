@@ -3,7 +3,7 @@
 import socket
 
 from acekeeper.core.model import Rules
-from acekeeper.core.names import PortPlan
+from acekeeper.core.names import HERE, PortPlan
 from acekeeper.settings import Settings
 
 
@@ -11,9 +11,10 @@ def rules_of(settings: Settings) -> Rules:
     name = socket.gethostname().lower()
     ports = settings.port_range_host
     return Rules(
-        host=settings.engine_host,
+        host=HERE,
+        addresses=settings.engine_host,
         local_names=frozenset(
-            {settings.engine_host, "localhost", "127.0.0.1", "::1", name, name.partition(".")[0]}
+            {*settings.engine_host, "localhost", HERE, "::1", name, name.partition(".")[0]}
         ),
         ports=PortPlan(
             ports[0],
@@ -38,4 +39,7 @@ def rules_of(settings: Settings) -> Rules:
         replacement_cooldown=settings.health_replacement_cooldown_s,
         unmanaged_stream_ttl=settings.unmanaged_stream_ttl_s,
         stats_history_max=settings.stats_history_max,
+        gateway_wait=settings.gateway_wait_s,
+        gateway_hedge=settings.gateway_hedge_s,
+        gateway_idle=settings.gateway_idle_s,
     )

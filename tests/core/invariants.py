@@ -38,6 +38,7 @@ def indexes(state: State) -> None:
         if (e.listed or (e.phase is Phase.STARTING and e.drain is None))
         and e.claim is None
         and where not in state.playing
+        and e.ref not in state.holds
     }
     assert set(state.vacant) == vacant
     unmapped: dict[object, set[str]] = {}
@@ -50,6 +51,11 @@ def indexes(state: State) -> None:
         if engine.container_id:
             containers.setdefault(engine.container_id, set()).add(engine.slot)
     assert {name: set(slots) for name, slots in state.containers.items()} == containers
+    tokens = {t: s.id for s in sorted(streams, key=_ended) for t in s.tokens}
+    assert state.tokens == tokens
+    by_gateway = {s.id for s in streams if s.ended is None and s.gateway is not None}
+    assert state.readers.keys() == by_gateway
+    assert all(held and state.current(*ref) for ref, held in state.holds.items())
     assert state.samples.keys() <= state.streams.keys()
     on_ours = {i for ids in state.playing.values() for i in ids}
     assert state.heard.keys() <= on_ours
@@ -105,7 +111,8 @@ def settled(state: State, rules: Rules, now: Now, deadline: float) -> None:
     """Until its deadline the plan does not change by itself."""
     before = min(deadline - now.mono, 1000.0) * 0.999
     if before > 0.001:
-        assert plan(state, rules, now.after(before)).actions == ()
+        later = plan(state, rules, now.after(before)).actions
+        assert later == (), later
 
 
 def may_start(state: State, rules: Rules, now: Now) -> None:

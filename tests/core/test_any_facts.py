@@ -42,12 +42,14 @@ from acekeeper.core.facts import (
     TimePassed,
     Verdict,
 )
+from acekeeper.core.gateway.facts import PlayRequested, ReadersSeen
 from acekeeper.core.model import Now, Phase, Rules
 from acekeeper.core.names import PortPlan, Slot
 from acekeeper.core.plan import plan
 from acekeeper.core.restore import restore
 from acekeeper.core.state import State
 
+from .gateway import any_facts as gateway
 from .invariants import (
     check,
     indexes,
@@ -62,6 +64,7 @@ from .world import HOST, MONO, WALL, rules, sample, slot, started
 
 TIGHT = rules(
     ports=PortPlan(19000, 19003, 20000, 21000, 22000),
+    addresses=(HOST, "192.0.2.5"),
     max_replicas=3,
     max_concurrent_provisions=2,
     breaker_threshold=2,
@@ -87,8 +90,11 @@ addresses = st.tuples(
 )
 
 
-def found(where: Slot, start: str, dying: bool) -> Found:
-    return Found(where, start, f"{where.port}-{start}", dying)
+published = st.sampled_from([(HOST,), (HOST, "192.0.2.5"), ("192.0.2.6",)])
+
+
+def found(where: Slot, start: str, dying: bool, published: tuple[str, ...]) -> Found:
+    return Found(where, start, f"{where.port}-{start}", dying, published)
 
 
 def listing(found: Iterable[Found], boot: str) -> EnginesListed:
@@ -122,13 +128,13 @@ an_end = st.builds(StreamEnded, ids | st.just(""), container_ids, reasons)
 facts: st.SearchStrategy[Fact] = st.one_of(
     st.just(RuntimeConnected()),
     st.just(RuntimeLost("bus")),
-    st.builds(RuntimeChecked, st.sampled_from(["", "image"])),
+    st.builds(RuntimeChecked, st.sampled_from(["", "image"]), published),
     st.builds(
         listing,
-        st.lists(st.builds(found, slots, named, st.booleans()), max_size=4),
+        st.lists(st.builds(found, slots, named, st.booleans(), published), max_size=4),
         st.sampled_from(["boot-1", "boot-1", "boot-2"]),
     ),
-    st.builds(lambda s, n: EngineStarted(s, n, f"{s.port}-{n}"), slots, named),
+    st.builds(lambda s, n, at: EngineStarted(s, n, f"{s.port}-{n}", at), slots, named, published),
     st.builds(lambda s, n: EngineStarted(s, n, ""), slots, named),
     st.builds(EngineStartFailed, slots, st.just("why"), st.booleans()),
     st.builds(EngineIdentified, slots, starts, container_ids),
@@ -162,6 +168,7 @@ facts: st.SearchStrategy[Fact] = st.one_of(
     st.builds(ScaleRequested, st.integers(0, 4)),
     st.just(BreakerReset()),
     st.just(TimePassed()),
+    gateway.facts,
 )
 """What moves a pool along, so that a search gets beyond an empty one."""
 pauses = st.sampled_from([0.0, 0.0, 0.0, 0.125, 0.5, 1.0, 3.0, 11.0, 31.0, 61.0]) | st.floats(0, 70)
@@ -181,8 +188,10 @@ class Run:
         self.now = self.now.after(pause)
         if isinstance(fact, EnginesListed):
             fact = replace(fact, asked=self.now.after(-0.1))
-        if isinstance(fact, ConnectionsSeen):
+        if isinstance(fact, ConnectionsSeen | ReadersSeen):
             fact = replace(fact, at=self.now)
+        if isinstance(fact, PlayRequested):
+            fact = replace(fact, received=self.now)
         if isinstance(fact, ProvisionRequested) and fact.request not in self.state.requests:
             self.asked.add(fact.request)
         if isinstance(fact, AnswerLost):
@@ -293,6 +302,7 @@ def test_what_was_stored_is_listed_again(steps: list[tuple[float, Fact]]) -> Non
         run.now,
         before.engines.values(),
         sorted(before.streams.values(), key=lambda s: (s.ended or s.started).mono),
+        ((ref, hold) for ref, held in before.holds.items() for hold in held),
         before.early_ends.items(),
         before.breaker,
         before.boot,

@@ -30,7 +30,7 @@ from acekeeper.core.facts import (
     StopRequested,
     StreamStopped,
 )
-from acekeeper.core.model import Engine, Phase
+from acekeeper.core.model import Engine, Phase, Rules
 from acekeeper.core.names import Slot
 from acekeeper.core.restore import restore
 
@@ -44,8 +44,8 @@ pauses = st.sampled_from([0.0, 0.1, 0.5, 2.6, 7.0, 31.0, 65.0])
 class MortalWorld(World):
     """What it does to the outside outlives it: starts that were asked for happen, stops too."""
 
-    def __init__(self) -> None:
-        super().__init__(SMALL)
+    def __init__(self, rules: Rules = SMALL) -> None:
+        super().__init__(rules)
         self.db = sqlite3.connect(":memory:", isolation_level=None)
         migrate(self.db)
         self._backlog = Backlog()
@@ -60,6 +60,7 @@ class MortalWorld(World):
         self._backlog.add(changes, self.now.wall)
         save(self.db, self._backlog.unsaved)
         self._backlog.saved()
+        self._backlog.in_database()
 
     def tell(self, fact: Fact) -> None:
         if self._hears:
@@ -117,13 +118,14 @@ class MortalWorld(World):
             self.now,
             [rows.read_engine(row, self.now) for row in found.engines],
             [rows.read_stream(row, self.now) for row in [*found.ended, *found.started]],
+            [rows.read_hold(row, self.now) for row in found.holds],
             [rows.read_early_end(row, self.now) for row in found.early_ends],
             next(iter(breaker), None),
             next((value for name, value in found.kept if name == "boot"), ""),
             next((rows.read_at_least(r, self.now) for r in found.kept if r[0] == "at_least"), 0),
         )
         self._backlog = Backlog()
-        self._backlog.known(found.engines, found.started, found.early_ends, found.kept)
+        self._backlog.known(found.engines, found.started, found.holds, found.early_ends, found.kept)
         self._plan()
 
 
@@ -292,6 +294,7 @@ class Pool(RuleBasedStateMachine):
             s.id for s in state.streams.values() if s.ended is None
         }
         assert {row[0] for row in found.ended} >= set(state.ended)
+        assert {rows.read_hold(row, self.world.now)[0] for row in found.holds} == set(state.holds)
         assert {row[0] for row in found.early_ends} == set(state.early_ends)
         at_least = [rows.read_at_least(r, self.world.now) for r in found.kept if r[0] == "at_least"]
         assert (at_least or [0]) == [state.at_least]

@@ -2,13 +2,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acekeeper.core.names import Slot
+from acekeeper.core.names import HERE, Slot
 
 
 @given(st.integers(min_value=1, max_value=65535))
 def test_a_unit_names_its_slot_and_back(port: int) -> None:
-    slot = Slot("h", port)
-    assert Slot.from_unit("h", slot.unit) == slot
+    slot = Slot(HERE, port)
+    assert Slot.from_unit(slot.unit) == slot
 
 
 def test_the_names_of_a_slot() -> None:
@@ -35,4 +35,4 @@ def test_the_names_of_a_slot() -> None:
     ],
 )
 def test_what_is_no_engines_unit(unit: str) -> None:
-    assert Slot.from_unit("h", unit) is None
+    assert Slot.from_unit(unit) is None

@@ -131,6 +131,7 @@ class World:
         self.answered_at: dict[str, float] = {}
         self.planned = Plan((), math.inf)
         self.deliver = True  # whether answers reach their callers
+        self.there: tuple[str, ...] = (HOST,)  # where engines are published that start now
         self.cut: set[str] = set()  # streams whose bytes moved when we stopped their engine
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count(1)
@@ -218,7 +219,7 @@ class World:
             )
             if script.lives < math.inf:
                 self.later(script.lives, lambda: self.die(where, "exited", name))
-            self.tell(EngineStarted(where, name, container_id))
+            self.tell(EngineStarted(where, name, container_id, self.there))
 
         self.later(script.named_after, named)
 

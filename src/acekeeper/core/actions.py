@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from acekeeper.core.doubt import Content
+from acekeeper.core.gateway.actions import GatewayAction
 from acekeeper.core.names import Slot
 
 
@@ -121,5 +122,17 @@ class Settle:
 
 
 Action = (
-    Start | Grant | Answer | Refuse | Drain | TakeBack | Stop | Ask | Look | Try | GiveWay | Settle
+    Start
+    | Grant
+    | Answer
+    | Refuse
+    | Drain
+    | TakeBack
+    | Stop
+    | Ask
+    | Look
+    | Try
+    | GiveWay
+    | Settle
+    | GatewayAction
 )

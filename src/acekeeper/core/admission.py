@@ -12,7 +12,7 @@ from acekeeper.core.facts import ProvisionRequested
 from acekeeper.core.model import Claim, Engine, Now, Phase, Request, Rules
 from acekeeper.core.names import Slot
 from acekeeper.core.state import State
-from acekeeper.core.supply import Supply, rested_at, waiting
+from acekeeper.core.supply import Supply, waiting
 
 _LAPSE_AT_ONCE = 32
 
@@ -35,25 +35,7 @@ def provision_requested(state: State, fact: ProvisionRequested, now: Now) -> Non
         )
 
 
-def requests(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
-    """Decides for all who wait, the oldest first: what one gets is not there for the next."""
-    supply = Supply(state, rules, now)
-    waits = given = False
-    for request in state.requests.values():
-        if request.answered:
-            continue
-        for step in _steps(state, rules, supply, request, now):
-            if isinstance(step, Refuse) and given:
-                return  # what it is told depends on what was given to those before it
-            yield step
-            given = given or isinstance(step, Grant | Start | Answer)
-            waits = waits or (isinstance(step, float) and request.slot is None)
-    if waits:
-        ends = (rested_at(e, rules) for e in state.engines.values() if state.is_free(e, rules))
-        yield from (end for end in ends if end > now.mono)
-
-
-def _steps(
+def steps(
     state: State, rules: Rules, supply: Supply, request: Request, now: Now
 ) -> Iterator[Action | float]:
     deadline = request.received.mono + rules.answer_within
@@ -209,7 +191,7 @@ def release(state: State, request_id: str, now: Now) -> None:
     request = state.requests.pop(request_id)
     engine = state.engines.get(request.slot) if request.slot else None
     if engine is not None and engine.claim is not None and engine.claim.request == request_id:
-        free = now if engine.phase is Phase.RUNNING and engine.slot not in state.playing else None
+        free = now if engine.phase is Phase.RUNNING and state.is_vacant(engine) else None
         state.put(replace(engine, claim=None, handed=None, free_since=free))
 
 
@@ -220,7 +202,7 @@ def lapse_claims(state: State, rules: Rules, now: Now) -> None:
     for slot in list(islice(due, _LAPSE_AT_ONCE)):
         engine = state.engines[slot]  # a lapse may change others too
         if engine.claim is not None and (until := engine.claim.until) is not None:
-            free = until if engine.slot not in state.playing else None
+            free = until if state.is_vacant(engine) else None
             state.put(replace(engine, claim=None, free_since=free))
             state.tell("claim_lapsed", engine.slot)
             playback.claim_lapsed(state, rules, state.engines[slot], now)

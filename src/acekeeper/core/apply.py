@@ -60,6 +60,10 @@ from acekeeper.core.facts import (
     StreamStopped,
     TimePassed,
 )
+from acekeeper.core.gateway import apply as gateway
+from acekeeper.core.gateway import plays, readers
+from acekeeper.core.gateway.actions import GatewayAction
+from acekeeper.core.gateway.facts import GatewayFact
 from acekeeper.core.model import Now, Rules
 from acekeeper.core.state import Changes, State
 
@@ -72,9 +76,12 @@ def apply(state: State, rules: Rules, fact: Fact, now: Now) -> Changes:
 
 
 def _apply(state: State, rules: Rules, fact: Fact, now: Now) -> None:
+    if isinstance(fact, GatewayFact):
+        gateway.told(state, rules, fact, now)
+        return
     match fact:
         case RuntimeConnected() | RuntimeLost() | RuntimeChecked():
-            lifecycle.runtime_told(state, fact)
+            lifecycle.runtime_told(state, rules, fact)
         case EnginesListed():
             lifecycle.engines_listed(state, rules, fact, now)
         case EngineStarted():
@@ -109,6 +116,7 @@ def _apply(state: State, rules: Rules, fact: Fact, now: Now) -> None:
         case ConnectionsSeen():
             callers.seen(state, rules, fact, now)
             unread.end(state, rules, now)
+            readers.end_idle(state, rules, now)
         case ProvisionRequested():
             admission.provision_requested(state, fact, now)
         case AnswerDelivered(request):
@@ -125,11 +133,15 @@ def _apply(state: State, rules: Rules, fact: Fact, now: Now) -> None:
             admission.lapse_claims(state, rules, now)
             streams.forget_old(state, rules, now)
             playback.forget_old(state, rules, now)
+            plays.forget_old(state, rules, now)
         case _:
             assert_never(fact)
 
 
 def _take(state: State, rules: Rules, action: Action, now: Now) -> None:
+    if isinstance(action, GatewayAction):
+        gateway.take(state, rules, action, now)
+        return
     match action:
         case Start():
             lifecycle.start(state, rules, action, now)

@@ -52,7 +52,7 @@ def _ended(engine: Engine) -> float:
 
 
 def _is_idle(state: State, engine: Engine) -> bool:
-    return engine.listed and engine.claim is None and engine.slot not in state.playing
+    return engine.listed and engine.claim is None and state.is_vacant(engine)
 
 
 def _suspect(state: State, rules: Rules, engine: Engine, now: Now) -> None:

@@ -35,8 +35,9 @@ def wanted_free(state: State, rules: Rules, now: Now) -> tuple[int, float]:
     return peak, lately[0] + rules.rush_lasts
 
 
-def taken(state: State, rules: Rules, now: Now) -> None:
-    """A viewer got an engine. Counts if one has to be started in its stead: viewers who come
-    back, or go from channel to channel, take what was free anyway."""
-    if ready_or_coming(state, rules) < wanted_free(state, rules, now)[0]:
+def taken(state: State, rules: Rules, now: Now, waiting: int = 0) -> None:
+    """A viewer got an engine, or is one of so many who wait for one. Counts if one has to be
+    started in its stead: viewers who come back, or go from channel to channel, take what was free
+    anyway."""
+    if ready_or_coming(state, rules) - waiting < wanted_free(state, rules, now)[0]:
         state.taken = (*state.taken[1 - _REMEMBERED :], now.mono)

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from acekeeper.core.actions import Action
+from acekeeper.core.gateway.facts import GatewayFact
 from acekeeper.core.model import KeyType, Now, Sample
-from acekeeper.core.names import Slot
+from acekeeper.core.names import HERE, Slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +27,11 @@ class RuntimeLost:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeChecked:
-    """`lacks`: what starts need and is not there; empty when nothing."""
+    """`lacks`: what starts need and is not there; empty when nothing. `addresses`: those of
+    ENGINE_HOST that are there, where engines are published that start now."""
 
     lacks: str
+    addresses: tuple[str, ...] = (HERE,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class Found:
     start: str
     container_id: str
     dying: bool = False
+    addresses: tuple[str, ...] = (HERE,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ class EngineStarted:
     slot: Slot
     start: str
     container_id: str
+    addresses: tuple[str, ...] = (HERE,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +286,7 @@ Fact = (
     | StreamStarted
     | StreamEnded
     | OperatorAsked
+    | GatewayFact
     | ActionTaken
     | TimePassed
 )

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 
 HAPPENINGS: Mapping[str, str] = {
+    "addresses_absent": "This host does not have these `addresses` of `ENGINE_HOST`: engines"
+    " start without them.",
+    "addresses_complete": "This host has every address of `ENGINE_HOST`.",
     "answer_lost": "A caller went away before its provision was answered.",
     "breaker_reset": "An operator closed the circuit breaker.",
     "claim_lapsed": "The stream an engine was promised for did not start within 60 s.",
@@ -27,6 +30,11 @@ HAPPENINGS: Mapping[str, str] = {
     "engine_suspected": "A probe failed: off the list until the engine answers again.",
     "engine_unhealthy": "An engine failed `failures` probes or tries; it will be replaced.",
     "log_begun": "Here begins a new database.",
+    "play_failed": "A player of the gateway got nothing, after `waited` seconds; `why`: engines"
+    " `refused` the content, were `silent`, or there was `no_engine`.",
+    "play_opened": "A player of the gateway got this session, after `waited` seconds; `tries`"
+    " engines were asked, `hedged` if another one was asked beside one that was late, `won` if the"
+    " other one answered sooner; `moved` if the player had a session on another engine before.",
     "playback_doubted": "What clients do betrays it, by `why`: off the list until a try tells.",
     "playback_failed": "A try of playback found that it hangs; `failures` in a row.",
     "playback_tried": "A try of playback ended well for the engine; `verdict` says how.",
@@ -36,6 +44,7 @@ HAPPENINGS: Mapping[str, str] = {
     "runtime_lacks": "What starts need is not there; `why` names it: the engine image, say.",
     "runtime_lost": "Whoever runs the engines cannot be reached any more.",
     "scale_requested": "An operator wants so many engines in all; 0 ends it.",
+    "session_not_stopped": "An engine did not stop a session of the gateway; it is asked again.",
     "stream_ended": "A stream ended, after `seconds`; `reaped` if no event said so (`unread`:"
     " nothing was heard of it while nobody was connected), `failed` if on our engine and by its"
     " `reason` nothing was seen.",

@@ -26,7 +26,7 @@ def engine_answered(state: State, rules: Rules, fact: EngineAnswered, now: Now) 
             engine,
             phase=Phase.RUNNING,
             ready=now,
-            free_since=None if engine.claim or engine.slot in state.playing else now,
+            free_since=now if engine.claim is None and state.is_vacant(engine) else None,
         )
         state.tell(
             "engine_ready",

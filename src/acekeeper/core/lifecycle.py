@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
 
-from acekeeper.core import admission, breaker, demand, streams
+from acekeeper.core import addresses, admission, breaker, demand, streams
 from acekeeper.core.actions import Start, Stop
 from acekeeper.core.facts import (
     EngineDied,
@@ -32,7 +32,9 @@ START_TIMEOUT = "start_timeout"
 _AT_ONCE = 100  # engines and streams of a list that change together
 
 
-def runtime_told(state: State, fact: RuntimeConnected | RuntimeLost | RuntimeChecked) -> None:
+def runtime_told(
+    state: State, rules: Rules, fact: RuntimeConnected | RuntimeLost | RuntimeChecked
+) -> None:
     match fact:
         case RuntimeConnected():
             if not state.connected:
@@ -42,7 +44,8 @@ def runtime_told(state: State, fact: RuntimeConnected | RuntimeLost | RuntimeChe
             if state.connected:
                 state.connected = False
                 state.tell("runtime_lost", why=why)
-        case RuntimeChecked(lacks):
+        case RuntimeChecked(lacks, there):
+            addresses.told(state, rules, there)
             if lacks != state.lacks:
                 state.lacks = lacks
                 state.tell("runtime_lacks" if lacks else "runtime_complete", why=lacks or None)
@@ -71,7 +74,15 @@ def engine_started(state: State, rules: Rules, fact: EngineStarted, now: Now) ->
     if engine is None or engine.start:
         return
     state.excused = 0
-    state.put(replace(engine, start=fact.start, container_id=fact.container_id, started=now))
+    state.put(
+        replace(
+            engine,
+            start=fact.start,
+            container_id=fact.container_id,
+            addresses=fact.addresses,
+            started=now,
+        )
+    )
     streams.claim_unmapped(state, rules, fact.slot, now)
 
 
@@ -274,6 +285,7 @@ def _adopt(state: State, slot: Slot, found: Found, now: Now) -> None:
             asked=now,
             start=found.start,
             container_id=found.container_id,
+            addresses=found.addresses,
             phase=Phase.STOPPING if found.dying else Phase.STARTING,
             health=Health.UNKNOWN,
         )

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from acekeeper.core.doubt import Doubt, Hunger, Suspicion
-from acekeeper.core.names import PortPlan, Slot
+from acekeeper.core.names import EVERYWHERE, HERE, PortPlan, Slot
 
 
 class Now(NamedTuple):
@@ -31,6 +31,7 @@ class Rules:
     host: str
     local_names: frozenset[str]
     ports: PortPlan
+    addresses: tuple[str, ...] = (HERE,)  # where players are to reach engines, if it is there
     min_replicas: int = 1
     max_replicas: int = 20
     max_streams_per_engine: int = 1
@@ -47,6 +48,9 @@ class Rules:
     replacement_cooldown: float = 60
     unmanaged_stream_ttl: float = 3600
     stats_history_max: int = 720  # samples of a stream in one answer
+    gateway_wait: float = 9  # of a player that asked for JSON
+    gateway_hedge: float = 3
+    gateway_idle: float = 20
 
     # Facts of the client and of the engine rather than choices (the wire contract tells why).
     answer_within: float = 2.5
@@ -71,6 +75,18 @@ class Rules:
     # many looks: a moment between two connections is no end.
     unread_after: float = 90
     starving_after: float = 180
+
+    # Of the gateway's players, by trials with the real ones.
+    gateway_wait_redirected: float = 25  # or gateway_wait, if that is longer
+    engines_asked: int = 3  # for one play, at the most
+    open_lasts: float = 120  # an open without an answer is given up
+    gone_after: float = 1  # nobody read a session since its player was sent on; for that player
+    gone_for_all: float = 5  # the same, for other players
+    came_within: float = 15  # a player that was given a session asks for its picture
+    list_read_within: float = 30  # an HLS session counts as read
+    list_gone_after: float = 10  # the same, where its player asked for something else
+    look_lasts: float = 0.5  # at who is connected, while a player waits for it
+    still_read_after: float = 30  # an engine that does not stop a session is drained
 
 
 class Phase(StrEnum):
@@ -109,6 +125,7 @@ class Engine:
     asked: Now  # when its start was asked for, or when it was found
     start: str = ""  # the runtime's name for this start; empty until it has one
     container_id: str = ""
+    addresses: tuple[str, ...] = (HERE,)  # where this start is reached, as long as it lasts
     phase: Phase = Phase.STARTING
     health: Health = Health.UNKNOWN
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -153,6 +170,10 @@ class Engine:
         coming = self.phase is Phase.STARTING and self.drain is None
         return self.claim is None and (coming or self.listed)
 
+    def is_at(self, address: str) -> bool:
+        """Whether players reach it there."""
+        return address in self.addresses or EVERYWHERE in self.addresses
+
     @property
     def idle_since(self) -> Now:
         return self.free_since or self.used or self.asked
@@ -185,6 +206,33 @@ class Sample:
         return self.speed_down > 0 or (earlier is not None and self.downloaded > earlier.downloaded)
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What an engine answered to a getstream; `session` is its own name for the session."""
+
+    infohash: str
+    token: str
+    session: str
+    is_live: bool
+    is_encrypted: bool = False
+    client_session_id: int = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByGateway:
+    """How a stream came to be that the gateway opened. `tokens`: those of the sessions that it
+    replaced, by which its player still calls it."""
+
+    opening: Opening
+    player: str
+    arrival: str
+    as_json: bool
+    is_hls: bool
+    query: str
+    tokens: tuple[str, ...] = ()
+    moved: bool = False  # its player waited for the picture on another engine before
+
+
 Place = tuple[str, int] | str
 """Where an event said an engine is: an address, or a container id."""
 
@@ -209,11 +257,17 @@ class Stream:
     container_id: str = ""
     ended: Now | None = None
     reason: str = ""
+    gateway: ByGateway | None = None  # None: an event told of it
 
     @property
     def ref(self) -> tuple[str, str]:
         """An id may be used again: only with its session does it mean this stream."""
         return self.id, self.session
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """By which players of the gateway call it."""
+        return () if self.gateway is None else (*self.gateway.tokens, self.session)
 
     @property
     def places(self) -> tuple[Place, ...]:

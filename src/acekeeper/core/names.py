@@ -3,6 +3,8 @@
 import re
 from typing import NamedTuple, Self
 
+HERE = "127.0.0.1"  # where we reach our own engines, wherever players do
+EVERYWHERE = "0.0.0.0"  # every address of this host
 _UNIT = re.compile(r"engine@([1-9][0-9]{0,4})\.service")
 
 
@@ -37,9 +39,9 @@ class Slot(NamedTuple):
     port: int
 
     @classmethod
-    def from_unit(cls, host: str, unit: str) -> Self | None:
+    def from_unit(cls, unit: str) -> Self | None:
         match = _UNIT.fullmatch(unit)
-        return cls(host, int(match[1])) if match else None
+        return cls(HERE, int(match[1])) if match else None
 
     @property
     def unit(self) -> str:

@@ -4,13 +4,15 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from acekeeper.core import admission, breaker, health, playback, scaling
+from acekeeper.core import admission, breaker, health, playback, queue, scaling
 from acekeeper.core.actions import Action, Ask, GiveWay, Look, Settle, Try
+from acekeeper.core.gateway import holds
+from acekeeper.core.gateway.actions import Fail, SeeReaders, Serve, StopSession
 from acekeeper.core.model import Now, Rules
 from acekeeper.core.state import State
 
 # Actions that change nothing about who may have which engine.
-_ASIDE = Ask | Look | Try | GiveWay | Settle
+_ASIDE = Ask | Look | Try | GiveWay | Settle | Serve | Fail | StopSession | SeeReaders
 _AT_ONCE = 32  # actions of each kind of step; what is left is planned anew after them
 
 
@@ -26,7 +28,7 @@ def plan(state: State, rules: Rules, now: Now) -> Plan:
     number, so that nothing else waits for long."""
     actions: list[Action] = []
     deadline = math.inf
-    for steps in (_upkeep, admission.requests, scaling.scale):
+    for steps in (_upkeep, queue.give, scaling.scale):
         decisive: list[Action] = []
         aside: list[Action] = []
         for step in steps(state, rules, now):
@@ -50,6 +52,7 @@ def _upkeep(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
     if state.connected and state.listed:
         yield from health.asks(state, rules, now)
         yield from playback.tries(state, rules, now)
+        yield from holds.stops(state, rules, now)
         yield from scaling.drains(state, rules, now)
         yield from scaling.stop_retries(state, now)
         yield from health.replacements(state, rules, now)

@@ -11,6 +11,7 @@ from acekeeper.core import health, suspects
 from acekeeper.core.actions import GiveWay, Try
 from acekeeper.core.doubt import Content, Heard, Played, Smell
 from acekeeper.core.facts import PlaybackAnswered, PlaybackFailed, Verdict
+from acekeeper.core.gateway import contents
 from acekeeper.core.model import Engine, Health, KeyType, Now, Phase, Rules, Sample, Stream
 from acekeeper.core.names import Slot
 from acekeeper.core.state import State
@@ -40,7 +41,7 @@ def ended_badly(
     too, nobody in the network had anything of it, or others play on this engine."""
     engine = replace(engine, ask_soon=True)
     state.put(engine)
-    content = _content(stream)
+    content = content_of(stream)
     if content is None:
         return
     before = _smell(state, rules, content, now)
@@ -109,7 +110,7 @@ def content_that_plays(state: State) -> Content | None:
     ended = (i for i in islice(reversed(state.ended), _RECENT) if i in state.samples)
     moved = (i for i in ended if state.samples[i].speed_down > 0)
     for stream in (state.streams[i] for i in chain(state.moving, moved)):
-        if not smells(stream) and (content := _content(stream)) is not None:
+        if not smells(stream) and (content := content_of(stream)) is not None:
             return content
     return None
 
@@ -117,7 +118,7 @@ def content_that_plays(state: State) -> Content | None:
 def moved(state: State, rules: Rules, stream: Stream, sample: Sample, now: Now) -> None:
     """A content that plays is well; so is an engine on which a new stream lasts, and then it is
     the content for which it was doubted that is not."""
-    content = _content(stream)
+    content = content_of(stream)
     if content is None or sample.speed_down <= 0:
         return
     state.smells.pop(content, None)
@@ -160,6 +161,8 @@ def tries(state: State, rules: Rules, now: Now) -> Iterator[Try | GiveWay | floa
             continue
         if plays or engine.claim or engine.drain or engine.failures:
             continue
+        if contents.may_play(state, engine.ref, doubt.content):
+            continue  # a second session would cut the first
         due = max(doubt.since, engine.used.mono if engine.used else 0.0) + rules.choice_lasts
         if doubt.tried is not None:
             due = max(due, doubt.tried + rules.try_again_every)
@@ -228,7 +231,7 @@ def recall(state: State, rules: Rules, now: Now) -> None:
         stream = last.get(engine.ref)
         if engine.health is Health.HEALTHY or stream is None or not smells(stream):
             continue
-        content = _content(stream)
+        content = content_of(stream)
         if content is not None:
             suspects.suspect(state, rules, engine, content, stream.reason, now)
 
@@ -240,11 +243,26 @@ def forget_old(state: State, rules: Rules, now: Now) -> None:
         del state.smells[content]
 
 
-def _content(stream: Stream) -> Content | None:
-    """An id and nothing else: for a url or a magnet the engine would fetch what an event names."""
-    if stream.key_type in (KeyType.CONTENT_ID, KeyType.INFOHASH) and _ID.fullmatch(stream.key):
-        return Content(stream.key_type.value, stream.key)
-    return None
+def content_of(stream: Stream) -> Content | None:
+    return content_by_id(Content(stream.key_type.value, stream.key))
+
+
+def content_by_id(content: Content) -> Content | None:
+    """An id and nothing else: for a url or a magnet the engine would fetch what others name."""
+    by_id = content.key_type in (KeyType.CONTENT_ID, KeyType.INFOHASH)
+    return content if by_id and _ID.fullmatch(content.key) else None
+
+
+def is_blamed(state: State, rules: Rules, content: Content, now: Now) -> bool:
+    smell = _smell(state, rules, content, now)
+    return smell is not None and smell.blamed
+
+
+def blame(state: State, rules: Rules, content: Content, engines: frozenset[Ref], now: Now) -> None:
+    """These engines said nothing when they were asked for it."""
+    if not is_blamed(state, rules, content, now):
+        _remember(state, content, Smell(engines, now.mono, blamed=True))
+        _blame(state, rules, content, engines, "two_engines", "", now)
 
 
 def _smell(state: State, rules: Rules, content: Content, now: Now) -> Smell | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from acekeeper.core import lifecycle, playback
+from acekeeper.core.gateway.model import Hold, Reader, Ref
 from acekeeper.core.health import UNHEALTHY
 from acekeeper.core.model import Breaker, EarlyEnd, Engine, Now, Phase, Rules, Stream
 from acekeeper.core.state import Changes, State
@@ -14,6 +15,7 @@ def restore(
     now: Now,
     engines: Iterable[Engine] = (),
     streams: Iterable[Stream] = (),
+    holds: Iterable[tuple[Ref, Hold]] = (),
     early_ends: Iterable[tuple[str, EarlyEnd]] = (),
     breaker: Breaker | None = None,
     boot: str = "",
@@ -44,11 +46,16 @@ def restore(
         )
     for stream in streams:
         state.put_stream(stream)
+        if stream.gateway is not None and stream.ended is None:
+            came = now.wall - stream.started.wall >= rules.came_within
+            player = frozenset({stream.gateway.player})
+            state.readers[stream.id] = Reader(now.mono, last=now.mono, came=came, addresses=player)
+    gone = _put_holds(state, holds, now)
     playback.recall(state, rules, now)
     state.early_ends.update(early_ends)
     drains = [e.drain for e in state.engines.values() if e.drain]
     state.replaced = tuple(sorted(d.since for d in drains if d.reason == UNHEALTHY))
-    state.changes = Changes()
+    state.changes = Changes(holds=dict.fromkeys(gone, ()))
     opened = state.breaker.opened
     if opened is not None and opened.wall > now.wall:
         # The clock was set back. Stored anew, or every restart would begin the wait again.
@@ -56,6 +63,19 @@ def restore(
     if boot and current_boot not in ("", boot):
         lifecycle.rebooted(state, rules, current_boot, now)
     return state
+
+
+def _put_holds(state: State, holds: Iterable[tuple[Ref, Hold]], now: Now) -> set[Ref]:
+    """Whatever was under way there: it is stopped, at once. Not on an engine that is gone: those
+    are returned."""
+    found: dict[Ref, list[Hold]] = {}
+    for ref, hold in holds:
+        again = replace(hold, opening="", stopping=False, retry=now.mono)
+        found.setdefault(ref, []).append(again)
+    gone = {ref for ref in found if state.current(*ref) is None}
+    for ref in found.keys() - gone:
+        state.put_holds(ref, tuple(found[ref]))
+    return gone
 
 
 def _settled(engine: Engine, breaker: Breaker, rules: Rules, now: Now) -> bool:

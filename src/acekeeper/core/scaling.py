@@ -4,9 +4,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-from acekeeper.core import admission, callers, demand
+from acekeeper.core import addresses, admission, callers, demand
 from acekeeper.core.actions import Drain, Look, Start, Stop, TakeBack
 from acekeeper.core.facts import StreamsAsked
+from acekeeper.core.gateway import choice
 from acekeeper.core.health import UNHEALTHY, drain_of
 from acekeeper.core.lifecycle import START_TIMEOUT
 from acekeeper.core.model import Drain as Draining
@@ -26,11 +27,25 @@ def scale(state: State, rules: Rules, now: Now) -> Iterator[Start | TakeBack | D
         return
     wanted, until = demand.wanted_free(state, rules, now)
     yield until
-    spare = min(demand.ready_or_coming(state, rules) - wanted, staying(state) - state.at_least)
+    ready = demand.ready_or_coming(state, rules) - len(choice.players_waiting(state))
+    spare = min(ready - wanted, staying(state) - state.at_least)
+    misplaced = addresses.next_to_move(state, rules)
+    if misplaced is not None:
+        if _may_go_first(state, rules, wanted):
+            yield drain_of(misplaced, addresses.MOVED)
+            return
+        spare -= 1  # its successor comes first
     if spare < 0:
         yield _one_more(state, rules, now)
     elif spare > 0 and rules.auto_delete:
         yield from _scale_down(state, rules, wanted, now)
+
+
+def _may_go_first(state: State, rules: Rules, wanted: int) -> bool:
+    """Whether a free engine can be done without: there are more than wanted, or another one is left
+    and there is no room for its successor."""
+    free = sum(state.is_free(e, rules) for e in state.engines.values())
+    return free > wanted or (free > 1 and len(state.engines) >= rules.max_replicas)
 
 
 def _one_more(state: State, rules: Rules, now: Now) -> Start | TakeBack | float:
@@ -59,7 +74,7 @@ def _scale_down(state: State, rules: Rules, wanted: int, now: Now) -> Iterator[D
         for e in state.engines.values()
         if state.is_free(e, rules)
     )
-    idle = [engine for _, _, engine in free if engine.slot not in state.playing]
+    idle = [engine for _, _, engine in free if state.is_vacant(engine)]
     if idle and len(free) > wanted:
         going = (
             e.drain.since.mono + rules.drain_wait

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from acekeeper.core.doubt import Callers, Content, Heard, Played, Smell
+from acekeeper.core.gateway.model import Hold, Look, Play, Reader, Ref
 from acekeeper.core.model import (
     Breaker,
     EarlyEnd,
@@ -42,13 +43,14 @@ class Changes:
     streams: dict[str, Stream | None] = field(default_factory=dict)
     samples: list[tuple[str, Sample]] = field(default_factory=list)  # by the stream's id
     early_ends: dict[str, EarlyEnd | None] = field(default_factory=dict)
+    holds: dict[Ref, tuple[Hold, ...]] = field(default_factory=dict)  # all of an engine's
     breaker: Breaker | None = None
     boot: str | None = None
     at_least: int | None = None
 
     def __bool__(self) -> bool:
         single = (self.breaker, self.boot, self.at_least)
-        many = self.engines or self.streams or self.samples or self.early_ends
+        many = self.engines or self.streams or self.samples or self.early_ends or self.holds
         return bool(many) or any(value is not None for value in single)
 
 
@@ -75,6 +77,7 @@ class State:
     at_least: int = 0  # engines in all an operator wants kept
     connected: bool = False  # the runtime can be asked
     lacks: str = ""  # what starts need and is not there
+    addresses: tuple[str, ...] | None = None  # where engines are published that start now
     listed: bool = False  # the runtime has said once what runs
     surveyed: bool = False  # every engine was asked once since we started
     last_start: Now | None = None
@@ -98,6 +101,14 @@ class State:
     heard: dict[str, Heard] = field(default_factory=dict)  # of started streams, by looks
     samples: dict[str, Sample] = field(default_factory=dict)  # what was last said of a stream
     moving: dict[str, None] = field(default_factory=dict)  # started streams that had speed then
+    plays: dict[str, Play] = field(default_factory=dict)  # players that wait, oldest first
+    holds: dict[Ref, tuple[Hold, ...]] = field(default_factory=dict)
+    readers: dict[str, Reader] = field(default_factory=dict)  # of the gateway's started streams
+    tokens: dict[str, str] = field(default_factory=dict)  # the gateway's streams, by each token
+    look: Look | None = None  # at who is connected
+    seeing: bool = False  # another one is under way
+    infohashes: dict[Content, str] = field(default_factory=dict)  # as engines told; few, bounded
+    refusals: dict[Content, tuple[float, str]] = field(default_factory=dict)  # oldest first
     changes: Changes = field(default_factory=Changes)
 
     def put(self, engine: Engine) -> None:
@@ -117,6 +128,7 @@ class State:
         self.vacated[engine.slot] = now
         self.played.pop(engine.slot, None)
         self.callers.pop(engine.ref, None)
+        self.put_holds(engine.ref, ())
         self.changes.engines[engine.slot] = None
         self._index(engine.slot)
         self.revision += 1
@@ -125,15 +137,28 @@ class State:
         """Keeps `starting` and `vacant` true."""
         engine = self.engines.get(slot)
         _mark(self.starting, slot, engine is not None and engine.phase is Phase.STARTING)
-        _mark(self.vacant, slot, engine is not None and slot not in self.playing and engine.open)
+        _mark(self.vacant, slot, engine is not None and engine.open and self.is_vacant(engine))
 
     def _unname(self, engine: Engine | None) -> None:
         if engine is not None and engine.container_id:
             _discard(self.containers, engine.container_id, engine.slot)
 
+    def put_holds(self, ref: Ref, holds: tuple[Hold, ...]) -> None:
+        """All of an engine's."""
+        before = self.holds.get(ref, ())
+        if holds:
+            self.holds[ref] = holds
+        else:
+            self.holds.pop(ref, None)
+        if [hold.kept for hold in before] == [hold.kept for hold in holds]:
+            return
+        self.changes.holds[ref] = holds
+        self._index(ref[0])
+        self.revision += 1
+
     def put_stream(self, stream: Stream) -> None:
         """Keeps the indexes true: `playing`, `elsewhere` and `unmapped` for started streams,
-        `ended`. What was said of a stream stays with it, also when it has ended."""
+        `ended`, `tokens`. What was said of a stream stays with it, also when it has ended."""
         before = self.streams.get(stream.id)
         if before == stream:
             return
@@ -143,6 +168,7 @@ class State:
                 self.samples.pop(stream.id, None)
         self.streams[stream.id] = stream
         self.changes.streams[stream.id] = stream
+        self._index_tokens(before, stream)
         if stream.ended is not None:
             self.ended[stream.id] = None
             self._unhear(stream.id)
@@ -155,9 +181,30 @@ class State:
             self._index(stream.slot)
         self.revision += 1
 
+    def _index_tokens(self, before: Stream | None, stream: Stream) -> None:
+        """A token means the stream that had it last: once a stream has taken so many that it
+        drops some, the one from which it took them."""
+        had = () if before is None else before.tokens
+        for token in had:
+            if token not in stream.tokens and self.tokens.get(token) == stream.id:
+                del self.tokens[token]
+                ended = reversed(self.ended)
+                if older := next((i for i in ended if token in self.streams[i].tokens), None):
+                    self.tokens[token] = older
+        for token in stream.tokens:
+            if token not in had:
+                self.tokens[token] = stream.id
+
+    def newest(self, stream: Stream) -> Stream:
+        """The session that took its place for its player, or itself."""
+        return self.streams.get(self.tokens.get(stream.session, ""), stream)
+
     def remove_stream(self, stream: Stream) -> None:
         self._unindex(stream)
         del self.streams[stream.id]
+        for token in stream.tokens:
+            if self.tokens.get(token) == stream.id:
+                del self.tokens[token]
         self.samples.pop(stream.id, None)
         self._unhear(stream.id)
         self.changes.streams[stream.id] = None
@@ -208,6 +255,7 @@ class State:
         """What was found out about it matters only while it plays."""
         self.heard.pop(stream_id, None)
         self.moving.pop(stream_id, None)
+        self.readers.pop(stream_id, None)
 
     def put_early_end(self, stream_id: str, end: EarlyEnd | None) -> None:
         if end is None:
@@ -236,6 +284,10 @@ class State:
         engine = self.engines.get(slot)
         return engine if engine is not None and start and engine.start == start else None
 
+    def is_vacant(self, engine: Engine) -> bool:
+        """Nothing plays on it, and nothing may."""
+        return engine.slot not in self.playing and engine.ref not in self.holds
+
     def is_free(self, engine: Engine, rules: Rules) -> bool:
         """Fit for one more viewer: listed, unclaimed, with room for a stream."""
         return engine.listed and engine.claim is None and self.has_room(engine, rules)
@@ -245,7 +297,8 @@ class State:
         return engine.phase is Phase.STARTING and engine.open and self.has_room(engine, rules)
 
     def has_room(self, engine: Engine, rules: Rules) -> bool:
-        return len(self.playing.get(engine.slot, ())) < rules.max_streams_per_engine
+        taken = len(self.playing.get(engine.slot, ())) + len(self.holds.get(engine.ref, ()))
+        return taken < rules.max_streams_per_engine
 
 
 def _mark(index: dict[Slot, None], slot: Slot, belongs: bool) -> None:

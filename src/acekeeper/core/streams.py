@@ -8,10 +8,13 @@ from itertools import islice
 from acekeeper.core import admission, demand, playback, starvation
 from acekeeper.core.doubt import Heard
 from acekeeper.core.facts import StreamEnded, StreamsAsked, StreamStarted
+from acekeeper.core.gateway import contents
+from acekeeper.core.gateway.model import Hold
 from acekeeper.core.model import EarlyEnd, Engine, Now, Place, Rules, Stream
 from acekeeper.core.names import Slot
 from acekeeper.core.state import State
 
+UNKNOWN_TO_ENGINE = "unknown_to_engine"
 # So much is forgotten at once.
 _IN_PASSING = 500
 WITH_AN_EVENT = 2  # which adds one at the most
@@ -63,16 +66,24 @@ def stream_started(state: State, rules: Rules, fact: StreamStarted, now: Now) ->
         start=engine.start if engine else "",
         container_id=engine.container_id if engine else "",
     )
+    begin(state, rules, stream, engine, now)
+    if early is not None:
+        state.put_early_end(fact.id, None)
+        end_stream(state, stream, early.reason or "ended", now, told=True)
+
+
+def begin(state: State, rules: Rules, stream: Stream, engine: Engine | None, now: Now) -> None:
+    """`engine`: the one of ours that it plays on."""
     state.tell("stream_started", stream.slot, stream.id, managed=engine is not None)
     was_free = engine is not None and state.is_free(engine, rules)
     state.put_stream(stream)
     if engine is not None:
-        _plays_on(state, engine, now)
+        # A session that was to be stopped is cut by this one, which its stop would end.
+        held = state.holds.get(engine.ref, ())
+        state.put_holds(engine.ref, contents.others(state, held, contents.of_stream(stream)))
+        _plays_on(state, engine, stream, now)
         if was_free and not state.has_room(engine, rules):
             demand.taken(state, rules, now)
-    if early is not None:
-        state.put_early_end(fact.id, None)
-        end_stream(state, stream, early.reason or "ended", now, told=True)
 
 
 def stream_ended(state: State, rules: Rules, fact: StreamEnded, now: Now) -> None:
@@ -93,8 +104,10 @@ def stream_ended(state: State, rules: Rules, fact: StreamEnded, now: Now) -> Non
 
 def end_stream(state: State, stream: Stream, reason: str, now: Now, *, told: bool = False) -> None:
     """`told`: an event said so."""
-    stream = replace(stream, ended=now, reason=reason)
     engine = _engine_of(state, stream)
+    if engine is not None and reason != UNKNOWN_TO_ENGINE:
+        _hold(state, engine, stream, now)
+    stream = replace(stream, ended=now, reason=reason)
     state.put_stream(stream)
     state.tell(
         "stream_ended",
@@ -107,13 +120,22 @@ def end_stream(state: State, stream: Stream, reason: str, now: Now, *, told: boo
     )
     if engine is not None:
         over = engine.slot not in state.playing
-        free = now if over and engine.claim is None else None
+        free = now if engine.claim is None and state.is_vacant(engine) else None
         # The viewer it was handed to has come and gone: it need not rest.
         used = over and engine.handed is not None and engine.handed.mono <= stream.started.mono
         handed = None if used else engine.handed
         state.put(replace(engine, used=now, free_since=free, handed=handed))
         if over:
             starvation.over(state, state.engines[engine.slot], now)
+
+
+def _hold(state: State, engine: Engine, stream: Stream, now: Now) -> None:
+    """What the gateway opened goes on until the engine was told to stop it, and others must not get
+    the engine before. If that is cut already, a stop would end what cut it."""
+    if stream.gateway is not None and not contents.is_cut(state, stream):
+        opening = stream.gateway.opening
+        held = Hold(contents.of_stream(stream), now, opening.infohash, opening.token)
+        state.put_holds(engine.ref, (*state.holds.get(engine.ref, ()), held))
 
 
 def end_all(state: State, engine: Engine, reason: str, now: Now) -> None:
@@ -135,7 +157,7 @@ def streams_asked(state: State, rules: Rules, fact: StreamsAsked, now: Now) -> N
     if engine is not None:
         starvation.sampled(state, rules, engine, samples.values(), now)
     for stream_id, _ in sorted(fact.unknown & on_it.keys()):
-        end_stream(state, state.streams[stream_id], "unknown_to_engine", now)
+        end_stream(state, state.streams[stream_id], UNKNOWN_TO_ENGINE, now)
 
 
 def claim_unmapped(state: State, rules: Rules, slot: Slot, now: Now) -> None:
@@ -160,15 +182,17 @@ def claim_unmapped(state: State, rules: Rules, slot: Slot, now: Now) -> None:
                 container_id=engine.container_id,
             )
         )
-        _plays_on(state, state.engines[slot], now)
+        _plays_on(state, state.engines[slot], stream, now)
 
 
-def _plays_on(state: State, engine: Engine, now: Now) -> None:
+def _plays_on(state: State, engine: Engine, stream: Stream, now: Now) -> None:
     """A viewer has the engine now: a request that it was promised to, and that is not answered
-    yet, waits again."""
+    yet, waits again. A player of the gateway has its place beside the promised one."""
     drain = replace(engine.drain, idle=False) if engine.drain else None
-    state.put(replace(engine, used=now, claim=None, free_since=None, drain=drain))
-    admission.turn_away(state, engine)
+    claim = None if stream.gateway is None else engine.claim
+    state.put(replace(engine, used=now, claim=claim, free_since=None, drain=drain))
+    if claim is None:
+        admission.turn_away(state, engine)
 
 
 def unmapped(state: State, rules: Rules, slot: Slot, container_id: str) -> list[Stream]:

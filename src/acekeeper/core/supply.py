@@ -1,6 +1,7 @@
 """What can be given to requests at one moment: engines in their order, and starts."""
 
 import math
+from collections.abc import Callable
 from functools import cached_property
 
 from acekeeper.core import breaker
@@ -35,9 +36,14 @@ def likely_wait(state: State, engine: Engine, now: Now) -> float:
     """Seconds until a starting engine is ready, by what starts took lately. One that is late is
     expected to take as long again as it is late: the longer it is silent, the less it promises.
     One that was found may have run for days, and should answer at once."""
-    found = bool(engine.start) and engine.started is None
     passed = now.mono - (engine.started or engine.asked).mono
-    return abs(passed - (0.0 if found else state.typical_start))
+    return abs(passed - _takes(state, engine))
+
+
+def _takes(state: State, engine: Engine) -> float:
+    """Seconds from its start to its readiness, by what starts took lately."""
+    found = bool(engine.start) and engine.started is None
+    return 0.0 if found else state.typical_start
 
 
 class Supply:
@@ -49,20 +55,48 @@ class Supply:
         self._now = now
         self._slots = free_slots(state, rules, now)
         self._started: set[Slot] = set()
+        self._given: set[Slot] = set()
         self._ahead = 0  # starts that were taken, or that somebody waits for
 
     def engine(self) -> Engine | None:
-        """The best of those that are given before one is started."""
-        first, _ = self._engines
-        return first.pop() if first else None
+        """The best for a client of the API, of those that are given before one is started."""
+        return self._take(self._for_clients)
 
     def late_engine(self) -> Engine | None:
         """One that has been starting for so long that a new start promises more."""
-        _, late = self._engines
-        return late.pop() if late else None
+        return self._take(self._late)
 
     def has_engines(self) -> bool:
-        return any(self._engines)
+        return bool(self._for_clients or self._late)
+
+    def free_engine(
+        self, fits: Callable[[Engine], bool], *, lately_checked: bool = False
+    ) -> Engine | None:
+        """For a player, which waits for no start while one is free: the one idle for longest, or
+        that answered a probe last."""
+        order = self._lately_checked if lately_checked else self._free
+        best = next((e for e in order if e.slot not in self._given and fits(e)), None)
+        if best is not None:
+            self._given.add(best.slot)
+        return best
+
+    def reserve_coming(self) -> float | None:
+        """For a player: an engine that will soon be ready, and until when (monotonic) a new start
+        promises no more."""
+        engine = next((e for e in self._soon if e.slot not in self._given), None)
+        if engine is None:
+            return None
+        self._given.add(engine.slot)
+        return self._soon_until(engine)
+
+    def _take(self, engines: list[Engine]) -> Engine | None:
+        """The last one is the best."""
+        while engines:
+            engine = engines.pop()
+            if engine.slot not in self._given:
+                self._given.add(engine.slot)
+                return engine
+        return None
 
     def is_there(self, slot: Slot) -> bool:
         return slot in self._state.engines or slot in self._started
@@ -101,35 +135,58 @@ class Supply:
         return due if due > now.mono else None
 
     @cached_property
-    def _engines(self) -> tuple[list[Engine], list[Engine]]:
-        """Those given before a new start, and those after it; the best is the last.
-
-        First those likely to be ready when the client has slept, since a free one is there for
-        clients that choose by themselves; then the free one idle for longest; then one that
-        drains only because there were too many; then those likely to be ready later.
-        """
+    def _free(self) -> list[Engine]:
+        """The best first: the free one idle for longest; then those that drain only because there
+        were too many."""
         state, rules, now = self._state, self._rules, self._now
-        first: list[tuple[int, int, float, Slot, Engine]] = []
-        late: list[tuple[float, Slot, Engine]] = []
+        found: list[tuple[int, int, float, Slot, Engine]] = []
         for engine in state.engines.values():
-            streams = len(state.playing.get(engine.slot, ()))
-            if state.is_coming(engine, rules):
-                wait = likely_wait(state, engine, now)
-                if wait > max(rules.sleeps_then, state.typical_start):
-                    late.append((wait, engine.slot, engine))
-                else:
-                    rank = 0 if wait <= rules.sleeps_then else 3
-                    first.append((rank, 0, wait, engine.slot, engine))
-            elif rested_at(engine, rules) <= now.mono:
+            if rested_at(engine, rules) > now.mono:
+                continue
+            free = state.is_free(engine, rules)
+            if free or may_be_taken_back(state, rules, engine):
+                streams = len(state.playing.get(engine.slot, ()))
                 idle = (engine.free_since or engine.asked).mono
-                if state.is_free(engine, rules):
-                    first.append((1, streams, idle, engine.slot, engine))
-                elif may_be_taken_back(state, rules, engine):
-                    first.append((2, streams, idle, engine.slot, engine))
-        return (
-            [engine for *_, engine in sorted(first, reverse=True)],
-            [engine for *_, engine in sorted(late, reverse=True)],
-        )
+                found.append((0 if free else 1, streams, idle, engine.slot, engine))
+        return [engine for *_, engine in sorted(found)]
+
+    @cached_property
+    def _lately_checked(self) -> list[Engine]:
+        return sorted(self._free, key=lambda e: (e.checked or e.asked).mono, reverse=True)
+
+    @cached_property
+    def _coming(self) -> list[tuple[float, Slot, Engine]]:
+        """With the seconds until each is likely to be ready; the soonest first."""
+        state, rules, now = self._state, self._rules, self._now
+        starting = map(state.engines.__getitem__, state.starting)
+        coming = (engine for engine in starting if state.is_coming(engine, rules))
+        return sorted((likely_wait(state, engine, now), engine.slot, engine) for engine in coming)
+
+    @cached_property
+    def _soon(self) -> list[Engine]:
+        return [e for _, _, e in self._coming if self._now.mono < self._soon_until(e)]
+
+    @cached_property
+    def _late(self) -> list[Engine]:
+        """The best last."""
+        late = (e for _, _, e in self._coming if self._now.mono >= self._soon_until(e))
+        return [*late][::-1]
+
+    def _soon_until(self, engine: Engine) -> float:
+        """From then on (monotonic) it is later than a new start is likely to be."""
+        state, rules = self._state, self._rules
+        begun = (engine.started or engine.asked).mono
+        return begun + _takes(state, engine) + max(rules.sleeps_then, state.typical_start)
+
+    @cached_property
+    def _for_clients(self) -> list[Engine]:
+        """The best last. First come those likely to be ready when the client has slept, since a
+        free one is there for clients that choose by themselves; then the free ones; then the other
+        ones that come."""
+        state, rules, now = self._state, self._rules, self._now
+        ready = sum(likely_wait(state, e, now) <= rules.sleeps_then for e in self._soon)
+        order = [*self._soon[:ready], *self._free, *self._soon[ready:]]
+        return order[::-1]
 
     @cached_property
     def breaker_open(self) -> Refusal:

@@ -12,7 +12,9 @@ from acekeeper.core.state import State
 
 CLAIM_LAPSED = "claim_lapsed"
 CONNECTION = "connection"
-REASONS = ("timeout", "empty_timeout", "completed", CLAIM_LAPSED, CONNECTION)  # strongest first
+SILENT = "silent"
+# The strongest first.
+REASONS = (SILENT, "timeout", "empty_timeout", "completed", CLAIM_LAPSED, CONNECTION)
 
 
 def suspect(

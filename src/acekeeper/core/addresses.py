@@ -1,0 +1,47 @@
+"""Where players reach the engines: which of those addresses are there, and which engines are to be
+replaced since they are not at all of them, or at one too many."""
+
+from acekeeper.core.model import Engine, Rules
+from acekeeper.core.state import State
+
+MOVED = "addresses_changed"
+
+
+def told(state: State, rules: Rules, there: tuple[str, ...]) -> None:
+    before = absent(state, rules)
+    state.addresses = there
+    now = absent(state, rules)
+    if now != before:
+        state.tell("addresses_absent" if now else "addresses_complete", addresses=now or None)
+
+
+def absent(state: State, rules: Rules) -> tuple[str, ...]:
+    """Those of ENGINE_HOST this host has not got, or not yet."""
+    if state.addresses is None:
+        return ()
+    return tuple(address for address in rules.addresses if address not in state.addresses)
+
+
+def absence(address: str) -> str:
+    return f"ENGINE_HOST: {address} is not an address of this host (yet)"
+
+
+def next_to_move(state: State, rules: Rules) -> Engine | None:
+    """The engine to replace, one at a time and with nobody on it. One whose address went away
+    stays: the address may come back."""
+    engines = state.engines.values()
+    if any(e.drain and e.drain.reason == MOVED for e in engines):
+        return None
+    each = {e.addresses: e for e in engines}  # engines differ in few of them
+    wrong = {at for at, engine in each.items() if _is_misplaced(engine, state, rules)}
+    misplaced = (
+        e
+        for e in engines
+        if e.addresses in wrong and state.is_free(e, rules) and state.is_vacant(e)
+    )
+    return min(misplaced, key=lambda e: (e.idle_since.mono, e.slot), default=None)
+
+
+def _is_misplaced(engine: Engine, state: State, rules: Rules) -> bool:
+    lacks = any(not engine.is_at(address) for address in state.addresses or ())
+    return lacks or any(address not in rules.addresses for address in engine.addresses)

@@ -1,0 +1,1 @@
+"""The rules by which players of the gateway get their engines, and lose them."""

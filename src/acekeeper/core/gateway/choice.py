@@ -1,0 +1,209 @@
+"""Which engine a player gets, when another one is asked for it, and when it is told that there is
+none."""
+
+from collections.abc import Iterator
+
+from acekeeper.core.actions import Action, Start, TakeBack
+from acekeeper.core.doubt import Content
+from acekeeper.core.gateway import contents, readers
+from acekeeper.core.gateway.actions import Fail, Open, Serve, Supersede
+from acekeeper.core.gateway.model import Attempt, NotPlayed, Play, Reader
+from acekeeper.core.gateway.readers import Unread
+from acekeeper.core.model import ByGateway, Engine, Health, Now, Rules, Stream
+from acekeeper.core.names import EVERYWHERE
+from acekeeper.core.state import State
+from acekeeper.core.supply import Supply
+
+_Shared = tuple[bool, str, str, Content]
+_SLOW_HOST = 4  # opens; while fewer are late, their engines are to blame
+
+
+def players_waiting(state: State) -> frozenset[str]:
+    """The plays that will take an engine when there is one."""
+    alone = (p for p in state.plays.values() if not (p.asked or p.stream or p.waits_for))
+    return frozenset(play.id for play in alone) - behind(state)
+
+
+def steps(
+    state: State,
+    rules: Rules,
+    supply: Supply,
+    unread: Unread,
+    play: Play,
+    *,
+    is_behind: bool,
+    now: Now,
+) -> Iterator[Action | float]:
+    """What is done for a player that is to get its first engine, or another one."""
+    session = session_for(state, play)
+    if session is not None:
+        yield Serve(play.id, session.id)
+        return
+    failure = _failure(state, rules, play, now)
+    if failure is not None:
+        yield failure
+        return
+    yield play.until
+    if is_behind or _outstanding(state, play):
+        return
+
+    def fits(engine: Engine) -> bool:
+        return _fits(state, play, engine)
+
+    engine = supply.free_engine(fits)
+    if engine is not None:
+        if engine.drain is not None:
+            yield TakeBack(*engine.ref)
+        yield Open(play.id, *engine.ref)
+    elif play.refused:
+        yield Fail(play.id, NotPlayed.REFUSED, play.refused[-1])
+    elif not {play.wanted.arrival, EVERYWHERE}.intersection(rules.addresses):
+        yield Fail(play.id, NotPlayed.NO_ENGINE, f"ENGINE_HOST lacks {play.wanted.arrival}", 5)
+    elif (expected := supply.reserve_coming()) is not None:
+        yield expected
+    else:
+        yield from _make_room(state, rules, supply, unread, play, now)
+
+
+def hedges(state: State, rules: Rules, supply: Supply, now: Now) -> Iterator[Action | float]:
+    """Asks another engine beside one that is late: only one that nobody waits for, so this comes
+    after the turns of all who wait."""
+    if is_slow(state, rules, now):
+        return
+    for play in state.plays.values():
+        asked = _outstanding(state, play)
+        if not asked or play.stream or play.refused or len(play.tried) >= rules.engines_asked:
+            continue
+        due = max(attempt.asked for attempt in asked) + rules.gateway_hedge
+        if now.mono < due:
+            yield due
+            continue
+
+        def fits(engine: Engine, play: Play = play) -> bool:
+            return _fits(state, play, engine)
+
+        engine = supply.free_engine(fits, lately_checked=True)
+        if engine is not None:
+            if engine.drain is not None:
+                yield TakeBack(*engine.ref)
+            yield Open(play.id, *engine.ref)
+
+
+def behind(state: State) -> frozenset[str]:
+    """The plays for which an earlier player waits: its session will be given to them as well. All
+    at once, since a crowd may wait."""
+    first: dict[object, str] = {}
+    shared = set()
+    for play in state.plays.values():
+        if (session := _shared(state, play)) and first.setdefault(session, play.id) != play.id:
+            shared.add(play.id)
+    return frozenset(shared)
+
+
+def _shared(state: State, play: Play) -> _Shared | None:
+    """Players of whom this is the same get one session; None: it gets one for itself alone."""
+    wanted = play.wanted
+    if not wanted.is_hls and (not wanted.as_json or play.instead_of):
+        return None
+    whose = "" if wanted.is_hls else wanted.player
+    return wanted.is_hls, whose, wanted.arrival, contents.canonical(state, wanted.content)
+
+
+def session_for(state: State, play: Play) -> Stream | None:
+    """The session that was opened for it, or one that it shares: an HLS session serves any number
+    of players; one opened with JSON is given to its proxy again until somebody asks for its
+    picture, since the proxy may ask twice."""
+    own = state.streams.get(play.stream)
+    if own is not None and own.ended is None:
+        return own
+    wanted = play.wanted
+    if not (wanted.is_hls or wanted.as_json):
+        return None
+    content = contents.canonical(state, wanted.content)
+    for stream, gateway, reader in readers.sessions(state):
+        if (
+            gateway.is_hls == wanted.is_hls
+            and (wanted.is_hls or _may_be_asked_twice(play, gateway, reader))
+            and stream.id != play.instead_of
+            and contents.canonical(state, contents.of_stream(stream)) == content
+            and (engine := state.current(stream.slot, stream.start) if stream.slot else None)
+            and engine.health is Health.HEALTHY
+            and engine.is_at(wanted.arrival)
+        ):
+            return stream
+    return None
+
+
+def _may_be_asked_twice(play: Play, gateway: ByGateway, reader: Reader) -> bool:
+    is_its = gateway.as_json and gateway.player == play.wanted.player
+    return is_its and not reader.came and not play.instead_of
+
+
+def _failure(state: State, rules: Rules, play: Play, now: Now) -> Fail | None:
+    content = contents.canonical(state, play.wanted.content)
+    known = state.refusals.get(content)
+    is_known = known is not None and now.mono - known[0] < rules.blame_lasts
+    if len(play.refused) > (0 if is_known else 1):
+        return Fail(play.id, NotPlayed.REFUSED, play.refused[-1])
+    asked = _outstanding(state, play)
+    if now.mono < play.until and (asked or len(play.tried) < rules.engines_asked):
+        return None
+    if play.refused:
+        return Fail(play.id, NotPlayed.REFUSED, play.refused[-1])
+    if play.tried:
+        return Fail(play.id, NotPlayed.SILENT, "the engines that were asked did not answer", 5)
+    return Fail(play.id, NotPlayed.NO_ENGINE, "no engine is free", 5)
+
+
+def _outstanding(state: State, play: Play) -> list[Attempt]:
+    """Engines that may still answer it."""
+    return [attempt for attempt in play.asked if state.current(*attempt.ref) is not None]
+
+
+def _fits(state: State, play: Play, engine: Engine) -> bool:
+    return (
+        engine.ref not in play.tried
+        and engine.is_at(play.wanted.arrival)
+        and not contents.may_play(state, engine.ref, play.wanted.content)
+    )
+
+
+def _make_room(
+    state: State, rules: Rules, supply: Supply, unread: Unread, play: Play, now: Now
+) -> Iterator[Action | float]:
+    """Frees an engine, or starts one: none is free, and those that are ready soon are promised."""
+    freed = play.waits_for
+    if freed is not None and freed.ref in state.holds:
+        patience = freed.asked + rules.gateway_hedge
+        if now.mono < patience:
+            yield patience
+            return
+
+    def fits(engine: Engine) -> bool:
+        return engine.ref not in play.tried and engine.is_at(play.wanted.arrival)
+
+    session = unread.take(fits)
+    if isinstance(session, Stream):
+        yield Supersede(session.id, play.id)
+        return
+    yield session
+    may_be_asked = state.connected and state.listed  # the runtime, to start one
+    verdict = supply.may_start() if may_be_asked else None
+    if isinstance(verdict, float):
+        supply.wait_for_start()
+        yield verdict
+    elif verdict is None and may_be_asked and (slot := supply.start()) is not None:
+        yield Start(slot)
+    else:
+        supply.late_engine()  # a younger request of the API must not get it
+
+
+def is_late(asked: float, rules: Rules, now: Now) -> bool:
+    return now.mono - asked >= rules.gateway_hedge
+
+
+def is_slow(state: State, rules: Rules, now: Now) -> bool:
+    """More than half of the opens are late, and they are many: the host is slow, not an engine."""
+    asked = [hold.since.mono for held in state.holds.values() for hold in held if hold.opening]
+    late = sum(is_late(at, rules, now) for at in asked)
+    return late >= _SLOW_HOST and late * 2 > len(asked)

@@ -1,0 +1,51 @@
+"""Which contents are one: a content id and its infohash are, once an engine has told so."""
+
+from collections.abc import Iterable
+
+from acekeeper.core.doubt import Content
+from acekeeper.core.gateway.model import Hold, Ref
+from acekeeper.core.model import KeyType, Stream
+from acekeeper.core.state import State
+
+_KNOWN_MOST = 4096
+
+
+def told(state: State, content: Content, infohash: str) -> None:
+    state.infohashes.pop(content, None)  # so that the newest is the last
+    state.infohashes[content] = infohash
+    if len(state.infohashes) > _KNOWN_MOST:
+        del state.infohashes[next(iter(state.infohashes))]
+
+
+def canonical(state: State, content: Content) -> Content:
+    infohash = state.infohashes.get(content)
+    return content if infohash is None else Content(KeyType.INFOHASH.value, infohash)
+
+
+def of_stream(stream: Stream) -> Content:
+    return Content(stream.key_type.value, stream.key)
+
+
+def may_play(state: State, ref: Ref, content: Content) -> bool:
+    """Whether a content plays on an engine, or may: a second session there would cut the first."""
+    here = [of_stream(stream) for stream in state.started_on(ref[0])]
+    here += [hold.content for hold in state.holds.get(ref, ())]
+    return _is_among(state, content, here)
+
+
+def is_cut(state: State, stream: Stream) -> bool:
+    """Whether the content of a started stream was opened again on its engine since."""
+    here = iter(state.started_on(stream.slot) if stream.slot else ())
+    for older in here:
+        if older.id == stream.id:
+            break
+    return _is_among(state, of_stream(stream), map(of_stream, here))
+
+
+def others(state: State, held: tuple[Hold, ...], content: Content) -> tuple[Hold, ...]:
+    """What is held of other contents, or still being opened."""
+    return tuple(h for h in held if h.opening or not _is_among(state, content, (h.content,)))
+
+
+def _is_among(state: State, content: Content, contents: Iterable[Content]) -> bool:
+    return canonical(state, content) in {canonical(state, other) for other in contents}

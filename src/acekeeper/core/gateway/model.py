@@ -1,0 +1,102 @@
+"""The values of what players of the gateway want and have."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from acekeeper.core.doubt import Content
+from acekeeper.core.model import Now
+from acekeeper.core.names import Slot
+
+Ref = tuple[Slot, str]
+"""An engine: its slot and its start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a player asks for: the same for every engine that is asked. `query` is passed on as it
+    came, but for what names the content and the form."""
+
+    content: Content
+    is_hls: bool
+    as_json: bool
+    player: str  # the address it comes from
+    arrival: str  # the address of this host at which it came in
+    query: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An engine that was asked for a play; `asked` is monotonic."""
+
+    ref: Ref
+    asked: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Play:
+    """A player that waits, from its request to its answer."""
+
+    id: str
+    wanted: Wanted
+    received: Now  # its first request: a restart of ours may lie between
+    until: float  # how long it waits, monotonic
+    instead_of: str = ""  # the stream from which it is moved
+    asked: tuple[Attempt, ...] = ()  # no answer so far
+    tried: frozenset[Ref] = frozenset()  # engines that were asked, whatever came of it
+    silent: frozenset[Ref] = frozenset()  # of these: those that broke off, or were given up
+    refused: tuple[str, ...] = ()  # the engines' words
+    waits_for: Attempt | None = None  # an engine that is being freed for it
+    stream: str = ""  # the session it got
+
+
+class NotPlayed(StrEnum):
+    """Why a player got nothing."""
+
+    REFUSED = "refused"  # engines said that the content cannot be had
+    SILENT = "silent"  # engines were asked, and none answered
+    NO_ENGINE = "no_engine"  # none was free in time
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A content that may play on an engine beside its streams: an open without an answer so far
+    (`token` is empty), or a session that is not known to be stopped. It takes the place of a
+    stream, and is on disk: whatever becomes of us, the session is stopped."""
+
+    content: Content
+    since: Now  # when it was asked for, or when its stop was first wanted
+    infohash: str = ""
+    token: str = ""
+    opening: str = ""  # the play for which it is being opened
+    stopping: bool = False  # its stop is under way
+    retry: float = 0.0  # not stopped before; monotonic
+
+    @property
+    def kept(self) -> tuple[Content, str, str]:
+        """What is on disk of it, and tells it from the others of its engine."""
+        return self.content, self.infohash, self.token
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What the gateway saw of the readers of a session; moments are monotonic. Not kept: after a
+    restart of ours the session counts as opened then, and as one whose player came if it had had
+    the time to."""
+
+    opened: float
+    last: float  # when the last one that waited was sent on to the engine, or gave up
+    came: bool = False  # somebody asked for the picture
+    waiting: int = 0  # players that wait for it now
+    read: float = 0.0  # when its list, or its stat, was last asked for
+    instead_of: Ref | None = None  # the engine on which its player waited in vain
+    players: int = 1  # how often this session was given, and not stopped
+    addresses: frozenset[str] = frozenset()  # of those that it was given to
+    replaced: float | None = None  # when its player asked for something else
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The engines that had a reader of others at one moment (monotonic)."""
+
+    at: float
+    read: frozenset[Ref]

@@ -1,0 +1,278 @@
+"""How a player's wait for a session ends: engines open it, refuse it, or do not answer."""
+
+from dataclasses import replace
+
+from acekeeper.core import demand, playback, streams, suspects
+from acekeeper.core.gateway import choice, contents, holds, readers
+from acekeeper.core.gateway.actions import Fail, Open, Supersede
+from acekeeper.core.gateway.facts import PlayOpened, PlayRefused, PlayRequested, PlaySilent
+from acekeeper.core.gateway.model import Attempt, Hold, NotPlayed, Play, Reader, Ref
+from acekeeper.core.model import ByGateway, Engine, KeyType, Now, Phase, Rules, Stream
+from acekeeper.core.names import HERE
+from acekeeper.core.state import State
+
+MOVED = "moved"
+_TOKENS_KEPT = 8  # of the sessions before
+_REFUSALS_MOST = 1024
+
+
+def requested(state: State, rules: Rules, fact: PlayRequested, now: Now) -> None:
+    """It counts as demand at once: an engine that starts for somebody else who waits is not there
+    for this player."""
+    if fact.request in state.plays:
+        return
+    play = Play(
+        id=fact.request,
+        wanted=fact.wanted,
+        received=fact.received,
+        until=fact.received.mono + fact.within,
+        instead_of=fact.instead_of,
+    )
+    state.plays[play.id] = play
+    waiting = choice.players_waiting(state)
+    if play.id in waiting and choice.session_for(state, play) is None:
+        demand.taken(state, rules, now, len(waiting))
+    if not (fact.wanted.as_json or fact.instead_of):
+        readers.goes_on(state, fact.wanted.player, fact.wanted.content, now)
+
+
+def open_on(state: State, action: Open, now: Now) -> None:
+    play, engine = state.plays[action.request], state.engines[action.slot]
+    content = play.wanted.content
+    holds.add(state, engine.ref, Hold(content, since=now, opening=play.id))
+    state.put(replace(engine, free_since=None))
+    state.plays[play.id] = replace(
+        play,
+        asked=(*play.asked, Attempt(engine.ref, now.mono)),
+        tried=play.tried | {engine.ref},
+        waits_for=None,
+    )
+
+
+def opened(state: State, rules: Rules, fact: PlayOpened, now: Now) -> None:
+    ref = fact.slot, fact.start
+    play, engine = state.plays.get(fact.request), state.current(*ref)
+    hold = holds.opening(state, ref, fact.request)
+    if engine is None or hold is None:
+        return
+    opening = fact.opening
+    if hold.content.key_type != KeyType.INFOHASH:
+        contents.told(state, hold.content, opening.infohash)
+    state.refusals.pop(contents.canonical(state, hold.content), None)
+    _no_more_asked(state, play, ref)
+    is_stopping = engine.phase is Phase.STOPPING
+    if play is None or is_stopping or choice.session_for(state, play) is not None:
+        held = replace(hold, infohash=opening.infohash, token=opening.token)
+        holds.change(state, ref, hold, _to_be_stopped(held, now), now)
+    else:
+        _begin(state, rules, play, fact, now)
+        holds.change(state, ref, hold, None, now)
+
+
+def _to_be_stopped(hold: Hold, now: Now) -> Hold:
+    return replace(hold, opening="", since=now, retry=now.mono)
+
+
+def _begin(state: State, rules: Rules, play: Play, fact: PlayOpened, now: Now) -> None:
+    ref = fact.slot, fact.start
+    if not choice.is_slow(state, rules, now):
+        late = {a.ref for a in play.asked if a.ref != ref and choice.is_late(a.asked, rules, now)}
+        _suspect(state, rules, play, play.silent | late, now)
+    old = _moved_from(state, play)
+    reader = state.readers.get(old.id) if old else None
+    if old is not None and old.ended is None:
+        streams.end_stream(state, old, MOVED, now)
+    engine = state.engines[fact.slot]
+    stream = _stream(play, engine, fact, old, now)
+    streams.begin(state, rules, stream, engine, now)
+    waited_on = (old.slot, old.start) if old and old.slot and not play.wanted.is_hls else None
+    state.readers[stream.id] = Reader(
+        now.mono,
+        last=now.mono,
+        instead_of=waited_on,
+        players=reader.players if reader else 1,
+        addresses=(reader.addresses if reader else frozenset()) | {play.wanted.player},
+    )
+    state.plays[play.id] = replace(state.plays[play.id], stream=stream.id)
+    state.tell(
+        "play_opened",
+        stream.slot,
+        stream.id,
+        player=play.wanted.player,
+        key=play.wanted.content.key,
+        waited=round(now.mono - play.received.mono, 3),
+        tries=len(play.tried),
+        hedged=len(play.asked) > 1,
+        won=len(play.asked) > 1 and play.asked[0].ref != ref,
+        moved=bool(play.instead_of),
+    )
+
+
+def _moved_from(state: State, play: Play) -> Stream | None:
+    named = state.streams.get(play.instead_of)
+    return named and state.newest(named)
+
+
+def _stream(play: Play, engine: Engine, fact: PlayOpened, old: Stream | None, now: Now) -> Stream:
+    wanted, opening = play.wanted, fact.opening
+    kind = KeyType(wanted.content.key_type)
+
+    def url(call: str) -> str:
+        at = f"http://{HERE}:{engine.slot.port}/ace/{call}"
+        return f"{at}/{opening.infohash}/{opening.token}"
+
+    return Stream(
+        id=f"{opening.infohash}|{opening.token}",
+        key_type=kind,
+        key=wanted.content.key,
+        session=opening.token,
+        stat_url=url("stat"),
+        command_url=url("cmd"),
+        is_live=opening.is_live,
+        address=(HERE, engine.slot.port),
+        started=now,
+        slot=engine.slot,
+        start=engine.start,
+        container_id=engine.container_id,
+        gateway=ByGateway(
+            opening=opening,
+            player=wanted.player,
+            arrival=wanted.arrival,
+            as_json=wanted.as_json,
+            is_hls=wanted.is_hls,
+            query=wanted.query,
+            tokens=old.tokens[-_TOKENS_KEPT:] if old else (),
+            moved=old is not None and not wanted.is_hls,
+        ),
+    )
+
+
+def refused(state: State, fact: PlayRefused, now: Now) -> None:
+    ref = fact.slot, fact.start
+    play = _over(state, fact.request, ref, keeps=False, now=now)
+    if play is None:
+        return
+    words = (*play.refused, fact.words)
+    state.plays[play.id] = replace(play, refused=words)
+    if len(words) > 1:
+        content = contents.canonical(state, play.wanted.content)
+        state.refusals.pop(content, None)  # so that the newest is the last
+        state.refusals[content] = now.mono, fact.words
+        if len(state.refusals) > _REFUSALS_MOST:
+            del state.refusals[next(iter(state.refusals))]
+
+
+def silent(state: State, rules: Rules, fact: PlaySilent, now: Now) -> None:
+    """Nobody knows whether a session was opened there."""
+    ref = fact.slot, fact.start
+    engine = state.current(*ref)
+    play = _over(state, fact.request, ref, keeps=True, now=now)
+    if engine is not None:
+        state.put(replace(engine, ask_soon=True))
+    if play is not None and not fact.excused:
+        play = replace(play, silent=play.silent | {ref})
+        state.plays[play.id] = play
+        _blame(state, rules, play, frozenset(), now)
+
+
+def _over(state: State, request: str, ref: Ref, *, keeps: bool, now: Now) -> Play | None:
+    """An engine that was asked for a play gave it no session. `keeps`: it may have opened one all
+    the same."""
+    hold = holds.opening(state, ref, request)
+    if hold is not None:
+        holds.change(state, ref, hold, _to_be_stopped(hold, now) if keeps else None, now)
+    play = state.plays.get(request)
+    _no_more_asked(state, play, ref)
+    return state.plays.get(request)
+
+
+def _no_more_asked(state: State, play: Play | None, ref: Ref) -> None:
+    if play is not None:
+        asked = tuple(attempt for attempt in play.asked if attempt.ref != ref)
+        state.plays[play.id] = replace(play, asked=asked)
+
+
+def _blame(state: State, rules: Rules, play: Play, late: frozenset[Ref], now: Now) -> None:
+    """One engine that says nothing hangs; if two say nothing, the content is to blame, as long as
+    it opens nowhere else."""
+    content = play.wanted.content
+    engines = play.silent | late
+    if len(engines) > 1:
+        playback.blame(state, rules, content, engines, now)
+    elif not playback.is_blamed(state, rules, content, now):
+        _suspect(state, rules, play, engines, now)
+
+
+def _suspect(
+    state: State, rules: Rules, play: Play, engines: frozenset[Ref] | set[Ref], now: Now
+) -> None:
+    content = playback.content_that_plays(state) or playback.content_by_id(play.wanted.content)
+    for ref in engines:
+        engine = state.current(*ref)
+        if engine is not None and content is not None:
+            suspects.suspect(state, rules, engine, content, suspects.SILENT, now)
+
+
+def left(state: State, request: str) -> None:
+    """The engines that were asked go on, and what they open is stopped."""
+    state.plays.pop(request, None)
+
+
+def serve(state: State, request: str, stream_id: str, now: Now) -> None:
+    play = state.plays.pop(request)
+    if play.stream != stream_id:
+        _share(state, play, state.streams[stream_id], now)
+
+
+def _share(state: State, play: Play, stream: Stream, now: Now) -> None:
+    """A session that was opened for another player becomes this one's too."""
+    if play.wanted.is_hls:
+        reader = state.readers[stream.id]
+        state.readers[stream.id] = replace(
+            reader,
+            players=reader.players + 1,
+            addresses=reader.addresses | {play.wanted.player},
+            replaced=None,
+        )
+    old = _moved_from(state, play)
+    if old is None or old.id == stream.id or stream.gateway is None:
+        return
+    if old.ended is None:
+        streams.end_stream(state, old, MOVED, now)
+    tokens = dict.fromkeys((*stream.gateway.tokens, *old.tokens))
+    gateway = replace(stream.gateway, tokens=tuple(tokens)[:_TOKENS_KEPT])
+    state.put_stream(replace(stream, gateway=gateway))
+
+
+def fail(state: State, rules: Rules, action: Fail, now: Now) -> None:
+    play = state.plays.pop(action.request)
+    if action.why is NotPlayed.SILENT and not choice.is_slow(state, rules, now):
+        late = (a.ref for a in play.asked if choice.is_late(a.asked, rules, now))
+        _blame(state, rules, play, frozenset(late), now)
+    state.tell(
+        "play_failed",
+        why=action.why.value,
+        words=action.words,
+        player=play.wanted.player,
+        key=play.wanted.content.key,
+        waited=round(now.mono - play.received.mono, 3),
+        tries=len(play.tried),
+    )
+
+
+def supersede(state: State, action: Supersede, now: Now) -> None:
+    stream = state.streams[action.stream]
+    play = state.plays.get(action.request or "")
+    if stream.ended is not None:
+        return
+    streams.end_stream(state, stream, readers.SUPERSEDED, now)
+    if play is not None and stream.slot is not None:
+        freed = Attempt((stream.slot, stream.start), now.mono)
+        state.plays[play.id] = replace(play, waits_for=freed)
+
+
+def forget_old(state: State, rules: Rules, now: Now) -> None:
+    for content, (at, _) in list(state.refusals.items()):
+        if now.mono - at < rules.blame_lasts:
+            break  # the order of insertion is the order of time
+        del state.refusals[content]

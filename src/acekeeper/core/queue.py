@@ -1,0 +1,60 @@
+"""Everybody who waits for an engine, the oldest first: what one gets is not there for the next."""
+
+from collections.abc import Iterator
+from itertools import chain
+
+from acekeeper.core import admission
+from acekeeper.core.actions import Action, Answer, Grant, Refuse, Start
+from acekeeper.core.gateway import choice, readers
+from acekeeper.core.gateway.actions import Open, SeeReaders, Serve, Supersede
+from acekeeper.core.gateway.model import Play
+from acekeeper.core.model import Now, Request, Rules
+from acekeeper.core.state import State
+from acekeeper.core.supply import Supply, rested_at
+
+
+def give(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
+    """One look is enough, and no session is given to a player that ends for another one."""
+    looks = False
+    served, ending = set[str](), set[str]()
+    for step in chain(_turns(state, rules, now), readers.replaced(state, rules, now)):
+        if isinstance(step, SeeReaders):
+            if looks:
+                continue
+            looks = True
+        elif isinstance(step, Serve):
+            if step.stream in ending:
+                continue
+            served.add(step.stream)
+        elif isinstance(step, Supersede):
+            if step.stream in served:
+                continue
+            ending.add(step.stream)
+        yield step
+
+
+def _turns(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
+    supply, unread = Supply(state, rules, now), readers.Unread(state, rules, now)
+    behind = choice.behind(state)
+    waits = given = False
+    for waiting in _in_order(state):
+        if isinstance(waiting, Play):
+            shares = waiting.id in behind
+            steps = choice.steps(state, rules, supply, unread, waiting, is_behind=shares, now=now)
+        else:
+            steps = admission.steps(state, rules, supply, waiting, now)
+        for step in steps:
+            if isinstance(step, Refuse) and given:
+                return  # what it is told depends on what was given to those before it
+            yield step
+            given = given or isinstance(step, Grant | Start | Answer | Open | Supersede)
+            waits = waits or isinstance(step, float)
+    yield from choice.hedges(state, rules, supply, now)
+    if waits:
+        ends = (rested_at(e, rules) for e in state.engines.values() if state.is_free(e, rules))
+        yield from (end for end in ends if end > now.mono)
+
+
+def _in_order(state: State) -> list[Request | Play]:
+    requests = (request for request in state.requests.values() if not request.answered)
+    return sorted(chain(requests, state.plays.values()), key=lambda who: who.received.mono)

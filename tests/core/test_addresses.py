@@ -1,0 +1,130 @@
+from acekeeper.core.actions import Drain
+from acekeeper.core.addresses import absent
+from acekeeper.core.facts import RuntimeChecked
+
+from .world import HOST, World, pool, rules, slot
+
+LAN, OTHER = "192.0.2.5", "192.0.2.6"
+
+
+def told_of(world: World, *there: str) -> None:
+    world.there = (HOST, *there)
+    world.tell(RuntimeChecked("", world.there))
+
+
+def moving(count: int, *wanted: str, **numbers: object) -> World:
+    """A pool whose engines are at loopback alone, and that has just learned it is to be at more."""
+    world = pool(count, rules(addresses=(HOST, *wanted), **numbers))
+    told_of(world, *wanted)
+    return world
+
+
+def at(world: World) -> dict[int, tuple[str, ...]]:
+    engines = world.state.engines.values()
+    return {e.slot.port - 19000: e.addresses for e in engines if e.listed}
+
+
+def drained(world: World) -> list[int]:
+    drains = [a for a in world.taken if isinstance(a, Drain)]
+    return [d.slot.port - 19000 for d in drains if d.reason == "addresses_changed"]
+
+
+def test_an_address_that_is_absent_is_named_until_it_is_there() -> None:
+    world = pool(1, rules(addresses=(HOST, LAN, OTHER)))
+    assert absent(world.state, world.rules) == ()  # nobody has looked yet
+    told_of(world, OTHER)
+    told_of(world, OTHER)
+    assert absent(world.state, world.rules) == (LAN,)
+    told_of(world, LAN, OTHER)
+    assert absent(world.state, world.rules) == ()
+    changes = [(h.kind, h.data["addresses"]) for h in world.happened if "addresses" in h.kind]
+    assert changes == [("addresses_absent", (LAN,)), ("addresses_complete", None)]
+
+
+def test_an_engine_knows_where_it_was_published_when_it_started() -> None:
+    world = World(rules(addresses=(HOST, LAN)))
+    world.there = (HOST, LAN)
+    world.connect()
+    world.run(10)
+    assert at(world) == {0: (HOST, LAN)}
+
+
+def test_a_free_engine_that_lacks_an_address_goes_when_its_successor_is_ready() -> None:
+    world = moving(1, LAN)
+    assert drained(world) == []
+    assert len(world.starts()) == 1
+    for _ in range(100):
+        world.run(1)
+        assert world.listed() != []
+    assert drained(world) == [0]
+    assert at(world) == {1: (HOST, LAN)}
+    world.run(1000)
+    assert len(world.starts()) == 1
+
+
+def test_engines_are_replaced_one_at_a_time_and_never_under_a_viewer() -> None:
+    world = pool(4, rules(addresses=(HOST, LAN), min_replicas=3))
+    world.play(slot(3))
+    told_of(world, LAN)
+    for _ in range(600):
+        world.run(1)
+        assert len(world.listed()) >= 4  # three free ones, and the one that plays
+        assert sum(e.drain is not None for e in world.state.engines.values()) <= 1
+    assert drained(world) == [0, 1, 2]
+    world.leave("s")
+    world.run(600)
+    assert drained(world) == [0, 1, 2, 3]
+    assert set(at(world).values()) == {(HOST, LAN)}
+
+
+def test_with_room_for_two_an_engine_that_plays_stays() -> None:
+    numbers = {"max_streams_per_engine": 2, "auto_delete": False}
+    world = pool(3, rules(addresses=(HOST, LAN), **numbers))
+    world.play(slot(0))
+    told_of(world, LAN)
+    world.run(300)
+    assert drained(world) == [1, 2]
+
+
+def test_what_is_more_than_wanted_goes_without_a_successor() -> None:
+    world = moving(2, LAN, auto_delete=False)
+    assert drained(world) == [0]
+    assert world.starts() == []
+
+
+def test_where_there_is_no_room_for_a_successor_one_goes_if_another_is_left() -> None:
+    world = moving(2, LAN, min_replicas=2, max_replicas=2)
+    assert drained(world) == [0]
+    world.run(600)
+    assert drained(world) == [0, 1]
+    alone = moving(1, LAN, max_replicas=1)
+    alone.run(600)
+    assert drained(alone) == []
+
+
+def test_an_address_that_goes_away_replaces_nobody_and_one_that_is_not_wanted_does() -> None:
+    world = World(rules(addresses=(HOST, LAN)))
+    world.there = (HOST, LAN)
+    world.connect()
+    world.run(20)
+    told_of(world)
+    world.run(100)
+    assert drained(world) == []
+    world.rules = rules()
+    told_of(world)
+    world.run(100)
+    assert drained(world) == [0]
+    assert at(world) == {1: (HOST,)}
+
+
+def test_who_is_published_everywhere_lacks_no_address() -> None:
+    everywhere = World(rules(addresses=("0.0.0.0",)))
+    everywhere.there = ("0.0.0.0",)
+    everywhere.connect()
+    everywhere.run(20)
+    assert everywhere.engine(0).is_at(HOST)
+    assert everywhere.engine(0).is_at(LAN)
+    everywhere.tell(RuntimeChecked("", everywhere.there))
+    everywhere.run(100)
+    assert drained(everywhere) == []
+    assert not pool(1).engine(0).is_at(LAN)
