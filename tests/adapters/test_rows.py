@@ -18,10 +18,14 @@ from acekeeper.adapters.rows import (
     read_breaker,
     read_early_end,
     read_engine,
+    read_hold,
     read_stream,
 )
+from acekeeper.core.doubt import Content
+from acekeeper.core.gateway.model import Hold, Ref
 from acekeeper.core.model import (
     Breaker,
+    ByGateway,
     Claim,
     Drain,
     EarlyEnd,
@@ -29,10 +33,11 @@ from acekeeper.core.model import (
     Health,
     KeyType,
     Now,
+    Opening,
     Phase,
     Stream,
 )
-from acekeeper.core.names import Slot
+from acekeeper.core.names import HERE, Slot
 from acekeeper.core.state import Changes
 
 NOW = Now(2e9, 5e6)
@@ -54,12 +59,14 @@ _FORGOTTEN: dict[str, Any] = {  # each of them begins anew in the next run
 texts = st.text(max_size=20)
 instants = st.floats(0, NOW.wall).map(NOW.of_wall)
 maybe = st.none() | instants
-slots = st.builds(Slot, texts, st.integers(1, 65535))
+ports = st.integers(1, 65535)
+slots = st.builds(Slot, st.just(HERE), ports)
 ENGINES: dict[str, st.SearchStrategy[Any]] = {
     "slot": slots,
     "asked": instants,
     "start": st.text(min_size=1, max_size=20),
     "container_id": texts,
+    "addresses": st.lists(st.ip_addresses(v=4).map(str), min_size=1, max_size=3).map(tuple),
     "phase": st.sampled_from(Phase),
     "health": st.sampled_from(Health),
     "labels": st.dictionaries(texts, texts, max_size=3),
@@ -88,6 +95,7 @@ ENGINES: dict[str, st.SearchStrategy[Any]] = {
     "stop_reason": texts,
     "stop_retry": maybe,
 }
+openings = st.builds(Opening, texts, texts, texts, st.booleans(), st.booleans(), st.integers(-1, 9))
 STREAMS: dict[str, st.SearchStrategy[Any]] = {
     "id": texts,
     "key_type": st.sampled_from(KeyType),
@@ -96,8 +104,8 @@ STREAMS: dict[str, st.SearchStrategy[Any]] = {
     "stat_url": texts,
     "command_url": texts,
     "is_live": st.booleans(),
-    "address": slots.map(tuple),
-    "also": st.lists(slots.map(tuple), max_size=2).map(tuple),
+    "address": st.tuples(texts, ports),
+    "also": st.lists(st.tuples(texts, ports), max_size=2).map(tuple),
     "named": texts,
     "started": instants,
     "slot": st.none() | slots,
@@ -105,7 +113,29 @@ STREAMS: dict[str, st.SearchStrategy[Any]] = {
     "container_id": texts,
     "ended": maybe,
     "reason": texts,
+    "gateway": st.none()
+    | st.builds(
+        ByGateway,
+        opening=openings,
+        player=texts,
+        arrival=texts,
+        as_json=st.booleans(),
+        is_hls=st.booleans(),
+        query=texts,
+        tokens=st.lists(texts, max_size=2).map(tuple),
+        moved=st.booleans(),
+    ),
 }
+HOLDS: dict[str, st.SearchStrategy[Any]] = {
+    "content": st.builds(Content, texts, texts),
+    "infohash": texts,
+    "token": texts,
+    "since": instants,
+    "opening": texts,
+    "stopping": st.booleans(),
+    "retry": st.floats(0, NOW.mono),
+}
+holds = st.fixed_dictionaries(HOLDS).map(lambda values: Hold(**values))
 
 
 @st.composite
@@ -129,7 +159,8 @@ def saved_and_read(db: sqlite3.Connection, changes: Changes) -> Contents:
     backlog = Backlog()
     backlog.add(changes, NOW.wall)
     db.executescript(
-        "DELETE FROM engines; DELETE FROM streams; DELETE FROM early_ends; DELETE FROM kept"
+        "DELETE FROM engines; DELETE FROM streams; DELETE FROM holds; DELETE FROM early_ends;"
+        " DELETE FROM kept"
     )
     save(db, backlog.unsaved)
     return read(db)
@@ -138,6 +169,7 @@ def saved_and_read(db: sqlite3.Connection, changes: Changes) -> Contents:
 def test_every_field_is_looked_at() -> None:
     assert set(ENGINES) == {f.name for f in fields(Engine)}
     assert set(STREAMS) == {f.name for f in fields(Stream)}
+    assert set(HOLDS) == {f.name for f in fields(Hold)}
 
 
 @given(engine=engines())
@@ -157,6 +189,18 @@ def test_a_stream(db: sqlite3.Connection, stream: Stream) -> None:
     found = saved_and_read(db, Changes(streams={stream.id: stream}))
     rows = found.ended if stream.ended else found.started
     assert [read_stream(row, NOW) for row in rows] == [stream]
+
+
+@given(
+    ref=st.tuples(slots, st.text(min_size=1, max_size=20)),
+    given_holds=st.lists(holds, max_size=3, unique_by=lambda h: h.kept),
+)
+def test_holds(db: sqlite3.Connection, ref: Ref, given_holds: list[Hold]) -> None:
+    """What is under way is not known any more."""
+    found = saved_and_read(db, Changes(holds={ref: tuple(given_holds)}))
+    kept = [Hold(h.content, h.since, h.infohash, h.token) for h in given_holds]
+    there = [read_hold(row, NOW) for row in found.holds]
+    assert sorted(there, key=repr) == sorted(((ref, hold) for hold in kept), key=repr)
 
 
 @given(

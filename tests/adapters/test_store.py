@@ -14,13 +14,15 @@ from acekeeper.adapters.backlog import Rows
 from acekeeper.adapters.database import connect, save
 from acekeeper.adapters.rows import stream_row
 from acekeeper.adapters.store import Saved, Store
-from acekeeper.core.model import Breaker, EarlyEnd, Engine, Health, Now
+from acekeeper.core.model import Breaker, ByGateway, EarlyEnd, Engine, Health, Now, Opening
 from acekeeper.core.state import Changes, Happening
 from acekeeper.errors import StoreFailed
 
 from .storing import (
     ENGINE,
+    HOLD,
     NOW,
+    OTHER,
     SLOT,
     Disk,
     Troubles,
@@ -58,6 +60,7 @@ async def test_the_next_run_finds_everything(path: Path) -> None:
             Changes(
                 engines={SLOT: ENGINE},
                 streams={"s": stream("s"), "old": ended},
+                holds={ENGINE.ref: (HOLD, OTHER)},
                 early_ends={"e": EarlyEnd(NOW, "eof")},
                 breaker=Breaker(3, NOW, NOW),
                 boot="b1",
@@ -67,6 +70,7 @@ async def test_the_next_run_finds_everything(path: Path) -> None:
     saved = await next_run(path)
     assert saved.engines == [ENGINE]
     assert saved.streams == [ended, stream("s")]
+    assert saved.holds == [(ENGINE.ref, HOLD), (ENGINE.ref, OTHER)]
     assert saved.early_ends == [("e", EarlyEnd(NOW, "eof"))]
     assert saved.breaker == Breaker(3, NOW, NOW)
     assert saved.boot == "b1"
@@ -74,7 +78,7 @@ async def test_the_next_run_finds_everything(path: Path) -> None:
 
 
 async def test_nothing_was_saved_before_the_first_run(path: Path) -> None:
-    assert await next_run(path) == Saved([], [], [], None, "")
+    assert await next_run(path) == Saved([], [], [], [], None, "")
 
 
 async def test_times_are_placed_on_the_clock_of_the_next_run(path: Path) -> None:
@@ -177,6 +181,27 @@ async def test_an_early_end_is_deleted_when_nobody_needs_it(path: Path) -> None:
     assert (await next_run(path)).early_ends == []
 
 
+async def test_what_is_held_on_an_engine_is_what_was_told_last(path: Path) -> None:
+    elsewhere = (ENGINE.slot, "second")
+    async with running(path) as store:
+        await store.write(Changes(holds={ENGINE.ref: (HOLD,), elsewhere: (HOLD,)}))
+        await store.write(Changes(holds={ENGINE.ref: (OTHER,)}, streams={"s": stream("s")}))
+        assert select(path, "SELECT start, token FROM holds ORDER BY start, token") == [
+            ("first", "token"),
+            ("second", ""),
+        ]
+        await store.write(Changes(holds={elsewhere: ()}))
+    assert (await next_run(path)).holds == [(ENGINE.ref, OTHER)]
+
+
+async def test_a_hold_that_changes_in_what_is_not_kept_costs_no_write(path: Path) -> None:
+    commits: list[float] = []
+    async with running(path, on_commit=lambda seconds, _: commits.append(seconds)) as store:
+        await store.write(Changes(holds={ENGINE.ref: (HOLD,)}))
+        await store.write(Changes(holds={ENGINE.ref: (replace(HOLD, stopping=True),)}))
+    assert len(commits) == 1
+
+
 async def test_what_happened_is_logged(path: Path) -> None:
     before = time.time()
     long = {"why": "x" * 5000}
@@ -241,11 +266,38 @@ async def test_a_newer_versions_database_is_used_as_it_is(path: Path) -> None:
     assert select(path, "PRAGMA user_version") == [(99,)]
 
 
+async def test_a_database_of_a_version_without_the_gateway_is_read_on(path: Path) -> None:
+    by_gateway = ByGateway(
+        opening=Opening("i" * 40, "token", "session", is_live=True),
+        player="192.0.2.1",
+        arrival="192.0.2.9",
+        as_json=True,
+        is_hls=False,
+        query="",
+    )
+    async with running(path) as store:
+        await store.write(started("old"))
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(
+            "ALTER TABLE streams DROP COLUMN gateway; DROP TABLE holds;"
+            " ALTER TABLE engines DROP COLUMN addresses; PRAGMA user_version = 4"
+        )
+    async with running(path) as store:
+        new = stream("new", gateway=by_gateway)
+        await store.write(Changes(streams={"new": new}, holds={ENGINE.ref: (HOLD,)}))
+    saved = await next_run(path)
+    assert {s.id: s.gateway for s in saved.streams} == {"old": None, "new": by_gateway}
+    assert saved.holds == [(ENGINE.ref, HOLD)]
+
+
 async def test_what_an_older_version_wrote_has_its_one_address(path: Path) -> None:
     async with running(path) as store:
         await store.write(Changes(streams={"old": replace(stream("old"), named="id")}))
     with closing(sqlite3.connect(path)) as db:
-        db.executescript("ALTER TABLE streams DROP COLUMN told; PRAGMA user_version = 3")
+        db.executescript(
+            "ALTER TABLE streams DROP COLUMN told; ALTER TABLE streams DROP COLUMN gateway;"
+            " ALTER TABLE engines DROP COLUMN addresses; DROP TABLE holds; PRAGMA user_version = 3"
+        )
     async with running(path) as store:
         await store.write(Changes(streams={"new": replace(stream("new"), also=(("h", 1),))}))
     store = Store(path, 7)
@@ -254,6 +306,31 @@ async def test_what_an_older_version_wrote_has_its_one_address(path: Path) -> No
     told = {s.id: (s.address, s.also, s.named) for s in saved.streams}
     address = stream("old").address
     assert told == {"old": (address, (), ""), "new": (address, (("h", 1),), "")}
+
+
+BOTH = ("127.0.0.1", "192.0.2.5")
+
+
+async def test_engines_an_older_version_called_by_another_address_are_the_same(path: Path) -> None:
+    async with running(path) as store:
+        await store.write(Changes(engines={SLOT: ENGINE}, streams={"s": stream("s")}))
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(
+            "ALTER TABLE engines DROP COLUMN addresses;"
+            "ALTER TABLE streams DROP COLUMN gateway; DROP TABLE holds;"
+            "CREATE TEMP TABLE other AS SELECT * FROM engines;"  # it was called by both
+            "UPDATE other SET host = '192.0.2.5';"
+            "INSERT INTO engines SELECT * FROM other;"
+            "UPDATE streams SET host = '192.0.2.5';"
+            "PRAGMA user_version = 4"
+        )
+        db.commit()
+    async with running(path) as store:
+        await store.write(Changes(engines={SLOT: replace(ENGINE, addresses=BOTH)}))
+    saved = await next_run(path)
+    assert [(e.ref, e.addresses) for e in saved.engines] == [(ENGINE.ref, BOTH)]
+    assert [s.slot for s in saved.streams] == [SLOT]
+    assert select(path, "SELECT count(*) FROM engines") == [(1,)]
 
 
 async def test_a_row_nobody_understands_costs_only_itself(path: Path) -> None:

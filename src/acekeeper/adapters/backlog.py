@@ -13,10 +13,12 @@ from acekeeper.adapters.rows import (
     ended_row,
     engine_row,
     gone_row,
+    hold_row,
     log_row,
     sample_row,
     stream_row,
 )
+from acekeeper.core.gateway.model import Hold, Ref
 from acekeeper.core.model import Engine, Stream
 from acekeeper.core.names import Slot
 from acekeeper.core.state import Changes
@@ -26,20 +28,22 @@ _MOST = 100_000  # log and samples have no keys to merge by; beyond this the old
 
 @dataclass(slots=True)
 class Rows:
-    engines: dict[tuple[Slot, str], Row] = field(default_factory=dict)
+    engines: dict[Ref, Row] = field(default_factory=dict)
     streams: dict[str, Row] = field(default_factory=dict)
+    holds: dict[Ref, tuple[Row, ...]] = field(default_factory=dict)  # all of an engine's
     early_ends: dict[str, Row | None] = field(default_factory=dict)
     kept: dict[str, str] = field(default_factory=dict)
     log: deque[Row] = field(default_factory=lambda: deque(maxlen=_MOST))
     samples: deque[Row] = field(default_factory=lambda: deque(maxlen=_MOST))
 
     def __len__(self) -> int:
-        rows = len(self.engines) + len(self.streams) + len(self.early_ends)
+        rows = len(self.engines) + len(self.streams) + len(self.holds) + len(self.early_ends)
         return rows + len(self.kept) + len(self.log) + len(self.samples)
 
     def update(self, newer: "Rows") -> None:
         self.engines.update(newer.engines)
         self.streams.update(newer.streams)
+        self.holds.update(newer.holds)
         self.early_ends.update(newer.early_ends)
         self.kept.update(newer.kept)
         self.log.extend(newer.log)
@@ -51,8 +55,10 @@ class Backlog:
         self.unsaved = Rows()
         # Saved, but perhaps only in the write-ahead log, which may be lost: it is another file.
         self._logged: deque[Rows] = deque()
+        self._rows_logged = 0
         self._engines: dict[Slot, Row] = {}  # those that are there now
         self._streams: dict[str, Row] = {}  # those that are started
+        self._holds: dict[Ref, tuple[Row, ...]] = {}
         self._early_ends: dict[str, Row] = {}
         self._kept: dict[str, str] = {}
 
@@ -60,12 +66,17 @@ class Backlog:
         self,
         engines: Iterable[Row],
         streams: Iterable[Row],
+        holds: Iterable[Row],
         early_ends: Iterable[Row],
         kept: Iterable[Row],
     ) -> None:
         """What the database holds already: engines there, streams started, and the rest."""
         self._engines = {Slot(*row[:2]): row for row in engines}
         self._streams = {row[0]: row for row in streams}
+        self._holds = {}
+        for row in holds:
+            ref = Slot(*row[:2]), row[2]
+            self._holds[ref] = (*self._holds.get(ref, ()), row)
         self._early_ends = {row[0]: row for row in early_ends}
         self._kept = dict(kept)
 
@@ -74,6 +85,8 @@ class Backlog:
             self._engine(slot, engine, wall)
         for stream_id, stream in changes.streams.items():
             self._stream(stream_id, stream, wall)
+        for ref, holds in changes.holds.items():
+            self._hold(ref, holds)
         self.unsaved.samples.extend(sample_row(i, sample) for i, sample in changes.samples)
         for stream_id, end in changes.early_ends.items():
             row = early_end_row(stream_id, end) if end else None
@@ -99,14 +112,15 @@ class Backlog:
 
     def saved(self) -> None:
         self._logged.append(self.unsaved)
+        self._rows_logged += len(self.unsaved)
         self.unsaved = Rows()
-        rows = sum(map(len, self._logged))
-        while rows > _MOST:
-            rows -= len(self._logged.popleft())
+        while self._rows_logged > _MOST:
+            self._rows_logged -= len(self._logged.popleft())
 
     def in_database(self) -> None:
         """All that was saved is in the database itself."""
         self._logged.clear()
+        self._rows_logged = 0
 
     def again(self) -> bool:
         """Counts as unsaved what was saved since the log was last emptied. Whether there is any."""
@@ -114,6 +128,7 @@ class Backlog:
         for some in (*self._logged, self.unsaved):
             rows.update(some)
         self._logged.clear()
+        self._rows_logged = 0
         self.unsaved = rows
         return len(rows) > 0
 
@@ -124,6 +139,7 @@ class Backlog:
         newer, self.unsaved = self.unsaved, Rows()
         self.unsaved.engines.update({(Slot(*r[:2]), r[2]): r for r in self._engines.values()})
         self.unsaved.streams.update(self._streams)
+        self.unsaved.holds.update(self._holds)
         self.unsaved.early_ends.update(self._early_ends)
         self.unsaved.kept.update(self._kept)
         self.unsaved.update(newer)
@@ -152,6 +168,16 @@ class Backlog:
             self._streams[stream_id] = row
         if row != before:
             self.unsaved.streams[stream_id] = row
+
+    def _hold(self, ref: Ref, holds: tuple[Hold, ...]) -> None:
+        rows = tuple(hold_row(ref, hold) for hold in holds)
+        if rows == self._holds.get(ref, ()):
+            return  # what has changed of them is not kept
+        if rows:
+            self._holds[ref] = rows
+        else:
+            del self._holds[ref]
+        self.unsaved.holds[ref] = rows
 
     def _keep(self, name: str, value: str) -> None:
         self._kept[name] = self.unsaved.kept[name] = value

@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from acekeeper.adapters.backlog import Rows
@@ -15,6 +16,8 @@ from acekeeper.adapters.rows import (
     EARLY_END_KEY,
     ENGINE,
     ENGINE_KEY,
+    HOLD,
+    HOLD_KEY,
     KEPT,
     KEPT_KEY,
     LOG_ROW,
@@ -98,6 +101,7 @@ class Contents:
     engines: list[Row]  # those that are not gone
     started: list[Row]
     ended: list[Row]  # the newest, oldest first
+    holds: list[Row]
     early_ends: list[Row]
     kept: list[Row]
 
@@ -111,6 +115,7 @@ def read(db: sqlite3.Connection) -> Contents:
         engines=db.execute(engines).fetchall(),
         started=db.execute(started).fetchall(),
         ended=db.execute(ended, (_NEWEST_ENDED,)).fetchall()[::-1],
+        holds=db.execute(_select("holds", HOLD, "ORDER BY since")).fetchall(),
         early_ends=db.execute(early_ends).fetchall(),
         kept=db.execute(_select("kept", KEPT)).fetchall(),
     )
@@ -122,6 +127,8 @@ def save(db: sqlite3.Connection, rows: Rows) -> None:
     db.execute("BEGIN IMMEDIATE")
     db.executemany(_UPSERT_ENGINE, rows.engines.values())
     db.executemany(_UPSERT_STREAM, rows.streams.values())
+    db.executemany(_DELETE_HOLDS, [(*slot, start) for slot, start in rows.holds])
+    db.executemany(_UPSERT_HOLD, chain.from_iterable(rows.holds.values()))
     db.executemany(_UPSERT_EARLY_END, [row for row in ends.values() if row is not None])
     db.executemany(_DELETE_EARLY_END, [(i,) for i, row in ends.items() if row is None])
     db.executemany(_UPSERT_KEPT, rows.kept.items())
@@ -152,6 +159,7 @@ def close_unread(db: sqlite3.Connection, wall: float) -> None:
     db.execute("BEGIN IMMEDIATE")
     db.execute("UPDATE engines SET gone = ? WHERE gone IS NULL", (wall,))
     db.execute("UPDATE streams SET ended = ?, reason = 'lost' WHERE ended IS NULL", (wall,))
+    db.execute("DELETE FROM holds")
     db.execute("COMMIT")
 
 
@@ -252,6 +260,8 @@ def _insert(table: str, columns: tuple[str, ...]) -> str:
 
 _UPSERT_ENGINE = _upsert("engines", ENGINE_KEY, ENGINE)
 _UPSERT_STREAM = _upsert("streams", STREAM_KEY, STREAM)
+_DELETE_HOLDS = f"DELETE FROM holds WHERE {' AND '.join(f'{c} = ?' for c in ENGINE_KEY)}"  # noqa: S608
+_UPSERT_HOLD = _upsert("holds", HOLD_KEY, HOLD)
 _UPSERT_EARLY_END = _upsert("early_ends", EARLY_END_KEY, EARLY_END)
 _DELETE_EARLY_END = "DELETE FROM early_ends WHERE id = ?"
 _UPSERT_KEPT = _upsert("kept", KEPT_KEY, KEPT)

@@ -118,11 +118,46 @@ def _all_an_event_told(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE streams ADD COLUMN told TEXT NOT NULL DEFAULT ''")
 
 
+def _by_the_gateway(db: sqlite3.Connection) -> None:
+    """How a stream came to be that the gateway opened."""
+    db.execute("ALTER TABLE streams ADD COLUMN gateway TEXT NOT NULL DEFAULT ''")
+
+
+def _holds(db: sqlite3.Connection) -> None:
+    """What may play on an engine beside its streams."""
+    db.execute(
+        """
+        CREATE TABLE holds (
+            host TEXT NOT NULL,
+            port INTEGER NOT NULL,
+            start TEXT NOT NULL,
+            key_type TEXT NOT NULL,
+            key TEXT NOT NULL,
+            infohash TEXT NOT NULL,
+            token TEXT NOT NULL,
+            since REAL NOT NULL,
+            PRIMARY KEY (host, port, start, key_type, key, infohash, token)
+        ) WITHOUT ROWID
+        """
+    )
+
+
+def _addresses(db: sqlite3.Connection) -> None:
+    """Where players reach an engine. The engine itself is its port and its start: a version before
+    called it by an address of ENGINE_HOST."""
+    db.execute("ALTER TABLE engines ADD COLUMN addresses TEXT NOT NULL DEFAULT '127.0.0.1'")
+    db.execute("UPDATE OR REPLACE engines SET host = '127.0.0.1' WHERE host <> '127.0.0.1'")
+    db.execute("UPDATE streams SET host = '127.0.0.1' WHERE host <> '127.0.0.1'")
+
+
 _STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _first,
     _log_is_read,
     _samples,
     _all_an_event_told,
+    _by_the_gateway,
+    _holds,
+    _addresses,
 )
 
 

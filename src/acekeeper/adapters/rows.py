@@ -3,9 +3,14 @@
 import json
 from typing import Any
 
+import msgspec
+
+from acekeeper.core.doubt import Content
+from acekeeper.core.gateway.model import Hold, Ref
 from acekeeper.core.inspection import Logged
 from acekeeper.core.model import (
     Breaker,
+    ByGateway,
     Claim,
     Drain,
     EarlyEnd,
@@ -17,7 +22,7 @@ from acekeeper.core.model import (
     Sample,
     Stream,
 )
-from acekeeper.core.names import Slot
+from acekeeper.core.names import HERE, Slot
 from acekeeper.core.state import Happening
 
 Row = tuple[Any, ...]
@@ -42,6 +47,7 @@ ENGINE = (
     "unlisted",
     "unhealthy",
     "stop_reason",
+    "addresses",
     "seen",
     "checked",
     "gone",
@@ -63,10 +69,13 @@ STREAM = (
     "start",
     "container_id",
     "told",
+    "gateway",
     "started",
     "ended",
     "reason",
 )
+HOLD_KEY = (*ENGINE_KEY, "key_type", "key", "infohash", "token")
+HOLD = (*HOLD_KEY, "since")
 EARLY_END_KEY = ("id",)
 EARLY_END = (*EARLY_END_KEY, "at", "reason")
 KEPT_KEY = ("name",)
@@ -75,6 +84,8 @@ SAMPLE = ("ts", "status", "peers", "speed_down", "speed_up", "downloaded", "uplo
 _LONGEST_TEXT = 1000  # of what others said: an error of Podman's, a client's reason
 LOG = ("ts", "kind", "host", "port", "stream", "data")
 LOG_ROW = ("id", *LOG)
+_encode_gateway = msgspec.json.Encoder().encode
+_decode_gateway = msgspec.json.Decoder(ByGateway).decode
 
 
 def engine_row(engine: Engine) -> Row:
@@ -99,6 +110,7 @@ def engine_row(engine: Engine) -> Row:
         _wall(engine.unlisted),
         _wall(engine.unhealthy),
         engine.stop_reason,
+        ",".join(engine.addresses),
         _wall(engine.seen),
         _wall(engine.checked),
         None,
@@ -114,9 +126,10 @@ def read_engine(row: Row, now: Now) -> Engine:
     handed = _instant(r["handed"], now)
     drained = _instant(r["drain_since"], now)
     return Engine(
-        slot=Slot(r["host"], r["port"]),
+        slot=Slot(HERE, r["port"]),
         start=r["start"],
         container_id=r["container_id"],
+        addresses=tuple(r["addresses"].split(",")),
         phase=Phase(r["phase"]),
         health=Health(r["health"]),
         labels=json.loads(r["labels"]),
@@ -158,6 +171,7 @@ def stream_row(stream: Stream) -> Row:
         stream.start,
         stream.container_id,
         json.dumps([stream.named, *stream.also]) if stream.named or stream.also else "",
+        _encode_gateway(stream.gateway).decode() if stream.gateway else "",
         stream.started.wall,
         _wall(stream.ended),
         stream.reason,
@@ -182,13 +196,30 @@ def read_stream(row: Row, now: Now) -> Stream:
         address=(r["address_host"], r["address_port"]),
         also=tuple((host, port) for host, port in also),
         named=named,
-        slot=None if r["host"] is None else Slot(r["host"], r["port"]),
+        slot=None if r["host"] is None else Slot(HERE, r["port"]),
         start=r["start"],
         container_id=r["container_id"],
         started=now.of_wall(r["started"]),
         ended=_instant(r["ended"], now),
         reason=r["reason"],
+        gateway=_decode_gateway(r["gateway"]) if r["gateway"] else None,
     )
+
+
+def hold_row(ref: Ref, hold: Hold) -> Row:
+    slot, start = ref
+    return (*slot, start, *hold.content, hold.infohash, hold.token, hold.since.wall)
+
+
+def read_hold(row: Row, now: Now) -> tuple[Ref, Hold]:
+    r = dict(zip(HOLD, row, strict=True))
+    hold = Hold(
+        content=Content(r["key_type"], r["key"]),
+        infohash=r["infohash"],
+        token=r["token"],
+        since=now.of_wall(r["since"]),
+    )
+    return (Slot(r["host"], r["port"]), r["start"]), hold
 
 
 def early_end_row(stream_id: str, end: EarlyEnd) -> Row:

@@ -26,6 +26,7 @@ from acekeeper.adapters.patience import WITHIN, Patience
 from acekeeper.adapters.readers import Readers
 from acekeeper.adapters.threads import within
 from acekeeper.adapters.wal import Identity, identity
+from acekeeper.core.gateway.model import Hold, Ref
 from acekeeper.core.model import Breaker, EarlyEnd, Engine, Now, Stream
 from acekeeper.core.state import Changes
 from acekeeper.errors import StoreFailed
@@ -46,6 +47,7 @@ class Saved:
 
     engines: Sequence[Engine] = ()
     streams: Sequence[Stream] = ()
+    holds: Sequence[tuple[Ref, Hold]] = ()
     early_ends: Sequence[tuple[str, EarlyEnd]] = ()
     breaker: Breaker | None = None
     boot: str = ""
@@ -190,7 +192,9 @@ class Store:
             if found.file is not None:
                 self._opened.holds(found.file)
             known = found.contents
-            self._backlog.known(known.engines, known.started, known.early_ends, known.kept)
+            self._backlog.known(
+                known.engines, known.started, known.holds, known.early_ends, known.kept
+            )
 
     def _next_batch(self) -> tuple[list[_Write], bool]:
         """Everything that is queued; waits for something, or for what is due by the clock."""
@@ -307,6 +311,7 @@ class Store:
         return Saved(
             engines=self._decoded(rows.read_engine, found.engines, now),
             streams=self._decoded(rows.read_stream, [*found.ended, *found.started], now),
+            holds=self._decoded(rows.read_hold, found.holds, now),
             early_ends=self._decoded(rows.read_early_end, found.early_ends, now),
             breaker=self._kept(rows.read_breaker, "breaker", found, now),
             boot=next((value for name, value in found.kept if name == "boot"), ""),
