@@ -7,6 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 BASE = ROOT / "quadlets/engine@.container"
+ACEXY = ROOT / "quadlets/acexy.container"
 VARIANTS = sorted((ROOT / "quadlets/variants").iterdir())
 EVERY_VARIANT = pytest.mark.parametrize("variant", VARIANTS, ids=lambda path: path.stem)
 
@@ -38,20 +39,64 @@ def test_a_variant_loosens_nothing(variant: Path) -> None:
 
 
 def test_only_the_peer_to_peer_port_is_open_to_the_world() -> None:
-    published = [line for line in settings(BASE) if line.startswith("PublishPort=")]
-    open_to_all = {line for line in published if not line.startswith("PublishPort=127.0.0.1:")}
+    published = [line for line in settings(BASE) if "publish" in line.lower()]
+    open_to_all = {line for line in published if "127.0.0.1:" not in line}
     assert open_to_all == {
+        "PodmanArgs=$HTTP_PUBLISH",
         "PublishPort=${P2P_PORT}:${P2P_PORT}/tcp",
         "PublishPort=${P2P_PORT}:${P2P_PORT}/udp",
     }
-    assert len(published) == 5
+    assert 'Environment="HTTP_PUBLISH=--publish=127.0.0.1:%i:%i/tcp"' in published
+    assert len(published) == 6
+
+
+def test_acexy_is_confined_as_an_engine_is() -> None:
+    confined = {
+        "Pull=never",
+        "UserNS=nomap",
+        "User=1000:1000",
+        "DropCapability=all",
+        "NoNewPrivileges=true",
+        "ReadOnly=true",
+        "ReadOnlyTmpfs=false",
+        "LogDriver=journald",
+        "StartLimitIntervalSec=0",
+        "DefaultDependencies=false",
+    }
+    assert confined <= {*settings(ACEXY)} & {*settings(BASE)}
+    keys = {line.partition("=")[0] for line in settings(ACEXY)}
+    assert not keys & {
+        "Volume",
+        "Mount",
+        "Tmpfs",
+        "AddDevice",
+        "AddCapability",
+        "SecurityLabelType",
+    }
+
+
+def test_acexy_comes_after_the_gateways_socket_and_goes_on_trying() -> None:
+    assert {
+        "After=acekeeper-gateway.socket",
+        "Restart=always",
+        "WantedBy=default.target",
+        "Network=host",
+    } <= {*settings(ACEXY)}
+
+
+def test_the_recorded_unit_of_acexy_is_of_its_file() -> None:
+    assert_recorded("acexy.service", settings(ACEXY))
 
 
 @EVERY_VARIANT
 def test_the_recorded_unit_is_of_these_files(variant: Path) -> None:
-    """`pytest tests/host` compares it with what the generator makes."""
-    recorded = (ROOT / f"tests/golden/engine@.{variant.stem}.service").read_text().splitlines()
-    sections = {"[Quadlet]": "[X-Quadlet]", "[Container]": "[X-Container]"}
-    for line in [*settings(BASE), *settings(variant)]:
-        assert sections.get(line, line) in recorded
+    assert_recorded(f"engine@.{variant.stem}.service", [*settings(BASE), *settings(variant)])
     assert len(list((ROOT / "tests/golden").glob("engine@.*.service"))) == len(VARIANTS)
+
+
+def assert_recorded(name: str, lines: list[str]) -> None:
+    """`pytest tests/host` compares it with what the generator makes."""
+    recorded = (ROOT / "tests/golden" / name).read_text().splitlines()
+    sections = {"[Quadlet]": "[X-Quadlet]", "[Container]": "[X-Container]"}
+    for line in lines:
+        assert sections.get(line, line) in recorded

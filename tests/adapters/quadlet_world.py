@@ -54,6 +54,7 @@ class World:
         self.state_dir = directory / "state"
         self.runtime_dir = directory
         self.clock = Clock()
+        self.addresses: tuple[str, ...] = (HOST,)
         self.told: Queue[Fact] = Queue()
         self.opened: list[Quadlet] = []
         self.ports = free_ports()
@@ -63,7 +64,7 @@ class World:
 
     async def runtime(self, start_within: float = LIMIT_S, retries: Retries = ONCE) -> Quadlet:
         runtime = Quadlet(
-            HOST,
+            self.addresses,
             f"sha256:{IMAGE}",
             self.state_dir,
             self.clock,

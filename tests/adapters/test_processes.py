@@ -11,6 +11,7 @@ import time
 from asyncio import AbstractEventLoop, Queue
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +40,7 @@ from acekeeper.errors import (
     RuntimeUnavailable,
     StartTimedOut,
 )
+from acekeeper.settings import load
 
 from ..ports import free_ports
 from .policies import ONCE
@@ -134,13 +136,14 @@ class World:
     def __init__(self, state_dir: Path, pipe: Pipe) -> None:
         self.state_dir = state_dir
         self.pipe = pipe
+        self.addresses: tuple[str, ...] = (HOST,)
         self.told: Queue[Fact] = Queue()
         self.opened: list[Processes] = []
         self.engines: list[Engine] = []
 
     async def runtime(self, *command: str, **times: float) -> Processes:
         runtime = Processes(
-            HOST, command, self.state_dir, clock, **({"kill_after": LIMIT_S} | times)
+            self.addresses, command, self.state_dir, clock, **({"kill_after": LIMIT_S} | times)
         )
         await runtime.open(self.told.put_nowait)
         assert self.told.get_nowait() == RuntimeConnected()
@@ -286,9 +289,14 @@ async def test_no_zombie_stays(world: World) -> None:
 
 
 def spawn_and_see_it_end(
-    command: tuple[str, ...], slot: Slot, ports: Ports, directory: Path, mark: dict[str, str]
+    command: tuple[str, ...],
+    slot: Slot,
+    ports: Ports,
+    addresses: tuple[str, ...],
+    directory: Path,
+    mark: dict[str, str],
 ) -> int:
-    pid = spawn(command, slot, ports, directory, mark)
+    pid = spawn(command, slot, ports, addresses, directory, mark)
     pidfd = os.pidfd_open(pid)
     assert proc.ended(pidfd, LIMIT_S)
     os.close(pidfd)
@@ -320,6 +328,32 @@ def test_a_start_is_named_before_its_death_is_told(
         runner.run(scenario())
 
 
+async def test_an_engine_is_told_the_addresses_that_are_there_and_keeps_them(world: World) -> None:
+    world.addresses = (HOST, "192.0.2.1", "127.0.0.2")
+    there = (HOST, "127.0.0.2")
+    runtime = await world.stand_ins(f"{SAY}say(sys.argv[1])\nsignal.pause()", "{addresses}")
+    assert runtime.addresses() == there
+    engine = await world.start(runtime)
+    assert world.pipe.line() == ",".join(there)
+    found = (replace(engine.found, addresses=there),)
+    assert (await runtime.list()).found == found
+    world.addresses = (HOST,)
+    assert (await (await world.runtime()).list()).found == found
+
+
+async def test_the_emulator_listens_at_every_address(world: World) -> None:
+    world.addresses = (HOST, "127.0.0.2")
+    engine = await world.start(await world.runtime(*load({}).engine_command))
+    client = EngineClient(clock, ONCE, 10)
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            for address in world.addresses:
+                while not await answers(client, Slot(address, engine.slot.port)):
+                    pass  # every look is a call to the engine
+    finally:
+        await client.close()
+
+
 async def test_a_list_does_not_name_what_is_being_started(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -328,9 +362,14 @@ async def test_a_list_does_not_name_what_is_being_started(
     loop = asyncio.get_running_loop()
 
     def spawn_slowly(
-        command: tuple[str, ...], slot: Slot, ports: Ports, directory: Path, mark: dict[str, str]
+        command: tuple[str, ...],
+        slot: Slot,
+        ports: Ports,
+        addresses: tuple[str, ...],
+        directory: Path,
+        mark: dict[str, str],
     ) -> int:
-        pid = spawn(command, slot, ports, directory, mark)
+        pid = spawn(command, slot, ports, addresses, directory, mark)
         loop.call_soon_threadsafe(spawned.set)
         asyncio.run_coroutine_threadsafe(may_return.wait(), loop).result(LIMIT_S)
         return pid
@@ -586,7 +625,7 @@ def spawn(*args):
 async def main():
     state_dir, ports, command = Path(sys.argv[1]), sys.argv[2].split(","), sys.argv[3:]
     processes.spawn = spawn
-    runtime = processes.Processes("127.0.0.1", command, state_dir, lambda: Now(0, 0))
+    runtime = processes.Processes(("127.0.0.1",), command, state_dir, lambda: Now(0, 0))
     await runtime.open(lambda fact: None)
     ports = Ports(*map(int, ports))
     await runtime.start(Slot("127.0.0.1", ports.http), ports)
@@ -673,7 +712,7 @@ async def test_a_state_directory_is_the_same_by_another_way(
     engine = await world.start(await world.stand_ins(WAITS))
     pipe.line()
     (tmp_path / "link").symlink_to(world.state_dir)
-    other = Processes(HOST, ("unused",), tmp_path / "link", clock)
+    other = Processes((HOST,), ("unused",), tmp_path / "link", clock)
     await other.open(world.told.put_nowait)
     assert (await other.list()).found == (engine.found,)
     await other.close()

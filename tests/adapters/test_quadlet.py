@@ -9,18 +9,20 @@ from itertools import combinations
 
 import pytest
 
-from acekeeper.adapters import proc
+from acekeeper.adapters import proc, quadlet
 from acekeeper.core.facts import (
     EngineDied,
     EngineIdentified,
     EngineStarted,
     Found,
 )
-from acekeeper.errors import EngineFailed, PortTaken, RuntimeUnavailable, StartTimedOut
+from acekeeper.errors import AddressGone, EngineFailed, PortTaken, RuntimeUnavailable, StartTimedOut
 
 from .private_bus import NAME, Job
 from .quadlet_world import HOST, ID, IMAGE, START, START_S, World, pass_time
 from .test_podman import FakePodman
+
+ABSENT = "192.0.2.1"  # of a network that is set aside for examples
 
 
 async def test_a_start_is_named_by_its_invocation(world: World) -> None:
@@ -45,10 +47,63 @@ async def test_the_environment_file_is_there_before_the_unit_is_started(world: W
     assert written == [
         (
             f"ENGINE_IMAGE={IMAGE}\nHTTP_PORT={http}\nHTTPS_PORT={https}\nP2P_PORT={p2p}\n"
-            f"API_PORT={api}\n",
+            f"API_PORT={api}\nHTTP_ADDRESSES={HOST}\n"
+            f"HTTP_PUBLISH=--publish={HOST}:{http}:{http}/tcp\n",
             0o600,
         )
     ]
+
+
+async def test_an_engine_is_published_at_the_addresses_that_are_there_and_keeps_them(
+    world: World,
+) -> None:
+    world.addresses = (HOST, ABSENT, "127.0.0.2")
+    world.write_id()
+    there = (HOST, "127.0.0.2")
+    runtime = await world.runtime()
+    assert runtime.addresses() == there
+    assert await world.start(runtime) == EngineStarted(world.slot, START, ID, there)
+    http = world.ports.http
+    published = [f"--publish={address}:{http}:{http}/tcp" for address in there]
+    assert f"HTTP_PUBLISH={' '.join(published)}\n" in world.environment.read_text()
+    found = (Found(world.slot, START, ID, addresses=there),)
+    assert (await runtime.list()).found == found
+    world.addresses = (HOST,)
+    assert (await (await world.runtime()).list()).found == found
+
+
+async def test_an_engine_of_an_earlier_version_is_at_loopback(world: World) -> None:
+    world.write_id()
+    await world.start(await world.runtime())
+    lines = world.environment.read_text().splitlines(keepends=True)
+    world.environment.write_text("".join(line for line in lines if "HTTP_A" not in line))
+    assert (await (await world.runtime()).list()).found == (Found(world.slot, START, ID),)
+    world.environment.unlink()
+    assert (await (await world.runtime()).list()).found == (Found(world.slot, START, ID),)
+
+
+async def test_a_port_that_is_taken_at_one_of_the_addresses_is_not_reserved(world: World) -> None:
+    world.addresses = (HOST, "127.0.0.2")
+    runtime = await world.runtime()
+    with (
+        socket.create_server(("127.0.0.2", world.ports.http)),
+        pytest.raises(PortTaken, match=f"HTTP port {world.ports.http} "),
+    ):
+        await world.start(runtime)
+    assert not world.environment.exists()
+
+
+async def test_an_address_that_goes_away_during_a_start_is_not_the_engines_fault(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pasta ends over it, and the engine with it."""
+    world.addresses = (HOST, ABSENT)
+    monkeypatch.setattr(quadlet, "present", lambda wanted: wanted)
+    monkeypatch.setattr(quadlet, "test", lambda *_: monkeypatch.undo())
+    world.systemd.on_start = failing(world, 126)
+    with pytest.raises(AddressGone, match=f"{ABSENT} is not an address of this host"):
+        await world.start(await world.runtime())
+    await world.released()
 
 
 def orders() -> list[tuple[int, int]]:

@@ -22,6 +22,7 @@ from acekeeper.errors import StoreFailed
 
 from .storing import (
     ENGINE,
+    HOLD,
     NOW,
     SLOT,
     Disk,
@@ -137,11 +138,13 @@ async def test_a_database_that_is_deleted_is_begun_anew_with_what_is_current(pat
     troubles = Troubles()
     async with running(path, on_trouble=troubles) as store:
         await store.write(Changes(engines={SLOT: ENGINE}))
+        await store.write(Changes(holds={ENGINE.ref: (HOLD,)}))
         await store.write(started("before"))
         shutil.rmtree(path.parent)
         await store.write(started("after"))
         saved = await next_run(path)
         assert {s.id for s in saved.streams} == {"before", "after"}
+        assert saved.holds == [(ENGINE.ref, HOLD)]
         assert [e.slot for e in saved.engines] == [SLOT]
         await troubles.wait_for(lambda told: "taken away" in told)
 
@@ -219,6 +222,7 @@ async def test_a_database_that_could_not_be_read_at_the_start_is_brought_up_to_d
     async with running(path) as store:
         await store.write(Changes(engines={SLOT: ENGINE, elsewhere.slot: elsewhere}))
         await store.write(started("a", "b"))
+        await store.write(Changes(holds={ENGINE.ref: (HOLD,)}))
     away = path.parent.rename(tmp_path / "away")
     path.parent.touch()
     troubles = Troubles()
@@ -231,6 +235,7 @@ async def test_a_database_that_could_not_be_read_at_the_start_is_brought_up_to_d
     saved = await next_run(path)
     assert saved.engines == [ENGINE]
     assert [(s.id, s.reason) for s in saved.streams] == [("b", "lost"), ("a", "")]
+    assert saved.holds == []
 
 
 def spoil_all(path: Path) -> bytes:

@@ -1,16 +1,12 @@
 """The HTTP API of an engine. What counts is what its answer says: it sends 200 with errors too."""
 
-import json
 import re
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-import aiohttp
-from aiohttp import ClientTimeout
-from yarl import URL
-
+from acekeeper.adapters.calls import get, new_session, shown
 from acekeeper.adapters.retries import Retries
 from acekeeper.core.model import Now, Sample
 from acekeeper.core.names import Slot
@@ -20,7 +16,6 @@ _STATUS_WITHIN = 5.0
 _STAT_WITHIN = 3.0
 _STOP_WITHIN = 5.0
 _STOPS_WITHIN = 10.0  # all attempts at one
-_LONGEST_ANSWER = 64 * 1024
 _CONNECTIONS = 100
 _TO_ONE = 8
 # An engine that hangs is not asked twice in a pass; one that is not there is told as dead.
@@ -52,15 +47,7 @@ class EngineClient:
         self._probed = probed
         self._retries = retries
         self._stats_within = max(_STAT_WITHIN, stats_within)
-        self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=max(_CONNECTIONS, _TO_ONE * engines), limit_per_host=_TO_ONE
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"Accept-Encoding": "identity"},
-            auto_decompress=False,  # a small answer must not become a large one here
-            trust_env=False,
-        )
+        self.session = new_session(max(_CONNECTIONS, _TO_ONE * engines), _TO_ONE)
 
     async def close(self) -> None:
         await self.session.close()
@@ -128,62 +115,8 @@ class EngineClient:
         self, slot: Slot, path: str, query: str, within: float
     ) -> tuple[int, dict[str, Any]]:
         """One call; the code and the JSON of the answer."""
-        try:
-            url = URL.build(
-                scheme="http",
-                host=f"[{slot.host}]" if ":" in slot.host else slot.host,
-                port=slot.port,
-                path=path,
-                query_string=query,
-                encoded=True,
-            )
-            async with self.session.get(
-                url, allow_redirects=False, timeout=ClientTimeout(total=within)
-            ) as response:
-                code, body = response.status, await _body(response)
-        except TimeoutError:
-            raise EngineSilent(
-                f"no answer within {within:.3g} s", failure=Failure.TIMEOUT
-            ) from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            why, failure = _why(error)
-            raise EngineSilent(why, failure=failure) from error
-        try:
-            answer = json.loads(body)
-        except (ValueError, RecursionError):
-            raise EngineSilent(
-                f"answered {code} {shown(response.content_type)}, which is not JSON"
-            ) from None
-        if not isinstance(answer, dict):
-            raise EngineSilent(f"answered {code}: {shown(answer)}")
-        return code, answer
-
-
-async def _body(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > _LONGEST_ANSWER:
-            raise EngineSilent(f"answered more than {_LONGEST_ANSWER} bytes")
-    return bytes(body)
-
-
-def _why(error: aiohttp.ClientError | OSError | ValueError) -> tuple[str, Failure]:
-    match error:
-        case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
-            return "refused the connection", Failure.UNREACHABLE
-        case aiohttp.ClientConnectorError():
-            return f"cannot be reached: {error.os_error.strerror}", Failure.UNREACHABLE
-        case aiohttp.ClientConnectionError():
-            return "hung up", Failure.BROKEN
-        case aiohttp.ClientPayloadError():
-            return "broke off its answer", Failure.BROKEN
-        case aiohttp.ClientError():
-            return "answered what is not HTTP", Failure.ERROR
-        case OSError():
-            return f"cannot be reached: {error.strerror}", Failure.UNREACHABLE
-        case _:
-            return f"cannot be asked: {error}", Failure.ERROR  # its address is none
+        reply = await get(self.session, slot, path, query, within)
+        return reply.status, reply.json()
 
 
 def _stat_target(stat_url: str) -> tuple[str, str]:
@@ -225,8 +158,3 @@ def _whole(response: dict[str, Any], name: str) -> int:
     if abs(number) > _LARGEST:
         raise EngineSilent(f"answered {name} {shown(value)}")
     return number
-
-
-def shown(value: object) -> str:
-    """Safe to log, whatever an engine or an event said."""
-    return f"{value!a:.80}"

@@ -1,44 +1,26 @@
-"""Plays from an engine for a moment, to see whether it does. Of the URLs it answers only the paths
-are used: nobody else is ever contacted."""
+"""Plays from an engine for a moment, to see whether it does."""
 
 import asyncio
-import re
-import uuid
 from contextlib import suppress
-from typing import Any, NamedTuple
-from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 from aiohttp import ClientTimeout
 from yarl import URL
 
 from acekeeper.adapters import connections
-from acekeeper.adapters.engine import EngineClient, shown
+from acekeeper.adapters.calls import bracketed
+from acekeeper.adapters.engine import EngineClient
+from acekeeper.adapters.getstream import TAKEN_OVER, content_path, open_session
 from acekeeper.core.doubt import Content
 from acekeeper.core.facts import Verdict
+from acekeeper.core.model import Opening
 from acekeeper.core.names import Slot
-from acekeeper.errors import EngineInUse, EngineSilent
+from acekeeper.errors import EngineInUse, EngineRefused, EngineSilent
 
 _STARTS_WITHIN = 20.0  # the client's own patience, for both
 _BYTES_WITHIN = 20.0
 _STAT_WITHIN = 3.0
 _AGAIN_AFTER = 1.0  # it answers 500 while it fills its buffer
-_PATHS = {
-    "playback_url": re.compile(r"/ace/r/\w+/\w+", re.ASCII),
-    "stat_url": re.compile(r"/ace/stat/\w+/\w+", re.ASCII),
-    "command_url": re.compile(r"/ace/cmd/\w+/\w+", re.ASCII),
-}
-_CONTENT = re.compile(r"/content/\w+/[\w.]+", re.ASCII)
-_TAKEN_OVER = "got newer download"
-
-
-class _Session(NamedTuple):
-    """Paths on the engine, and its name for the session."""
-
-    playback: str
-    stat: str
-    command: str
-    name: object
 
 
 class Player:
@@ -50,24 +32,21 @@ class Player:
         else is there, and nothing was found."""
         if await asyncio.to_thread(connections.has_others, slot.port):
             raise EngineInUse("somebody else is connected to it")
-        _, answer = await self._engines.ask(slot, "/ace/getstream", _query(content), _STARTS_WITHIN)
-        error = answer.get("error")
-        if error == _TAKEN_OVER:
-            raise EngineInUse(_TAKEN_OVER)
-        if error is not None:
-            return Verdict.BAD_CONTENT, shown(error)
-        session = _session(answer.get("response"))
         try:
-            return await self._verdict(slot, session)
+            opening = await open_session(self._engines.session, slot, content, _STARTS_WITHIN)
+        except EngineRefused as error:
+            return Verdict.BAD_CONTENT, str(error)
+        try:
+            return await self._verdict(slot, opening)
         finally:
-            await self._leave(slot, session)
+            await self._leave(slot, opening)
 
-    async def _verdict(self, slot: Slot, session: _Session) -> tuple[Verdict, str]:
+    async def _verdict(self, slot: Slot, opening: Opening) -> tuple[Verdict, str]:
         with suppress(TimeoutError):
             async with asyncio.timeout(_BYTES_WITHIN):
-                await self._first_bytes(slot, session.playback)
+                await self._first_bytes(slot, _path("r", opening))
                 return Verdict.PLAYS, ""
-        sample = await self._engines.stat(slot, session.stat)
+        sample = await self._engines.stat(slot, _path("stat", opening))
         if sample is None:
             raise EngineInUse("its session was ended by somebody else")
         if sample.peers == 0 and sample.speed_down == 0:
@@ -82,47 +61,30 @@ class Player:
         while True:
             with suppress(aiohttp.ClientError):
                 async with self._engines.session.get(
-                    URL.build(scheme="http", host=slot.host, port=slot.port, path=path),
+                    URL(f"http://{bracketed(slot.host)}:{slot.port}{path}", encoded=True),
                     allow_redirects=False,
                     timeout=ClientTimeout(total=None),
                 ) as response:
                     if response.status == 302 and path == playback:
-                        path = _path(response.headers.get("Location"), _CONTENT)
+                        path = content_path(response.headers.get("Location"))
                         continue
                     if response.status == 403:
-                        raise EngineInUse(_TAKEN_OVER)
+                        raise EngineInUse(TAKEN_OVER)
                     is_page = response.content_type.startswith("text/")
                     if response.status == 200 and not is_page and await response.content.readany():
                         return
             await asyncio.sleep(_AGAIN_AFTER)
             path = playback
 
-    async def _leave(self, slot: Slot, session: _Session) -> None:
+    async def _leave(self, slot: Slot, opening: Opening) -> None:
         """Not when it has become another's, whom a stop by our URL would end as well. A session
         that cannot be stopped ends by itself, since nobody reads it."""
         with suppress(EngineSilent):
-            _, answer = await self._engines.ask(slot, session.stat, "", _STAT_WITHIN)
+            _, answer = await self._engines.ask(slot, _path("stat", opening), "", _STAT_WITHIN)
             now = answer.get("response")
-            if isinstance(now, dict) and now.get("playback_session_id") == session.name:
-                await self._engines.stop(slot, session.command)
+            if isinstance(now, dict) and now.get("playback_session_id") == opening.session:
+                await self._engines.stop(slot, _path("cmd", opening))
 
 
-def _query(content: Content) -> str:
-    return urlencode({content.key_type: content.key, "format": "json", "pid": uuid.uuid4().hex})
-
-
-def _session(response: Any) -> _Session:
-    if not isinstance(response, dict):
-        raise EngineSilent(f"answered getstream {shown(response)}")
-    playback, stat, command = (_path(response.get(name), path) for name, path in _PATHS.items())
-    return _Session(playback, stat, command, response.get("playback_session_id"))
-
-
-def _path(url: object, allowed: re.Pattern[str]) -> str:
-    try:
-        path = urlsplit(url).path if isinstance(url, str) else ""
-    except ValueError:
-        path = ""
-    if not allowed.fullmatch(path):
-        raise EngineSilent(f"answered getstream with {shown(url)}")
-    return path
+def _path(call: str, opening: Opening) -> str:
+    return f"/ace/{call}/{opening.infohash}/{opening.token}"

@@ -4,13 +4,13 @@ import errno
 import socket
 
 from acekeeper.core.names import Ports
-from acekeeper.errors import EngineFailed, PortTaken
+from acekeeper.errors import AddressGone, EngineFailed, PortTaken
 
 
-def test(ports: Ports) -> None:
-    """Raises PortTaken when somebody holds one of them."""
+def test(ports: Ports, addresses: tuple[str, ...]) -> None:
+    """Raises PortTaken when somebody holds one of them. `addresses`: of the HTTP port."""
     wanted = (
-        ("HTTP", ports.http, socket.SOCK_STREAM, "127.0.0.1"),
+        *(("HTTP", ports.http, socket.SOCK_STREAM, address) for address in addresses),
         ("HTTPS", ports.https, socket.SOCK_STREAM, "127.0.0.1"),
         ("API", ports.api, socket.SOCK_STREAM, "127.0.0.1"),
         ("peer-to-peer", ports.p2p, socket.SOCK_STREAM, "0.0.0.0"),
@@ -26,6 +26,8 @@ def test(ports: Ports) -> None:
             except OSError as error:
                 if error.errno == errno.EADDRINUSE:
                     raise PortTaken(f"{name} port {port} is taken by another program") from error
+                if error.errno == errno.EADDRNOTAVAIL:
+                    raise AddressGone(f"{address} is not an address of this host") from error
                 raise EngineFailed(
                     f"{name} port {port} cannot be used: {error.strerror}"
                 ) from error

@@ -34,7 +34,6 @@ def read(pid: int) -> Process | None:
 
 def having(variable: str) -> Iterator[tuple[Process, str]]:
     """Our user's processes that were given this environment variable, and its value."""
-    name = f"{variable}=".encode()
     user = os.geteuid()
     for directory in _PROC.iterdir():
         if not directory.name.isdecimal():
@@ -43,14 +42,27 @@ def having(variable: str) -> Iterator[tuple[Process, str]]:
             if directory.stat().st_uid != user:
                 continue
             process = read(int(directory.name))
-            environment = (directory / "environ").read_bytes()
+            value = _given(directory, variable)
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
-        if process is None:
-            continue
-        for assignment in environment.split(b"\0"):
-            if assignment.startswith(name):
-                yield process, os.fsdecode(assignment.removeprefix(name))
+        if process is not None and value is not None:
+            yield process, value
+
+
+def given(process: Process, variable: str) -> str:
+    """The value of an environment variable it was given, empty if it has ended."""
+    try:
+        return _given(_PROC / str(process.pid), variable) or ""
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return ""
+
+
+def _given(directory: Path, variable: str) -> str | None:
+    name = f"{variable}=".encode()
+    for assignment in (directory / "environ").read_bytes().split(b"\0"):
+        if assignment.startswith(name):
+            return os.fsdecode(assignment.removeprefix(name))
+    return None
 
 
 def hold(process: Process) -> int | None:

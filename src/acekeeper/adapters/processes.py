@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from acekeeper.adapters import proc, stops
+from acekeeper.adapters.addresses import present
 from acekeeper.adapters.ports import test
 from acekeeper.adapters.proc import Process
 from acekeeper.adapters.spawn import log_file, spawn
@@ -31,10 +32,11 @@ from acekeeper.core.facts import (
 )
 from acekeeper.core.inspection import Inspection
 from acekeeper.core.model import Now
-from acekeeper.core.names import Ports, Slot
+from acekeeper.core.names import HERE, Ports, Slot
 from acekeeper.errors import EngineFailed, PortTaken, RuntimeUnavailable, StartTimedOut
 
 _MARK = "ACEKEEPER_ENGINE"
+_ADDRESSES = "ACEKEEPER_ADDRESSES"
 _KILL_AFTER = 10.0
 _KILLED_WITHIN = 5.0
 _START_WITHIN = 120.0
@@ -45,6 +47,7 @@ class _Engine:
     slot: Slot
     session: int
     start: str
+    addresses: tuple[str, ...]
     pidfd: int
 
     @property
@@ -56,16 +59,16 @@ class _Engine:
 class Processes:
     def __init__(
         self,
-        host: str,
+        addresses: tuple[str, ...],
         command: tuple[str, ...],
         state_dir: Path,
         clock: Callable[[], Now],
         kill_after: float = _KILL_AFTER,
         start_within: float = _START_WITHIN,
     ) -> None:
-        """The words of `command` may hold {http_port}, {https_port}, {p2p_port}, {api_port}.
-        `start_within`: PROVISION_TIMEOUT_S."""
-        self._host = host
+        """The words of `command` may hold {addresses}, {http_port}, {https_port}, {p2p_port},
+        {api_port}. `addresses`: ENGINE_HOST; `start_within`: PROVISION_TIMEOUT_S."""
+        self._addresses = addresses
         self._command = command
         self._state_dir = state_dir.resolve()
         self._clock = clock
@@ -94,49 +97,55 @@ class Processes:
         asked = self._clock()
         try:
             for process, port in await asyncio.to_thread(_leaders, self._state_dir):
-                slot = Slot(self._host, port)
+                slot = Slot(HERE, port)
                 # What is being started is for `start` to name. And of two sessions of one engine
                 # (it made itself a daemon) the elder is the engine while it lives.
                 if slot in self._engines or slot in self._starting:
                     continue
                 pidfd = proc.hold(process)
                 if pidfd is not None:
-                    self._watch(slot, process, pidfd)
+                    given = proc.given(process, _ADDRESSES)
+                    addresses = tuple(given.split(",")) if given else (HERE,)
+                    self._watch(slot, process, pidfd, addresses)
         except OSError as error:
             raise RuntimeUnavailable(f"The processes cannot be listed: {error}") from error
-        found = tuple(Found(e.slot, e.start, e.container_id) for e in self._engines.values())
-        return EnginesListed(self._host, self._boot, asked, found, self._stopped)
+        found = tuple(
+            Found(e.slot, e.start, e.container_id, addresses=e.addresses)
+            for e in self._engines.values()
+        )
+        return EnginesListed(HERE, self._boot, asked, found, self._stopped)
 
     async def start(self, slot: Slot, ports: Ports) -> EngineStarted:
         if slot in self._engines or slot in self._starting:
             raise PortTaken(f"Port {slot.port} has an engine already")
-        test(ports)
+        addresses = self.addresses()
+        test(ports, addresses)
         self._starting.add(slot)
-        mark = {_MARK: _mark(self._state_dir, slot.port)}
+        mark = {_MARK: _mark(self._state_dir, slot.port), _ADDRESSES: ",".join(addresses)}
         spawned = self._loop.run_in_executor(
-            None, spawn, self._command, slot, ports, self._state_dir, mark
+            None, spawn, self._command, slot, ports, addresses, self._state_dir, mark
         )
         await asyncio.wait({spawned}, timeout=self._start_within)
         if not spawned.done():  # a file system that hangs
-            spawned.add_done_callback(partial(self._came_late, slot))
+            spawned.add_done_callback(partial(self._came_late, slot, addresses))
             raise StartTimedOut(
                 f"It was not run within the {self._start_within:g} s of PROVISION_TIMEOUT_S"
             )
         self._starting.discard(slot)
-        engine = self._take(slot, spawned.result())
-        return EngineStarted(slot, engine.start, engine.container_id)
+        engine = self._take(slot, addresses, spawned.result())
+        return EngineStarted(slot, engine.start, engine.container_id, engine.addresses)
 
-    def _came_late(self, slot: Slot, spawned: Future[int]) -> None:
+    def _came_late(self, slot: Slot, addresses: tuple[str, ...], spawned: Future[int]) -> None:
         self._starting.discard(slot)
         if not spawned.cancelled() and spawned.exception() is None:
-            self._kill(self._take(slot, spawned.result()), 0)
+            self._kill(self._take(slot, addresses, spawned.result()), 0)
 
-    def _take(self, slot: Slot, pid: int) -> _Engine:
+    def _take(self, slot: Slot, addresses: tuple[str, ...], pid: int) -> _Engine:
         # Our child keeps its number until we reap it, even if it has ended by now.
         process = proc.read(pid)
         if process is None:
             raise EngineFailed(f"Process {pid} of the engine is not to be seen")
-        return self._watch(slot, process, os.pidfd_open(pid))
+        return self._watch(slot, process, os.pidfd_open(pid), addresses)
 
     async def stop(self, slot: Slot, start: str) -> None:
         engine = self._engines.get(slot)
@@ -147,6 +156,9 @@ class Processes:
         except OSError as error:
             raise EngineFailed(f"The engine cannot be signalled: {error}") from error
         self._kill(engine, self._kill_after)
+
+    def addresses(self) -> tuple[str, ...]:
+        return present(self._addresses)
 
     async def lacks(self) -> str:
         return ""  # a command that cannot be run says so itself
@@ -188,9 +200,11 @@ class Processes:
         task = self._kills[engine] = self._loop.create_task(kill())
         task.add_done_callback(lambda _: self._kills.pop(engine))
 
-    def _watch(self, slot: Slot, process: Process, pidfd: int) -> _Engine:
+    def _watch(
+        self, slot: Slot, process: Process, pidfd: int, addresses: tuple[str, ...]
+    ) -> _Engine:
         start = _start(process, self._boot)
-        engine = self._engines[slot] = _Engine(slot, process.session, start, pidfd)
+        engine = self._engines[slot] = _Engine(slot, process.session, start, addresses, pidfd)
         # Not at once: whoever awaits us is to hear of this start before it hears of its end.
         self._loop.call_soon(self._listen, engine)
         return engine

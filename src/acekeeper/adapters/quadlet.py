@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from acekeeper.adapters import proc
+from acekeeper.adapters.addresses import present
 from acekeeper.adapters.bus import runtime_dir
 from acekeeper.adapters.causes import Why, why
 from acekeeper.adapters.container import read_inspection
@@ -32,7 +33,7 @@ from acekeeper.core.facts import (
 )
 from acekeeper.core.inspection import Inspection
 from acekeeper.core.model import Now
-from acekeeper.core.names import Ports, Slot
+from acekeeper.core.names import HERE, Ports, Slot
 from acekeeper.errors import (
     AcekeeperError,
     EngineFailed,
@@ -53,6 +54,7 @@ class _Engine:
     slot: Slot
     start: str
     container_id: str
+    addresses: tuple[str, ...]
     ran: bool
     dying: bool = False  # systemd was asked to stop it, by us or by somebody else
     named: bool = False  # whoever asked knows of this start, and may hear of its end
@@ -61,7 +63,7 @@ class _Engine:
 class Quadlet:
     def __init__(
         self,
-        host: str,
+        addresses: tuple[str, ...],
         image: str,
         state_dir: Path,
         clock: Callable[[], Now],
@@ -69,8 +71,8 @@ class Quadlet:
         podman: Podman,
         start_within: float = _START_WITHIN,
     ) -> None:
-        """`start_within`: PROVISION_TIMEOUT_S."""
-        self._host = host
+        """`addresses`: ENGINE_HOST; `start_within`: PROVISION_TIMEOUT_S."""
+        self._addresses = addresses
         self._image = Image(image.removeprefix("sha256:"), podman, clock)
         self._reservations = Reservations(state_dir / "engines")
         self._clock = clock
@@ -109,7 +111,7 @@ class Quadlet:
         asked = self._clock()
         known = list(self._engines.values())
         states = await self._systemd.states(_UNITS)
-        units = {s: state for name, state in states.items() if (s := self._slot(name))}
+        units = {s: state for name, state in states.items() if (s := Slot.from_unit(name))}
         living = {slot: state for slot, state in units.items() if state not in GONE}
         await self._find(living)
         for engine in known:
@@ -121,9 +123,10 @@ class Quadlet:
             if engine.ran and not engine.container_id:  # no change of its unit may come any more
                 engine.container_id = self._container_id(engine.slot)
         found = tuple(
-            Found(e.slot, e.start, e.container_id, dying=e.dying) for e in self._engines.values()
+            Found(e.slot, e.start, e.container_id, e.dying, e.addresses)
+            for e in self._engines.values()
         )
-        return EnginesListed(self._host, self._boot, asked, found)
+        return EnginesListed(HERE, self._boot, asked, found)
 
     async def start(self, slot: Slot, ports: Ports) -> EngineStarted:
         due = self._loop.time() + self._start_within
@@ -131,14 +134,16 @@ class Quadlet:
         if slot in self._engines or slot in self._starting:
             raise PortTaken(f"Port {slot.port} has an engine already")
         self._starting.add(slot)
+        addresses = self.addresses()
         try:
-            test(ports)
-            self._reservations.make(slot, self._image.name, ports)
-            unit = await self._run(slot, ports, due)
+            test(ports, addresses)
+            self._reservations.make(slot, self._image.name, ports, addresses)
+            unit = await self._run(slot, ports, addresses, due)
         finally:
             self._starting.discard(slot)
-        engine = self._name(_Engine(slot, unit.invocation, self._container_id(slot), ran=True))
-        return EngineStarted(slot, engine.start, engine.container_id)
+        container_id = self._container_id(slot)
+        engine = self._name(_Engine(slot, unit.invocation, container_id, addresses, ran=True))
+        return EngineStarted(slot, engine.start, container_id, addresses)
 
     async def stop(self, slot: Slot, start: str) -> None:
         engine = self._engines.get(slot)
@@ -152,6 +157,9 @@ class Quadlet:
             raise EngineFailed(f"systemd did not stop it within {_STOP_WITHIN:g} s") from None
         if result != "done":
             raise EngineFailed(f"systemd did not stop it: its job was {result}")
+
+    def addresses(self) -> tuple[str, ...]:
+        return present(self._addresses)
 
     async def lacks(self) -> str:
         return f"{self._image.absence}. {HINT}" if await self._image.is_missing() else ""
@@ -186,7 +194,7 @@ class Quadlet:
         self._tell(RuntimeLost(f"The user's systemd: {why}"))
 
     def changed(self, unit: Unit) -> None:
-        slot = self._slot(unit.name)
+        slot = Slot.from_unit(unit.name)
         if slot is not None:
             self._seen[slot] = unit
             self._judge(slot, unit)
@@ -239,9 +247,16 @@ class Quadlet:
         for slot, start in zip(new, starts, strict=True):
             if start and not self._is_held(slot):  # it may have been started, or ended, meanwhile
                 state = living[slot]
-                engine = _Engine(slot, start, self._container_id(slot), ran=state == "active")
-                engine.dying = state == "deactivating"
-                self._name(engine)
+                self._name(
+                    _Engine(
+                        slot,
+                        start,
+                        self._container_id(slot),
+                        self._reservations.addresses(slot),
+                        ran=state == "active",
+                        dying=state == "deactivating",
+                    )
+                )
 
     async def _reset_failed(self, failed: set[Slot], now: Now) -> None:
         self._failed = {slot: self._failed.get(slot, now.mono) for slot in failed}
@@ -259,7 +274,7 @@ class Quadlet:
         except TimeoutError:
             raise PortTaken(f"{slot.unit} of the last engine there does not end") from None
 
-    async def _run(self, slot: Slot, ports: Ports, due: float) -> Unit:
+    async def _run(self, slot: Slot, ports: Ports, addresses: tuple[str, ...], due: float) -> Unit:
         """The unit, active. After RuntimeUnavailable nobody knows; the next list finds out."""
         self._seen.pop(slot, None)
         try:
@@ -268,7 +283,7 @@ class Quadlet:
             unit = self._seen.get(slot)
             if result == "done" and unit is not None:
                 return unit
-            raise await self._failure(slot, ports, result, unit)
+            raise await self._failure(slot, ports, addresses, result, unit)
         except EngineFailed:
             unit = self._seen.get(slot)
             if unit is None or unit.is_gone:
@@ -290,7 +305,12 @@ class Quadlet:
         raise StartTimedOut(late, _journal(slot))
 
     async def _failure(
-        self, slot: Slot, ports: Ports, result: str, unit: Unit | None
+        self,
+        slot: Slot,
+        ports: Ports,
+        addresses: tuple[str, ...],
+        result: str,
+        unit: Unit | None,
     ) -> EngineFailed:
         """May raise it too."""
         if unit is None:
@@ -301,11 +321,8 @@ class Quadlet:
             if await self._image.is_missing():
                 return EngineFailed(self._image.absence, HINT, cause)
         if cause == "network":
-            test(ports)
+            test(ports, addresses)
         return EngineFailed(f"It did not start: {detail}", _journal(slot), cause)
-
-    def _slot(self, unit: str) -> Slot | None:
-        return Slot.from_unit(self._host, unit)
 
     def _is_held(self, slot: Slot) -> bool:
         return slot in self._engines or slot in self._starting or slot in self._leaving

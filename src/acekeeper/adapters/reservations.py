@@ -1,7 +1,7 @@
 """The environment files of engines, each the reservation of its engine's port.
 
 Made exclusively before a unit is started, and removed when it is gone: systemd reads it again for
-each command of the unit.
+each command of the unit. It also remembers at which addresses players reach the engine.
 """
 
 import os
@@ -10,8 +10,10 @@ from pathlib import Path
 
 from loguru import logger
 
-from acekeeper.core.names import Ports, Slot
+from acekeeper.core.names import HERE, Ports, Slot
 from acekeeper.errors import EngineFailed, PortTaken
+
+_ADDRESSES = "HTTP_ADDRESSES="
 
 
 class Reservations:
@@ -25,10 +27,13 @@ class Reservations:
             # Every start will fail with it; what runs is kept all the same.
             logger.error("no_environment_files", why=str(error))
 
-    def make(self, slot: Slot, image: str, ports: Ports) -> None:
+    def make(self, slot: Slot, image: str, ports: Ports, addresses: tuple[str, ...]) -> None:
         path = self._directory / slot.environment_file
         lines = [f"ENGINE_IMAGE={image}\n"]
         lines += (f"{name.upper()}_PORT={port}\n" for name, port in ports._asdict().items())
+        lines.append(f"{_ADDRESSES}{' '.join(addresses)}\n")
+        published = (f"--publish={address}:{ports.http}:{ports.http}/tcp" for address in addresses)
+        lines.append(f"HTTP_PUBLISH={' '.join(published)}\n")
         try:
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
@@ -41,6 +46,15 @@ class Reservations:
         except OSError as error:
             _remove(path)
             raise EngineFailed(f"{path} cannot be written: {error.strerror}") from error
+
+    def addresses(self, slot: Slot) -> tuple[str, ...]:
+        """As the file says, unless it is gone or an earlier version's, which knew only one."""
+        try:
+            lines = (self._directory / slot.environment_file).read_text().splitlines()
+        except OSError:
+            return (HERE,)
+        said = (line.removeprefix(_ADDRESSES) for line in lines if line.startswith(_ADDRESSES))
+        return tuple(next(said, HERE).split())
 
     def remove(self, slot: Slot) -> None:
         _remove(self._directory / slot.environment_file)

@@ -19,7 +19,12 @@ _SUPERVISION = ("NOTIFY_SOCKET", "LISTEN_", "WATCHDOG_")  # between systemd and 
 
 
 def spawn(
-    command: tuple[str, ...], slot: Slot, ports: Ports, directory: Path, mark: dict[str, str]
+    command: tuple[str, ...],
+    slot: Slot,
+    ports: Ports,
+    addresses: tuple[str, ...],
+    directory: Path,
+    mark: dict[str, str],
 ) -> int:
     """Its pid. It leads a session and runs in `directory`, where its log is too."""
     # Looked up from here: a relative path means our directory, not the engine's.
@@ -28,11 +33,12 @@ def spawn(
         raise EngineFailed(
             f"The program {command[0]!r} is missing or not executable", "Set ENGINE_COMMAND"
         )
-    numbers = {f"{name}_port": port for name, port in ports._asdict().items()}
+    places: dict[str, object] = {f"{n}_port": port for n, port in ports._asdict().items()}
+    places["addresses"] = ",".join(addresses)
     try:
         with _log(log_file(directory, slot)) as log:
             child = subprocess.Popen(  # noqa: S603 (the operator's command, and no shell)
-                [word.format_map(numbers) for word in command],
+                [word.format_map(places) for word in command],
                 executable=Path(program).absolute(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -1,0 +1,76 @@
+"""What players do with the sessions that the gateway opened for them. These calls may last, so they
+have connections of their own: no probe waits for them."""
+
+from acekeeper.adapters.calls import Reply, bracketed, get, new_session, shown
+from acekeeper.adapters.getstream import check_text, content_path, open_session
+from acekeeper.core.doubt import Content
+from acekeeper.core.model import Opening
+from acekeeper.core.names import HERE, Slot
+from acekeeper.errors import EngineSilent
+
+_STAT_WITHIN = 3.0
+
+
+class Sessions:
+    """To be made on a running event loop. `arrival`: the address of this host at which the player
+    reaches us, and the engine; its URLs are to name it."""
+
+    def __init__(self) -> None:
+        self._session = new_session(most=0, to_one=0)  # as many as there are players
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def open(
+        self,
+        slot: Slot,
+        content: Content,
+        within: float,
+        *,
+        is_hls: bool = False,
+        query: str = "",
+        arrival: str = HERE,
+    ) -> Opening:
+        return await open_session(
+            self._session,
+            slot,
+            content,
+            within,
+            is_hls=is_hls,
+            query=query,
+            host=_host(slot, arrival),
+        )
+
+    async def redirect(
+        self, slot: Slot, infohash: str, token: str, arrival: str, within: float
+    ) -> str:
+        """Where the engine sends its player for the picture: a path there, and a query."""
+        reply = await self._ask(slot, f"/ace/r/{infohash}/{token}", arrival, within)
+        if reply.status != 302:
+            raise EngineSilent(f"answered {reply.status} {shown(reply.media_type)} for a picture")
+        return content_path(reply.location)
+
+    async def list(
+        self, slot: Slot, infohash: str, token: str, arrival: str, within: float
+    ) -> bytes:
+        """The list of an HLS session, as the engine wrote it."""
+        reply = await self._ask(slot, f"/ace/m/{infohash}/{token}.m3u8", arrival, within)
+        if reply.status != 200:
+            raise EngineSilent(f"answered {reply.status} {shown(reply.media_type)} for a list")
+        return reply.body
+
+    async def stat(self, slot: Slot, infohash: str, token: str, arrival: str) -> bytes:
+        """The JSON of its answer."""
+        path = f"/ace/stat/{infohash}/{token}"
+        reply = await get(self._session, slot, path, "", _STAT_WITHIN, _host(slot, arrival))
+        reply.json()
+        return reply.body
+
+    async def _ask(self, slot: Slot, path: str, arrival: str, within: float) -> Reply:
+        reply = await get(self._session, slot, path, "", within, _host(slot, arrival))
+        check_text(reply)
+        return reply
+
+
+def _host(slot: Slot, arrival: str) -> str:
+    return f"{bracketed(arrival)}:{slot.port}"
