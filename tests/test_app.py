@@ -19,13 +19,14 @@ from acekeeper.adapters.store import Store
 from acekeeper.api.context import Context
 from acekeeper.app import clock, service
 from acekeeper.core.facts import RuntimeChecked
-from acekeeper.core.model import Health, Rules
+from acekeeper.core.model import Engine, Health, Rules
 from acekeeper.core.state import Changes
 from acekeeper.errors import EngineSilent
+from acekeeper.listening import Gateway
 from acekeeper.rules import rules_of
 from acekeeper.settings import load
 from acekeeper.usecases.provision import delivered, provision
-from acekeeper.usecases.sweep import Kind
+from acekeeper.usecases.sweep import Kind, check_runtime
 
 from .adapters.storing import ENGINE, NOW, SLOT, next_run, stream
 from .adapters.test_engine import BROKEN_OFF, STAT_URL, FarSide
@@ -109,6 +110,27 @@ async def test_what_starts_would_miss_is_degraded(tmp_path: Path) -> None:
         assert context.degraded() == ["runtime: The image is not on this host"]
 
 
+async def test_where_no_player_is_served_is_degraded(tmp_path: Path) -> None:
+    async with service(load(settings(tmp_path)), int, Gateway(off=["no port"])) as context:
+        assert context.degraded() == ["gateway: no port"]
+        assert context.gateway == [], "it is not turned off, but listens nowhere"
+
+
+async def test_an_address_that_is_absent_is_degraded_and_engines_start_without_it(
+    tmp_path: Path,
+) -> None:
+    absent = {"ENGINE_HOST": "127.0.0.2,192.0.2.1"}
+    async with serving(settings(tmp_path) | absent) as context:
+        engine = await provision(context.loop, "the-request", None, {})
+        assert isinstance(engine, Engine)
+        assert engine.addresses == ("127.0.0.1", "127.0.0.2")
+        await check_runtime(context.loop)
+        wrong = ["ENGINE_HOST: 192.0.2.1 is not an address of this host (yet)"]
+        assert context.degraded() == wrong
+        context.loop.tell(RuntimeChecked("", ("127.0.0.1", "127.0.0.2", "192.0.2.1")))
+        assert context.degraded() == []
+
+
 async def test_what_happens_is_logged_with_its_engine_its_stream_and_its_request(
     tmp_path: Path,
 ) -> None:
@@ -151,6 +173,9 @@ SETTING_OF = {
     "replacement_cooldown": "HEALTH_REPLACEMENT_COOLDOWN_S",
     "unmanaged_stream_ttl": "UNMANAGED_STREAM_TTL_S",
     "stats_history_max": "STATS_HISTORY_MAX",
+    "gateway_wait": "GATEWAY_WAIT_S",
+    "gateway_hedge": "GATEWAY_HEDGE_S",
+    "gateway_idle": "GATEWAY_IDLE_S",
 }
 
 
@@ -162,9 +187,11 @@ def test_every_setting_of_the_rules_reaches_its_rule() -> None:
         expected = False if setting == "AUTO_DELETE" else int(numbers[setting])
         assert getattr(rules, rule) == expected, rule
     assert rules.ports == (19100, 19200, 20000, 21000, 22000)
-    assert {rules.host, "localhost", "127.0.0.1", "::1"} <= rules.local_names
+    assert (rules.host, rules.addresses) == ("127.0.0.1", ("127.0.0.1", "127.0.0.9"))
+    assert {*rules.addresses, "localhost", "::1"} <= rules.local_names
     # What no setting changes is what the rules say themselves.
-    others = {f.name for f in fields(Rules)} - SETTING_OF.keys() - {"host", "local_names", "ports"}
+    named = {"addresses", "host", "local_names", "ports"}
+    others = {f.name for f in fields(Rules)} - SETTING_OF.keys() - named
     plain = Rules(host="", local_names=frozenset(), ports=rules.ports)
     assert [name for name in others if getattr(rules, name) != getattr(plain, name)] == []
 

@@ -19,6 +19,7 @@ from acekeeper.adapters.proc import boot_id
 from acekeeper.adapters.processes import Processes
 from acekeeper.adapters.readers import Readers
 from acekeeper.adapters.retries import Retries
+from acekeeper.adapters.sessions import Sessions
 from acekeeper.adapters.store import Store
 from acekeeper.api.access import Access
 from acekeeper.api.application import application
@@ -26,15 +27,20 @@ from acekeeper.api.context import Context, Limits
 from acekeeper.api.edge import Edge
 from acekeeper.api.followers import Followers
 from acekeeper.api.views import Views
+from acekeeper.core.addresses import absence, absent
 from acekeeper.core.facts import TimePassed
 from acekeeper.core.model import Now
 from acekeeper.core.restore import restore
 from acekeeper.core.state import Happening
 from acekeeper.crowd import raise_descriptors
-from acekeeper.listening import are_loopback
+from acekeeper.gateway.again import Leaving
+from acekeeper.gateway.application import routes
+from acekeeper.gateway.context import Context as GatewayContext
+from acekeeper.gateway.door import Door
+from acekeeper.listening import Gateway, are_loopback
 from acekeeper.metrics import Host, Metrics, Pool
 from acekeeper.rules import rules_of
-from acekeeper.server import Server
+from acekeeper.server import Server, serve_until_told
 from acekeeper.settings import Settings
 from acekeeper.usecases.adoption import Adoption
 from acekeeper.usecases.loop import Loop
@@ -42,9 +48,12 @@ from acekeeper.usecases.protocols import Runtime
 from acekeeper.usecases.sweep import Kind, Sweeps
 
 _OVERDUE_S = 5.0  # a deadline of the plan that passed unheeded for so long: the loop is stuck
+_PLAYERS_LEAVE_WITHIN_S = 1  # those that wait are redirected, and wait on at the next start
 _ADOPT_WITHIN_S = 1.0  # before serving; nothing slow stands in a viewer's way
+_NO_GATEWAY = Gateway()
 WARNINGS = frozenset(
     {
+        "addresses_absent",
         "engine_died",
         "engine_start_failed",
         "engine_starving",
@@ -55,6 +64,7 @@ WARNINGS = frozenset(
         "playback_failed",
         "runtime_lacks",
         "runtime_lost",
+        "session_not_stopped",
     }
 )
 
@@ -64,26 +74,69 @@ def clock() -> Now:
 
 
 async def serve(
-    settings: Settings, sockets: Sequence[socket.socket], lines_lost: Callable[[], int]
+    settings: Settings,
+    sockets: Sequence[socket.socket],
+    gateway: Gateway,
+    lines_lost: Callable[[], int],
 ) -> None:
     """Until SIGTERM or SIGINT."""
     raise_descriptors()
     notifier = Notifier()
 
     def started() -> None:
-        where = [f"{s.getsockname()[0]}:{s.getsockname()[1]}" for s in sockets]
-        logger.info("serving", version=__version__, addresses=where, runtime=settings.runtime)
+        logger.info(
+            "serving",
+            version=__version__,
+            addresses=_addresses(sockets),
+            gateway=_addresses(gateway.sockets),
+            runtime=settings.runtime,
+        )
+        for why in gateway.wrong():
+            logger.warning("gateway_lacks", why=why)
         notifier.ready()
 
-    async with service(settings, lines_lost) as context:
+    async with service(settings, lines_lost, gateway) as context:
         app = api(settings, context, are_loopback(sockets), lambda: server.should_exit)
         server = Server(
             app, started, app.unheard, settings.api_request_timeout_s, context.followers.close
         )
+        served = [(server, sockets)]
+        if gateway.sockets:
+            served.append((players(settings, context), gateway.sockets))
         context.loop.spawn(notifier.feed_watchdog(partial(_does_its_duties, context.loop)))
-        await server.serve(list(sockets))
+        await serve_until_told(served)
         notifier.stopping()
         logger.info("stopping")
+
+
+def _addresses(sockets: Sequence[socket.socket]) -> list[str]:
+    return [f"{s.getsockname()[0]}:{s.getsockname()[1]}" for s in sockets]
+
+
+def players(settings: Settings, context: Context) -> Server:
+    """Players have a server of their own, so that they never take the places of the API's
+    callers."""
+    metrics, leaving = context.metrics, Leaving()
+    given = GatewayContext(
+        loop=context.loop,
+        seen=metrics,
+        leaving=leaving,
+        may_name_urls=settings.gateway_allow_urls,
+    )
+    door = Door(
+        routes(given),
+        settings.gateway_allow,
+        lambda _, status, __: metrics.gateway_turned_away(status),
+    )
+    return Server(
+        door,
+        lambda: None,
+        door.unheard,
+        settings.api_request_timeout_s,
+        leaving.begin,
+        once=True,
+        answers_within=_PLAYERS_LEAVE_WITHIN_S,
+    )
 
 
 def api(
@@ -100,7 +153,9 @@ def api(
 
 
 @asynccontextmanager
-async def service(settings: Settings, lines_lost: Callable[[], int]) -> AsyncIterator[Context]:
+async def service(
+    settings: Settings, lines_lost: Callable[[], int], gateway: Gateway = _NO_GATEWAY
+) -> AsyncIterator[Context]:
     """`lines_lost` counts those of the log that could not be written."""
     rules = rules_of(settings)
     database = settings.state_dir / "acekeeper.db"
@@ -130,6 +185,7 @@ async def service(settings: Settings, lines_lost: Callable[[], int]) -> AsyncIte
             started,
             saved.engines,
             saved.streams,
+            saved.holds,
             saved.early_ends,
             saved.breaker,
             saved.boot,
@@ -144,6 +200,8 @@ async def service(settings: Settings, lines_lost: Callable[[], int]) -> AsyncIte
             clock, retries, settings.monitor_interval_s, settings.max_replicas, metrics.probed
         )
         stack.push_async_callback(engines.close)
+        sessions = Sessions()
+        stack.push_async_callback(sessions.close)
         runtime = _runtime(settings, retries, metrics)
         stack.push_async_callback(runtime.close)
         observe = partial(_observe, metrics)
@@ -154,6 +212,7 @@ async def service(settings: Settings, lines_lost: Callable[[], int]) -> AsyncIte
             runtime,
             engines,
             Player(engines),
+            sessions,
             connections.of_others,
             store,
             observe,
@@ -190,7 +249,8 @@ async def service(settings: Settings, lines_lost: Callable[[], int]) -> AsyncIte
                 max_batch_events=settings.max_batch_events,
             ),
             target_image=settings.target_image,
-            degraded=partial(_degraded, loop, store),
+            degraded=partial(_degraded, loop, store, gateway.wrong),
+            gateway=_addresses(gateway.sockets) if gateway.sockets or gateway.off else None,
         )
 
 
@@ -223,7 +283,7 @@ def _does_its_duties(loop: Loop) -> bool:
     return not loop.is_overdue(_OVERDUE_S) and loop.store.is_alive
 
 
-def _degraded(loop: Loop, store: Store) -> list[str]:
+def _degraded(loop: Loop, store: Store, gateway_lacks: Callable[[], Sequence[str]]) -> list[str]:
     wrong = []
     if store.degraded:
         wrong.append(f"store: {store.degraded}")
@@ -233,6 +293,8 @@ def _degraded(loop: Loop, store: Store) -> list[str]:
         wrong.append("runtime: the engines are not listed yet")
     if loop.state.lacks:
         wrong.append(f"runtime: {loop.state.lacks}")
+    wrong += (f"gateway: {why}" for why in gateway_lacks())
+    wrong += map(absence, absent(loop.state, loop.rules))
     return wrong
 
 

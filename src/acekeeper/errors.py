@@ -9,8 +9,10 @@ AcekeeperError
 │   └── EngineSilent        an engine did not answer, or answered what no engine answers
 ├── EngineFailed        an engine could not be started or stopped
 │   ├── PortTaken       because somebody else holds one of its ports
+│   │   └── AddressGone     because an address it was to have has left this host
 │   └── StartTimedOut   because it took too long
 ├── EngineInUse         somebody else uses an engine that we wanted to try
+├── EngineRefused       an engine says that it cannot play a content
 ├── CallFailed          our own command could not reach the service, or was refused
 └── OutputFailed        standard output did not take what was printed
 """
@@ -79,12 +81,20 @@ class PortTaken(EngineFailed):
     cause = "port_taken"
 
 
+class AddressGone(PortTaken):
+    cause = "address_gone"
+
+
 class StartTimedOut(EngineFailed):
     cause = "runtime_timeout"
 
 
 class EngineInUse(AcekeeperError):
     pass
+
+
+class EngineRefused(AcekeeperError):
+    """`message`: in the engine's words."""
 
 
 class CallFailed(AcekeeperError):

@@ -18,6 +18,7 @@ from .house import (
     ScriptedEngines,
     ScriptedPlayer,
     ScriptedRuntime,
+    ScriptedSessions,
 )
 
 MakeHouse = Callable[..., House]
@@ -40,7 +41,7 @@ async def make_house(db: Path) -> AsyncIterator[MakeHouse]:
                 stack.push_async_callback(store.close)
             clock = Clock()
             runtime, engines = ScriptedRuntime(clock), ScriptedEngines(clock)
-            player = ScriptedPlayer()
+            player, sessions = ScriptedPlayer(), ScriptedSessions()
             happened: list[Happening] = []
             given = {"min_replicas": 0, "auto_delete": False, **numbers}
             state = State()
@@ -52,12 +53,15 @@ async def make_house(db: Path) -> AsyncIterator[MakeHouse]:
                 runtime,
                 engines,
                 player,
+                sessions,
                 connections,
                 store,
                 happened.append,
             )
             stack.push_async_callback(loop.close)
-            return House(loop, runtime, engines, player, connections, store, clock, happened)
+            return House(
+                loop, runtime, engines, player, sessions, connections, store, clock, happened
+            )
 
         yield make
 

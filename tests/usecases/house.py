@@ -17,7 +17,7 @@ from acekeeper.core.facts import (
     Verdict,
 )
 from acekeeper.core.inspection import Inspection
-from acekeeper.core.model import Now, Sample
+from acekeeper.core.model import Now, Opening, Sample
 from acekeeper.core.names import Ports, Slot
 from acekeeper.core.state import Changes, Happening
 from acekeeper.errors import EngineSilent, RuntimeUnavailable
@@ -49,6 +49,7 @@ class ScriptedRuntime:
         self.stopping_fails: Exception | None = None
         self.unreachable = False
         self.lacking = ""
+        self.there: tuple[str, ...] = (HOST,)
         self._clock = clock
         self._starts = 0
 
@@ -63,7 +64,7 @@ class ScriptedRuntime:
         for n in numbers:
             self._starts += 1
             name = f"start-{self._starts}"
-            self.running[slot(n)] = Found(slot(n), name, f"id-{name}")
+            self.running[slot(n)] = Found(slot(n), name, f"id-{name}", addresses=self.there)
 
     async def list(self) -> EnginesListed:
         self.calls.append("list")
@@ -81,7 +82,10 @@ class ScriptedRuntime:
             raise self.starting_fails
         self.add(slot.port - 19000)
         found = self.running[slot]
-        return EngineStarted(slot, found.start, found.container_id)
+        return EngineStarted(slot, found.start, found.container_id, found.addresses)
+
+    def addresses(self) -> tuple[str, ...]:
+        return self.there
 
     async def lacks(self) -> str:
         return self.lacking
@@ -167,6 +171,48 @@ class ScriptedPlayer:
         return self.outcome, "in its own words"
 
 
+class ScriptedSessions:
+    """What engines answer to players: by the number of the engine, once `go_on` is set."""
+
+    def __init__(self) -> None:
+        self.opened: list[tuple[int, Content, bool, str, str]] = []
+        self.answers: dict[int, Opening | Exception] = {}
+        self.go_on = Event()
+        self.go_on.set()
+
+    async def open(
+        self,
+        slot: Slot,
+        content: Content,
+        within: float,
+        *,
+        is_hls: bool = False,
+        query: str = "",
+        arrival: str = HOST,
+    ) -> Opening:
+        number = slot.port - 19000
+        assert within > 0
+        self.opened.append((number, content, is_hls, query, arrival))
+        await self.go_on.wait()
+        answer = self.answers.get(number, Opening(f"i{number}", f"t{number}", "", True))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def redirect(
+        self, slot: Slot, infohash: str, token: str, arrival: str, within: float
+    ) -> str:
+        raise NotImplementedError
+
+    async def list(
+        self, slot: Slot, infohash: str, token: str, arrival: str, within: float
+    ) -> bytes:
+        raise NotImplementedError
+
+    async def stat(self, slot: Slot, infohash: str, token: str, arrival: str) -> bytes:
+        raise NotImplementedError
+
+
 class ScriptedConnections:
     """Who is connected to which engine, by its number."""
 
@@ -205,6 +251,7 @@ class House:
     runtime: ScriptedRuntime
     engines: ScriptedEngines
     player: ScriptedPlayer
+    sessions: ScriptedSessions
     connections: ScriptedConnections
     store: Store
     clock: Clock

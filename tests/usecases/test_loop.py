@@ -25,7 +25,7 @@ from acekeeper.core.plan import Plan
 from acekeeper.core.state import State
 from acekeeper.errors import EngineFailed, PortTaken, RuntimeUnavailable, StartTimedOut
 from acekeeper.log import request_id_var
-from acekeeper.usecases import loop, provision
+from acekeeper.usecases import loop, outcomes, provision
 from acekeeper.usecases.sweep import Kind
 
 from ..adapters.storing import next_run
@@ -175,7 +175,7 @@ async def test_an_answer_waits_for_the_disk_but_not_for_long(make_house: MakeHou
 async def test_an_engine_lost_while_its_claim_waits_for_the_disk_is_given_to_nobody(
     make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch, lost_to: str
 ) -> None:
-    monkeypatch.setattr(loop, "_CLAIM_ON_DISK_WITHIN", 3600)
+    monkeypatch.setattr(outcomes, "_ON_DISK_WITHIN", 3600)
     store = HeldStore()
     house = make_house(store)
     await house.open(0)
@@ -199,7 +199,7 @@ async def test_an_engine_lost_while_its_claim_waits_for_the_disk_is_given_to_nob
 async def test_and_nobody_is_refused_who_has_left(
     make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "_CLAIM_ON_DISK_WITHIN", 3600)
+    monkeypatch.setattr(outcomes, "_ON_DISK_WITHIN", 3600)
     store = HeldStore()
     house = make_house(store)
     await house.open(0)
@@ -347,7 +347,7 @@ async def test_what_was_about_to_be_planned_at_the_close_is_not(house: House) ->
 
 
 async def test_an_outcome_is_kept_no_longer_than_somebody_waits(house: House) -> None:
-    outcome = house.loop.wait_for_outcome("r")
+    outcome = house.loop.outcomes.wait("r")
     outcome.cancel()
     await house.turns()
     left = weakref.ref(outcome)

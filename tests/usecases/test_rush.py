@@ -63,7 +63,7 @@ def ask(house: House) -> list[asyncio.Future[Outcome]]:
     """All in one turn."""
     outcomes = []
     for n in range(REQUESTS):
-        outcomes.append(house.loop.wait_for_outcome(f"r{n}"))
+        outcomes.append(house.loop.outcomes.wait(f"r{n}"))
         house.loop.tell(ProvisionRequested(f"r{n}"))
     return outcomes
 

@@ -6,8 +6,6 @@ from asyncio import Future, Task
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 
-from loguru import logger
-
 from acekeeper.core.actions import (
     Action,
     Answer,
@@ -33,6 +31,7 @@ from acekeeper.core.facts import (
     StreamsAsked,
     TimePassed,
 )
+from acekeeper.core.gateway.actions import GatewayAction
 from acekeeper.core.model import Engine, Now, Phase, Rules, Sample
 from acekeeper.core.names import Slot
 from acekeeper.core.plan import plan
@@ -40,15 +39,23 @@ from acekeeper.core.state import Changes, Happening, State
 from acekeeper.core.supply import waiting
 from acekeeper.errors import AcekeeperError, EngineFailed, PortTaken
 from acekeeper.errors import EngineSilent as Silence
+from acekeeper.usecases.defects import defect
+from acekeeper.usecases.gateway import Gateway
 from acekeeper.usecases.lag import Lag
-from acekeeper.usecases.protocols import Clock, Connections, EngineApi, Player, Runtime, Store
+from acekeeper.usecases.outcomes import Outcomes, once_kept
+from acekeeper.usecases.protocols import (
+    Clock,
+    Connections,
+    EngineApi,
+    Player,
+    Runtime,
+    Sessions,
+    Store,
+)
 from acekeeper.usecases.samples import Unsaved
 from acekeeper.usecases.tries import Tries
 from acekeeper.usecases.turns import gather_in_turns
 
-# How long an answer waits for its claim to be on disk: a stalled disk must not cost the viewer
-# the engine.
-_CLAIM_ON_DISK_WITHIN = 0.3
 _LOST_MEANWHILE = waiting(Code.GENERAL_ERROR, "the engine it was given ended or was taken", 1)
 _NOBODY_THERE = "runtime_unavailable"  # cause of a start that failed
 _STATS_AT_ONCE = 8  # so many begin in one turn of the event loop
@@ -68,6 +75,7 @@ class Loop:
         runtime: Runtime,
         engines: EngineApi,
         player: Player,
+        sessions: Sessions,
         connections: Connections,
         store: Store,
         observe: Callable[[Happening], None],
@@ -84,8 +92,20 @@ class Loop:
         self.lag = Lag(clock, lagged)
         self._connections = connections
         self._tries = Tries(player, clock, self.lag)
+        self.gateway = Gateway(
+            state=state,
+            rules=rules,
+            clock=clock,
+            lag=self.lag,
+            engines=engines,
+            sessions=sessions,
+            see=self.see_connections,
+            tell=self.tell,
+            spawn=self.spawn,
+            outcomes=Outcomes(),
+        )
         self._observe = observe
-        self._outcomes: dict[str, Future[Outcome]] = {}
+        self.outcomes = Outcomes[Outcome]()
         self._tasks: set[Task[None]] = set()
         self._planned = False
         self._alarm: asyncio.TimerHandle | None = None
@@ -101,13 +121,6 @@ class Loop:
         if not isinstance(fact, StreamsAsked) or changes.engines or changes.streams:
             self._plan_soon()
         return self._write(changes)
-
-    def wait_for_outcome(self, request: str) -> Future[Outcome]:
-        """Before the request is told, or its outcome may be missed."""
-        future: Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._outcomes[request] = future
-        future.add_done_callback(lambda _: self._outcomes.pop(request, None))
-        return future
 
     def is_overdue(self, seconds: float) -> bool:
         """Whether what was due by the clock so long ago is still not done."""
@@ -126,7 +139,10 @@ class Loop:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def spawn(self, work: Coroutine[object, object, None]) -> None:
-        """Runs `work` beside the loop; what it raises is logged, never lost."""
+        """Runs `work` beside the loop, until that closes; what it raises is logged, never lost."""
+        if self._closed:
+            work.close()
+            return
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -134,7 +150,7 @@ class Loop:
     def _done(self, task: Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            _defect(error)
+            defect(error)
 
     def _write(self, changes: Changes) -> Future[None]:
         durable = self.store.write(changes)
@@ -175,6 +191,9 @@ class Loop:
         for happening in changes.happened:
             self._observe(happening)
         durable = self._write(changes)
+        if isinstance(action, GatewayAction):
+            self.gateway.take(action, durable)
+            return
         match action:
             case Start(slot):
                 self.spawn(self._start(slot))
@@ -191,7 +210,7 @@ class Loop:
             case Answer(request):
                 self._answer(request, durable)
             case Refuse(request, refusal):
-                self._resolve(request, refusal)
+                self.outcomes.resolve(request, refusal)
             case _:
                 pass  # Grant, Drain, TakeBack and Settle are wholly in the state
 
@@ -202,23 +221,16 @@ class Loop:
             raise AssertionError("only a request with an engine is answered")
         start = self.state.engines[slot].start
 
-        def go(_: object = None) -> None:
-            timer.cancel()
+        def go() -> None:
             if request not in self.state.requests:
                 return  # its caller went away
             engine = self.state.current(slot, start)
             if engine is not None and engine.claim and engine.claim.request == request:
-                self._resolve(request, engine)
+                self.outcomes.resolve(request, engine)
             else:
                 self._take(Refuse(request, _LOST_MEANWHILE), self.clock())
 
-        timer = asyncio.get_running_loop().call_later(_CLAIM_ON_DISK_WITHIN, go)
-        durable.add_done_callback(go)
-
-    def _resolve(self, request: str, outcome: Outcome) -> None:
-        future = self._outcomes.get(request)
-        if future is not None and not future.done():
-            future.set_result(outcome)
+        once_kept(durable, go)
 
     async def _start(self, slot: Slot) -> None:
         try:
@@ -230,7 +242,7 @@ class Loop:
         except AcekeeperError as error:
             fact = EngineStartFailed(slot, str(error), excused=True, cause=_NOBODY_THERE)
         except Exception as error:
-            _defect(error)
+            defect(error)
             fact = EngineStartFailed(slot, repr(error), excused=True)
         self.tell(fact)
 
@@ -240,7 +252,7 @@ class Loop:
         except AcekeeperError as error:
             self.tell(EngineStopFailed(slot, start, str(error)))
         except Exception as error:
-            _defect(error)
+            defect(error)
             self.tell(EngineStopFailed(slot, start, repr(error)))
 
     async def _ask(self, slot: Slot, start: str) -> None:
@@ -256,7 +268,7 @@ class Loop:
         except Silence as error:
             return EngineSilent(slot, start, str(error), excused=self.lag.since(began))
         except Exception as error:
-            _defect(error)
+            defect(error)
             return EngineSilent(slot, start, repr(error), excused=True)
         return EngineAnswered(slot, start)
 
@@ -289,7 +301,7 @@ class Loop:
         except Silence as error:
             return error
         except Exception as error:
-            _defect(error)
+            defect(error)
             return error
 
     async def see_connections(self) -> ConnectionsSeen:
@@ -298,9 +310,3 @@ class Loop:
         at = self.clock()
         found = await asyncio.to_thread(self._connections, refs)
         return ConnectionsSeen(at, {ref: found[port] for port, ref in refs.items()})
-
-
-def _defect(error: BaseException) -> None:
-    """Of ours, or an error nobody translated. What was under way ends all the same, or its engine
-    would wait for that end for ever."""
-    logger.opt(exception=error).error("task_failed")

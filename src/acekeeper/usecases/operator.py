@@ -9,9 +9,9 @@ from acekeeper.core.model import Stream
 from acekeeper.errors import EngineSilent
 from acekeeper.usecases.loop import Loop
 
-Heard = Literal["stopped", "silent", "not_asked"]
+Heard = Literal["stopped", "stopping", "silent", "not_asked"]
 """What the engine of a stream said to its end; it is not asked if it is not ours, or if the stream
-was over."""
+was over. It is asked until it has stopped what the gateway opened there."""
 
 
 async def stop_stream(loop: Loop, stream: Stream) -> Heard:
@@ -19,6 +19,9 @@ async def stop_stream(loop: Loop, stream: Stream) -> Heard:
     it heard or not, the stream is over."""
     heard: Heard = "not_asked"
     if stream.ended is None and stream.slot and loop.state.current(stream.slot, stream.start):
+        if stream.gateway is not None:
+            await loop.tell(StreamStopped(stream.id, stream.session))
+            return "stopping"
         try:
             await loop.engines.stop(stream.slot, stream.command_url)
             heard = "stopped"

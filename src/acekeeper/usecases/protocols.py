@@ -7,8 +7,8 @@ from typing import Protocol
 from acekeeper.core.doubt import Content
 from acekeeper.core.facts import EnginesListed, EngineStarted, Fact, Verdict
 from acekeeper.core.inspection import Inspection, Logged
-from acekeeper.core.model import Now, Sample
-from acekeeper.core.names import Ports, Slot
+from acekeeper.core.model import Now, Opening, Sample
+from acekeeper.core.names import HERE, Ports, Slot
 from acekeeper.core.state import Changes
 
 
@@ -33,6 +33,9 @@ class Runtime(Protocol):
 
     async def stop(self, slot: Slot, start: str) -> None:
         """Asks for the end of this start, which is told as a death. Raises EngineFailed."""
+
+    def addresses(self) -> tuple[str, ...]:
+        """Where players reach an engine that is started now: what this host has of ENGINE_HOST."""
 
     async def lacks(self) -> str:
         """What starts need and is not there, as far as can be told; empty when nothing."""
@@ -80,6 +83,38 @@ class Player(Protocol):
     async def play(self, slot: Slot, content: Content) -> tuple[Verdict, str]:
         """Plays for a moment: what it found, and the engine's words. Raises EngineSilent when the
         engine hangs, EngineInUse when it must not be tried now. Cancelled, it leaves nothing."""
+
+
+class Sessions(Protocol):
+    """Those of the gateway's players, at their engines, each by its infohash and token. Answers
+    name `arrival`, the address of this host at which the player reaches it. All raise EngineSilent,
+    and but for `stat` EngineRefused with what the engine says against the session, and EngineInUse
+    if somebody else opened the content there meanwhile."""
+
+    async def open(
+        self,
+        slot: Slot,
+        content: Content,
+        within: float,
+        *,
+        is_hls: bool = False,
+        query: str = "",
+        arrival: str = HERE,
+    ) -> Opening:
+        """`query` has what else the player says."""
+
+    async def redirect(
+        self, slot: Slot, infohash: str, token: str, arrival: str, within: float
+    ) -> str:
+        """The path and the query at that engine to which it sends a player for the picture."""
+
+    async def list(
+        self, slot: Slot, infohash: str, token: str, arrival: str, within: float
+    ) -> bytes:
+        """The list of an HLS session, as the engine wrote it."""
+
+    async def stat(self, slot: Slot, infohash: str, token: str, arrival: str) -> bytes:
+        """The JSON of its answer."""
 
 
 class Connections(Protocol):

@@ -10,7 +10,7 @@ async def provision(
     loop: Loop, request: str, port: int | None, labels: Mapping[str, str]
 ) -> Outcome:
     """An engine that is promised to this request, or why not. Cancelled: the caller is gone."""
-    outcome = loop.wait_for_outcome(request)
+    outcome = loop.outcomes.wait(request)
     loop.tell(ProvisionRequested(request, port, labels))
     try:
         return await outcome

@@ -149,7 +149,8 @@ async def list_engines(loop: Loop) -> int:
 
 async def check_runtime(loop: Loop) -> None:
     """Tells what a start would miss, so that it is known before one fails."""
-    loop.tell(RuntimeChecked(await loop.runtime.lacks()))
+    lacks = await loop.runtime.lacks()
+    loop.tell(RuntimeChecked(lacks, loop.runtime.addresses()))
 
 
 async def _scale(loop: Loop) -> Report:

@@ -1,0 +1,81 @@
+"""Redirects to the same URL, where the player waits on: some players give up a request that is not
+answered for some seconds, and a restart of the service ends every request."""
+
+import asyncio
+import math
+from asyncio import Event
+from collections.abc import Callable
+from urllib.parse import parse_qsl, urlencode
+
+from acekeeper.core.model import Now
+from acekeeper.gateway.door import Answer, Call, Handler
+from acekeeper.gateway.urls import redirect
+
+# Our parameters of such a URL: when the player asked first (wall time, as the service may restart),
+# and how often it was redirected since.
+SINCE = "since"
+HOP = "hop"
+HOPS_MOST = 3  # some follow four redirects in all
+
+
+def waits_since(call: Call, now: Now, most: float) -> Now:
+    """When the player asked first. What its URL says of that counts for the last `most` seconds."""
+    came = now.after(-call.waited)
+    try:
+        said = float(call.query.get(SINCE, "nan"))
+    except ValueError:
+        return came
+    if math.isnan(said):
+        return came
+    return now.of_wall(min(came.wall, max(said, now.wall - most)))
+
+
+def hop(call: Call) -> int:
+    said = call.query.get(HOP, "0")
+    return int(said) if said in ("0", "1", "2") else HOPS_MOST
+
+
+def again(call: Call, since: Now, hops: int) -> Answer:
+    others = parse_qsl(call.raw_query, keep_blank_values=True)
+    kept = [(name, value) for name, value in others if name not in (SINCE, HOP)]
+    kept.append((SINCE, f"{since.wall:.3f}"))
+    if hops:
+        kept.append((HOP, str(hops)))
+    return redirect(call, f"{call.path}?{urlencode(kept)}")
+
+
+class Leaving:
+    """A player that waits when the service stops is redirected to the same URL, and waits on
+    there."""
+
+    def __init__(self) -> None:
+        self._begun = Event()
+
+    @property
+    def is_begun(self) -> bool:
+        return self._begun.is_set()
+
+    def begin(self) -> None:
+        self._begun.set()
+
+    def sends_on(
+        self, handler: Handler, clock: Callable[[], Now], most: float, sent: Callable[[], None]
+    ) -> Handler:
+        """`most` (seconds) is how long a player waits there."""
+
+        async def handle(call: Call) -> Answer | None:
+            since = waits_since(call, clock(), most)
+            leaving = asyncio.create_task(self._begun.wait())
+            work = asyncio.create_task(handler(call))
+            try:
+                await asyncio.wait((work, leaving), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                leaving.cancel()
+                work.cancel()
+                await asyncio.wait((work,))
+            if not work.cancelled():
+                return work.result()
+            sent()
+            return again(call, since, hop(call))
+
+        return handle

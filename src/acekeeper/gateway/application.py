@@ -1,0 +1,32 @@
+"""What the gateway answers."""
+
+from functools import partial
+
+from acekeeper.gateway.commands import Commands
+from acekeeper.gateway.context import Context
+from acekeeper.gateway.door import HLS, JSON, TS, Handler, Route, Routes
+from acekeeper.gateway.liveness import Liveness
+from acekeeper.gateway.opening import Opener, longest_wait
+from acekeeper.gateway.pictures import LASTS, Pictures
+from acekeeper.gateway.playlists import Playlists
+
+
+def routes(context: Context) -> Routes:
+    """A player that waits when `context.leaving` begins is redirected to the same URL."""
+    loop = context.loop
+    opener, commands = Opener(context), Commands(context)
+
+    def waits(handler: Handler, most: float) -> Handler:
+        restarted = partial(context.seen.gateway_answered, "restarted")
+        return context.leaving.sends_on(handler, loop.clock, most, restarted)
+
+    longest = longest_wait(loop.rules, for_json=False)
+    return {
+        "/ace/getstream": Route(waits(opener.getstream, longest), TS),
+        "/ace/manifest.m3u8": Route(waits(opener.manifest, longest), HLS),
+        "/ace/r/": Route(waits(Pictures(context).picture, LASTS), TS),
+        "/ace/m/": Route(waits(Playlists(context).playlist, longest), HLS),
+        "/ace/stat/": Route(commands.stat, JSON),
+        "/ace/cmd/": Route(commands.command, JSON),
+        **Liveness(loop).routes(),
+    }

@@ -1,0 +1,95 @@
+"""A player asks for a content: `/ace/getstream` and `/ace/manifest.m3u8`."""
+
+import asyncio
+from collections.abc import Mapping
+from secrets import token_hex
+
+from acekeeper.core.gateway.model import NotPlayed
+from acekeeper.core.model import Rules, Stream
+from acekeeper.gateway.again import waits_since
+from acekeeper.gateway.asked import wanted
+from acekeeper.gateway.context import Context, Outcome, by_gateway
+from acekeeper.gateway.door import Answer, Call, as_json, text
+from acekeeper.gateway.urls import origin, redirect
+from acekeeper.usecases.gateway import Failed
+from acekeeper.usecases.plays import play
+
+_FAILURES: Mapping[NotPlayed, Outcome] = {
+    NotPlayed.REFUSED: "refused",
+    NotPlayed.SILENT: "silent",
+    NotPlayed.NO_ENGINE: "no_engine",
+}
+
+
+def longest_wait(rules: Rules, *, for_json: bool) -> float:
+    if for_json:
+        return rules.gateway_wait
+    return max(rules.gateway_wait, rules.gateway_wait_redirected)
+
+
+class Opener:
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def getstream(self, call: Call) -> Answer:
+        return await self._open(call, is_hls=False)
+
+    async def manifest(self, call: Call) -> Answer:
+        return await self._open(call, is_hls=True)
+
+    async def _open(self, call: Call, *, is_hls: bool) -> Answer:
+        context, for_json = self._context, call.query.get("format") == "json"
+        try:
+            asked = wanted(call, is_hls=is_hls, may_name_urls=context.may_name_urls)
+        except ValueError as error:
+            return _failed(str(error), 400, for_json=for_json)
+        loop = context.loop
+        within = longest_wait(loop.rules, for_json=for_json)
+        since = waits_since(call, loop.clock(), within)
+        try:
+            outcome = await play(loop, token_hex(8), asked, since, within)
+        except asyncio.CancelledError:
+            if not context.leaving.is_begun:
+                context.seen.gateway_answered("left", asked.content.key)
+            raise
+        if isinstance(outcome, Failed):
+            context.seen.gateway_answered(_FAILURES[outcome.why], asked.content.key)
+            return not_played(outcome, for_json=for_json)
+        context.seen.gateway_answered("served", asked.content.key)
+        return _played(call, outcome, for_json=for_json)
+
+
+def not_played(failed: Failed, *, for_json: bool) -> Answer:
+    if failed.why is NotPlayed.REFUSED:  # as the engine itself answers
+        return _failed(failed.words, 200 if for_json else 500, for_json=for_json)
+    return _failed(failed.words, 503, for_json=for_json, again_after=max(1, failed.eta))
+
+
+def _failed(words: str, status: int, *, for_json: bool, again_after: int = 0) -> Answer:
+    plain = as_json({"response": None, "error": words}, status) if for_json else text(status, words)
+    headers = {"Retry-After": str(again_after)} if again_after else {}
+    return Answer(status=status, media_type=plain.media_type, body=plain.body, headers=headers)
+
+
+def _played(call: Call, stream: Stream, *, for_json: bool) -> Answer:
+    gateway = by_gateway(stream)
+    opening, here = gateway.opening, origin(call)
+    session = f"{opening.infohash}/{opening.token}"
+    path = f"/ace/m/{session}.m3u8" if gateway.is_hls else f"/ace/r/{session}"
+    if not for_json:
+        return redirect(call, path)
+    return as_json(
+        {
+            "response": {
+                "playback_url": f"{here}{path}",
+                "stat_url": f"{here}/ace/stat/{session}",
+                "command_url": f"{here}/ace/cmd/{session}",
+                "infohash": opening.infohash,
+                "playback_session_id": opening.session,
+                "is_live": int(opening.is_live),
+                "is_encrypted": int(opening.is_encrypted),
+                "client_session_id": opening.client_session_id,
+            },
+            "error": None,
+        }
+    )

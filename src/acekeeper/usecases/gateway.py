@@ -1,0 +1,137 @@
+"""What the plan wants done for players of the gateway."""
+
+from asyncio import Future
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from functools import partial
+from typing import assert_never
+
+from acekeeper.core.facts import ConnectionsSeen, Fact
+from acekeeper.core.gateway.actions import (
+    Fail,
+    GatewayAction,
+    Open,
+    SeeReaders,
+    Serve,
+    StopSession,
+    Supersede,
+)
+from acekeeper.core.gateway.facts import (
+    PlayOpened,
+    PlayRefused,
+    PlaySilent,
+    ReadersSeen,
+    SessionNotStopped,
+    SessionStopped,
+)
+from acekeeper.core.gateway.model import NotPlayed, Wanted
+from acekeeper.core.model import Rules, Stream
+from acekeeper.core.state import State
+from acekeeper.errors import EngineInUse, EngineRefused, EngineSilent, Failure
+from acekeeper.usecases.defects import defect
+from acekeeper.usecases.lag import Lag
+from acekeeper.usecases.outcomes import Outcomes, once_kept
+from acekeeper.usecases.protocols import Clock, EngineApi, Sessions
+
+_OPENS_TO_STOP_WITHIN = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A player gets nothing; `words` and `eta` as in `Fail`."""
+
+    why: NotPlayed
+    words: str
+    eta: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """`see` looks who is connected to the engines."""
+
+    state: State
+    rules: Rules
+    clock: Clock
+    lag: Lag
+    engines: EngineApi
+    sessions: Sessions
+    see: Callable[[], Awaitable[ConnectionsSeen]]
+    tell: Callable[[Fact], object]
+    spawn: Callable[[Coroutine[object, object, None]], None]
+    outcomes: Outcomes[Stream | Failed]
+
+    def take(self, action: GatewayAction, durable: Future[None]) -> None:
+        """`durable` is done when what the action changed is on disk."""
+        match action:
+            case Open(request):
+                wanted = self.state.plays[request].wanted
+                once_kept(durable, lambda: self.spawn(self._open(action, wanted)))
+            case Serve(request, stream):
+                session = self.state.streams[stream]
+                once_kept(durable, partial(self.outcomes.resolve, request, session))
+            case Fail(request, why, words, eta):
+                self.outcomes.resolve(request, Failed(why, words, eta))
+            case StopSession():
+                self.spawn(self._stop(action))
+            case SeeReaders():
+                self.spawn(self.look())
+            case Supersede():
+                pass  # wholly in the state
+            case _:
+                assert_never(action)
+
+    async def look(self) -> None:
+        """Tells which engines have readers."""
+        try:
+            seen = await self.see()
+        except Exception as error:
+            defect(error)
+            at, everywhere = self.clock(), (e.ref for e in self.state.engines.values())
+            self.tell(ReadersSeen(at, frozenset(everywhere)))  # nobody loses its session for that
+        else:
+            read = (ref for ref, callers in seen.callers.items() if callers)
+            self.tell(ReadersSeen(seen.at, frozenset(read)))
+
+    async def _open(self, action: Open, wanted: Wanted) -> None:
+        """It goes on when its player is gone: only its answer says what is to be stopped."""
+        request, slot, start = action.request, action.slot, action.start
+        began = self.clock()
+        try:
+            opening = await self.sessions.open(
+                slot,
+                wanted.content,
+                self.rules.open_lasts,
+                is_hls=wanted.is_hls,
+                query=wanted.query,
+                arrival=wanted.arrival,
+            )
+            fact: Fact = PlayOpened(request, slot, start, opening)
+        except EngineRefused as error:
+            fact = PlayRefused(request, slot, start, error.message)
+        except EngineInUse as error:
+            fact = PlaySilent(request, slot, start, str(error), broken=True, excused=True)
+        except EngineSilent as error:
+            broken, excused = error.failure is not Failure.TIMEOUT, self.lag.since(began)
+            fact = PlaySilent(request, slot, start, str(error), broken, excused)
+        except Exception as error:
+            defect(error)
+            fact = PlaySilent(request, slot, start, repr(error), broken=True, excused=True)
+        self.tell(fact)
+
+    async def _stop(self, action: StopSession) -> None:
+        slot, hold = action.slot, action.hold
+        infohash, token = hold.infohash, hold.token
+        try:
+            if not token:  # nobody knows what the engine made of an open that was given up
+                opening = await self.sessions.open(slot, hold.content, _OPENS_TO_STOP_WITHIN)
+                infohash, token = opening.infohash, opening.token
+            await self.engines.stop(slot, f"/ace/cmd/{infohash}/{token}")
+            fact: Fact = SessionStopped(slot, action.start, hold)
+        except EngineRefused:
+            fact = SessionStopped(slot, action.start, hold)  # it plays no such content
+        except (EngineInUse, EngineSilent) as error:
+            fact = SessionNotStopped(slot, action.start, hold, str(error))
+        except Exception as error:
+            defect(error)
+            fact = SessionNotStopped(slot, action.start, hold, repr(error))
+        self.tell(fact)
