@@ -24,6 +24,7 @@ def settings(tmp_path: Path, **given: str) -> dict[str, str]:
         "PATH": os.environ["PATH"],
         "STATE_DIR": str(tmp_path / "state"),
         "APP_PORT": str(free_port()),
+        "GATEWAY_PORT": str(free_port()),
         "MIN_REPLICAS": "0",
         "MIN_PROVISION_INTERVAL_S": "0",
         "MAX_REPLICAS": "3",
@@ -33,12 +34,16 @@ def settings(tmp_path: Path, **given: str) -> dict[str, str]:
     }
 
 
-# As systemd does it: the socket is descriptor 3, and the pid says who is meant.
-_HAND_OVER = """
+# As systemd does it: the sockets are descriptors from 3 on, and the pid says who is meant.
+HAND_OVER = """
 import os, sys
-os.dup2(int(sys.argv[1]), 3)
-told = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
-os.execve(sys.argv[2], sys.argv[2:], os.environ | told)
+names, numbers = sys.argv[1].split(":"), [os.dup(int(n)) for n in sys.argv[2].split(":")]
+for place, number in enumerate(numbers, 3):
+    os.dup2(number, place)
+    os.set_inheritable(place, True)
+told = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(numbers))}
+told["LISTEN_FDNAMES"] = sys.argv[1]
+os.execve(sys.argv[3], sys.argv[3:], os.environ | told)
 """
 
 
@@ -57,16 +62,25 @@ def run(environ: dict[str, str], *words: str) -> Ended:
 
 
 class Service:
-    """`acekeeper serve`, until `end`."""
+    """`acekeeper serve`, until `end`. It is handed the sockets that are given, the API's and the
+    gateway's."""
 
     def __init__(
-        self, environ: dict[str, str], tmp_path: Path, listening: socket.socket | None = None
+        self,
+        environ: dict[str, str],
+        tmp_path: Path,
+        listening: socket.socket | None = None,
+        players: socket.socket | None = None,
     ) -> None:
         self.environ = environ
         self.log_file = tmp_path / f"log-{time.monotonic_ns()}"
         command = [COMMAND, "serve"]
-        if listening is not None:
-            command = [sys.executable, "-ISc", _HAND_OVER, str(listening.fileno()), *command]
+        given = {"api": listening, "gateway": players}
+        handed = {name: s.fileno() for name, s in given.items() if s is not None}
+        if handed:
+            numbers = ":".join(map(str, handed.values()))
+            hand_over = [sys.executable, "-ISc", HAND_OVER, ":".join(handed), numbers]
+            command = [*hand_over, *command]
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
                 command,
@@ -74,7 +88,7 @@ class Service:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                pass_fds=(listening.fileno(),) if listening is not None else (),
+                pass_fds=tuple(handed.values()),
                 start_new_session=True,
             )
 

@@ -2,16 +2,18 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -88,6 +90,89 @@ def test_a_signal_ends_it_with_status_0_and_a_clean_terminal(start: Start, numbe
     events = [fields["event"] for fields in service.log()]
     assert events[-1] == "stopping"
     assert "a-secret-key" not in stdout + stderr
+
+
+VERSION = "/webui/api/service?method=get_version"
+
+
+def at_gateway(service: Service, path: str, host: str = "127.0.0.1") -> int:
+    """The status."""
+    connection = HTTPConnection(host, int(service.environ["GATEWAY_PORT"]), timeout=LIMIT_S)
+    with closing(connection):
+        connection.request("GET", path)
+        return connection.getresponse().status
+
+
+def degraded(service: Service) -> list[str]:
+    found: list[str] = call(service, "/health/ready")["degraded"]
+    return found
+
+
+def test_the_gateway_and_the_api_have_nothing_of_each_other(start: Start) -> None:
+    service = start()
+    assert at_gateway(service, VERSION) == 200
+    assert at_gateway(service, "/engines") == 404
+    with pytest.raises(HTTPError, match="404"):
+        call(service, VERSION)
+    assert degraded(service) == []
+    stdout = service.end(signal.SIGTERM).stdout
+    address = f"http://127.0.0.1:{service.environ['GATEWAY_PORT']}"
+    assert f"  Gateway  {address}\n" in stdout
+    assert f"ffplay '{address}/ace/getstream?id=" in stdout
+
+
+def test_an_engine_on_the_gateways_port_keeps_the_gateway_away_and_nothing_else(
+    start: Start,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as engine:
+        port = engine.getsockname()[1]
+        service = start(GATEWAY_PORT=str(port))
+        why = f"another program listens on 127.0.0.1:{port}; `ss -ltnp sport = :{port}` names it"
+        assert degraded(service) == [f"gateway: {why}"]
+        [lacks] = [line for line in service.log() if line["event"] == "gateway_lacks"]
+        assert (lacks["level"], lacks["why"]) == ("WARNING", why)
+        assert f"gateway: {why}" in run(service.environ, "status").stdout
+        stdout = service.end(signal.SIGTERM).stdout
+    assert f"  Gateway  {why}\n" in stdout
+    assert "ffplay" not in stdout
+
+
+def test_an_address_that_is_not_there_yet_is_no_failure(start: Start) -> None:
+    service = start(GATEWAY_HOST="192.0.2.1", GATEWAY_ALLOW="192.0.2.0/24")
+    assert degraded(service) == ["gateway: this host does not have the address 192.0.2.1 yet"]
+    assert at_gateway(service, VERSION) == 200
+
+
+def test_without_a_gateway_nothing_listens_for_players(start: Start) -> None:
+    service = start(GATEWAY_PORT="0")
+    assert degraded(service) == []
+    assert "  Gateway  off (GATEWAY_PORT=0)\n" in service.end(signal.SIGTERM).stdout
+
+
+def test_of_what_systemd_hands_over_each_has_its_own(tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as api,
+        socket.create_server(("127.0.0.1", 0)) as players,
+    ):
+        ports = {
+            "APP_PORT": str(api.getsockname()[1]),
+            "GATEWAY_PORT": str(players.getsockname()[1]),
+        }
+        service = Service(settings(tmp_path, **ports), tmp_path, api, players)
+        try:
+            assert degraded(service) == []
+            assert at_gateway(service, VERSION) == 200
+            assert service.end(signal.SIGTERM).status == 0
+            without = Service(settings(tmp_path, **ports), tmp_path, api)
+            try:
+                [why] = degraded(without)
+                assert why.startswith(
+                    f"gateway: another program listens on 127.0.0.1:{ports['GATEWAY_PORT']}"
+                )
+            finally:
+                without.kill()
+        finally:
+            service.kill()
 
 
 def test_engines_outlive_it_until_stop_ends_them_too_and_says_how_many(start: Start) -> None:
@@ -181,14 +266,27 @@ def test_status_shows_the_engines(service: Service) -> None:
     assert (status, stderr) == (0, "")
     assert stdout.splitlines() == [
         "healthy; 1 engines, 1 free; 0 streams; breaker closed",
+        f"  gateway on 127.0.0.1:{service.environ['GATEWAY_PORT']}; 0 playing, 0 waiting",
         f"  127.0.0.1:{port}       running   healthy   0 streams  engine-{port}",
     ]
+
+
+def test_status_says_for_whom_the_gateway_plays(start: Start) -> None:
+    service = start(MIN_REPLICAS="1", MAX_REPLICAS="1")
+    service.wait_for("engine_ready")
+    assert at_gateway(service, f"/ace/getstream?id={'a' * 40}") == 302
+    _, stdout, _ = run(service.environ, "status")
+    _, gateway, engine = stdout.splitlines()
+    assert gateway.endswith("; 1 playing, 0 waiting")
+    assert re.search(r" 1 streams  engine-\d+  for 127\.0\.0\.1$", engine)
 
 
 def test_status_says_what_is_wrong(start: Start, tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file where the directory should be")
     command = "/nowhere/engine {http_port}"
-    service = start(MIN_REPLICAS="1", CIRCUIT_BREAKER_THRESHOLD="1", ENGINE_COMMAND=command)
+    service = start(
+        MIN_REPLICAS="1", CIRCUIT_BREAKER_THRESHOLD="1", ENGINE_COMMAND=command, GATEWAY_PORT="0"
+    )
     service.wait_for("engine_start_failed")
     status, stdout, stderr = run(service.environ, "status")
     assert (status, stderr) == (0, "")
@@ -343,7 +441,7 @@ def test_a_simulated_day_is_that_of_the_settings_in_force() -> None:
     ended = run({"PROFILE": "high-availability", "MAX_REPLICAS": "9"}, "simulate", "quiet")
     assert ended.stderr == ""
     assert ended.stdout.startswith("MIN_REPLICAS=5 MAX_REPLICAS=9 ENGINE_GRACE_PERIOD_S=15 ")
-    assert "\n  waited            0\n" in ended.stdout
+    assert re.search(r"^  waited +0 +0$", ended.stdout, re.MULTILINE)
     assert run({"MIN_REPLICAS": "many"}, "simulate", "quiet").status == 78
 
 
@@ -354,7 +452,7 @@ def test_a_trace_may_come_from_standard_input(tmp_path: Path) -> None:
         shown = subprocess.check_output(
             [COMMAND, "simulate", "-"], env={}, stdin=stdin, text=True, timeout=LIMIT_S
         )
-    assert "\nviewers             1\n" in shown
+    assert re.search(r"^viewers +1 +1$", shown, re.MULTILINE)
 
 
 def test_a_trace_that_cannot_be_used_is_named_with_its_line(tmp_path: Path) -> None:

@@ -19,6 +19,9 @@ CASES = {
         "APP_HOST": "192.0.2.7",
         "APP_PORT": "18000",
         "API_KEY": "k",
+        "GATEWAY_HOST": "192.0.2.7,198.51.100.7",
+        "GATEWAY_PORT": "16878",
+        "GATEWAY_ALLOW": "192.0.2.0/24",
         "HEALTH_CHECK_INTERVAL_S": "7.25",
         "MONITOR_INTERVAL_S": "3600",
         "AUTOSCALE_INTERVAL_S": "0.1",
@@ -52,6 +55,12 @@ def test_loopback_is_always_listened_on_and_nothing_twice(host: str, addresses: 
     first, *streams = [line for line in text.splitlines() if line.startswith("ListenStream=")]
     assert first == "ListenStream="
     assert streams == [f"ListenStream={address}:8000" for address in addresses]
+
+
+def test_without_a_port_the_gateways_socket_is_never_started() -> None:
+    """A condition that does not hold is no failure of the unit."""
+    text = drop_ins(load({"GATEWAY_PORT": "0"}))["acekeeper-gateway.socket.d/listen.conf"]
+    assert text.endswith("[Unit]\nConditionPathExists=!/\n")
 
 
 def test_only_what_changed_is_written_and_told(tmp_path: Path) -> None:

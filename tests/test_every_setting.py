@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from httpx import ASGITransport, AsyncClient
 
 from acekeeper import app
 from acekeeper.core.actions import Drain
@@ -35,6 +36,7 @@ from .adapters.test_engine import BROKEN_OFF, STAT_URL, FarSide
 from .api.bodies import started as stream_started
 from .api.conftest import Served, starting
 from .api.test_stats import sampled, stats
+from .core.gateway.players import gateway
 from .core.world import World, pool, slot, started
 from .ports import engine_ports, free_port
 from .running import LIMIT_S, Service, settings, until
@@ -201,6 +203,33 @@ async def the_image(service: Served) -> object:
     return (await service.get("/orchestrator/status")).json()["config"]["target_image"]
 
 
+async def a_player_from_outside(service: Served) -> object:
+    door: Any = app.players(service.settings, service.context).config.app
+    transport = ASGITransport(door, client=("192.0.2.99", 50000))
+    async with AsyncClient(transport=transport, base_url="http://192.0.2.1:6878") as player:
+        return (await player.get("/webui/api/service")).status_code
+
+
+async def wait_of_a_player(service: Served) -> object:
+    door: Any = app.players(service.settings, service.context).config.app
+    plays = service.context.state.plays
+    transport = ASGITransport(door, client=("127.0.0.1", 50000))
+    async with AsyncClient(transport=transport, base_url="http://127.0.0.1:6878") as player:
+        asking = asyncio.create_task(player.get(f"/ace/getstream?id={'0' * 40}&format=json"))
+        await service.until(lambda _: plays)
+        [play] = plays.values()
+        asking.cancel()
+        await asyncio.wait((asking,))
+    return round(play.until - play.received.mono, 3)
+
+
+async def a_url_asked_for_from_outside(service: Served) -> object:
+    door: Any = app.players(service.settings, service.context).config.app
+    transport = ASGITransport(door, client=("192.0.2.99", 50000))
+    async with AsyncClient(transport=transport, base_url="http://192.0.2.1:6878") as player:
+        return (await player.get("/ace/getstream?url=no-url")).text
+
+
 def command_line(pid: str) -> bytes:
     return Path("/proc", pid, "cmdline").read_bytes()
 
@@ -212,7 +241,7 @@ async def an_engine(service: Served) -> object:
     await service.until(begun)
     [engine] = begun(service)
     pid = engine.start.partition(":")[0]
-    return engine.slot.host, command_line(pid)
+    return engine.addresses, command_line(pid)
 
 
 async def sweeps_begun(given: Given, bench: Bench) -> object:
@@ -275,6 +304,31 @@ async def what_is_left_after_three_days(given: Given, bench: Bench) -> object:
         return left
 
 
+# The gateway's rules.
+
+
+def session_beside_an_engine_that_hangs(given: Given, _: Bench) -> object:
+    at_work = gateway(2, gateway_hedge=rules_of(load(given)).gateway_hedge)
+    at_work.at(slot(0)).opens = "hangs"
+    began = at_work.time
+    at_work.ask("p")
+    at_work.run(20)
+    return round(at_work.ended_at["p"] - began, 1)
+
+
+def end_of_a_session_that_nobody_reads(given: Given, _: Bench) -> object:
+    at_work = gateway(1, gateway_idle=rules_of(load(given)).gateway_idle)
+    at_work.ask("p", json=True)
+    at_work.run(1)
+    at_work.picture("p")
+    at_work.hang_up("p")
+    began = at_work.time
+    while not at_work.reasons() and at_work.time < began + 300:
+        at_work.run(1)
+        at_work.see_connections()
+    return round(at_work.time - began)
+
+
 # The command and what it writes.
 
 
@@ -296,7 +350,8 @@ def command(given: Given, bench: Bench) -> object:
         until(answers)
         service.signal(signal.SIGTERM)
         service.process.wait(LIMIT_S)
-        return [(line["event"], line.get("addresses")) for line in service.log()]
+        told = ("event", "addresses", "gateway")
+        return [[line.get(name) for name in told] for line in service.log()]
     finally:
         service.kill()
 
@@ -327,7 +382,7 @@ def database(given: Given, bench: Bench) -> object:
 
 ENGINE = "sleep 1000 {http_port} {https_port} {p2p_port} {api_port}"
 ONE_ENGINE = {"ENGINE_COMMAND": ENGINE, "MIN_REPLICAS": "1", **PORTS}
-ONE_PORT = {"APP_PORT": str(free_port())}
+ONE_PORT = {"APP_PORT": str(free_port()), "GATEWAY_PORT": str(free_port())}
 NO_PAUSE = {"MIN_PROVISION_INTERVAL_S": "0"}
 
 CHANGES = [
@@ -364,7 +419,7 @@ CHANGES = [
     Change("API_KEY_PREVIOUS", "one", "another", asked(a_key), {"API_KEY": "first"}),
     Change("APP_HOST", "127.0.0.1", "127.0.0.2", command, ONE_PORT),
     Change("APP_HOST", "127.0.0.1", "127.0.0.2", units),
-    Change("APP_PORT", str(free_port()), str(free_port()), command),
+    Change("APP_PORT", str(free_port()), str(free_port()), command, ONE_PORT),
     Change("APP_PORT", "8000", "8001", units),
     Change("MAX_REPLICAS", "3", "4", engines_for_eight, NO_PAUSE),
     Change("AUTO_DELETE", "true", "false", stops_of_idle_ones),
@@ -389,6 +444,22 @@ CHANGES = [
     *(
         Change(name, PORTS[name], OTHER_PORTS[name], asked(an_engine), ONE_ENGINE)
         for name in sorted(PORTS)
+    ),
+    Change("GATEWAY_HOST", "127.0.0.1", "127.0.0.2", command, ONE_PORT),
+    Change("GATEWAY_HOST", "127.0.0.1", "127.0.0.2", units),
+    Change("GATEWAY_PORT", str(free_port()), str(free_port()), command, ONE_PORT),
+    Change("GATEWAY_PORT", str(free_port()), "0", command, ONE_PORT),
+    Change("GATEWAY_PORT", "6878", "6879", units),
+    Change("GATEWAY_ALLOW", "192.0.2.0/28", "192.0.2.0/24", asked(a_player_from_outside)),
+    Change("GATEWAY_WAIT_S", "100", "200", asked(wait_of_a_player)),
+    Change("GATEWAY_HEDGE_S", "2", "5", session_beside_an_engine_that_hangs),
+    Change("GATEWAY_IDLE_S", "20", "60", end_of_a_session_that_nobody_reads),
+    Change(
+        "GATEWAY_ALLOW_URLS",
+        "false",
+        "true",
+        asked(a_url_asked_for_from_outside),
+        {"GATEWAY_ALLOW": "192.0.2.0/24"},
     ),
     Change("UNMANAGED_STREAM_TTL_S", "60", "200", a_stream_elsewhere),
     Change("RETENTION_DAYS", "1", "7", what_is_left_after_three_days),

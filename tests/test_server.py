@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import json
+import os
 import re
 import signal
 import socket
@@ -23,7 +24,7 @@ from acekeeper.app import api, service
 from acekeeper.client import call
 from acekeeper.errors import BadSetting
 from acekeeper.listening import are_loopback, bind
-from acekeeper.server import Server
+from acekeeper.server import Server, serve_until_told
 from acekeeper.settings import load
 
 from .api.bodies import started
@@ -141,10 +142,11 @@ async def serving(
     held: socket.socket,
     leaving: Callable[[], object] = bool,
     unheard: Callable[[int, str], bytes] = lambda _, why: why.encode(),
+    once: bool = False,
     **config: Any,
 ) -> AsyncIterator[Server]:
     listening = asyncio.Event()
-    server = Server(app, listening.set, unheard, HEAD_WITHIN_S, leaving)
+    server = Server(app, listening.set, unheard, HEAD_WITHIN_S, leaving, once=once)
     for name, value in config.items():
         setattr(server.config, name, value)
     task = asyncio.create_task(server.serve([held.dup()]))
@@ -374,6 +376,44 @@ async def test_who_connects_meanwhile_is_answered_by_the_next(held: socket.socke
         assert (await caller.headers()).startswith("http/1.1 200")
         caller.writer.close()
     assert not first.asked.is_set()
+
+
+async def test_one_signal_ends_both_servers_and_each_has_its_own_places(
+    held: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("acekeeper.server.most_callers", lambda: 2)
+    players, api = Slow(), Slow()
+    api.go_on.set()
+    with closing(bind("127.0.0.1", free_port())[0]) as of_players:
+        listening = asyncio.Event()
+        servers = [
+            (
+                Server(players, lambda: None, lambda _, why: why.encode(), LIMIT_S),
+                [of_players.dup()],
+            ),
+            (Server(api, listening.set, lambda _, why: why.encode(), LIMIT_S), [held.dup()]),
+        ]
+        serving = asyncio.create_task(serve_until_told(servers))
+        await asyncio.wait_for(listening.wait(), LIMIT_S)
+        waiting = [await Caller.to(of_players) for _ in range(2)]
+        for player in waiting:
+            players.asked.clear()
+            player.ask()
+            await asyncio.wait_for(players.asked.wait(), LIMIT_S)
+        refused = await Caller.to(of_players)
+        assert b"too many connections" in await asyncio.wait_for(refused.reader.read(), LIMIT_S)
+        caller = await Caller.to(held)
+        caller.ask()
+        assert (await caller.headers()).startswith("http/1.1 200")
+        os.kill(os.getpid(), signal.SIGTERM)
+        for server, _ in servers:
+            await stops_listening(server)
+        players.go_on.set()
+        for player in waiting:
+            assert (await player.headers()).startswith("http/1.1 200")
+        await asyncio.wait_for(serving, LIMIT_S)
+        for one in (*waiting, refused, caller):
+            one.writer.close()
 
 
 def test_a_taken_port_is_named_with_what_to_do(held: socket.socket) -> None:

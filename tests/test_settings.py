@@ -1,6 +1,7 @@
 import re
 import runpy
 import sys
+from ipaddress import ip_network
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acekeeper.errors import BadSetting
-from acekeeper.settings import PROFILES, SETTINGS, Settings, load
+from acekeeper.profiles import PROFILES
+from acekeeper.settings import SETTINGS, Settings, load
 
 ROOT = Path(__file__).parent.parent
 KEY = "k-51!{\"'\\"
@@ -63,13 +65,21 @@ def test_defaults() -> None:
         "TARGET_IMAGE": "",
         "AUTOSCALE_INTERVAL_S": "30",
         "RUNTIME": "process",
-        "ENGINE_COMMAND": "{python} -m acekeeper.emulator --http-port {http_port}"
-        " --https-port {https_port} --port {p2p_port} --api-port {api_port}",
+        "ENGINE_COMMAND": "{python} -m acekeeper.emulator --http-host {addresses}"
+        " --http-port {http_port} --https-port {https_port} --port {p2p_port}"
+        " --api-port {api_port}",
         "STATE_DIR": "~/.local/state/acekeeper",
         "ENGINE_HOST": "127.0.0.1",
         "ENGINE_HTTPS_BASE": "20000",
         "ENGINE_P2P_BASE": "21000",
         "ENGINE_API_BASE": "22000",
+        "GATEWAY_HOST": "127.0.0.1",
+        "GATEWAY_PORT": "6878",
+        "GATEWAY_ALLOW": "",
+        "GATEWAY_WAIT_S": "9",
+        "GATEWAY_HEDGE_S": "3",
+        "GATEWAY_IDLE_S": "20",
+        "GATEWAY_ALLOW_URLS": "false",
         "UNMANAGED_STREAM_TTL_S": "3600",
         "RETENTION_DAYS": "7",
         "MAX_BODY_BYTES": str(8 * 1024 * 1024),
@@ -84,7 +94,8 @@ def test_defaults() -> None:
 def well_typed(value: object, hint: Any) -> bool:
     if origin := get_origin(hint):
         if origin is tuple:
-            return isinstance(value, tuple) and all(isinstance(v, str) for v in value)
+            members = get_args(get_args(hint)[0]) or get_args(hint)[:1]
+            return isinstance(value, tuple) and all(type(v) in members for v in value)
         if isinstance(origin, type) and origin is not UnionType:
             return isinstance(value, origin)
         options = get_args(hint)
@@ -101,6 +112,7 @@ def assert_well_typed(settings: Settings) -> None:
         assert well_typed(value, hints[name.lower()]), (name, value)
 
 
+NETWORKS = tuple(map(ip_network, ("192.0.2.0/24", "2001:db8::/32", "10.1.2.3/32")))
 GIVEN = [
     ("MIN_REPLICAS", "0", 0),
     ("MIN_REPLICAS", " 007 ", 7),
@@ -117,12 +129,21 @@ GIVEN = [
     ("APP_HOST", "LocalHost", "localhost"),
     ("APP_HOST", "::1", "::1"),
     ("APP_HOST", "127.0.0.2", "127.0.0.2"),
+    ("ENGINE_HOST", " 192.0.2.5, localhost,192.0.2.5", ("127.0.0.1", "192.0.2.5")),
+    ("ENGINE_HOST", "192.0.2.5,0.0.0.0", ("0.0.0.0",)),
     ("STATE_DIR", "/var/lib/acekeeper", Path("/var/lib/acekeeper")),
     ("TARGET_IMAGE", IMAGE, IMAGE),
     ("TARGET_IMAGE", "ab" * 32, "ab" * 32),
     ("TARGET_IMAGE", "sha256:" + "ab" * 32, "sha256:" + "ab" * 32),
     ("ENGINE_COMMAND", "run 'a b' -p{http_port}", ("run", "a b", "-p{http_port}")),
     ("ENGINE_COMMAND", "{python} {http_port} {{x}}", (sys.executable, "{http_port}", "{{x}}")),
+    ("GATEWAY_HOST", "localhost", ("127.0.0.1",)),
+    ("GATEWAY_HOST", "127.0.0.2, 127.0.0.1,127.0.0.2", ("127.0.0.1", "127.0.0.2")),
+    ("GATEWAY_PORT", "0", 0),
+    ("GATEWAY_ALLOW", "", ()),
+    ("GATEWAY_ALLOW", "192.0.2.0/24, 2001:db8::/32,10.1.2.3", NETWORKS),
+    ("GATEWAY_WAIT_S", "0.5", 0.5),
+    ("GATEWAY_ALLOW_URLS", "yes", True),
     ("API_KEY", "", None),
     ("MIN_REPLICAS", "", 1),
     ("MIN_REPLICAS", "  ", 1),
@@ -154,6 +175,8 @@ REFUSED = [
     ("RUNTIME", "docker", "is not one of the choices"),
     ("PROFILE", "fast", "is not one of the choices"),
     ("APP_HOST", "example.org", "is not an IP address"),
+    ("ENGINE_HOST", "192.0.2.5,::1", "is not a list of IPv4 addresses"),
+    ("ENGINE_HOST", "192.0.2.5;192.0.2.6", "is not a list of IPv4 addresses"),
     ("APP_PORT", "0", "is out of range"),
     ("PORT_RANGE_HOST", "19000", "is not a range of ports"),
     ("PORT_RANGE_HOST", "19999-19000", "is out of range"),
@@ -170,6 +193,23 @@ REFUSED = [
     ("ENGINE_COMMAND", "engine {http_port} {}", "has the unknown placeholder {}"),
     ("ENGINE_COMMAND", "engine {http_port} x{python}", "has the unknown placeholder {python}"),
     ("ENGINE_COMMAND", "engine {http_port:>9}", "has the unknown placeholder {http_port}"),
+    ("GATEWAY_HOST", "127.0.0.1,", "is not a list of IPv4 addresses"),
+    ("GATEWAY_HOST", "example.org", "is not a list of IPv4 addresses"),
+    ("GATEWAY_HOST", "192.0.2.0/24", "is not a list of IPv4 addresses"),
+    ("GATEWAY_HOST", "::1", "is not a list of IPv4 addresses"),
+    ("GATEWAY_HOST", "127.0.0.1,::", "is not a list of IPv4 addresses"),
+    ("GATEWAY_PORT", "-1", "is out of range"),
+    ("GATEWAY_PORT", "65536", "is out of range"),
+    ("GATEWAY_ALLOW", "192.0.2.1/24", "is not a list of networks"),
+    ("GATEWAY_ALLOW", "192.0.2.0/33", "is not a list of networks"),
+    ("GATEWAY_ALLOW", "192.0.2.0/24,", "is not a list of networks"),
+    ("GATEWAY_ALLOW", "example.org", "is not a list of networks"),
+    ("GATEWAY_WAIT_S", "0", "is out of range"),
+    ("GATEWAY_WAIT_S", "301", "is out of range"),
+    ("GATEWAY_HEDGE_S", "soon", "is not a number of seconds"),
+    ("GATEWAY_HEDGE_S", "0", "is out of range"),
+    ("GATEWAY_IDLE_S", "0.5", "is out of range"),
+    ("GATEWAY_ALLOW_URLS", "2", "is neither true nor false"),
     ("SETTINGS_FILE", "/nowhere/acekeeper.env", "cannot be read: No such file or directory"),
 ]
 
@@ -215,6 +255,14 @@ CLASHES = [
     ),
     ({"APP_PORT": "19999"}, "APP_PORT (19999-19999) overlaps PORT_RANGE_HOST"),
     ({"APP_PORT": "22000"}, "APP_PORT (22000-22000) overlaps ENGINE_API_BASE"),
+    ({"GATEWAY_PORT": "8000"}, "APP_PORT (8000-8000) overlaps GATEWAY_PORT (8000-8000)"),
+    ({"GATEWAY_PORT": "19000"}, "overlaps GATEWAY_PORT (19000-19000)"),
+    ({"GATEWAY_PORT": "22999"}, "GATEWAY_PORT (22999-22999) overlaps ENGINE_API_BASE"),
+    (
+        {"GATEWAY_HOST": "127.0.0.2,192.0.2.1"},
+        "GATEWAY_HOST=192.0.2.1 can be reached from outside and there is no GATEWAY_ALLOW",
+    ),
+    ({"GATEWAY_HOST": "0.0.0.0"}, "GATEWAY_HOST=0.0.0.0 can be reached from outside"),
     ({"APP_HOST": "0.0.0.0"}, "APP_HOST=0.0.0.0 can be reached from outside"),
     ({"APP_HOST": "::"}, "APP_HOST=:: can be reached from outside"),
     ({"APP_HOST": "::ffff:192.0.2.1"}, "can be reached from outside"),
@@ -236,6 +284,9 @@ AT_THE_LIMIT: list[dict[str, str]] = [
     {"APP_PORT": "18999"},
     {"APP_PORT": "23000"},
     {"APP_HOST": "0.0.0.0", "API_KEY": "k"},
+    {"GATEWAY_HOST": "0.0.0.0", "GATEWAY_ALLOW": "0.0.0.0/0"},
+    {"GATEWAY_HOST": "127.9.9.9"},
+    {"GATEWAY_HOST": "192.0.2.1", "GATEWAY_PORT": "0"},
     {"API_KEY": KEY, "API_KEY_PREVIOUS": "k"},
     {"RUNTIME": "quadlet", "TARGET_IMAGE": IMAGE},
 ]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from acekeeper.drop_ins import drop_ins
+from acekeeper.listening import GATEWAY
 from acekeeper.settings import SETTINGS, load
 from acekeeper.usecases.sweep import Kind
 
@@ -38,7 +39,9 @@ def test_no_number_of_restarts_keeps_it_from_starting(unit: Path) -> None:
     assert said(unit.read_text(), "StartLimitIntervalSec") == ["0"]
 
 
-@pytest.mark.parametrize("unit", ["acekeeper.socket", "acekeeper-sweep@.service"])
+@pytest.mark.parametrize(
+    "unit", ["acekeeper.socket", "acekeeper-gateway.socket", "acekeeper-sweep@.service"]
+)
 def test_by_default_a_drop_in_says_what_the_unit_says(unit: str) -> None:
     plain = (ROOT / "systemd" / unit).read_text()
     (text,) = (text for path, text in drop_ins(load({})).items() if path.startswith(f"{unit}.d/"))
@@ -58,6 +61,18 @@ def test_every_kind_of_sweep_is_enabled_with_the_service() -> None:
     service = (ROOT / "systemd/acekeeper.service").read_text()
     enabled = " ".join(said(service, "Also")).split()
     assert enabled == ["acekeeper.socket", *(f"acekeeper-sweep@{kind}.timer" for kind in Kind)]
+
+
+def test_the_gateways_socket_is_handed_over_and_the_service_goes_on_without_it() -> None:
+    service, socket = (
+        (ROOT / "systemd" / name).read_text()
+        for name in ("acekeeper.service", "acekeeper-gateway.socket")
+    )
+    assert said(socket, "Service") == ["acekeeper.service"]
+    assert said(socket, "FileDescriptorName") == [GATEWAY]
+    assert "acekeeper-gateway.socket" in said(service, "Wants")[0].split()
+    assert "acekeeper-gateway.socket" in said(service, "After")[0].split()
+    assert said(service, "Requires") == ["acekeeper.socket"]
 
 
 def test_a_sweep_has_the_settings_of_the_service() -> None:

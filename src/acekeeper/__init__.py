@@ -1,3 +1,3 @@
-"""Keeps AceStream engines running and hands them to Acexy."""
+"""Keeps AceStream engines running and hands them to players."""
 
 __version__ = "0.1.0"

@@ -52,7 +52,7 @@ def _run(words: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="acekeeper", description="Keeps AceStream engines running and hands them to Acexy."
+        prog="acekeeper", description="Keeps AceStream engines running and hands them to players."
     )
     parser.add_argument("--version", action="version", version=f"acekeeper {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -78,6 +78,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     settings.add_argument(
         "--check", action="store_true", help="with --drop-ins: name them, and write nothing"
+    )
+    settings.add_argument(
+        "--firewall",
+        action="store_true",
+        help="print the table of nftables that lets those of GATEWAY_ALLOW to our ports",
     )
     settings.set_defaults(run=_settings)
     text = "show what the settings in force would do on a day of viewers"
@@ -106,14 +111,19 @@ def _serve(_: argparse.Namespace) -> int:
     from acekeeper.adapters.lock import hold
     from acekeeper.adapters.notify import inherited_sockets
     from acekeeper.adapters.threads import ending_within
-    from acekeeper.listening import bind, require_key
+    from acekeeper.listening import GATEWAY, bind, open_gateway, require_key
     from acekeeper.settings import load
 
     settings = load(os.environ)
     with hold(settings.state_dir):
-        inherited = [s for group in inherited_sockets().values() for s in group]
+        handed = inherited_sockets()
+        for_players = handed.pop(GATEWAY, [])
+        inherited = [s for group in handed.values() for s in group]
         require_key(inherited, settings.api_key is not None)
         sockets = inherited or bind(settings.app_host, settings.app_port)
+        gateway = open_gateway(
+            settings.gateway_host, settings.gateway_port, for_players if inherited else None
+        )
 
         # What is imported stays: to look through it for garbage slows the start and the end.
         gc.disable()
@@ -131,12 +141,12 @@ def _serve(_: argparse.Namespace) -> int:
             from acekeeper.greeting import greeting
 
             if takes(1):  # a terminal that takes nothing must not delay the start
-                print(greeting(settings), flush=True)
+                print(greeting(settings, gateway), flush=True)
         with (
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
             ending_within(_LEFT_S),
         ):
-            runner.run(app.serve(settings, sockets, lambda: sink.dropped))
+            runner.run(app.serve(settings, sockets, gateway, lambda: sink.dropped))
     return 0
 
 
@@ -152,13 +162,16 @@ def _sweep(arguments: argparse.Namespace) -> int:
 
 def _settings(arguments: argparse.Namespace) -> int:
     from acekeeper.drop_ins import outdated, write
+    from acekeeper.firewall import firewall
     from acekeeper.settings import load
     from acekeeper.settings_table import table
 
     if arguments.check and arguments.drop_ins is None:
         raise AcekeeperError("--check is for --drop-ins DIR")
     settings = load(os.environ)
-    if arguments.drop_ins is None:
+    if arguments.firewall:
+        print(firewall(settings), end="")
+    elif arguments.drop_ins is None:
         print(table(settings))
     else:
         change = outdated if arguments.check else write
@@ -188,7 +201,11 @@ def _simulate(arguments: argparse.Namespace) -> int:
         raise BadTrace(f"{trace} is not UTF-8 text") from None
     except BadTrace as error:
         raise BadTrace(f"{trace}: {error.message}", error.hint) from None
-    print(text(simulate(rules, viewers, arguments.start_seconds)))
+    clients, players = (
+        simulate(rules, viewers, arguments.start_seconds, by_gateway=by_gateway)
+        for by_gateway in (False, True)
+    )
+    print(text(clients, players))
     return 0
 
 
@@ -206,6 +223,8 @@ def _status(_: argparse.Namespace) -> int:
     settings = load(os.environ)
     whole = call(settings, "GET", "/orchestrator/status")
     engines = call(settings, "GET", "/engines?include=all")
+    streams = call(settings, "GET", "/streams?status=started")
+    players = {stream["id"]: stream["player"] for stream in streams}
     ready = call(settings, "GET", "/health/ready")
     blocked = whole["provisioning"]["blocked_reason"]
     print(
@@ -213,13 +232,20 @@ def _status(_: argparse.Namespace) -> int:
         f" {whole['streams']['active']} streams; breaker {ready['circuit_state']}"
         + (f"; no provisioning: {blocked}" if blocked else "")
     )
+    gateway = whole["gateway"]
+    if gateway:
+        where = ", ".join(gateway["listening"]) or "nowhere"
+        counts = f"{gateway['playing']} playing, {gateway['waiting']} waiting"
+        print(f"  gateway on {where}; {counts}")
     for wrong in ready["degraded"]:
         print(f"  {wrong}")
     for engine in sorted(engines, key=lambda e: (e["host"], e["port"])):
         address = f"{engine['host']}:{engine['port']}"
         state = f"{engine['phase']:9} {engine['health_status']:9}"
+        theirs = sorted({players[i] for i in engine["streams"] if players.get(i)})
         print(
             f"  {address:21} {state} {len(engine['streams'])} streams  {engine['container_name']}"
+            + (f"  for {', '.join(theirs)}" if theirs else "")
         )
     return 0
 

@@ -1,4 +1,4 @@
-"""Which connections to the API are closed when there are too many, or too much waits for them."""
+"""Which connections to a server are closed when there are too many, or too much waits for them."""
 
 import resource
 from typing import Protocol
@@ -6,6 +6,7 @@ from typing import Protocol
 from loguru import logger
 
 _MOST = 2048
+_PLAYERS_MOST = 512  # each that waits is looked at whenever the plan changes
 _UNTAKEN_MOST = 16 * 1024 * 1024  # bytes of answers; what was taken of them is still held
 _DESCRIPTORS = 16384  # as in acekeeper.service
 
@@ -76,9 +77,14 @@ class Crowd:
 
 
 def most_callers() -> int:
-    """Half of the descriptors are for the engines and all else."""
+    """A quarter of the descriptors is for the API's callers, a quarter for the gateway's players,
+    and half for the engines and all else."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _MOST if soft == resource.RLIM_INFINITY else min(_MOST, soft // 2)
+    return _MOST if soft == resource.RLIM_INFINITY else min(_MOST, soft // 4)
+
+
+def most_players() -> int:
+    return min(_PLAYERS_MOST, most_callers())
 
 
 def raise_descriptors() -> None:

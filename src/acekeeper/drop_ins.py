@@ -5,7 +5,7 @@ Only these; everything else a unit says is in the plain files of systemd/.
 
 import ipaddress
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from acekeeper.errors import AcekeeperError
@@ -21,7 +21,8 @@ def drop_ins(settings: Settings) -> Mapping[str, str]:
     """Their texts, by path below the directory of the units."""
     timeout = _seconds(settings.api_long_operation_timeout_s + _AFTER_SERVICE_S)
     files = {
-        "acekeeper.socket.d/listen.conf": _listen(settings),
+        "acekeeper.socket.d/listen.conf": _listen(_of_api(settings), settings.app_port),
+        "acekeeper-gateway.socket.d/listen.conf": _gateway(settings),
         "acekeeper-sweep@.service.d/timeout.conf": f"[Service]\nTimeoutStartSec={timeout}\n",
     }
     for kind, interval in {
@@ -48,11 +49,20 @@ def write(directory: Path, settings: Settings) -> list[Path]:
     return changed
 
 
-def _listen(settings: Settings) -> str:
+def _of_api(settings: Settings) -> list[str]:
     wanted = [*_ALWAYS, *([] if settings.app_host == "localhost" else [settings.app_host])]
     # Who listens on every address has this one already.
-    addresses = dict.fromkeys(a for a in wanted if _ANY.get(a) != settings.app_host)
-    lines = [_stream(address, settings.app_port) for address in addresses]
+    return list(dict.fromkeys(a for a in wanted if _ANY.get(a) != settings.app_host))
+
+
+def _gateway(settings: Settings) -> str:
+    if not settings.gateway_port:  # a condition that never holds
+        return "[Unit]\nConditionPathExists=!/\n"
+    return _listen(settings.gateway_host, settings.gateway_port)
+
+
+def _listen(addresses: Sequence[str], port: int) -> str:
+    lines = [_stream(address, port) for address in addresses]
     return "\n".join(["[Socket]", "ListenStream=", *lines, ""])
 
 

@@ -1,14 +1,17 @@
-"""The sockets the API listens on, made before anything that takes long to load: callers wait in
-them, and what is wrong is said at once."""
+"""The sockets of the API and the gateway, made before anything that takes long to load: callers
+wait in them, and what is wrong is said at once."""
 
 import errno
 import ipaddress
 import socket
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from acekeeper.errors import BadSetting
 
 BACKLOG = 2048
+GATEWAY = "gateway"  # acekeeper-gateway.socket's FileDescriptorName=
+_IP_FREEBIND = 15  # Linux's; Python does not name it
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
@@ -31,12 +34,72 @@ def bind(host: str, port: int) -> list[socket.socket]:
     return sockets
 
 
-def _listen(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+class Gateway(NamedTuple):
+    """Where players are served; `off` says what keeps them from being served elsewhere."""
+
+    sockets: Sequence[socket.socket] = ()
+    hosts: Sequence[str] = ()
+    off: Sequence[str] = ()
+
+    def wrong(self) -> list[str]:
+        absent = (host for host in self.hosts if not _is_here(host))
+        return [*self.off, *(f"this host does not have the address {host} yet" for host in absent)]
+
+
+def open_gateway(
+    hosts: Sequence[str], port: int, handed: Sequence[socket.socket] | None = None
+) -> Gateway:
+    """Listens also on addresses that come up later. An address that is taken does not keep the
+    service from starting: somebody may run an engine there. `handed`: the sockets of systemd, empty
+    if its unit failed; None without systemd."""
+    if not port:
+        return Gateway()
+    if handed:
+        return Gateway(handed, hosts)
+    opened, off = _listen_on_each(hosts, port)
+    if handed is None:
+        return Gateway(opened, hosts, off)
+    for bound in opened:  # tried only to see who is in the way of the unit
+        bound.close()
+    failed = "acekeeper-gateway.socket handed over no socket; `systemctl --user status` says why"
+    return Gateway(off=off or [failed])
+
+
+def _listen_on_each(hosts: Sequence[str], port: int) -> tuple[list[socket.socket], list[str]]:
+    opened, off = [], []
+    for host in hosts:
+        try:
+            opened.append(_listen(socket.AF_INET, host, port, also_absent=True))
+        except OSError as error:
+            off.append(_not_served(error, host, port))
+    return opened, off
+
+
+def _not_served(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"another program listens on {host}:{port}; `ss -ltnp sport = :{port}` names it"
+    return f"it cannot listen on {host}:{port} ({error.strerror})"
+
+
+def _is_here(host: str) -> bool:
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as tried:
+            tried.bind((host, 0))
+    except OSError as error:
+        return error.errno != errno.EADDRNOTAVAIL
+    return True
+
+
+def _listen(
+    family: socket.AddressFamily, host: str, port: int, *, also_absent: bool = False
+) -> socket.socket:
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family is socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if also_absent:
+            bound.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
         bound.bind((host, port))
         bound.listen(BACKLOG)
     except BaseException:

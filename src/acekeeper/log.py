@@ -23,6 +23,8 @@ from acekeeper.line_writer import LineWriter
 if TYPE_CHECKING:
     from loguru import Message, Record
 
+_SHOWN_MOST = 200
+
 # Tasks and `to_thread` calls copy the context, so all that a request causes carries its id.
 request_id_var: ContextVar[str | None] = ContextVar("request_id", default=None)
 
@@ -38,6 +40,12 @@ def setup(level: str, secrets: Sequence[str] = ()) -> "StderrSink":
     threading.excepthook = _uncaught_in_thread
     sys.unraisablehook = _unraisable
     return sink
+
+
+def whole(text: str) -> str:
+    """Of what a caller sent, all or nothing: half a key would not be known as one, and not be
+    hidden."""
+    return text if len(text) <= _SHOWN_MOST else "(too long to show)"
 
 
 class StderrSink:

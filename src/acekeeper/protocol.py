@@ -2,9 +2,12 @@
 
 import asyncio
 import re
+import socket
+import struct
 from collections.abc import Callable
 from typing import Any
 
+from litestar.types import Receive, Scope
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -12,6 +15,9 @@ from acekeeper.crowd import Crowd
 
 # An extension of the scope: ends the connection at once, whatever of the answer was not taken yet.
 CUT = "acekeeper.cut"
+# An extension of the scope, with `once`: for how many seconds the request lay in the kernel before
+# the service took it.
+WAITED = "acekeeper.waited"
 
 _STEP = 4096  # bytes parsed at once: what they make is small
 _STEPS = 8  # then other connections have their turn
@@ -22,14 +28,19 @@ _FRAME = 16  # of these, what belongs to each piece of a body
 _UNREAD_MOST = 1024 * 1024  # of a body that goes on after its answer began
 _LINGER_S = 2  # from a refusal to the end, or its caller, who still sends, would not see it
 
+_TCP_INFO_BYTES, _LAST_DATA_RECEIVED = 104, 52  # of the kernel's struct tcp_info
+
 _NOTHING = memoryview(b"")
 _AFTER_AUTHORITY = re.compile(rb"[/?#]")
 
 
 class Protocol(HttpToolsProtocol):
     """`unheard` makes the whole answer to what never gets to the app. `within` (seconds) a head
-    comes, a body ends after its answer, and an answer is taken."""
+    comes, a body ends after its answer, and an answer is taken. `once`: there is one request on a
+    connection, and what comes behind it is dropped; so a caller who hangs up is always noticed,
+    while a second request that waits would keep us from reading on."""
 
+    _waited = 0.0
     _rest = _NOTHING  # what came and waits; meanwhile nothing is read
     _is_held = False
     _is_in_head = True
@@ -37,6 +48,7 @@ class Protocol(HttpToolsProtocol):
     _unread = 0
     _refusal: tuple[int, str] | None = None
     _is_over = False  # whatever still comes is dropped
+    _has_asked = False  # with `once`: the request is there, and what follows is dropped
     _answered: RequestResponseCycle | None = None  # the request whose turn it is
     _late: asyncio.TimerHandle | None = None
     _untaken: asyncio.TimerHandle | None = None
@@ -47,16 +59,20 @@ class Protocol(HttpToolsProtocol):
         unheard: Callable[[int, str], bytes],
         within: float,
         crowd: Crowd,
+        once: bool = False,
         **more: Any,
     ) -> None:
         super().__init__(*given, **more)
         self._unheard = unheard
         self._within = within
         self._crowd = crowd
+        self._once = once
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.flow = _Flow(transport, self._read_on)
+        if self._once:
+            self._waited = _since_data_came(transport)
         if not self._crowd.enter(self, len(self.connections)):
             self._refuse(503, "too many connections wait for their answers; try again")
             return
@@ -81,7 +97,7 @@ class Protocol(HttpToolsProtocol):
         self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        if not self._is_over:
+        if not (self._is_over or self._has_asked):
             self._rest = memoryview(data)
             self._read()
 
@@ -129,6 +145,8 @@ class Protocol(HttpToolsProtocol):
             raise ValueError("too many fields")  # which ends the parsing: `send_400_response`
 
     def on_headers_complete(self) -> None:
+        if self._has_asked:
+            return
         self._be_in_time()
         super().on_headers_complete()
         self._is_in_head = False
@@ -136,7 +154,7 @@ class Protocol(HttpToolsProtocol):
         self._unread = 0
         if not self.url.startswith(b"/"):
             self._name_target()
-        extensions: dict[str, Any] = {CUT: self.transport.abort}
+        extensions: dict[str, Any] = {CUT: self.transport.abort, WAITED: self._waited}
         self.scope["extensions"] = extensions
         self.headers = []  # what comes behind a body is no header
 
@@ -156,6 +174,9 @@ class Protocol(HttpToolsProtocol):
         self._bare = 0
         self._crowd.asked(self)
         super().on_message_complete()
+        if self._once:
+            self._has_asked = True
+            self._rest = _NOTHING
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -284,6 +305,30 @@ class Protocol(HttpToolsProtocol):
         self._be_in_time()
         self._is_over = True
         self._rest = _NOTHING
+
+
+async def until_hung_up(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def cut(scope: Scope, receive: Receive) -> None:
+    """Ends the connection at once; what was not taken of an answer would hold it open, and our
+    exit."""
+    extensions: Any = scope.get("extensions")
+    if extensions:
+        extensions[CUT]()
+        await until_hung_up(receive)
+
+
+def _since_data_came(transport: asyncio.Transport) -> float:
+    """Seconds since the request came: a player that connected while the service was away has
+    waited."""
+    kernel = transport.get_extra_info("socket").getsockopt(
+        socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES
+    )
+    milliseconds: int = struct.unpack_from("=I", kernel, _LAST_DATA_RECEIVED)[0]
+    return milliseconds / 1000
 
 
 class _Flow(FlowControl):

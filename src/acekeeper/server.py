@@ -4,21 +4,21 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import uvicorn
-from litestar.types import ASGIApp
+from litestar.types import Receive, Send
 
-from acekeeper.crowd import Crowd, most_callers
+from acekeeper.crowd import Crowd, most_callers, most_players
 from acekeeper.listening import BACKLOG
 from acekeeper.protocol import Protocol
 
 _STILL_COMING_S = 0.3  # what was accepted or sent before we stopped listening
 _STEPS = 10
-_ANSWERS_WITHIN_S = 10
+ANSWERS_WITHIN_S = 10
 # Longer than clients keep an idle connection (Go: 90 s): who closes first can lose no request.
 _KEEP_ALIVE_S = 120
 
@@ -26,22 +26,25 @@ _KEEP_ALIVE_S = 120
 class Server(uvicorn.Server):
     """`started` is called when it listens; `unheard` makes the whole answer, with this status, to
     what never gets to the app: what is no HTTP, and heads that do not come; `leaving` is called
-    when it is about to stop: answers without an end are to end then."""
+    when it is about to stop: answers without an end are to end then. The others have so many more
+    seconds, `answers_within`. `once`: a connection carries one request."""
 
     def __init__(
         self,
-        app: ASGIApp,
+        app: Callable[[Any, Receive, Send], Awaitable[None]],
         started: Callable[[], None],
         unheard: Callable[[int, str], bytes],
         head_within: float,
         leaving: Callable[[], object] = lambda: None,
+        *,
+        once: bool = False,
+        answers_within: int = ANSWERS_WITHIN_S,
     ) -> None:
         self._tell_started = started
         self._tell_leaving = leaving
         logging.getLogger("uvicorn").setLevel(logging.WARNING)  # the rest we say ourselves
-        http: Any = partial(
-            Protocol, unheard=unheard, within=head_within, crowd=Crowd(most_callers())
-        )
+        crowd = Crowd(most_players() if once else most_callers())
+        http: Any = partial(Protocol, unheard=unheard, within=head_within, crowd=crowd, once=once)
         super().__init__(
             uvicorn.Config(
                 app,
@@ -52,7 +55,7 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 timeout_keep_alive=_KEEP_ALIVE_S,
-                timeout_graceful_shutdown=_ANSWERS_WITHIN_S,
+                timeout_graceful_shutdown=answers_within,
                 backlog=BACKLOG,
             )
         )
@@ -75,8 +78,21 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """uvicorn's own raises the signal again at the end, and Ctrl-C ended in a traceback."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
+        """uvicorn's own raises the signal again at the end, and Ctrl-C ended in a traceback;
+        `serve_until_told` has them."""
         yield
+
+
+async def serve_until_told(servers: Sequence[tuple[Server, Sequence[socket.socket]]]) -> None:
+    """Each on its sockets, until SIGINT or SIGTERM tells all of them to stop."""
+
+    def stop(number: int) -> None:
+        for server, _ in servers:
+            server.handle_exit(number, None)
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop, number)
+    async with asyncio.TaskGroup() as group:
+        for server, sockets in servers:
+            group.create_task(server.serve(list(sockets)))

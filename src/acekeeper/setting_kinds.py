@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
 
 class Secret:
     """Shows its value only to who asks for it by `reveal`."""
@@ -30,6 +32,7 @@ class Kind:
     allowed: str  # completes "Set it to …"
     older_name: str = ""
     secret: bool = False
+    unset: object = None  # what it becomes where nothing is given and there is no default
 
 
 def whole(default: int, low: int, high: int, *, unit: str = "", older_name: str = "") -> Kind:
@@ -113,6 +116,31 @@ def address(default: str) -> Kind:
     return Kind(parse, default, "an IP address or localhost")
 
 
+def addresses(default: str) -> Kind:
+    """A list that 127.0.0.1 always begins, unless 0.0.0.0 is all of it. Engines have no IPv6."""
+
+    def parse(said: str) -> tuple[str, ...]:
+        words = [word.strip() for word in said.split(",")]
+        try:
+            found = [str(ipaddress.IPv4Address(w)) for w in words if w.lower() != "localhost"]
+        except ValueError:
+            raise ValueError("is not a list of IPv4 addresses") from None
+        return ("0.0.0.0",) if "0.0.0.0" in found else tuple(dict.fromkeys(["127.0.0.1", *found]))
+
+    allowed = "IPv4 addresses, separated by commas; 127.0.0.1 is always one, 0.0.0.0 is all"
+    return Kind(parse, default, allowed)
+
+
+def networks() -> Kind:
+    def parse(said: str) -> tuple[Network, ...]:
+        try:
+            return tuple(ipaddress.ip_network(word.strip()) for word in said.split(","))
+        except ValueError as error:
+            raise ValueError(f"is not a list of networks ({error})") from None
+
+    return Kind(parse, "", "networks such as 192.168.1.0/24, separated by commas", unset=())
+
+
 def port_range(default: str) -> Kind:
     def parse(said: str) -> range:
         ends = re.fullmatch(r"([0-9]{1,5}) *- *([0-9]{1,5})", said)
@@ -139,7 +167,7 @@ def image() -> Kind:
 
 
 def command(default: str) -> Kind:
-    ports = ("http_port", "https_port", "p2p_port", "api_port")
+    known = ("http_port", "addresses", "https_port", "p2p_port", "api_port")
 
     def parse(said: str) -> tuple[str, ...]:
         try:
@@ -151,12 +179,12 @@ def command(default: str) -> Kind:
             raise ValueError(f"is not a command line ({error})") from None
         placeholders = [part[1:] for part in parsed if part[1] is not None]
         for name, *formatting in placeholders:
-            if name not in ports or any(formatting):
+            if name not in known or any(formatting):
                 raise ValueError(f"has the unknown placeholder {{{name}}}")
         if "http_port" not in [name for name, *_ in placeholders] or not words[0]:
             raise ValueError("lacks {http_port} or a program")
         python = sys.executable.replace("{", "{{").replace("}", "}}")
         return tuple(python if word == "{python}" else word for word in words)
 
-    shown = ", ".join(f"{{{port}}}" for port in ports[1:])
+    shown = ", ".join(f"{{{name}}}" for name in known[1:])
     return Kind(parse, default, f"a command line with {{http_port}} and, if used, {shown}")

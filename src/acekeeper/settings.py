@@ -11,14 +11,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 
 from acekeeper.errors import BadSetting
+from acekeeper.profiles import PROFILES, Profile
 from acekeeper.setting_kinds import (
     Kind,
+    Network,
     Secret,
     address,
+    addresses,
     choice,
     command,
     flag,
     image,
+    networks,
     path,
     port_range,
     seconds,
@@ -28,12 +32,11 @@ from acekeeper.setting_kinds import (
 from acekeeper.settings_file import read
 
 Runtime = Literal["process", "quadlet"]
-Profile = Literal["none", "high-load", "constrained", "high-availability"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 EMULATOR = (
-    "{python} -m acekeeper.emulator --http-port {http_port} --https-port {https_port}"
-    " --port {p2p_port} --api-port {api_port}"
+    "{python} -m acekeeper.emulator --http-host {addresses} --http-port {http_port}"
+    " --https-port {https_port} --port {p2p_port} --api-port {api_port}"
 )
 
 
@@ -154,7 +157,8 @@ class Settings:
         tuple[str, ...],
         command(EMULATOR),
         "What runs as an engine, in the foreground, if `RUNTIME` is process; by default the"
-        " emulator. `{python}` is the Python acekeeper itself runs on.",
+        " emulator. `{python}` is the Python acekeeper itself runs on, `{addresses}` what this host"
+        " has of `ENGINE_HOST`, with commas.",
     ]
     state_dir: Annotated[
         Path,
@@ -162,10 +166,47 @@ class Settings:
         "Where the database and the engines' files are; no two installations may share it."
         " Follows `XDG_STATE_HOME`.",
     ]
-    engine_host: Annotated[str, address("127.0.0.1"), "Where clients reach the engines."]
+    engine_host: Annotated[
+        tuple[str, ...],
+        addresses("127.0.0.1"),
+        "The addresses of this host at which players reach the engines.",
+    ]
     engine_https_base: Annotated[int, whole(20000, 1024, 65535), "HTTPS port of slot 0."]
     engine_p2p_base: Annotated[int, whole(21000, 1024, 65535), "Peer-to-peer port of slot 0."]
     engine_api_base: Annotated[int, whole(22000, 1024, 65535), "API port of slot 0."]
+    gateway_host: Annotated[
+        tuple[str, ...],
+        addresses("127.0.0.1"),
+        "Where the gateway listens; any address beyond loopback needs `GATEWAY_ALLOW`.",
+    ]
+    gateway_port: Annotated[
+        int, whole(6878, 0, 65535), "The port the gateway listens on; 0 turns the gateway off."
+    ]
+    gateway_allow: Annotated[
+        tuple[Network, ...],
+        networks(),
+        "The networks of the players that may use the gateway from beyond this host.",
+    ]
+    gateway_wait_s: Annotated[
+        float,
+        seconds(9, 0.1, 300),
+        "How long a player that asks for JSON waits for an engine; one that is redirected waits"
+        " 25 s, or this if it is longer.",
+    ]
+    gateway_hedge_s: Annotated[
+        float,
+        seconds(3, 0.1, 300),
+        "After how long without an answer another engine is asked for the same content.",
+    ]
+    gateway_idle_s: Annotated[
+        float, seconds(20, 1, 86400), "After how long without a reader a session is stopped."
+    ]
+    gateway_allow_urls: Annotated[
+        bool,
+        flag("false"),
+        "Whether players beyond this host may play a `url` or a `magnet`, which the engine"
+        " fetches.",
+    ]
     unmanaged_stream_ttl_s: Annotated[
         float,
         seconds(3600, 1, 604800),
@@ -216,37 +257,6 @@ SETTINGS: Mapping[str, Setting] = {
     if hasattr(hint, "__metadata__")
 }
 
-PROFILES: Mapping[Profile, Mapping[str, str]] = {
-    "none": {},
-    "high-load": {
-        "API_REQUEST_TIMEOUT_S": "60",
-        "PROVISION_TIMEOUT_S": "180",
-        "MAX_RETRIES": "5",
-        "RETRY_BACKOFF_S": "3",
-        "MAX_CONCURRENT_PROVISIONS": "10",
-        "MIN_PROVISION_INTERVAL_S": "0.2",
-        "HEALTH_CHECK_INTERVAL_S": "15",
-    },
-    "constrained": {
-        "API_REQUEST_TIMEOUT_S": "90",
-        "PROVISION_TIMEOUT_S": "240",
-        "MAX_CONCURRENT_PROVISIONS": "3",
-        "MIN_PROVISION_INTERVAL_S": "1",
-        "HEALTH_CHECK_INTERVAL_S": "60",
-        "CIRCUIT_BREAKER_THRESHOLD": "3",
-        "CIRCUIT_BREAKER_TIMEOUT_S": "600",
-    },
-    "high-availability": {
-        "MAX_RETRIES": "10",
-        "RETRY_BACKOFF_S": "2",
-        "MAX_CONCURRENT_PROVISIONS": "8",
-        "HEALTH_CHECK_INTERVAL_S": "10",
-        "MONITOR_INTERVAL_S": "5",
-        "MIN_REPLICAS": "5",
-        "ENGINE_GRACE_PERIOD_S": "15",
-    },
-}
-
 
 def load(environ: Mapping[str, str]) -> Settings:
     layers = {"environment": environ}
@@ -277,7 +287,7 @@ def _find(name: str, layers: Mapping[str, Mapping[str, str]]) -> tuple[Any, str]
         for spelling in (name, kind.older_name):
             if said := layer.get(spelling, "").strip():
                 return _parse(spelling, kind, said), source
-    return None, "default"
+    return kind.unset, "default"
 
 
 def _parse(spelling: str, kind: Kind, said: str) -> object:
@@ -305,6 +315,8 @@ def _check(s: Settings) -> None:
             "Lower the first or widen the second",
         )
     ports = {"APP_PORT": range(s.app_port, s.app_port + 1), "PORT_RANGE_HOST": s.port_range_host}
+    if s.gateway_port:
+        ports["GATEWAY_PORT"] = range(s.gateway_port, s.gateway_port + 1)
     for name in ("ENGINE_HTTPS_BASE", "ENGINE_P2P_BASE", "ENGINE_API_BASE"):
         base: int = getattr(s, name.lower())
         ports[name] = range(base, base + slots)
@@ -324,6 +336,12 @@ def _check(s: Settings) -> None:
         raise BadSetting(
             f"APP_HOST={s.app_host} can be reached from outside and there is no API_KEY",
             "Set API_KEY, or APP_HOST to 127.0.0.1",
+        )
+    beyond = [a for a in s.gateway_host if not ipaddress.ip_address(a).is_loopback]
+    if s.gateway_port and beyond and not s.gateway_allow:
+        raise BadSetting(
+            f"GATEWAY_HOST={beyond[0]} can be reached from outside and there is no GATEWAY_ALLOW",
+            "Set GATEWAY_ALLOW to the networks of the players, or GATEWAY_HOST to 127.0.0.1",
         )
     if s.api_key_previous and not s.api_key:
         raise BadSetting("API_KEY_PREVIOUS is set and API_KEY is not", "Set API_KEY as well")

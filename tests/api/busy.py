@@ -16,9 +16,10 @@ from acekeeper.api.context import Context, Limits
 from acekeeper.api.edge import Edge
 from acekeeper.api.followers import Followers
 from acekeeper.api.views import Views
+from acekeeper.core.doubt import Content
 from acekeeper.core.facts import Found
 from acekeeper.core.inspection import Inspection
-from acekeeper.core.model import Engine, Health, KeyType, Now, Phase, Sample, Stream
+from acekeeper.core.model import Engine, Health, KeyType, Now, Opening, Phase, Sample, Stream
 from acekeeper.core.names import PortPlan, Slot
 from acekeeper.core.state import State
 from acekeeper.metrics import Metrics, Pool
@@ -26,7 +27,13 @@ from acekeeper.usecases.loop import Loop
 from acekeeper.usecases.sweep import Sweeps
 
 from ..core.world import rules, slot
-from ..usecases.house import Clock, ScriptedEngines, ScriptedPlayer, ScriptedRuntime
+from ..usecases.house import (
+    Clock,
+    ScriptedEngines,
+    ScriptedPlayer,
+    ScriptedRuntime,
+    ScriptedSessions,
+)
 
 ENGINES = 500
 EACH = 20  # streams on one engine
@@ -50,6 +57,23 @@ class Engines(ScriptedEngines):
     async def stat(self, slot: Slot, stat_url: str) -> Sample | None:
         await super().stat(slot, stat_url)
         return Sample(self._clock(), "dl", 4, 100, 0, 1, 0)
+
+
+class Sessions(ScriptedSessions):
+    """Every content can be had everywhere."""
+
+    async def open(self, *asked: object, **_: object) -> Opening:
+        [content] = [each for each in asked if isinstance(each, Content)]
+        return Opening(content.key, content.key, "", is_live=True)
+
+    async def redirect(self, *_: object) -> str:
+        return "/content/1"
+
+    async def list(self, *_: object) -> bytes:
+        return b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n/ace/c/1/1.ts\n"
+
+    async def stat(self, *_: object) -> bytes:
+        return b"{}"
 
 
 class Busy:
@@ -122,7 +146,7 @@ async def busy(
 ) -> AsyncIterator[Busy]:
     """With as many engines that are well, and streams on each."""
     given = {"min_replicas": 0, "auto_delete": False, "max_replicas": ENGINES, **numbers}
-    of = rules(ports=PORTS, max_streams_per_engine=EACH, **given)
+    of = rules(ports=PORTS, **{"max_streams_per_engine": EACH, **given})
     async with AsyncExitStack() as stack:
         clock = Clock()
         path = tmp_path / "acekeeper.db"
@@ -139,7 +163,16 @@ async def busy(
         for engine in state.engines.values():
             runtime.running[engine.slot] = Found(*engine.ref, engine.container_id)
         loop = Loop(
-            state, of, clock, runtime, calls, ScriptedPlayer(), nobody, store, metrics.observe
+            state,
+            of,
+            clock,
+            runtime,
+            calls,
+            ScriptedPlayer(),
+            Sessions(),
+            nobody,
+            store,
+            metrics.observe,
         )
         stack.push_async_callback(loop.close)
         sweeps = Sweeps(loop)
@@ -156,6 +189,7 @@ async def busy(
             limits=Limits(max_body_bytes=2**23, max_batch_events=10_000),
             target_image=None,
             degraded=list,
+            gateway=None,
         )
         yield Busy(runtime, calls, context)
 

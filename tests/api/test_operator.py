@@ -9,7 +9,8 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
-from acekeeper.core.model import Phase
+from acekeeper.core.gateway.model import Reader
+from acekeeper.core.model import ByGateway, KeyType, Opening, Phase, Stream
 
 from .bodies import started
 from .conftest import Serve, Served
@@ -144,6 +145,38 @@ async def test_a_stream_is_stopped_at_its_engine_and_ended(pool: Served) -> None
     assert (stream["status"], stream["reason"]) == ("ended", "stopped_by_operator")
     again = await pool.client.delete(f"/streams/{stream_id}")
     assert again.json()["engine"] == "not_asked"
+
+
+async def test_a_stream_of_the_gateway_is_ended_and_its_engine_is_held_until_it_has_stopped(
+    pool: Served,
+) -> None:
+    state, now = pool.context.state, pool.context.clock()
+    [engine] = [e for e in state.engines.values() if e.listed]
+    opening = Opening("a" * 40, "b" * 32, "c" * 40, is_live=True)
+    stream = Stream(
+        id="by-gateway",
+        key_type=KeyType.INFOHASH,
+        key=opening.infohash,
+        session=opening.token,
+        stat_url="",
+        command_url="",
+        is_live=True,
+        address=(engine.slot.host, engine.slot.port),
+        started=now,
+        slot=engine.slot,
+        start=engine.start,
+        container_id=engine.container_id,
+        gateway=ByGateway(
+            opening=opening, player="", arrival="", as_json=False, is_hls=False, query=""
+        ),
+    )
+    state.put_stream(stream)
+    state.readers[stream.id] = Reader(now.mono, last=now.mono)
+    answer = await pool.client.delete("/streams/by-gateway")
+    assert answer.json() == {"stream_id": stream.id, "status": "ended", "engine": "stopping"}
+    assert_is_as_said(answer, "/streams/{stream_id}")
+    assert state.streams[stream.id].reason == "stopped_by_operator"
+    assert [hold.token for hold in state.holds[engine.ref]] == [opening.token]
 
 
 async def test_an_address_in_an_event_is_never_contacted(pool: Served) -> None:

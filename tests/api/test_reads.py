@@ -3,6 +3,9 @@
 from datetime import datetime
 from typing import Any
 
+from acekeeper.core.doubt import Content
+from acekeeper.core.gateway.model import Hold
+
 from .bodies import started
 from .conftest import Serve, Served
 
@@ -122,6 +125,17 @@ async def test_the_status_tells_numbers_as_numbers(serve: Serve) -> None:
     assert status["provisioning"]["blocked_reason"] is None
     assert status["config"] == {"auto_delete": True, "grace_period_s": 7, "target_image": ""}
     assert datetime.fromisoformat(status["timestamp"]).tzinfo is not None
+
+
+async def test_an_engine_that_is_held_for_a_player_is_not_available(serve: Serve) -> None:
+    served = await with_engines(serve, 1)
+    state = served.context.state
+    [engine] = state.engines.values()
+    opening = Hold(Content("infohash", "a" * 40), served.context.clock(), opening="play")
+    state.put_holds(engine.ref, (opening,))
+    capacity = (await served.get("/orchestrator/status")).json()["capacity"]
+    assert (capacity["used"], capacity["available"]) == (1, 0)
+    assert "orch_engines_free 0.0" in (await served.get("/metrics")).text
 
 
 async def test_the_agreed_metrics_are_there_from_the_first_scrape(served: Served) -> None:

@@ -10,9 +10,11 @@ from acekeeper.api.views import Views
 from acekeeper.core.apply import apply
 from acekeeper.core.doubt import Content, Doubt, Hunger
 from acekeeper.core.facts import StreamEnded, TimePassed
+from acekeeper.core.gateway.facts import StopAsked
 from acekeeper.core.model import Claim, Engine, Health, Now, Phase
 from acekeeper.core.state import State
 
+from ..core.gateway.players import gateway
 from ..core.world import rules, slot, started
 
 NOW = Now(1_700_000_000.0, 1000.0)
@@ -153,6 +155,42 @@ async def test_a_doubted_engine_looks_full_whatever_the_limit() -> None:
     assert msgspec.json.decode(await views.streams("started", None, 10, NOW)) == await listed(
         "id-0"
     )
+
+
+async def test_what_the_gateway_opens_or_stops_answers_the_capacity_question() -> None:
+    world = gateway(1)
+    views = Views(world.state, world.rules)
+    engine_id = world.engine(0).container_id
+
+    async def listed(status: str = "started") -> list[Any]:
+        body = await views.streams(status, engine_id, 10, world.now)
+        found: list[Any] = msgspec.json.decode(body)
+        return found
+
+    world.ask("a", 1)
+    assert [(s["id"], s["via"], s["status"]) for s in await listed()] == [
+        ("claim|hold-0", "gateway", "started")
+    ]
+    assert await listed("all") == []
+    world.run(0.5)
+    played = world.served["a"]
+    assert [s["id"] for s in await listed()] == [played.id]
+    world.tell(StopAsked(played.id))
+    assert [s["id"] for s in await listed()] == ["claim|hold-0"]
+    world.run(0.5)
+    assert await listed() == []
+
+
+def test_a_stream_says_who_told_of_it_and_who_plays_it() -> None:
+    world = gateway(2)
+    views = Views(world.state, world.rules)
+    world.ask("a", 1, player="192.0.2.7")
+    world.run(0.5)
+    world.play(slot(1), "told")
+    ours = msgspec.json.decode(views.stream(world.served["a"]))
+    told = msgspec.json.decode(views.stream(world.state.streams["told"]))
+    assert (ours["via"], ours["player"]) == ("gateway", "192.0.2.7")
+    assert (told["via"], told["player"]) == ("event", None)
 
 
 def test_doubts_and_starvation_are_shown() -> None:

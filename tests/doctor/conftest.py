@@ -14,7 +14,7 @@ from acekeeper.doctor import Finding, examine
 from acekeeper.drop_ins import write
 from acekeeper.settings import load
 
-from ..ports import engine_ports
+from ..ports import engine_ports, free_port
 
 IMAGE = "ab" * 32
 HEALTHY = {
@@ -77,7 +77,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, api: "Answering") -> 
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     # Not every machine that runs the tests has one.
     monkeypatch.setattr("acekeeper.doctor.network._TUN", "/dev/null")
-    world.environ |= engine_ports(2) | {"APP_PORT": str(api.port)}
+    world.environ |= engine_ports(2)
+    world.environ |= {"APP_PORT": str(api.port), "GATEWAY_PORT": str(free_port())}
     write(world.units, load(world.environ))
     with Answering(socket.AF_UNIX, str(world.runtime_dir / "podman/podman.sock"), b"OK"):
         yield world

@@ -10,6 +10,10 @@ from typing import NamedTuple
 
 import pytest
 
+from acekeeper import __version__
+from acekeeper.firewall import firewall
+from acekeeper.settings import load
+
 from .conftest import HEALTHY, IMAGE, Answering, World, ready
 
 
@@ -203,6 +207,17 @@ def test_drop_ins_that_say_something_else(world: World) -> None:
     assert f"`acekeeper settings --drop-ins {world.units}`" in text
 
 
+def test_a_firewall_that_says_something_else(world: World) -> None:
+    world.environ["SETTINGS_FILE"] = str(world.root / "settings.env")
+    (world.root / "settings.env").write_text("GATEWAY_ALLOW=192.168.1.0/24")
+    table = world.root / "firewall.nft"
+    table.write_text(firewall(load(world.environ)))
+    assert f"{table} is up to date" in [finding.text for finding in world.found()]
+    (world.root / "settings.env").write_text("GATEWAY_ALLOW=192.168.2.0/24")
+    (text,) = world.wrong()
+    assert text.startswith(f"{table} does not say what the settings say. As root, run ")
+
+
 def test_a_host_without_the_quadlet(world: World) -> None:
     world.tool("podman-system-generator", "echo ---other.service---")
     (text,) = world.wrong()
@@ -226,6 +241,24 @@ def test_a_port_somebody_else_has_and_one_that_is_ours(world: World) -> None:
         listing = f'case "$*" in *--state=active*) echo {engine};; esac\n'
         world.tool("systemctl", listing + HEALTHY["systemctl"])
         assert world.wrong() == []
+
+
+def test_an_address_this_host_has_not_got_and_one_it_has(world: World) -> None:
+    world.environ["ENGINE_HOST"] = "127.0.0.2,192.0.2.1"
+    port = int(world.environ["PORT_RANGE_HOST"].split("-")[1])
+    (text,) = world.wrong()
+    assert text.startswith("ENGINE_HOST: 192.0.2.1 is not an address of this host (yet). ")
+    with socket.create_server(("127.0.0.2", port)):
+        assert len(world.wrong()) == 2
+
+
+def test_a_container_is_tried_with_every_address_there_is(world: World) -> None:
+    world.environ["ENGINE_HOST"] = "127.0.0.2,192.0.2.1"
+    at_both = "--publish=127.0.0.1:*:*/tcp*--publish=127.0.0.2:*:*/tcp"
+    fails = f'case "$*" in create*{at_both}*) echo "no second one" >&2; exit 1;; esac\n'
+    world.tool("podman", fails + HEALTHY["podman"])
+    *_, text = (text for text in world.wrong() if "no second one" in text)
+    assert "Debian 13's publishes no port at several addresses" in text
 
 
 def test_a_state_directory_that_cannot_be_written(world: World) -> None:
@@ -284,6 +317,21 @@ def test_a_service_that_does_not_answer(world: World) -> None:
         silent.bind(("127.0.0.1", 0))
         world.environ["APP_PORT"] = str(silent.getsockname()[1])
         assert any(text.startswith("no acekeeper answers on ") for text in world.wrong())
+
+
+def test_an_engine_that_somebody_runs_on_the_gateways_port(world: World, api: Answering) -> None:
+    """Said by the service, or where there is none, found by trying."""
+    why = "gateway: another program listens on 127.0.0.1:6878; `ss -ltnp sport = :6878` names it"
+    api.body = ready(__version__, degraded=f'["{why}"]')
+    advice = "Free the port and restart acekeeper, or change GATEWAY_HOST or GATEWAY_PORT"
+    assert world.wrong() == [f"{why}. {advice}"]
+    world.environ["RUNTIME"] = "process"
+    with socket.socket() as silent, socket.create_server(("127.0.0.1", 0)) as engine:
+        silent.bind(("127.0.0.1", 0))
+        port = str(engine.getsockname()[1])
+        world.environ |= {"APP_PORT": str(silent.getsockname()[1]), "GATEWAY_PORT": port}
+        assert world.wrong()[1:] == [f"{why.replace('6878', port)}. {advice}"]
+    assert not any("gateway" in text for text in world.wrong())
 
 
 def test_settings_that_cannot_be_read_are_all_there_is_to_say(world: World) -> None:

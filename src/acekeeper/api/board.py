@@ -91,10 +91,19 @@ class Board:
     def _engine(self, now: Now, engine: Engine) -> tuple[str, bytes]:
         state = self._context.state
         score = health_score(engine, len(state.playing.get(engine.slot, ())), now)
-        # Why nobody else can have the engine.
-        held = "viewer" if engine.claim else "try" if engine.doubt else None
         body = self._context.views.engine(engine)
-        return engine.slot.container_name, _ENGINE % (score, _encode(held), body)
+        return engine.slot.container_name, _ENGINE % (score, _encode(self._held(engine)), body)
+
+    def _held(self, engine: Engine) -> str | None:
+        """Why nobody else can have it, beside its streams."""
+        if engine.claim:
+            return "viewer"
+        if engine.doubt:
+            return "try"
+        holds = self._context.state.holds.get(engine.ref, ())
+        if any(hold.opening for hold in holds):
+            return "player"
+        return "stop" if holds else None
 
     def _stream(self, stream: Stream) -> tuple[str, bytes]:
         state = self._context.state
@@ -113,6 +122,7 @@ class Board:
             capacity=status.capacity,
             provisioning=status.provisioning,
             breaker=breaker_state(context.state.breaker, context.rules, now),
+            gateway=status.gateway,
             degraded=context.degraded(),
             version=__version__,
         )

@@ -5,7 +5,6 @@ from typing import Any, TypeVar
 import msgspec
 from litestar import Request
 from litestar.exceptions import ClientException, HTTPException, InternalServerException
-from litestar.types import Receive
 
 T = TypeVar("T")
 
@@ -35,11 +34,6 @@ def decode(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T:
         raise msgspec.DecodeError(f"JSON is malformed: it is not UTF-8 ({error.reason})") from None
     except RecursionError:
         raise msgspec.DecodeError("JSON is malformed: it is nested too deeply") from None
-
-
-async def until_hung_up(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _whole(request: Request[Any, Any, Any]) -> bytes:

@@ -1,6 +1,6 @@
 """What the handlers work with, put together once by the wiring."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
@@ -36,6 +36,7 @@ class Context:
     limits: Limits
     target_image: str | None
     degraded: Callable[[], list[str]]
+    gateway: Sequence[str] | None  # the addresses at which it listens; None: it is turned off
 
     @property
     def state(self) -> State:

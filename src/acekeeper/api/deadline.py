@@ -8,7 +8,7 @@ from litestar.exceptions import HTTPException, ServiceUnavailableException
 from litestar.types import ASGIApp, Message, Receive, ReceiveMessage, Scope, Send
 from loguru import logger
 
-from acekeeper.api.followers import cut
+from acekeeper.protocol import cut
 
 # What a route may have in its `opt`:
 LONG = "long"  # it may take the longer time

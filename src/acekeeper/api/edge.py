@@ -23,11 +23,10 @@ from loguru import logger
 from acekeeper.api.context import Context
 from acekeeper.core.breaker import Circuit, circuit, seconds_left
 from acekeeper.core.supply import remaining
-from acekeeper.log import request_id_var
+from acekeeper.log import request_id_var, whole
 
 _SLASHES = re.compile(b"/{2,}")
 _SLASH_OR_PERCENT = re.compile("%(?=2f|25)", re.IGNORECASE)
-_LONGEST = 200
 
 
 class Edge:
@@ -89,8 +88,8 @@ class Edge:
         self._context.metrics.answered(endpoint, method, status, seconds)
         if status >= 400:
             why = scope["state"].get("why")
-            told = {"why": _whole(why)} if why else {}
-            path = _whole(scope["path"])
+            told = {"why": whole(why)} if why else {}
+            path = whole(scope["path"])
             logger.info("request_refused", status=status, method=method, path=path, **told)
 
     def _add_headers(self, message: HTTPResponseStartEvent, request_id: str) -> None:
@@ -135,8 +134,3 @@ def _decoded(raw: bytes) -> str:
     """But for slashes, since these belong to a name and do not divide the path. Nor percent signs,
     so that a name decoded once more is what was meant."""
     return unquote(_SLASH_OR_PERCENT.sub("%25", raw.decode("latin-1")))
-
-
-def _whole(text: str) -> str:
-    """Or nothing of it: half a key would not be known as one, and not be hidden."""
-    return text if len(text) <= _LONGEST else "(too long to show)"

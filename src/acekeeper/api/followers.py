@@ -5,15 +5,13 @@ import asyncio
 from asyncio import Event, Task
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any
 
 from litestar.exceptions import ServiceUnavailableException
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
-from acekeeper.api import bodies
 from acekeeper.errors import StoreFailed
-from acekeeper.protocol import CUT
+from acekeeper.protocol import cut, until_hung_up
 
 # Of a feed: what says that we live, and after how many seconds with nothing else to say.
 ALIVE = b":\n\n"
@@ -80,7 +78,7 @@ class _Following(ASGIResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         woken = self._followers.enter()
         sending = asyncio.create_task(self._send_all(send, woken))
-        gone = asyncio.create_task(bodies.until_hung_up(receive))
+        gone = asyncio.create_task(until_hung_up(receive))
         closed = asyncio.create_task(self._followers.closed.wait())
         tasks: list[Task[object]] = [sending, gone, closed]
         try:
@@ -114,11 +112,3 @@ class _Following(ASGIResponse):
 async def _send(send: Send, body: bytes) -> None:
     async with asyncio.timeout(_TAKEN_WITHIN):
         await send({"type": "http.response.body", "body": body, "more_body": True})
-
-
-async def cut(scope: Scope, receive: Receive) -> None:
-    """What it did not take would hold its connection open, and our exit."""
-    extensions: Any = scope.get("extensions")
-    if extensions:
-        extensions[CUT]()
-        await bodies.until_hung_up(receive)

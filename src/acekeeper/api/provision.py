@@ -17,6 +17,7 @@ from acekeeper.api.described import described
 from acekeeper.core.actions import Code, Refusal
 from acekeeper.core.model import Engine
 from acekeeper.log import request_id_var
+from acekeeper.protocol import until_hung_up
 from acekeeper.usecases.loop import Loop
 from acekeeper.usecases.provision import delivered, lost, provision
 
@@ -53,7 +54,7 @@ async def _provision(
     body = await bodies.read_or_default(request, _decoder, wire.ProvisionRequest())
     _check(body, context.target_image)
     request_id = request_id_var.get() or ""
-    hung_up = asyncio.create_task(bodies.until_hung_up(request.receive))
+    hung_up = asyncio.create_task(until_hung_up(request.receive))
     work = asyncio.create_task(
         provision(context.loop, request_id, body.host_port, body.labels or {})
     )

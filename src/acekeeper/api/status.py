@@ -63,7 +63,7 @@ def totals(context: Context, now: Now) -> shapes.OrchestratorStatus:
         ),
         capacity=shapes.Capacity(
             total=len(engines),
-            used=sum(e.slot in state.playing or e.claim is not None for e in engines),
+            used=sum(e.claim is not None or not state.is_vacant(e) for e in engines),
             available=sum(state.is_free(e, rules) for e in engines),
             max_replicas=rules.max_replicas,
             min_replicas=rules.min_replicas,
@@ -83,6 +83,17 @@ def totals(context: Context, now: Now) -> shapes.OrchestratorStatus:
             target_image=context.target_image or "",
         ),
         timestamp=moment(now.wall),
+        gateway=gateway(context),
+    )
+
+
+def gateway(context: Context) -> shapes.Gateway | None:
+    if context.gateway is None:
+        return None
+    return shapes.Gateway(
+        listening=list(context.gateway),
+        playing=len(context.state.readers),
+        waiting=len(context.state.plays),
     )
 
 

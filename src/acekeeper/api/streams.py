@@ -24,7 +24,8 @@ async def list_streams(
 ) -> ASGIResponse:
     """Started streams and the newest ended ones; `limit` is of the ended ones.
 
-    Asked for the started ones of one engine, it shows a claim of that engine as a stream.
+    Asked for the started ones of one engine, it shows a claim of that engine as a stream, and a
+    session that the gateway opens or stops there.
     """
     context = Context.of(request)
     return json_answer(await context.views.streams(status, container_id, limit, context.clock()))

@@ -83,7 +83,7 @@ class Views:
 
     def _started_on(self, container_id: str, now: Now) -> bytes:
         """The client's own capacity question: a claim answers it until its stream starts, and so
-        does a doubt about playback."""
+        does what is held for players of the gateway, and a doubt about playback."""
         engine = self._state.find(container_id)
         if engine is None:
             return b"[]"
@@ -91,6 +91,8 @@ class Views:
         claim = engine.claim
         if claim is not None and (claim.until is None or claim.until.mono > now.mono):
             parts.append(_encode(_placeholder(engine, claim.request)))
+        held = range(len(self._state.holds.get(engine.ref, ())))
+        parts += (_encode(_placeholder(engine, f"hold-{n}", "gateway")) for n in held)
         if engine.doubt is not None:  # nobody is to come while it is tried, whatever its limit
             room = range(len(parts), self._rules.max_streams_per_engine)
             parts += (_encode(_placeholder(engine, f"try-{n}")) for n in room)
@@ -175,6 +177,8 @@ def _stream(stream: Stream) -> wire.Stream:
         ended_at=wire.moment_or_none(stream.ended and stream.ended.wall),
         status="started" if stream.ended is None else "ended",
         reason=stream.reason or None,
+        via="gateway" if stream.gateway else "event",
+        player=stream.gateway.player if stream.gateway else None,
     )
 
 
@@ -190,9 +194,9 @@ def sample(sample: Sample) -> wire.StreamSample:
     )
 
 
-def _placeholder(engine: Engine, request: str) -> wire.Stream:
+def _placeholder(engine: Engine, name: str, via: wire.Via = "event") -> wire.Stream:
     return wire.Stream(
-        id=f"claim|{request}",
+        id=f"claim|{name}",
         key_type="infohash",
         key="",
         container_id=engine.container_id,
@@ -203,4 +207,5 @@ def _placeholder(engine: Engine, request: str) -> wire.Stream:
         started_at=wire.moment((engine.handed or engine.unlisted or engine.asked).wall),
         ended_at=None,
         status="started",
+        via=via,
     )

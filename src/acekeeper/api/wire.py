@@ -18,6 +18,7 @@ Labels = Annotated[dict[Name, Name], Meta(max_length=64)]
 Moment = Annotated[datetime, Meta(tz=True)]
 Phase = Literal["starting", "running", "draining", "stopping"]
 HealthStatus = Literal["healthy", "unhealthy", "unknown"]
+Via = Literal["event", "gateway"]
 Going = Literal["draining", "stopping"]
 
 
@@ -99,6 +100,8 @@ class Stream(Struct):
     ended_at: Moment | None
     status: Literal["started", "ended"]
     reason: str | None = None
+    via: Via = "event"  # who told of it
+    player: str | None = None  # of the gateway: the address it comes from
 
 
 class Ports(Struct):
@@ -237,7 +240,7 @@ class Leaving(Struct):
 
 class StreamOver(Struct):
     stream_id: str
-    engine: Literal["stopped", "silent", "not_asked"]
+    engine: Literal["stopped", "stopping", "silent", "not_asked"]
     status: Literal["ended"] = "ended"
 
 

@@ -65,6 +65,15 @@ class Config(Struct):
     target_image: str
 
 
+class Gateway(Struct):
+    """`listening`: the addresses at which players are served; /health/ready says which are not.
+    `playing`: sessions; `waiting`: players that have none so far."""
+
+    listening: list[str]
+    playing: int
+    waiting: int
+
+
 class OrchestratorStatus(Struct):
     status: Status
     engines: EngineTotals
@@ -74,6 +83,7 @@ class OrchestratorStatus(Struct):
     provisioning: Provisioning
     config: Config
     timestamp: Moment
+    gateway: Gateway | None  # None: it is turned off
 
 
 class HealthTotals(Struct):
@@ -127,5 +137,6 @@ class Overview(Struct):
     capacity: Capacity
     provisioning: Provisioning
     breaker: BreakerState
+    gateway: Gateway | None
     degraded: list[str]
     version: str

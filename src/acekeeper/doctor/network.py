@@ -2,12 +2,16 @@
 
 import os
 from collections.abc import Container, Iterator
+from pathlib import Path
 
+from acekeeper.adapters.addresses import present
 from acekeeper.adapters.ports import test
+from acekeeper.core.addresses import absence
 from acekeeper.core.names import PortPlan, Slot
 from acekeeper.doctor.finding import Finding, well, wrong
 from acekeeper.doctor.tool import run
-from acekeeper.errors import EngineFailed
+from acekeeper.errors import AcekeeperError, EngineFailed
+from acekeeper.firewall import firewall
 from acekeeper.settings import Settings
 
 _TUN = "/dev/net/tun"
@@ -24,12 +28,38 @@ def check(settings: Settings) -> Iterator[Finding]:
         *("--state=active,activating,deactivating", "engine@*.service"),
     )
     units = (line.split()[0] for line in listed.out.splitlines())
-    slots = (Slot.from_unit(settings.engine_host, unit) for unit in units)
+    slots = (Slot.from_unit(unit) for unit in units)
     yield from ports(settings, {slot.port for slot in slots if slot})
+    if settings.settings_file is not None:
+        yield from _firewall(settings, settings.settings_file.with_name("firewall.nft"))
+
+
+def _firewall(settings: Settings, path: Path) -> Iterator[Finding]:
+    """Checked only where the file is there: something else may guard the ports."""
+    try:
+        table = path.read_text("utf-8")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise AcekeeperError(f"{path} cannot be read: {error.strerror}") from error
+    if table == firewall(settings):
+        yield well(f"{path} is up to date")
+    else:
+        yield wrong(
+            f"{path} does not say what the settings say",
+            f"As root, run `acekeeper settings --firewall > {path}` and"
+            " `systemctl reload acekeeper-firewall.service`",
+        )
 
 
 def ports(settings: Settings, ours: Container[int]) -> Iterator[Finding]:
     """`ours`: the HTTP ports of engines that run."""
+    there = present(settings.engine_host)
+    for address in settings.engine_host:
+        if address not in there:
+            yield wrong(
+                absence(address), "`ip -brief address` shows those it has; mend ENGINE_HOST"
+            )
     first = settings.port_range_host[0]
     plan = PortPlan(
         first,
@@ -42,7 +72,7 @@ def ports(settings: Settings, ours: Container[int]) -> Iterator[Finding]:
     for port in range(first, first + settings.max_replicas):
         if port not in ours:
             try:
-                test(plan.ports(port))
+                test(plan.ports(port), there)
             except EngineFailed as error:
                 taken.append(error.message)
     for text in taken:

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from acekeeper.adapters import addresses
 from acekeeper.doctor.finding import Finding, well, wrong
 from acekeeper.doctor.tool import complaint, run
 from acekeeper.settings import Settings
@@ -37,12 +38,14 @@ def check(settings: Settings) -> Iterator[Finding]:
         yield complaint("images", present, "Run `podman info` as the user")
     else:
         yield well("the engine image is here")
-        yield _container(image)
+        yield _container(image, addresses.present(settings.engine_host))
 
 
-def _container(image: str) -> Finding:
+def _container(image: str, there: tuple[str, ...]) -> Finding:
     advice = "Run `podman info` as the user"
-    created = run("podman", "create", *_CREATE, image)
+    if len(there) > 1:
+        advice += "; a passt older than Debian 13's publishes no port at several addresses"
+    created = run("podman", "create", *_CREATE, *_published(there), image)
     if created.failed:
         return complaint("a container cannot be made", created, advice)
     container = created.out.splitlines()[-1]
@@ -52,6 +55,13 @@ def _container(image: str) -> Finding:
         if step.failed:
             return complaint("a container cannot be set up", step, advice)
     return well("a container can be set up")
+
+
+def _published(there: tuple[str, ...]) -> list[str]:
+    with socket.socket() as free:
+        free.bind(("", 0))
+        port = free.getsockname()[1]
+    return [f"--publish={address}:{port}:{port}/tcp" for address in there]
 
 
 def _answers() -> Finding:

@@ -6,7 +6,7 @@ The first ten are the user's document's, by its names and labels.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Literal
+from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
@@ -25,6 +25,25 @@ _STARTS = (0.5, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 60, 120)
 _CALLS = (0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 10)
 _COMMITS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1)
 _DETECTIONS = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 5)
+_PLAYS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 7, 9, 15, 25)
+_PICTURES = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 7, 10, 15, 25, 60, 120)
+
+# docs/metrics.md says what each means.
+GatewayAnswer = Literal[
+    "served",
+    "refused",
+    "silent",
+    "no_engine",
+    "left",
+    "picture",
+    "no_picture",
+    "left_without_picture",
+    "has_reader",
+    "restarted",
+    "bad_request",
+    "forbidden",
+    "not_found",
+]
 
 _ENDS = (
     *("exited", "killed", "oom", "stopped", "image", "network", "timeout", "resources"),
@@ -90,7 +109,8 @@ FAMILIES: Mapping[str, Family] = {
         "Starts that did not come to a ready engine, deaths before readiness among them",
         {
             "cause": (
-                *("start_timeout", "runtime_timeout", "port_taken", "runtime_unavailable"),
+                *("start_timeout", "runtime_timeout", "port_taken", "address_gone"),
+                "runtime_unavailable",
                 *_ENDS,
                 OTHER,
             )
@@ -114,7 +134,16 @@ FAMILIES: Mapping[str, Family] = {
     "orch_engine_drains_total": Family(
         "counter",
         "Engines taken off the list to be stopped; unhealthy ones are replaced",
-        {"reason": ("unhealthy", "scale_down", "operator", OTHER)},
+        {
+            "reason": (
+                "unhealthy",
+                "scale_down",
+                "addresses_changed",
+                "operator",
+                "session_not_stopped",
+                OTHER,
+            )
+        },
     ),
     "orch_engine_drains_taken_back_total": Family(
         "counter", "Drains that only scaled down and ended since a viewer needed the engine"
@@ -156,7 +185,7 @@ FAMILIES: Mapping[str, Family] = {
         {
             "reason": (
                 *("unknown_to_engine", "engine_died", "engine_stopped", "superseded"),
-                *("unread", "stopped_by_operator", "expired", OTHER),
+                *("unread", "stopped_by_operator", "expired", "idle", "moved", OTHER),
             )
         },
     ),
@@ -217,6 +246,38 @@ FAMILIES: Mapping[str, Family] = {
         "histogram", "How late the service's own event loop was", buckets=_CALLS
     ),
     "orch_log_lines_lost_total": Family("counter", "Lines of the log that could not be written"),
+    "acekeeper_gateway_requests_total": Family(
+        "counter",
+        "Requests to the gateway for a session or its picture, and those that it refuses from"
+        " anybody, by how they ended",
+        {"answer": get_args(GatewayAnswer)},
+    ),
+    "acekeeper_gateway_open_seconds": Family(
+        "histogram",
+        "Time from a player's request to its first session; moves to another one are not counted",
+        buckets=_PLAYS,
+    ),
+    "acekeeper_gateway_picture_seconds": Family(
+        "histogram",
+        "Time from a player's request for the picture of its session until it was sent there",
+        buckets=_PICTURES,
+    ),
+    "acekeeper_gateway_hedges_total": Family(
+        "counter",
+        "Plays for which another engine was asked because the first one was late, by whether the"
+        " other one answered sooner",
+        {"won": ("true", "false")},
+    ),
+    "acekeeper_gateway_contents_failing": Family(
+        "gauge",
+        "Contents for which a player got no session or no picture in the last ten minutes, and"
+        " none got a picture since",
+    ),
+    "acekeeper_gateway_waiting": Family("gauge", "Players of the gateway that wait for a session"),
+    "acekeeper_gateway_playing": Family("gauge", "Sessions of the gateway that play"),
+    "acekeeper_gateway_holds": Family(
+        "gauge", "Sessions that engines are asked to open or to stop for the gateway"
+    ),
 }
 
 

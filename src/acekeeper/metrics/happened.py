@@ -5,11 +5,13 @@ from prometheus_client import CollectorRegistry
 from acekeeper.core.state import Happening
 from acekeeper.metrics.errors import Errors
 from acekeeper.metrics.families import FAMILIES, counter, histogram
+from acekeeper.metrics.gateway import Gateway
 
 
 class Happened:
-    def __init__(self, registry: CollectorRegistry, errors: Errors) -> None:
+    def __init__(self, registry: CollectorRegistry, errors: Errors, gateway: Gateway) -> None:
         self._errors = errors
+        self._gateway = gateway
         self._durations = histogram("orch_provision_duration_seconds", registry)
         self._provisions = counter("orch_provision_total", registry)
         self._refused = counter("orch_provision_refused_total", registry)
@@ -68,6 +70,8 @@ class Happened:
                 self._drains.labels(_known("orch_engine_drains_total", "reason", happening)).inc()
             case "drain_taken_back":
                 self._taken_back.inc()
+            case "play_opened":
+                self._gateway.opened(happening, _seconds(happening, "waited"))
             case _:
                 pass
 

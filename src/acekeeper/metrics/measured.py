@@ -17,7 +17,8 @@ from prometheus_client.registry import Collector
 
 from acekeeper.core.state import Happening
 from acekeeper.metrics.errors import Errors
-from acekeeper.metrics.families import FAMILIES, counter, histogram
+from acekeeper.metrics.families import FAMILIES, GatewayAnswer, counter, histogram
+from acekeeper.metrics.gateway import Gateway
 from acekeeper.metrics.happened import Happened
 from acekeeper.usecases.protocols import Clock
 from acekeeper.usecases.sweep import Kind
@@ -37,7 +38,8 @@ class Metrics:
         # Looking up a series by its labels costs more than counting in it.
         self._bound: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._errors = Errors(registry)
-        self._happened = Happened(registry, self._errors)
+        self._gateway = Gateway(registry, clock)
+        self._happened = Happened(registry, self._errors, self._gateway)
         self._events_failed = counter("orch_events_failed_total", registry)
         self._sweeps = histogram("orch_sweep_duration_seconds", registry)
         self._swept = _last_success(registry)
@@ -76,6 +78,23 @@ class Metrics:
 
     def communication_failed(self, source: str, error_type: str) -> None:
         self._errors.failed(source, error_type)
+
+    def gateway_answered(self, answer: GatewayAnswer, key: str = "") -> None:
+        """How a request for a session or its picture ended. `key`: of its content."""
+        self._gateway.answered(answer, key)
+
+    def gateway_pictured(self, key: str, seconds: float) -> None:
+        """A player was sent on to the picture, or was served the first list, so long after it
+        asked for it; that is its answer."""
+        self._gateway.pictured(key, seconds)
+
+    def gateway_left_picture(self, key: str, seconds: float) -> None:
+        """A player hung up after it had waited so long for the picture; that is its answer."""
+        self._gateway.left_picture(key, seconds)
+
+    def gateway_turned_away(self, status: int) -> None:
+        """Counts requests that the door refused; how the others ended is told above."""
+        self._gateway.turned_away(status)
 
     def event_failed(self, event: str, number: int = 1) -> None:
         self._events_failed.labels(event).inc(number)

@@ -24,7 +24,7 @@ class Pool(Collector):
         self._clock = clock
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        return chain(self._engines(), self._provisioning(), self._streams())
+        return chain(self._engines(), self._provisioning(), self._streams(), self._gateway())
 
     def _engines(self) -> Iterator[GaugeMetricFamily]:
         state, rules = self._state, self._rules
@@ -64,3 +64,9 @@ class Pool(Collector):
                 speed.add_metric(name, sum(s.speed_down for s in samples) * _KILOBYTE)
         yield peers
         yield speed
+
+    def _gateway(self) -> Iterator[GaugeMetricFamily]:
+        state = self._state
+        yield gauge("acekeeper_gateway_waiting", len(state.plays))
+        yield gauge("acekeeper_gateway_playing", len(state.readers))
+        yield gauge("acekeeper_gateway_holds", sum(map(len, state.holds.values())))

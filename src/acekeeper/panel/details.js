@@ -1,7 +1,7 @@
 // One engine in full, with what can be done about it.
 
 import { count, find, make, setClass, setText, short, show, since, visible } from "./dom.js";
-import { keepFocus, kindOf, stateOf, usageOf } from "./engines.js";
+import { heldOf, keepFocus, kindOf, playersOf, stateOf, usageOf } from "./engines.js";
 import { entryOf } from "./log.js";
 
 const dialog = find("#details");
@@ -26,7 +26,7 @@ export function openDetails(engine) {
 }
 
 /** `now` is undefined for an engine that is gone. */
-export function showDetails(now, latest) {
+export function showDetails(now, streams, latest) {
   if (now) shown = now;
   const { engine, score } = shown;
   const state = find(".state", dialog);
@@ -43,6 +43,8 @@ export function showDetails(now, latest) {
     Streams: engine.streams.map((id) => short(id, LONGEST)).join("\n") || "none known",
     Container: engine.container_id || "not yet",
   };
+  const players = playersOf(shown, streams);
+  if (players) facts.Players = players;
   for (const [label, value] of Object.entries(engine.labels)) facts[`Label ${visible(label)}`] = visible(value);
   showFacts(Object.entries(facts));
   if (newest !== latest[0]?.id) entries.replaceChildren(...latest.map(entryOf));
@@ -67,7 +69,7 @@ function showFacts(facts) {
 
 function ending({ engine: { streams }, held }) {
   const ends = streams.length ? [`${count(streams.length, "stream")} on it will end`] : [];
-  if (held) ends.push(`it is held for a ${held}`);
+  if (heldOf(held)) ends.push(`it is ${heldOf(held)}`);
   return ends.join(", and ") || "no stream on it is known";
 }
 

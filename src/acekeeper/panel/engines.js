@@ -11,6 +11,12 @@ const SIGNS = {
   stopping: "■",
 };
 const FREE = { healthy: "idle", draining: "idle", starting: "not ready yet" };
+const HELD = {
+  viewer: "held for a viewer",
+  try: "held for a try",
+  player: "opening for a player",
+  stop: "being freed",
+};
 const FILTERS = {
   all: () => true,
   healthy: (kind) => kind === "healthy",
@@ -36,10 +42,19 @@ export function stateOf(engine) {
 }
 
 /** What an engine is used for, as far as that is known; `flow` tells more of its streams. */
-export function usageOf({ engine, held }, flow = "") {
-  const streams = engine.streams.length ? count(engine.streams.length, "stream") + flow : "";
-  const holder = held ? `held for a ${held}` : "";
-  return [streams, holder].filter(Boolean).join(" · ") || FREE[kindOf(engine)] || "no stream known";
+export function usageOf({ engine, held }, player = "", flow = "") {
+  const who = engine.streams.length === 1 && player ? player : count(engine.streams.length, "stream");
+  const streams = engine.streams.length ? who + flow : "";
+  return [streams, heldOf(held)].filter(Boolean).join(" · ") || FREE[kindOf(engine)] || "no stream known";
+}
+
+/** Why nobody else can have an engine beside its streams. */
+export const heldOf = (held) => HELD[held] ?? "";
+
+/** Where those are for whom the gateway plays on an engine. */
+export function playersOf({ engine }, streams) {
+  const players = engine.streams.map((id) => streams.get(id)?.stream.player);
+  return [...new Set(players.filter(Boolean))].join(", ");
 }
 
 function flowOf({ engine }, streams) {
@@ -73,7 +88,7 @@ function showTile(tile, shown, streams, last) {
   setClass(tile.item, `tile ${kind}${engine.starving ? " starving" : ""}`);
   setText(tile.score, String(score));
   setText(tile.state, stateOf(engine));
-  setText(tile.streams, usageOf(shown, flowOf(shown, streams)));
+  setText(tile.streams, usageOf(shown, playersOf(shown, streams), flowOf(shown, streams)));
   setText(tile.age, since(engine.first_seen));
   setText(tile.last, last ? `${words(last.kind).replace("engine ", "")} · ${since(last.ts)}` : "–");
   show(tile.item, FILTERS[filter](kind, shown));

@@ -3,7 +3,7 @@
 import { clockTime, find, make, short, soon, words } from "./dom.js";
 
 const MOST = 300;
-const BAD = /died|failed|unhealthy|suspected|lost|lacks|starving|doubted|refused/;
+const BAD = /died|failed|unhealthy|suspected|lost|lacks|starving|doubted|refused|not_stopped/;
 const GOOD = /ready|recovered|connected|complete|fed$|reset/;
 
 const list = find("#entries");

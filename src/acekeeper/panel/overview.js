@@ -16,6 +16,14 @@ export function showOverview(overview) {
     `${capacity.used} in use, ${capacity.available} free${kept}`,
   );
   card("playing", "", String(streams.active), streams.active ? "playing now" : "nothing plays");
+  const { gateway } = overview;
+  show(find("#gateway"), Boolean(gateway));
+  if (gateway) {
+    const { listening, playing, waiting } = gateway;
+    const where = listening.join(", ") || "listens nowhere";
+    const more = waiting ? `${waiting} waiting · ${where}` : where;
+    card("gateway", listening.length ? "" : "bad", `${playing} playing`, more);
+  }
   const refusal = provisioning.blocked_reason_details;
   card(
     "provisioning",

@@ -26,7 +26,7 @@ const render = soon(() => {
   showEngines(engines, streams, lastOf);
   showStreams(streams, (stream) => names.get(stream.container_id), overview.streams.active);
   const opened = openedEngine();
-  if (opened) showDetails(engines.get(opened), latestOf(opened));
+  if (opened) showDetails(engines.get(opened), streams, latestOf(opened));
 });
 
 const live = {
@@ -165,7 +165,7 @@ makeFilters(render);
 makeDetails(act);
 whenChosen((name) => {
   openDetails(name);
-  showDetails(engines.get(name), latestOf(name));
+  showDetails(engines.get(name), streams, latestOf(name));
 });
 onClick("#provision", () =>
   act("POST", "/provision", (answer) => `${answer.container_name} is provided, and held for 60 s.`),

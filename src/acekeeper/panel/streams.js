@@ -35,7 +35,8 @@ export function showStreams(streams, engineOf, active) {
     if (!rows.has(id)) addRow(id, stream);
     const row = rows.get(id);
     const engine = engineOf(stream) ?? "an engine not ours";
-    setText(row.where, `${engine} · ${since(stream.started_at)}`);
+    const player = stream.player ? ` · gateway to ${stream.player}` : "";
+    setText(row.where, `${engine} · ${since(stream.started_at)}${player}`);
     if (sample) collect(row, [sample]);
     if (row.stale || silent || row.silent) {
       row.silent = silent;

@@ -6,10 +6,11 @@ from collections.abc import Generator
 from random import Random
 
 from acekeeper.core import admission
+from acekeeper.core.actions import Refusal
 from acekeeper.core.facts import ProvisionRequested, StreamEnded, StreamStarted
 from acekeeper.core.model import Engine, KeyType, Phase
 from acekeeper.core.names import Slot
-from acekeeper.simulation.pool import Outcome, Pool, Process
+from acekeeper.simulation.pool import OPENED_AFTER_S, Outcome, Pool, Process
 from acekeeper.simulation.report import Tally
 from acekeeper.simulation.trace import Viewer
 
@@ -33,7 +34,8 @@ class Client:
         self._listed_until = 0.0
         self._can_provision = True
 
-    def poll_status(self, until: float) -> Process:
+    def meanwhile(self, until: float) -> Process:
+        """It looks at the status."""
         while self._pool.now.mono < until:
             blocked = admission.blocked(self._pool.state, self._pool.rules, self._pool.now)
             self._can_provision = blocked is None
@@ -54,7 +56,7 @@ class Client:
                 self._tally.refused += 1
                 return
             self._tally.waited(arrived, pool.now.mono)
-        yield self._random.uniform(0.1, 1.0)  # the engine opens the channel
+        yield self._random.uniform(*OPENED_AFTER_S)
         now = pool.state.current(*engine.ref)
         if now is None or now.phase is not Phase.RUNNING:
             self._tally.failed += 1
@@ -74,7 +76,7 @@ class Client:
                 if outcome.ref not in self._engines():
                     yield _SLEEP_S
                 return outcome
-            if outcome is None or not outcome.should_wait or outcome.eta is None:
+            if not isinstance(outcome, Refusal) or not outcome.should_wait or outcome.eta is None:
                 return None
             if tried < _TRIES:
                 yield outcome.eta / 2 if tried == 1 else float(outcome.eta)

@@ -6,6 +6,7 @@ from random import Random
 
 from acekeeper.core.model import Rules
 from acekeeper.simulation.client import Client
+from acekeeper.simulation.players import Players
 from acekeeper.simulation.pool import Pool
 from acekeeper.simulation.report import Tally
 from acekeeper.simulation.trace import Viewer
@@ -13,20 +14,28 @@ from acekeeper.simulation.trace import Viewer
 _SETTLES_WITHIN_S = 3600.0
 
 
-def simulate(rules: Rules, viewers: Sequence[Viewer], start_seconds: float, seed: int = 0) -> Tally:
-    """The same seed gives the same day. Starts take `start_seconds` on average."""
+def simulate(
+    rules: Rules,
+    viewers: Sequence[Viewer],
+    start_seconds: float,
+    seed: int = 0,
+    *,
+    by_gateway: bool = False,
+) -> Tally:
+    """The same seed gives the same day. Starts take `start_seconds` on average. The viewers have a
+    client of the API, or each asks the gateway."""
     random = Random(seed)
     tally = Tally(rules, _SETTLES_WITHIN_S)
 
     def arrive(viewer: Viewer) -> None:
         tally.arrived(pool.now.mono)
-        pool.follow(client.watch(viewer))
+        pool.follow(who.watch(viewer))
 
     pool = Pool(rules, start_seconds, random, tally.acted, tally.passed)
-    client = Client(pool, tally, random)
+    who = Players(pool, tally, random) if by_gateway else Client(pool, tally, random)
     for viewer in viewers:
         pool.later(tally.zero + viewer.arrives, partial(arrive, viewer))
     last = tally.zero + max(viewer.arrives + viewer.stays for viewer in viewers)
-    pool.later(tally.zero, partial(pool.follow, client.poll_status(last)))
+    pool.later(tally.zero, partial(pool.follow, who.meanwhile(last)))
     pool.run(last + _SETTLES_WITHIN_S)
     return tally

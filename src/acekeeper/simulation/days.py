@@ -39,11 +39,11 @@ def _matches(random: Random) -> Iterator[Viewer]:
 
 
 def _zapping(random: Random, count: int) -> Iterator[Viewer]:
-    for _ in range(count):
+    for number in range(count):
         at = random.uniform(8, 23) * _HOUR
         for _ in range(random.randint(4, 12)):
             stays = random.uniform(3, 30)
-            yield Viewer(at, stays)
+            yield Viewer(at, stays, f"zapper-{number}")
             at += stays + random.uniform(1, 4)
 
 

@@ -12,6 +12,7 @@ from acekeeper.core.apply import apply
 from acekeeper.core.facts import (
     ActionTaken,
     AnswerDelivered,
+    ConnectionsSeen,
     EngineAnswered,
     EngineDied,
     EngineSilent,
@@ -24,18 +25,24 @@ from acekeeper.core.facts import (
     StreamsAsked,
     TimePassed,
 )
-from acekeeper.core.model import Engine, Now, Rules, Sample
+from acekeeper.core.gateway.actions import Fail, Open, SeeReaders, Serve, StopSession
+from acekeeper.core.gateway.facts import PlayOpened, PlayRequested, ReadersSeen, SessionStopped
+from acekeeper.core.gateway.model import Ref
+from acekeeper.core.model import Engine, Now, Opening, Rules, Sample, Stream
 from acekeeper.core.names import Slot
 from acekeeper.core.plan import plan
 from acekeeper.core.state import State
 
 _NAMED_AFTER_S = 0.5
 _STOPPED_AFTER_S = 0.5
+_SESSION_STOPPED_AFTER_S = 0.1
 _PROBE_TIMEOUT_S = 5.0
 _VARIETY = 0.25  # a start takes so much more or less than usual
+OPENED_AFTER_S = 0.1, 1.0  # an engine opens a channel
 
-Outcome = Engine | Refusal
-Process = Generator[float | ProvisionRequested, Outcome | None, None]
+Outcome = Engine | Refusal | Stream | Fail
+Asked = ProvisionRequested | PlayRequested
+Process = Generator[float | Asked, Outcome | None, None]
 """Somebody who acts: yields how long to wait, or a request, whose outcome comes back."""
 
 
@@ -61,6 +68,7 @@ class Pool:
         self._numbers = itertools.count()
         self._ready_at: dict[str, float] = {}
         self._waiting: dict[str, Process] = {}
+        self.connected: dict[str, Ref] = {}  # to engines, by a name for the connection
         self.tell(RuntimeConnected())
         self.tell(EnginesListed(rules.host, "boot", self.now, ()))
         self.tell(EnginesSurveyed(()))
@@ -87,7 +95,7 @@ class Pool:
             step = process.send(sent)
         except StopIteration:
             return
-        if isinstance(step, ProvisionRequested):
+        if isinstance(step, Asked):
             self._waiting[step.request] = process
             self.tell(step)
         else:
@@ -124,8 +132,23 @@ class Pool:
                 self.later(0.0, partial(self._answer, request, self.state.engines[slot]))
             case Refuse(request, refusal):
                 self.later(0.0, partial(self._answer, request, refusal))
+            case Open(request, slot, start):
+                infohash = self.state.plays[request].wanted.content.key
+                token = f"{next(self._numbers):032x}"
+                opening = Opening(infohash, token, token, is_live=True)
+                opened = PlayOpened(request, slot, start, opening)
+                self.later(self._random.uniform(*OPENED_AFTER_S), partial(self.tell, opened))
+            case Serve(request, stream):
+                self.later(0.0, partial(self._answer, request, self.state.streams[stream]))
+            case Fail(request):
+                self.later(0.0, partial(self._answer, request, action))
+            case StopSession(slot, start, hold):
+                stopped = SessionStopped(slot, start, hold)
+                self.later(_SESSION_STOPPED_AFTER_S, partial(self.tell, stopped))
+            case SeeReaders():
+                self.later(0.0, self._see_readers)
             case _:
-                pass  # Grant, Drain, TakeBack and Settle are wholly in the state
+                pass  # the others are wholly in the state
 
     def _started(self, slot: Slot) -> None:
         start = f"start-{next(self._numbers)}"
@@ -138,6 +161,16 @@ class Pool:
         moving = Sample(self.now, "dl", 1, 1, 0, 0, 0)
         samples = {stream.ref: moving for stream in self.state.started_on(slot)}
         self.tell(StreamsAsked(slot, start, samples))
+
+    def _see_readers(self) -> None:
+        self.tell(ReadersSeen(self.now, frozenset(self.connected.values())))
+
+    def see_connections(self) -> None:
+        found: dict[Ref, set[str]] = {engine.ref: set() for engine in self.state.engines.values()}
+        for name, ref in self.connected.items():
+            found[ref].add(name)
+        callers = {ref: frozenset(names) for ref, names in found.items()}
+        self.tell(ConnectionsSeen(self.now, callers))
 
     def _answer(self, request: str, outcome: Outcome) -> None:
         process = self._waiting.pop(request)

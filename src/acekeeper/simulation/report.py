@@ -1,10 +1,12 @@
 """What came out of a simulated day, counted and told."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from acekeeper.core.actions import Action, Drain, Start, Stop, TakeBack
+from acekeeper.core.gateway.actions import Open
 from acekeeper.core.model import Rules
 from acekeeper.core.state import State
 from acekeeper.core.supply import SCALE_DOWN
@@ -20,6 +22,10 @@ class Hour:
     free: int | None = None  # at least
     free_seconds: float = 0.0
     seconds: float = 0.0
+
+    @property
+    def free_on_average(self) -> float:
+        return self.free_seconds / self.seconds if self.seconds else 0.0
 
 
 @dataclass(slots=True)
@@ -40,6 +46,7 @@ class Tally:
     stream_seconds: float = 0.0
     hours: list[Hour] = field(default_factory=list)
     _drained: list[float] = field(default_factory=list)
+    _asked: dict[str, float] = field(default_factory=dict)  # when an engine was, for a play
     _revision: int = -1
     _free: int = 0
     _playing: int = 0
@@ -64,6 +71,15 @@ class Tally:
         self.waits.append(until - since)
         self._hour(since).waited += 1
 
+    def served(self, play: str, since: float) -> None:
+        """It waited until its engine was asked: how long an engine takes to open a channel says
+        nothing about the pool."""
+        asked = self._asked.pop(play)
+        if asked > since:
+            self.waited(since, asked)
+        else:
+            self.at_once += 1
+
     def acted(self, action: Action, now: float) -> None:
         if now < self.zero:
             return
@@ -80,6 +96,8 @@ class Tally:
                 self._drained.pop()  # nothing was stopped
             case Stop():
                 self.stops += 1
+            case Open(play):
+                self._asked[play] = now
             case _:
                 pass
 
@@ -111,43 +129,58 @@ class Tally:
         return self.hours[number]
 
 
-def text(tally: Tally) -> str:
-    share = tally.stream_seconds / tally.engine_seconds if tally.engine_seconds else 0.0
-    rules = tally.rules
+def text(clients: Tally, players: Tally) -> str:
+    """The same day by clients of the API, and by players of the gateway."""
+    rules = clients.rules
+    cells: list[tuple[str, Callable[[Tally], object]]] = [
+        ("viewers", lambda tally: tally.viewers),
+        ("  from a free engine at once", lambda tally: tally.at_once),
+        ("  waited", lambda tally: len(tally.waits)),
+        ("    in the middle", lambda tally: _waited(tally, 0.5)),
+        ("    95 % of them at most", lambda tally: _waited(tally, 0.95)),
+        ("    at most", lambda tally: _waited(tally, 1.0)),
+        ("  refused", lambda tally: tally.refused),
+        ("  failed: their engine was late", lambda tally: tally.failed),
+        ("  shared an engine", lambda tally: tally.shared),
+        ("engine starts", lambda tally: tally.starts),
+        ("engine stops", lambda tally: tally.stops),
+        (f"  undone by a start in {clients.regret:g} s", lambda tally: tally.undone),
+        ("engines at most", lambda tally: tally.peak),
+        ("engine-hours", lambda tally: f"{tally.engine_seconds / _HOUR:.1f}"),
+        ("  with streams", _in_use),
+    ]
     lines = [
         f"MIN_REPLICAS={rules.min_replicas} MAX_REPLICAS={rules.max_replicas}"
         f" ENGINE_GRACE_PERIOD_S={rules.engine_grace_period:g}"
         f" MAX_CONCURRENT_PROVISIONS={rules.max_concurrent_provisions}"
         f" MIN_PROVISION_INTERVAL_S={rules.min_provision_interval:g}",
         "",
-        f"viewers             {tally.viewers}",
-        f"  served at once    {tally.at_once}, from a free engine",
-        f"  waited            {len(tally.waits)}{_waits(tally.waits)}",
-        f"  refused           {tally.refused}",
-        f"  failed            {tally.failed}, their engine was not ready in time",
-        f"  shared            {tally.shared}, on an engine where somebody was",
-        f"engine starts       {tally.starts}",
-        f"engine stops        {tally.stops}, {tally.undone} undone by a start within"
-        f" {tally.regret:g} s",
-        f"engines at most     {tally.peak}",
-        f"engine-hours        {tally.engine_seconds / _HOUR:.1f}, streams played in {share:.0%}",
+        f"{'':32}{'API':>9}{'gateway':>9}",
+        *(f"{name:32}{cell(clients)!s:>9}{cell(players)!s:>9}" for name, cell in cells),
         "",
-        "hour  viewers  waited  engines at most  free at least  free on average",
+        "               waited      engines at most   free at least    free on average",
+        "hour  viewers  API  gateway  API  gateway    API  gateway      API  gateway",
     ]
-    for number, hour in enumerate(tally.hours):
-        average = hour.free_seconds / hour.seconds if hour.seconds else 0.0
-        lines.append(
-            f"{number:4}  {hour.viewers:7}  {hour.waited:6}  {hour.engines:15}"
-            f"  {hour.free or 0:13}  {average:15.1f}"
-        )
+    for number, (one, other) in enumerate(zip_longest(clients.hours, players.hours)):
+        lines.append(_hour(number, one or Hour(), other or Hour()))
     return "\n".join(lines)
 
 
-def _waits(waits: Sequence[float]) -> str:
-    if not waits:
-        return ""
-    middle, most = percentile(waits, 0.5), percentile(waits, 0.95)
-    return f"; {middle:.1f} s in the middle, {most:.1f} s for 95 %, {max(waits):.1f} s at most"
+def _hour(number: int, clients: Hour, players: Hour) -> str:
+    return (
+        f"{number:4}  {clients.viewers:7}  {clients.waited:3}  {players.waited:7}"
+        f"  {clients.engines:3}  {players.engines:7}"
+        f"    {clients.free or 0:3}  {players.free or 0:7}"
+        f"      {clients.free_on_average:3.1f}  {players.free_on_average:7.1f}"
+    )
+
+
+def _waited(tally: Tally, share: float) -> str:
+    return f"{percentile(tally.waits, share):.1f} s" if tally.waits else "-"
+
+
+def _in_use(tally: Tally) -> str:
+    return f"{tally.stream_seconds / tally.engine_seconds if tally.engine_seconds else 0:.0%}"
 
 
 def percentile(values: Sequence[float], share: float) -> float:

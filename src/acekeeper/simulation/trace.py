@@ -17,10 +17,12 @@ _FORMS = f"The first line is {','.join(_SECONDS)} or {','.join(_TIMES)}"
 
 
 class Viewer(NamedTuple):
-    """One session, in seconds: from the start of the trace, and from its picture to its end."""
+    """One session, in seconds: from the start of the trace, and from its picture to its end.
+    `player`: whose, where one has several; without, it is nobody else's."""
 
     arrives: float
     stays: float
+    player: str = ""
 
 
 def read(text: str) -> list[Viewer]:
@@ -32,7 +34,7 @@ def read(text: str) -> list[Viewer]:
     for viewer in viewers:
         if viewer.arrives - first > _LONGEST_S or viewer.stays > _LONGEST_S:
             raise BadTrace("it is longer than 31 days")
-    return sorted(Viewer(v.arrives - first, v.stays) for v in viewers)
+    return sorted(v._replace(arrives=v.arrives - first) for v in viewers)
 
 
 def _from_csv(text: str) -> list[Viewer]:
@@ -69,27 +71,30 @@ def _from_json(text: str) -> list[Viewer]:
         streams = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise BadTrace(f"it is no JSON: {error}") from None
-    spans: list[tuple[float, float | None]] = []
+    spans: list[tuple[float, float | None, str]] = []
     for number, stream in enumerate(streams, 1):
         try:
-            started, ended = _times(stream)
-            spans.append((_moment(started), None if ended is None else _moment(ended)))
+            started, ended, player = _told(stream)
+            spans.append((_moment(started), None if ended is None else _moment(ended), player))
         except ValueError as error:
             raise BadTrace(f"stream {number} {error}") from None
-    last = max((moment for span in spans for moment in span if moment is not None), default=0.0)
+    last = max((start if end is None else end for start, end, _ in spans), default=0.0)
     viewers: list[Viewer] = []
-    for number, (started, ended) in enumerate(spans, 1):
+    for number, (started, ended, player) in enumerate(spans, 1):
         try:
-            _add(viewers, _between(started, last if ended is None else ended))
+            viewer = _between(started, last if ended is None else ended)
+            _add(viewers, viewer._replace(player=player))
         except ValueError as error:
             raise BadTrace(f"stream {number} {error}") from None
     return viewers
 
 
-def _times(stream: object) -> tuple[object, object]:
+def _told(stream: object) -> tuple[object, object, str]:
     match stream:
+        case {"started_at": started, "ended_at": ended, "player": str(player)}:
+            return started, ended, player
         case {"started_at": started, "ended_at": ended}:
-            return started, ended
+            return started, ended, ""
         case _:
             raise ValueError("has no started_at or no ended_at")
 
