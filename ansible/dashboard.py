@@ -162,6 +162,43 @@ ROWS: dict[str, list[Panel]] = {
             {"orch_stream_peers{HOST}": "{{engine}} {{instance}}"},
         ),
     ],
+    "Gateway": [
+        Panel(
+            "What players got",
+            "ops",
+            "Requests for a session or its picture, by what came of them.",
+            {_rate("acekeeper_gateway_requests_total", "answer"): "{{answer}} {{instance}}"},
+        ),
+        Panel(
+            "Players' waits",
+            "s",
+            "Time from a player's request to its session, and from there to the picture.",
+            {
+                _quantile(
+                    q, f"acekeeper_gateway_{what}_seconds"
+                ): f"{what} {q:.0%} {{{{instance}}}}"
+                for what in ("open", "picture")
+                for q in (0.5, 0.95)
+            },
+        ),
+        Panel(
+            "Players",
+            "short",
+            "Sessions that play, players that wait for one, sessions that engines are asked to"
+            " open or to stop, and contents that fail.",
+            {
+                f"acekeeper_gateway_{what}{{HOST}}": f"{what.replace('_', ' ')} {{{{instance}}}}"
+                for what in ("playing", "waiting", "holds", "contents_failing")
+            },
+        ),
+        Panel(
+            "Two engines asked at once",
+            "short",
+            "Plays in an hour for which the first engine took too long; true: the other one"
+            " answered sooner.",
+            {_number_in_an_hour("acekeeper_gateway_hedges_total", "won"): "{{won}} {{instance}}"},
+        ),
+    ],
     "Playback": [
         Panel(
             "Streams that failed",

@@ -170,6 +170,14 @@ def from_archive(built: Image) -> Variables:
     }
 
 
+def acexy_from_archive(built: Image) -> Variables:
+    return {
+        "acekeeper_acexy": True,
+        "acekeeper_acexy_image": built.id,
+        "acekeeper_acexy_image_archive": str(built.archive),
+    }
+
+
 def as_user(host: Host, command: str, *, check: bool = True) -> str:
     environment = f"XDG_RUNTIME_DIR=/run/user/$(id -u {USER})"
     return host.ssh(

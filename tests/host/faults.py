@@ -85,6 +85,13 @@ def keep_doing(host: Host, commands: str) -> None:
     host.ssh(f"systemd-run -q --unit=fault sh -c {shlex.quote(f'while :; do {commands}; done')}")
 
 
+def telling_all(*kinds: str) -> str:
+    """A command that has every engine of that option show these faults of the emulator."""
+    faults = [shlex.quote(json.dumps({"kind": kind})) for kind in kinds]
+    tell = " --next -s ".join(f"-d {f} http://127.0.0.1:{ADMIN_PORT}/faults" for f in faults)
+    return f"for pid in $(pgrep -f '^{ENGINE}'); do nsenter -t $pid -n curl -s {tell}; done"
+
+
 @fault("AcekeeperDown", r"inactive \(dead\)", "Could not connect", "Stopped acekeeper.service")
 def stopped(host: Host, viewing: Viewing) -> Iterator[None]:
     as_user(host, "systemctl --user stop acekeeper.socket acekeeper.service")
@@ -124,14 +131,31 @@ def bad_flag(host: Host, viewing: Viewing) -> Iterator[None]:
 )
 def no_way_out(host: Host, viewing: Viewing) -> Iterator[None]:
     """An emulated engine makes its picture itself, so each is told that nothing comes to it."""
-    faults = [shlex.quote(json.dumps({"kind": kind})) for kind in ("no_peers", "offline")]
-    tell = " --next -s ".join(f"-d {f} http://127.0.0.1:{ADMIN_PORT}/faults" for f in faults)
     with started_with(host, f"--admin-port {ADMIN_PORT}"):
-        each = f"for pid in $(pgrep -f '^{ENGINE}'); do nsenter -t $pid -n curl -s {tell}; done"
-        keep_doing(host, f"{each}; sleep 1")
+        keep_doing(host, f"{telling_all('no_peers', 'offline')}; sleep 1")
         for _ in range(2):  # those that were doubted have been tried by then
             until(lambda: viewing.free() >= MIN_REPLICAS)
             viewing.do("wait_in_vain", MAX_REPLICAS)
+        yield
+    host.ssh("systemctl stop fault")
+    as_user(host, "systemctl --user stop 'engine@*'")
+
+
+@fault(
+    "PlaysFailing",
+    r'requests_total{answer="left_without_picture"} [1-9]',
+    r"contents_failing ([3-9]|\d\d)",
+    '"kind":"play_opened"',
+    '"connected": ?true',
+    also="curl",
+)
+def no_picture(host: Host, viewing: Viewing) -> Iterator[None]:
+    """Engines give sessions, and no picture of them, to three players at a time."""
+    content = "$(od -An -tx1 -N20 /dev/urandom | tr -d ' \n')"
+    play = f"curl -sL -m 25 -o /dev/null http://127.0.0.1:6878/ace/getstream?id={content} &"
+    with started_with(host, f"--admin-port {ADMIN_PORT}"):
+        until(lambda: viewing.free() >= MIN_REPLICAS)
+        keep_doing(host, f"{telling_all('hang_read')}; {3 * play} wait")
         yield
     host.ssh("systemctl stop fault")
     as_user(host, "systemctl --user stop 'engine@*'")

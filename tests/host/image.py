@@ -1,8 +1,8 @@
-"""The engine image for tests: the emulator on a small Python, made without a registry.
+"""The images for tests: a package of ours on a small Python, made without a registry.
 
     python -m tests.host.image OUT_DIR
 
-Its id is known before any Podman has seen it, and the same inputs give the same id.
+The id of each is known before any Podman has seen it, and the same inputs give the same id.
 """
 
 import gzip
@@ -19,9 +19,8 @@ from pathlib import Path
 
 from .lab import LabError, cache, debian, machine
 
-NAME = "localhost/acekeeper-engine:test"
-EMULATOR = Path(__file__).parents[2] / "src/acekeeper/emulator"
-SITE = "usr/lib/python3/dist-packages/acekeeper"
+ROOT = Path(__file__).parents[2]
+SITE = "usr/lib/python3/dist-packages"
 PACKAGES = ("base-files", "libpython3-stdlib", "python3-minimal")
 KEPT = re.compile(
     r"bin|dev|etc|lib|lib64|proc|run|sbin|sys|tmp|usr|usr/bin|usr/lib|var|var/tmp"
@@ -33,14 +32,38 @@ OCI = "application/vnd.oci.image"
 
 
 @dataclass(frozen=True)
+class Program:
+    name: str  # of the image
+    title: str  # a label of it, which says what it is
+    source: Path
+    package: str
+    arguments: tuple[str, ...] = ()
+
+
+ENGINE = Program(
+    "localhost/acekeeper-engine:test",
+    "An emulator of an AceStream engine",
+    ROOT / "src/acekeeper/emulator",
+    "acekeeper.emulator",
+    ("--client-console", "--bind-all"),
+)
+ACEXY = Program(
+    "localhost/acekeeper-acexy:test",
+    "A stand-in for Acexy, made for tests",
+    ROOT / "tests/acexy",
+    "acexy",
+)
+
+
+@dataclass(frozen=True)
 class Image:
     archive: Path
     id: str  # as `podman image inspect` gives it, behind "sha256:"
 
 
-def build(out_dir: Path) -> Image:
+def build(out_dir: Path, program: Program = ENGINE) -> Image:
     machine.check()
-    layers = [_python().read_bytes(), _emulator()]
+    layers = [_python().read_bytes(), _package(program)]
     config = _json(
         {
             "architecture": machine.architecture(),
@@ -48,8 +71,9 @@ def build(out_dir: Path) -> Image:
             "config": {
                 "User": "1000:1000",
                 "Env": ["PATH=/usr/bin", "PYTHONUNBUFFERED=1"],
-                "Entrypoint": ["python3", "-m", "acekeeper.emulator"],
-                "Cmd": ["--client-console", "--bind-all"],
+                "Entrypoint": ["python3", "-m", program.package],
+                "Cmd": program.arguments,
+                "Labels": {"org.opencontainers.image.title": program.title},
                 "WorkingDir": "/",
             },
             "rootfs": {
@@ -66,7 +90,7 @@ def build(out_dir: Path) -> Image:
             "layers": [_descriptor(f"{OCI}.layer.v1.tar+gzip", layer) for layer in layers],
         }
     )
-    named = {"annotations": {"org.opencontainers.image.ref.name": NAME}}
+    named = {"annotations": {"org.opencontainers.image.ref.name": program.name}}
     index = {
         "schemaVersion": 2,
         "manifests": [_descriptor(f"{OCI}.manifest.v1+json", manifest) | named],
@@ -75,14 +99,14 @@ def build(out_dir: Path) -> Image:
     for blob in (config, manifest, *layers):
         files[f"blobs/sha256/{_digest(blob).removeprefix('sha256:')}"] = blob
     out_dir.mkdir(parents=True, exist_ok=True)
-    archive = out_dir / "engine.oci.tar"
+    archive = out_dir / f"{program.package}.oci.tar"
     unfinished = archive.with_suffix(".unfinished")
     unfinished.write_bytes(_tar(_file(name, data) for name, data in files.items()))
     return Image(unfinished.replace(archive), _digest(config))
 
 
 def _python() -> Path:
-    """The layer below the emulator."""
+    """The layer below the program."""
     sources = [Path(__file__).read_text(), inspect.getsource(debian)]
     recipe = [sources, machine.mirror(), machine.architecture()]
     return cache.kept("python.tar.gz", recipe, _make_python)
@@ -107,11 +131,13 @@ def _kept(tar: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
             yield member, content.read() if content else b""
 
 
-def _emulator() -> bytes:
-    files = [_file(f"{SITE}/__init__.py", b"")]
-    for path in EMULATOR.rglob("*.py"):
-        name = path.relative_to(EMULATOR).as_posix()
-        files.append(_file(f"{SITE}/emulator/{name}", path.read_bytes()))
+def _package(program: Program) -> bytes:
+    *parents, _ = program.package.split(".")
+    files = [_file(f"{SITE}/{parent}/__init__.py", b"") for parent in parents]
+    directory = f"{SITE}/{program.package.replace('.', '/')}"
+    for path in program.source.rglob("*.py"):
+        name = path.relative_to(program.source).as_posix()
+        files.append(_file(f"{directory}/{name}", path.read_bytes()))
     return _gzip(_tar(iter(files)))
 
 
@@ -153,11 +179,12 @@ def main() -> int:
         sys.stderr.write("usage: python -m tests.host.image OUT_DIR\n")
         return 2
     try:
-        image = build(Path(sys.argv[1]))
+        images = [build(Path(sys.argv[1]), program) for program in (ENGINE, ACEXY)]
     except LabError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_status
-    sys.stdout.write(f"{image.archive} {image.id}\n")
+    for image in images:
+        sys.stdout.write(f"{image.archive} {image.id}\n")
     return 0
 
 

@@ -48,7 +48,7 @@ def test_podman_knows_it_by_the_id_and_it_runs_confined(podman: Host, tmp_path: 
     built = image.build(tmp_path)
     podman.copy(built.archive, "/tmp/engine.oci.tar")
     as_user(podman, "podman load -q -i /tmp/engine.oci.tar")
-    inspected = as_user(podman, f"podman image inspect -f '{{{{.Id}}}}' {image.NAME}")
+    inspected = as_user(podman, f"podman image inspect -f '{{{{.Id}}}}' {image.ENGINE.name}")
     assert f"sha256:{inspected.strip()}" == built.id
 
     as_user(podman, f"{RUN} --name engine {built.id} --client-console --bind-all")

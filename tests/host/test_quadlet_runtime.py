@@ -1,6 +1,7 @@
 """The quadlet runtime on a real host, with real containers, run as the unprivileged user."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from .waiting import until
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
 
+QUADLETS = Path(__file__).parents[2] / "quadlets"
+GOLDEN = Path(__file__).parents[1] / "golden"
 UNIT = "engine@19000.service"
 GET_STATUS = """
 import sys, time, urllib.request
@@ -66,7 +69,7 @@ def test_an_engine_starts_is_adopted_and_stops(engines: EngineHost, driver: Driv
     assert engines.files() == ["19000.env"]
     names = engines.as_user("podman ps --no-trunc --format '{{.ID}} {{.Names}}'").split()
     assert names == [started["container_id"], "engine-19000"]
-    found = {"slot": ["127.0.0.1", 19000], "dying": False} | {
+    found = {"slot": ["127.0.0.1", 19000], "dying": False, "addresses": ["127.0.0.1"]} | {
         name: started[name] for name in ("start", "container_id")
     }
 
@@ -253,30 +256,32 @@ def test_podman_tells_what_systemd_does_not(engines: EngineHost, driver: Driver)
 
 
 def test_the_units_are_as_recorded(engines: EngineHost) -> None:
-    quadlets = Path(__file__).parents[2] / "quadlets"
-    for variant in sorted((quadlets / "variants").iterdir()):
-        golden = Path(__file__).parents[1] / f"golden/engine@.{variant.stem}.service"
-        assert rendered(engines, quadlets, variant) == golden.read_text(), variant.name
+    for variant in sorted((QUADLETS / "variants").iterdir()):
+        golden = GOLDEN / f"engine@.{variant.stem}.service"
+        assert rendered(engines, "engine@.container", variant) == golden.read_text(), variant.name
+    acexy = (GOLDEN / "acexy.service").read_text()
+    assert rendered(engines, "acexy.container") == acexy
 
 
-def rendered(engines: EngineHost, quadlets: Path, variant: Path) -> str:
-    """What Podman's generator makes of a variant. The order of its options is not always the same,
-    so each has a line, and the lines are sorted."""
+def rendered(engines: EngineHost, quadlet: str, *drop_ins: Path) -> str:
+    """What Podman's generator makes of it. The order of its options is not always the same, so
+    each has a line, and the lines are sorted."""
     target = "/tmp/rendered"
-    engines.host.ssh(f"rm -rf {target}; mkdir -p {target}/engine@.container.d")
-    engines.host.copy(quadlets / "engine@.container", target)
-    engines.host.copy(variant, f"{target}/engine@.container.d")
+    engines.host.ssh(f"rm -rf {target}; mkdir -p {target}/{quadlet}.d")
+    engines.host.copy(QUADLETS / quadlet, target)
+    for drop_in in drop_ins:
+        engines.host.copy(drop_in, f"{target}/{quadlet}.d")
     generator = "/usr/lib/systemd/system-generators/podman-system-generator --user --dryrun"
     unit = engines.host.ssh(f"QUADLET_UNIT_DIRS={target} {generator}").stdout
     lines: list[str] = []
     for line in unit.strip().splitlines():
         if line.startswith("#") or line.startswith("SourcePath="):
             continue
-        command, image, arguments = line.partition(" ${ENGINE_IMAGE} ")
         if line.startswith("ExecStart="):
+            command, image, arguments = re.split(r" (\$\{\w+_IMAGE\})", line)
             run, *options = command.split(" --")
             lines += [run, *(f"  --{option}" for option in sorted(options))]
-            lines.append(f" {image}{arguments}")
+            lines.append(f"  {image}{arguments}")
         else:
             lines.append(line)
     return "\n".join(lines) + "\n"
