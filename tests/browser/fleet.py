@@ -3,13 +3,25 @@
 import math
 from dataclasses import replace
 
-from acekeeper.core.doubt import Hunger
-from acekeeper.core.model import Drain, Engine, Health, KeyType, Phase, Sample, Stream
+from acekeeper.core.doubt import Content, Hunger
+from acekeeper.core.gateway.model import Hold, Play, Reader, Wanted
+from acekeeper.core.model import (
+    ByGateway,
+    Drain,
+    Engine,
+    Health,
+    KeyType,
+    Opening,
+    Phase,
+    Sample,
+    Stream,
+)
 from acekeeper.core.names import Slot
 
 from ..api.conftest import Served
 
 SAMPLES = 60
+ARRIVAL = "192.0.2.1"
 ROOM = {
     "MAX_REPLICAS": "200",
     "PORT_RANGE_HOST": "19000-19199",
@@ -20,8 +32,8 @@ ROOM = {
 
 
 async def fill(served: Served, engines: int) -> None:
-    """Most well and half of them playing; of the first ten some are not as they should be. Nothing
-    plans for them any more."""
+    """Most well and half of them playing, every other of these for a player of the gateway; of the
+    first ten some are not as they should be. Nothing plans for them any more."""
     loop, state = served.context.loop, served.context.state
     await loop.close()
     now = served.context.clock()
@@ -61,6 +73,25 @@ async def fill(served: Served, engines: int) -> None:
     await loop.store.write(state.changes)  # the page asks for the past of its curves
 
 
+def wait(served: Served, players: int) -> None:
+    """So many players wait; of the engines that `fill` left free one is being opened for the first
+    of them, and one has to stop the session of somebody who left."""
+    state, now = served.context.state, served.context.clock()
+    for n in range(players):
+        content = Content("content_id", f"{n:040x}")
+        wanted = Wanted(
+            content=content, is_hls=False, as_json=False, player=f"192.0.2.{n}", arrival=ARRIVAL
+        )
+        state.plays[f"play-{n}"] = Play(
+            id=f"play-{n}", wanted=wanted, received=now, until=now.mono + 25
+        )
+    opening = Hold(Content("content_id", f"{0:040x}"), now, opening="play-0")
+    stopping = Hold(Content("content_id", "e" * 40), now, infohash="e" * 40, token="e" * 32)
+    for n, hold in ((9, opening), (11, stopping)):
+        engine = state.engines[Slot("127.0.0.1", 19000 + n)]
+        state.put_holds(engine.ref, (hold,))
+
+
 def _play(served: Served, engine: Engine, n: int) -> None:
     state, now = served.context.state, served.context.clock()
     key = f"{n * 7919 + 12345:040x}"[::-1]
@@ -89,7 +120,21 @@ def _play(served: Served, engine: Engine, n: int) -> None:
         slot=engine.slot,
         start=engine.start,
         container_id=engine.container_id,
+        gateway=_by_gateway(key, n) if n % 4 == 0 else None,
     )
     state.put_stream(stream)
+    if stream.gateway:
+        state.readers[stream.id] = Reader(opened=now.mono, last=now.mono, came=True)
     for sample in samples:
         state.put_sample(stream, sample)
+
+
+def _by_gateway(key: str, n: int) -> ByGateway:
+    return ByGateway(
+        opening=Opening(key, f"{n:032x}", f"{n:032x}", is_live=True),
+        player=f"192.0.2.{10 + n}",
+        arrival=ARRIVAL,
+        as_json=False,
+        is_hls=False,
+        query="",
+    )

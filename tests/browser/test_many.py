@@ -1,12 +1,13 @@
 """A large pool, a small screen, a dark one."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from playwright.async_api import expect
 
 from .conftest import IN_BROWSER, PanelOf
-from .fleet import ROOM, fill
+from .fleet import ROOM, fill, wait
 
 pytestmark = IN_BROWSER
 
@@ -42,6 +43,46 @@ async def test_two_hundred_engines(panel_of: PanelOf) -> None:
     await expect(panel.tile("engine-19000")).to_be_focused()
     await panel.page.keyboard.press("End")
     await expect(panel.tile("engine-19199")).to_be_focused()
+    assert panel.wrong == []
+
+
+async def test_who_plays_by_the_gateway_and_who_waits(panel_of: PanelOf) -> None:
+    panel = await panel_of(**ROOM)
+    await fill(panel.served, 12)
+    context = replace(panel.served.context, gateway=["127.0.0.1:6878", "192.0.2.1:6878"])
+    panel.served = replace(panel.served, context=context)
+    await panel.open()
+    card = panel.find("#gateway")
+    await expect(card.locator("dd").first).to_have_text("3 playing")
+    await expect(card.locator(".more")).to_have_text("127.0.0.1:6878, 192.0.2.1:6878")
+    wait(panel.served, 2)
+    await expect(card.locator(".more")).to_contain_text("2 waiting · 127.0.0.1:6878")
+    await expect(panel.tile("engine-19000")).to_contain_text("192.0.2.10 · ")
+    await expect(panel.tile("engine-19002")).to_contain_text("1 stream · ")
+    await expect(panel.tile("engine-19009")).to_contain_text("opening for a player")
+    await expect(panel.tile("engine-19011")).to_contain_text("being freed")
+    await expect(panel.find("#rows li", "gateway to 192.0.2.14")).to_contain_text("engine-19004")
+    await expect(panel.find("#rows li", "gateway to")).to_have_count(3)
+    await panel.tile("engine-19000").click()
+    players = panel.find("#details dl div", "Players").locator("dd")
+    await expect(players).to_have_text("192.0.2.10")
+    await panel.find("#close").click()
+    await panel.tile("engine-19009").click()
+    await panel.find("#stop").click()
+    await expect(panel.find("#stop")).to_have_text("Stop now: it is opening for a player")
+    await expect(panel.find("#details dl div", "Players")).to_have_count(0)
+    assert panel.wrong == []
+
+
+async def test_without_a_gateway_nothing_is_said_of_it(panel_of: PanelOf) -> None:
+    panel = await panel_of()
+    await panel.open()
+    await expect(panel.find("#status dd").first).to_have_text("unavailable")
+    await expect(panel.find("#gateway")).to_be_hidden()
+    panel.served = replace(panel.served, context=replace(panel.served.context, gateway=[]))
+    await panel.stop()
+    await panel.start()
+    await expect(panel.find("#gateway")).to_contain_text("listens nowhere")
     assert panel.wrong == []
 
 

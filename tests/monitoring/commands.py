@@ -127,7 +127,7 @@ def _api(words: Sequence[str]) -> None:
 
 
 def _grep(words: Sequence[str]) -> None:
-    for name in re.findall(r"orch_[a-z_]+(?:\([a-z_|]+\))?", words[-1]):
+    for name in re.findall(r"(?:orch|acekeeper)_[a-z_]+(?:\([a-z_|]+\))?", words[-1]):
         beginning, _, ends = name.partition("(")
         for end in ends.rstrip(")").split("|"):
             assert beginning + end in FAMILIES, f"there are no series {beginning + end}"

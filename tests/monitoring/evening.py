@@ -1,4 +1,5 @@
-"""Some minutes as an evening has them: viewers come and go, and engines go wrong."""
+"""Some minutes as an evening has them: viewers of the client and players of the gateway come and
+go, and engines go wrong."""
 
 import asyncio
 import sys
@@ -72,7 +73,8 @@ class Evening:
             self._starts_well(only_slower=True)
             # Fewer come between two films.
             if len(self._viewers) < (3 if 0.55 < share < 0.75 else 12):
-                viewer = asyncio.create_task(self._watch())
+                comes = self._rng.choice((self._watch, self._play))
+                viewer = asyncio.create_task(comes(f"{self._rng.getrandbits(160):040x}"))
                 self._viewers.add(viewer)
                 viewer.add_done_callback(self._viewers.discard)
             await self._client.poll_status()
@@ -85,8 +87,21 @@ class Evening:
         await self._stack.aclose()
         self.service.end()
 
-    async def _watch(self) -> None:
-        async with Viewer(self._client, f"{self._rng.getrandbits(160):040x}") as viewer:
+    async def _play(self, content: str) -> None:
+        """From one of the addresses of this host, as if it were a television's."""
+        source = aiohttp.TCPConnector(local_addr=(f"127.0.0.{self._rng.randint(2, 9)}", 0))
+        url = f"http://127.0.0.1:{self.service.gateway_port}/ace/getstream?id={content}"
+        async with aiohttp.ClientSession(connector=source) as http:
+            with suppress(*_LOST, TimeoutError):
+                async with (
+                    asyncio.timeout(self._rng.uniform(*_STAY_S)),
+                    http.get(url, raise_for_status=True) as picture,
+                ):
+                    async for _ in picture.content.iter_any():
+                        pass
+
+    async def _watch(self, content: str) -> None:
+        async with Viewer(self._client, content) as viewer:
             with suppress(*_LOST):
                 await viewer.begin()
                 with suppress(TimeoutError):

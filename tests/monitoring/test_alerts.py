@@ -21,6 +21,7 @@ VALUES = {
     "cause": FAMILIES["orch_engine_deaths_total"].labels["cause"],
     "health_status": FAMILIES["orch_engines_total"].labels["health_status"],
     "status": {"400", "401", "403", "413", "415"},
+    "answer": FAMILIES["acekeeper_gateway_requests_total"].labels["answer"],
     "state": FAMILIES["orch_circuit_state"].labels["state"],
 }
 
@@ -64,7 +65,7 @@ def test_hosts_are_kept_apart(alert: Alert) -> None:
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
 def test_what_it_asks_for_is_there(alert: Alert) -> None:
-    named = re.findall(r"\borch_\w+", alert.expr + alert.annotations.description)
+    named = re.findall(r"\b(?:orch|acekeeper)_\w+", alert.expr + alert.annotations.description)
     assert {name.removesuffix("_bucket") for name in named} <= FAMILIES.keys()
     for label, word in re.findall(r'(\w+)!?=~?"([^"]*)"', alert.expr):
         assert all(value in VALUES[label] for value in word.split("|")), word

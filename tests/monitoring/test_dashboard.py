@@ -94,13 +94,14 @@ def test_no_query_is_empty_and_every_rule_can_be_judged(tmp_path: Path) -> None:
     service = Service(given, tmp_path)
     try:
         service.wait_for("serving")
+        players = f"http://127.0.0.1:{given['GATEWAY_PORT']}"
         with (
             Prometheus.scraping(service.address, tmp_path) as prometheus,
             httpx.Client(
                 base_url="http://{}:{}".format(*service.address), timeout=LIMIT_S
             ) as client,
         ):
-            _until_all_is_found(prometheus, _load(client, given))
+            _until_all_is_found(prometheus, _load(client, given, players))
     finally:
         service.kill()
         stop_all(Path(given["STATE_DIR"]))
@@ -121,8 +122,9 @@ def _until_all_is_found(prometheus: Prometheus, load: Iterator[None]) -> None:
         unjudged = {f"{r['name']}: {r.get('lastError')}" for r in rules if r["health"] != "ok"}
 
 
-def _load(client: httpx.Client, given: dict[str, str]) -> Iterator[None]:
-    """One viewer who stays; and others again and again who ask for an engine that then dies."""
+def _load(client: httpx.Client, given: dict[str, str], players: str) -> Iterator[None]:
+    """One viewer who stays; a player of the gateway now and then; and viewers again and again who
+    ask for an engine that then dies."""
     base = int(given["PORT_RANGE_HOST"].partition("-")[0])
     admin = int(given["ENGINE_API_BASE"])
     watched = 0
@@ -135,8 +137,16 @@ def _load(client: httpx.Client, given: dict[str, str]) -> Iterator[None]:
         if port and not watched:
             watched = port if _watch(client, port, f"{n:040x}") else 0
         elif port:
+            _play(client, players, f"{n:040x}")
             client.post(f"http://127.0.0.1:{admin + port - base}/crash", json={"exit_code": 3})
         yield
+
+
+def _play(client: httpx.Client, players: str, content: str) -> None:
+    """Up to where the picture is; an engine may be gone by then."""
+    session = client.get(f"{players}/ace/getstream?id={content}")
+    if session.status_code == 302:
+        client.get(session.headers["location"])
 
 
 def _watch(client: httpx.Client, port: int, content: str) -> bool:
