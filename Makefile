@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
 
-.PHONY: run stop test test-all test-host runbooks chaos lint docs bench bench-host bench-tuning dashboard pictures dist lock
+.PHONY: run stop test test-all test-host runbooks chaos lint docs bench bench-gateway bench-host bench-tuning dashboard pictures dist lock
 
 # Inside the checkout, so that two checkouts never share or adopt each other's engines.
 run stop: export STATE_DIR ?= $(CURDIR)/.state
@@ -59,6 +59,10 @@ pictures: .venv/ready
 # About a minute; it measures and gates nothing.
 bench: .venv/ready
 	$(BIN)/python -m tests.load.bench
+
+# About a minute: what the gateway adds to a play.
+bench-gateway: .venv/ready
+	$(BIN)/python -m tests.load.bench_gateway
 
 # Two minutes: what docs/tuning.md says.
 bench-tuning: .venv/ready

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from acekeeper.settings import PROFILES
+from acekeeper.profiles import PROFILES
 
 from .tuning import faults, outages
 from .tuning.choices import DEFAULT, WHOLE, alone, changed

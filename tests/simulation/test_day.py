@@ -7,8 +7,9 @@ from random import Random
 import pytest
 
 from acekeeper.core.model import Rules
+from acekeeper.profiles import PROFILES
 from acekeeper.rules import rules_of
-from acekeeper.settings import PROFILES, load
+from acekeeper.settings import load
 from acekeeper.simulation import DAYS, Viewer, simulate, text
 from acekeeper.simulation.report import Tally, percentile
 
@@ -65,7 +66,7 @@ def test_looking_ahead_costs_nothing_on_a_quiet_day() -> None:
     for seed in SEEDS:
         day = DAYS["quiet"](seed)
         without = simulate(replace(rules, rush_lasts=0), day, 6.0, seed)
-        assert text(simulate(rules, day, 6.0, seed)) == text(without)
+        assert simulate(rules, day, 6.0, seed).hours == without.hours
 
 
 @pytest.mark.parametrize("name", PROFILES)
@@ -87,8 +88,10 @@ def test_bursts_bring_one_wave_up_and_one_down_each() -> None:
 def test_the_same_seed_gives_the_same_day() -> None:
     rules = profile("none")
     day = burst(20, 60, 0)
-    told = [text(simulate(rules, day, 6.0, seed)) for seed in (3, 3, 4)]
-    assert told[0] == told[1] != told[2]
+    for by_gateway in (False, True):
+        tallies = [simulate(rules, day, 6.0, seed, by_gateway=by_gateway) for seed in (3, 3, 4)]
+        told = [text(tally, tally) for tally in tallies]
+        assert told[0] == told[1] != told[2]
 
 
 def one(stays: float = 600.0, at: float = 0.0) -> Viewer:

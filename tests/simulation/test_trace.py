@@ -30,11 +30,13 @@ def test_times_have_a_zone() -> None:
 
 
 def test_what_the_api_lists_is_a_trace_too() -> None:
-    streams = [
+    streams: list[dict[str, str | None]] = [
         {"id": "b", "started_at": "2026-05-01T20:00:30Z", "ended_at": None},
         {"id": "a", "started_at": "2026-05-01T20:00:00Z", "ended_at": "2026-05-01T20:10:00Z"},
     ]
     assert read(json.dumps(streams)) == [Viewer(0, 600), Viewer(30, 570)]
+    streams[0]["player"], streams[1]["player"] = "192.168.1.7", None
+    assert read(json.dumps(streams)) == [Viewer(0, 600), Viewer(30, 570, "192.168.1.7")]
 
 
 BAD = [

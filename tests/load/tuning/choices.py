@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from acekeeper.core.model import Rules
+from acekeeper.profiles import PROFILES
 from acekeeper.rules import rules_of
-from acekeeper.settings import PROFILES, SETTINGS, Settings, load
+from acekeeper.settings import SETTINGS, Settings, load
 
 
 class Choice(NamedTuple):

@@ -38,17 +38,27 @@ class Outcome:
 
 
 @cache
-def evening(rules: Rules) -> Outcome:
+def evening(rules: Rules, *, by_gateway: bool = False) -> Outcome:
     """What `acekeeper simulate evening` shows."""
-    return _outcome([simulate(rules, DAYS["evening"](), START_S)])
+    return _outcome([simulate(rules, DAYS["evening"](), START_S, by_gateway=by_gateway)])
 
 
 @cache
-def match(rules: Rules, within: float, seeds: int, start_seconds: float = START_S) -> Outcome:
+def match(
+    rules: Rules,
+    within: float,
+    seeds: int,
+    start_seconds: float = START_S,
+    *,
+    by_gateway: bool = False,
+) -> Outcome:
     """A match begins: forty come within so many seconds, and stay."""
     roomy = replace(rules, max_replicas=ROOM)
     return _outcome(
-        [simulate(roomy, _arrivals(within, seed), start_seconds, seed) for seed in range(seeds)]
+        [
+            simulate(roomy, _arrivals(within, seed), start_seconds, seed, by_gateway=by_gateway)
+            for seed in range(seeds)
+        ]
     )
 
 

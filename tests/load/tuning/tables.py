@@ -60,6 +60,18 @@ def _profile(choice: Choice) -> Sequence[object]:
     )
 
 
+def _by_both(choice: Choice) -> Sequence[object]:
+    rules = choice.rules()
+    told = [
+        [
+            *_told(days.evening(rules, by_gateway=gateway)),
+            *_told(days.match(rules, MINUTE, MATCHES, by_gateway=gateway)),
+        ]
+        for gateway in (False, True)
+    ]
+    return [f"{client} / {player}" for client, player in zip(*told, strict=True)]
+
+
 def _started(choice: Choice) -> Sequence[object]:
     return [
         cell
@@ -177,6 +189,22 @@ TABLES: Sequence[Table] = (
         ),
         WHOLE,
         _profile,
+        quick=False,
+    ),
+    Table(
+        (
+            "clients of the API / players of the gateway",
+            "evening: waited",
+            "95 % waited at most",
+            "refused",
+            "shared",
+            "a match: waited",
+            "95 % waited at most",
+            "refused",
+            "shared",
+        ),
+        WHOLE,
+        _by_both,
         quick=False,
     ),
     Table(
