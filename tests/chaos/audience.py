@@ -1,15 +1,19 @@
-"""Viewers who come and go as they please, and whose client loses, doubles and delays its events."""
+"""Viewers who come and go as they please, whose client loses, doubles and delays its events; and
+players of the gateway, which tell nothing."""
 
 import asyncio
 import time
 from asyncio import Event, Task
 from collections import Counter
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from random import Random
 from typing import Any
 
+import aiohttp
+
 from ..contract.client import CallFailed, Client, ProvisionRefused, Waits
+from ..contract.player import NotPlayed, Player
 from ..contract.shapes import Provisioned
 from ..contract.viewer import PlaybackFailed, Viewer
 from .books import Books, Kind, Promises
@@ -64,15 +68,18 @@ class LossyClient(Client):
 
 
 class Audience:
-    """Two clients with some viewers each. What they were promised and told is written down."""
+    """Two clients with some viewers each, and as many players of the gateway as viewers of one.
+    What they were promised and told is written down."""
 
-    def __init__(self, base: str, seed: int, viewers: int) -> None:
+    def __init__(self, base: str, gateway: str, seed: int, viewers: int) -> None:
         self.books = Books()
         self.counts: Counter[str] = Counter()
         self.stat_urls: dict[str, str] = {}  # by stream, those of lost events too
         self.promises = Promises()
         self.over = Event()
+        self.playing: list[Player] = []  # players that stayed
         self._base = base
+        self._gateway = gateway
         self._seed = seed
         self._viewers = viewers
         self._stack = AsyncExitStack()
@@ -86,6 +93,8 @@ class Audience:
             self.spawn(self._poll(client))
             for n in range(self._viewers // 2):
                 self.spawn(self._watch(client, Random(f"{self._seed}-viewer-{c}-{n}")))
+        for n in range(self._viewers // 2):
+            self.spawn(self._play(Random(f"{self._seed}-player-{n}")))
 
     async def settle(self) -> None:
         """No more come; some stay. Every event that was late has been sent after this."""
@@ -135,10 +144,32 @@ class Audience:
                 else:
                     self.counts["vanished"] += 1
 
-    async def _until_it_ends(self, viewer: Viewer, at_most: float) -> None:
+    async def _play(self, rng: Random) -> None:
+        """Half of them stop their session, as proxies do; the others only hang up."""
+        while not self.over.is_set():
+            async with AsyncExitStack() as stack:
+                content, as_json = f"{rng.getrandbits(160):040x}", rng.random() < 0.5
+                player = Player(self._gateway, content, as_json=as_json)
+                await stack.enter_async_context(player)
+                try:
+                    await player.begin()
+                except (aiohttp.ClientError, NotPlayed, TimeoutError):
+                    self.counts["not played"] += 1
+                    await self._pause(rng.uniform(0.1, 0.5))
+                    continue
+                self.counts["players"] += 1
+                await self._until_it_ends(player, rng.expovariate(0.5))
+                if self.over.is_set() and player.plays and rng.random() < 0.7:
+                    self.playing.append(player)
+                    self._stack.push_async_exit(stack.pop_all())
+                elif rng.random() < 0.8:
+                    with suppress(aiohttp.ClientError, TimeoutError):
+                        await player.leave()
+
+    async def _until_it_ends(self, viewer: Viewer | Player, at_most: float) -> None:
         try:
             await asyncio.wait_for(viewer.ended(), at_most)
-        except TimeoutError:
+        except (aiohttp.ClientError, TimeoutError):
             return
 
     async def _pause(self, seconds: float) -> None:

@@ -29,7 +29,10 @@ class Judge:
         """One line each; empty when all agree."""
         streams = await self._service.get("/streams?limit=10000")
         engines = await self._service.get("/engines?include=all")
-        wrong = await self._streams(streams)
+        told = [stream for stream in streams if stream["via"] == "event"]
+        wrong = await self._streams(told)
+        wrong += self._players([s for s in streams if s not in told], engines)
+        wrong += await self._sessions(streams, engines)
         wrong += self._engines(engines, [s for s in streams if s["status"] == Kind.STARTED])
         return wrong + self._totals(await self._service.get("/orchestrator/status"), streams)
 
@@ -42,6 +45,27 @@ class Judge:
         seen = {stream["id"]: stream["status"] for stream in streams}
         wrong = self._audience.books.disagreements(seen, lambda s: s in live or s in unmapped)
         return wrong + [f"{stream} lives, and is of no engine" for stream in unmapped & live]
+
+    def _players(self, streams: list[dict[str, Any]], engines: list[dict[str, Any]]) -> list[str]:
+        """A session of the gateway is open for each player that plays, and for nobody else."""
+        ports = {engine["container_id"]: engine["port"] for engine in engines}
+        started = sorted(
+            (ports.get(s["container_id"]), s["key"]) for s in streams if s["status"] == Kind.STARTED
+        )
+        playing = sorted((p.port, p.content) for p in self._audience.playing if p.plays)
+        return [] if started == playing else [f"the gateway says {started}, players {playing}"]
+
+    async def _sessions(
+        self, streams: list[dict[str, Any]], engines: list[dict[str, Any]]
+    ) -> list[str]:
+        """No engine has a session of which nobody knows."""
+        wrong = []
+        tokens = {s["stat_url"].rpartition("/")[2] for s in streams if s["status"] == Kind.STARTED}
+        for engine in engines:
+            for session in await self._service.sessions(engine["port"]):
+                if session["token"] not in tokens:
+                    wrong.append(f"{engine['port']} has {session}, and no stream is listed")
+        return wrong
 
     async def _live(self) -> set[str]:
         """By the engines' own word, asked past acekeeper."""

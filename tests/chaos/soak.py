@@ -69,7 +69,7 @@ class Soak:
             str(SPEED),
             str(self._blocks),
         ]
-        self._audience = Audience(self._service.base, seed, viewers=4)
+        self._audience = Audience(self._service.base, self._service.gateway, seed, viewers=4)
         self._streams = count()
         self._killed = 0
 

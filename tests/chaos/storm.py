@@ -33,6 +33,8 @@ SETTINGS: dict[str, object] = {
     "HEALTH_UNHEALTHY_GRACE_PERIOD_S": 2,
     "HEALTH_REPLACEMENT_COOLDOWN_S": 3,
     "ENGINE_GRACE_PERIOD_S": 3,
+    "GATEWAY_HEDGE_S": 1,
+    "GATEWAY_IDLE_S": 3,
 }
 _ENGINE = "--start-delay {delay} --bitrate 128 --idle-expiry 3"
 _WELL = _ENGINE.format(delay=0.3)
@@ -67,7 +69,7 @@ class Storm:
             slots=2 * MOST,
             start_delay=0,
         )
-        self._audience = Audience(self._service.base, seed, viewers)
+        self._audience = Audience(self._service.base, self._service.gateway, seed, viewers)
         self._judge = Judge(self._service, self._audience)
         self._counts: Counter[str] = Counter()
 

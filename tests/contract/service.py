@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import aiohttp
 
-from ..ports import engine_ports
+from ..ports import engine_ports, free_port
 from .client import PATIENCE
 
 T = TypeVar("T")
@@ -59,6 +59,8 @@ class Service:
         first, last = map(int, ports["PORT_RANGE_HOST"].split("-"))
         self.base = f"http://127.0.0.1:{last}"
         self.port = last
+        self.gateway_port = free_port()
+        self.gateway = f"http://127.0.0.1:{self.gateway_port}"
         self.state = state
         self.slots = range(first, last)
         self.environment = {
@@ -69,6 +71,7 @@ class Service:
             **ports,
             "PORT_RANGE_HOST": f"{first}-{last - 1}",
             "APP_PORT": str(last),
+            "GATEWAY_PORT": str(self.gateway_port),
             **{name: str(value) for name, value in settings.items()},
         }
         self.command: list[str | Path] = [COMMAND, "serve"]
@@ -195,6 +198,9 @@ class Service:
     async def fault(self, port: int, kind: str) -> None:
         await self._admin("POST", port, "/faults", {"kind": kind})
 
+    async def fault_of(self, port: int, kind: str, content: str) -> None:
+        await self._admin("POST", port, "/faults", {"kind": kind, "content": content})
+
     async def crash(self, port: int) -> None:
         await self._admin("POST", port, "/crash", {"signal": "SIGKILL"})
 
@@ -204,6 +210,12 @@ class Service:
     async def counters(self, port: int) -> dict[str, int]:
         counters: dict[str, int] = await self._admin("GET", port, "/counters")
         return counters
+
+    async def sessions(self, port: int) -> list[dict[str, Any]]:
+        """Those that the engine has now."""
+        said = await self._admin("GET", port, "/sessions")
+        sessions: list[dict[str, Any]] = said["sessions"]
+        return sessions
 
     async def _admin(self, method: str, port: int, path: str, body: object = None) -> Any:
         url = f"http://127.0.0.1:{self.admin_port(port)}{path}"

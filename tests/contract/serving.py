@@ -38,13 +38,26 @@ class Serving:
             while not holds():
                 await asyncio.sleep(0.01)
 
-    async def fault(self, port: int, kind: str, content: str | None = None) -> None:
+    async def fault(self, port: int, kind: str, content: str | None = None, **more: float) -> None:
         """Of one content, or of all."""
         of = {} if content is None else {"content": content}
-        await self._admin("POST", port, "/faults", {"kind": kind, **of})
+        await self._admin("POST", port, "/faults", {"kind": kind, **of, **more})
 
-    async def counters(self, port: int) -> dict[str, int]:
-        counters: dict[str, int] = await self._admin("GET", port, "/counters", None)
+    async def clear(self, port: int, kind: str = "") -> None:
+        """One fault, or all."""
+        path = f"/faults/{kind}" if kind else "/faults"
+        await self._admin("DELETE", port, path, None)
+
+    async def crash(self, port: int) -> None:
+        await self._admin("POST", port, "/crash", {"signal": "SIGKILL"})
+
+    async def lose_sessions(self, port: int) -> None:
+        await self._admin("POST", port, "/lose-sessions", {})
+
+    async def counters(self, port: int, content: str | None = None) -> dict[str, int]:
+        """Of one content, or of all."""
+        path = "/counters" if content is None else f"/counters/{content}"
+        counters: dict[str, int] = await self._admin("GET", port, path, None)
         return counters
 
     async def _admin(self, method: str, port: int, path: str, body: object) -> Any:
