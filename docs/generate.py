@@ -17,9 +17,11 @@ from acekeeper.core.happenings import HAPPENINGS
 from acekeeper.emulator.kinds import KINDS
 from acekeeper.log_events import LOG_EVENTS
 from acekeeper.metrics import FAMILIES
+from acekeeper.profiles import PROFILES
 from acekeeper.rules import rules_of
-from acekeeper.settings import PROFILES, SETTINGS, load
-from acekeeper.simulation import DAYS, simulate, text
+from acekeeper.settings import SETTINGS, load
+from acekeeper.simulation import DAYS, simulate
+from acekeeper.simulation import text as report
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src/acekeeper"
@@ -163,7 +165,8 @@ def with_tables(page: Path, *tables: str) -> str:
 
 
 def simulated() -> str:
-    return f"\n```\n{text(simulate(rules_of(load({})), DAYS['evening'](), 6.0))}\n```\n\n"
+    day = rules_of(load({})), DAYS["evening"](), 6.0
+    return f"\n```\n{report(simulate(*day), simulate(*day, by_gateway=True))}\n```\n\n"
 
 
 def generated() -> dict[Path, str]:
@@ -185,5 +188,5 @@ def tuned() -> dict[Path, str]:
 
 
 if __name__ == "__main__":
-    for path, text in (generated() | tuned()).items():
-        path.write_text(text, "utf-8")
+    for path, page in (generated() | tuned()).items():
+        path.write_text(page, "utf-8")

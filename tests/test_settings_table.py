@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from acekeeper.settings import PROFILES, SETTINGS, load
+from acekeeper.profiles import PROFILES
+from acekeeper.settings import SETTINGS, load
 from acekeeper.settings_table import table
 
 KEY = "not-to-be-seen"

@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 
 from acekeeper.api.application import ROUTES
-from acekeeper.settings import PROFILES, SETTINGS
+from acekeeper.profiles import PROFILES
+from acekeeper.settings import SETTINGS
 
 from ..api.conftest import Served
 
