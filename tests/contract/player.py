@@ -58,7 +58,7 @@ class Player:
 
     async def begin(self) -> Self:
         """Until its first bytes."""
-        self._reading = asyncio.create_task(self._play())
+        self.ask()
         await self.takes(1)
         return self
 

@@ -1,5 +1,6 @@
 """How a player's wait for a session ends: engines open it, refuse it, or do not answer."""
 
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from acekeeper.core import demand, playback, streams, suspects
@@ -203,9 +204,8 @@ def _blame(state: State, rules: Rules, play: Play, late: frozenset[Ref], now: No
         _suspect(state, rules, play, engines, now)
 
 
-def _suspect(
-    state: State, rules: Rules, play: Play, engines: frozenset[Ref] | set[Ref], now: Now
-) -> None:
+def _suspect(state: State, rules: Rules, play: Play, engines: AbstractSet[Ref], now: Now) -> None:
+    """Each is tried with a content that plays before anybody gets it again."""
     content = playback.content_that_plays(state) or playback.content_by_id(play.wanted.content)
     for ref in engines:
         engine = state.current(*ref)
