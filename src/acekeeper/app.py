@@ -29,7 +29,7 @@ from acekeeper.api.followers import Followers
 from acekeeper.api.views import Views
 from acekeeper.core.addresses import absence, absent
 from acekeeper.core.facts import TimePassed
-from acekeeper.core.model import Now
+from acekeeper.core.model import Now, Rules
 from acekeeper.core.restore import restore
 from acekeeper.core.state import Happening
 from acekeeper.crowd import raise_descriptors
@@ -158,70 +158,25 @@ async def service(
 ) -> AsyncIterator[Context]:
     """`lines_lost` counts those of the log that could not be written."""
     rules = rules_of(settings)
-    database = settings.state_dir / "acekeeper.db"
-    readers = Readers()
-    history = History(database, readers)
-    followers = Followers()
-    metrics = Metrics(clock)
+    database, readers = settings.state_dir / "acekeeper.db", Readers()
+    followers, metrics = Followers(), Metrics(clock)
 
     def committed(seconds: float, _: int) -> None:
         metrics.committed(seconds)
         followers.committed()
 
-    store = Store(
-        database,
-        settings.retention_days,
-        on_trouble=_store_trouble,
-        on_commit=committed,
-        readers=readers,
-    )
     async with AsyncExitStack() as stack:
+        history = History(database, readers)
         stack.callback(history.close)
-        started = clock()
-        saved = store.load(started)
-        stack.push_async_callback(store.close)
-        state = restore(
-            rules,
-            started,
-            saved.engines,
-            saved.streams,
-            saved.holds,
-            saved.early_ends,
-            saved.breaker,
-            saved.boot,
-            saved.at_least,
-            boot_id(),
+        store = Store(
+            database,
+            settings.retention_days,
+            on_trouble=_store_trouble,
+            on_commit=committed,
+            readers=readers,
         )
-        metrics.add(Pool(state, rules, clock))
-        retries = Retries(
-            settings.max_retries, settings.retry_backoff_s, metrics.communication_failed
-        )
-        engines = EngineClient(
-            clock, retries, settings.monitor_interval_s, settings.max_replicas, metrics.probed
-        )
-        stack.push_async_callback(engines.close)
-        sessions = Sessions()
-        stack.push_async_callback(sessions.close)
-        runtime = _runtime(settings, retries, metrics)
-        stack.push_async_callback(runtime.close)
-        observe = partial(_observe, metrics)
-        loop = Loop(
-            state,
-            rules,
-            clock,
-            runtime,
-            engines,
-            Player(engines),
-            sessions,
-            connections.of_others,
-            store,
-            observe,
-            metrics.lagged,
-        )
-        stack.push_async_callback(loop.close)
-        loop.tell(TimePassed())  # what the restore found is stored and logged with it
-        sweeps = Sweeps(loop, metrics.swept)
-        stack.push_async_callback(sweeps.close)
+        loop = _loop(stack, settings, rules, store, metrics)
+        metrics.add(Pool(loop.state, rules, clock))
         intervals = {
             Kind.HEALTH: settings.health_check_interval_s,
             Kind.STREAMS: settings.monitor_interval_s,
@@ -230,6 +185,8 @@ async def service(
         host = Host(settings.runtime, intervals, store, settings.state_dir, lines_lost)
         metrics.add(host)
         loop.spawn(host.watch_disk())
+        sweeps = Sweeps(loop, metrics.swept)
+        stack.push_async_callback(sweeps.close)
         adoption = Adoption(loop, sweeps)
         await adoption.open()
         with suppress(TimeoutError):
@@ -240,7 +197,7 @@ async def service(
         yield Context(
             loop=loop,
             sweeps=sweeps,
-            views=Views(state, rules),
+            views=Views(loop.state, rules),
             history=history,
             followers=followers,
             metrics=metrics,
@@ -252,6 +209,52 @@ async def service(
             degraded=partial(_degraded, loop, store, gateway.wrong),
             gateway=_addresses(gateway.sockets) if gateway.sockets or gateway.off else None,
         )
+
+
+def _loop(
+    stack: AsyncExitStack, settings: Settings, rules: Rules, store: Store, metrics: Metrics
+) -> Loop:
+    """Goes on from what the store has saved, until `stack` closes it."""
+    started = clock()
+    saved = store.load(started)
+    stack.push_async_callback(store.close)
+    state = restore(
+        rules,
+        started,
+        saved.engines,
+        saved.streams,
+        saved.holds,
+        saved.early_ends,
+        saved.breaker,
+        saved.boot,
+        saved.at_least,
+        boot_id(),
+    )
+    retries = Retries(settings.max_retries, settings.retry_backoff_s, metrics.communication_failed)
+    engines = EngineClient(
+        clock, retries, settings.monitor_interval_s, settings.max_replicas, metrics.probed
+    )
+    stack.push_async_callback(engines.close)
+    sessions = Sessions()
+    stack.push_async_callback(sessions.close)
+    runtime = _runtime(settings, retries, metrics)
+    stack.push_async_callback(runtime.close)
+    loop = Loop(
+        state,
+        rules,
+        clock,
+        runtime,
+        engines,
+        Player(engines),
+        sessions,
+        connections.of_others,
+        store,
+        partial(_observe, metrics),
+        metrics.lagged,
+    )
+    stack.push_async_callback(loop.close)
+    loop.tell(TimePassed())  # what the restore found is stored and logged with it
+    return loop
 
 
 def _runtime(settings: Settings, retries: Retries, metrics: Metrics) -> Runtime:
