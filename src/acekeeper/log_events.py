@@ -13,7 +13,8 @@ LOG_EVENTS: Mapping[str, str] = {
     "gateway_lacks": "On an address of `GATEWAY_HOST` no player is served; `why` says why.",
     "log_lines_lost": "So many lines are missing: nobody took them for a while.",
     "no_environment_files": "The environment files of engines cannot be listed.",
-    "picture_failed": "A player that had a session waited `waited` seconds and got no picture.",
+    "picture_failed": "A player that had a session waited `waited` seconds and got no picture,"
+    " or no list of HLS.",
     "playback_try_failed": "A defect in a try of playback.",
     "request_failed": "A defect; the request was answered 500.",
     "request_refused": "A request was answered with an error, `status`.",

@@ -1,8 +1,10 @@
 """What the metrics say of players, by what really came of them."""
 
 import asyncio
+from typing import Any
 
 import pytest
+from loguru import logger
 
 from acekeeper.metrics import gateway as measured
 
@@ -102,6 +104,30 @@ async def leave_picture(at: Playing, session: str, answer: str) -> None:
     await at.served.until(lambda: any(r.waiting for r in at.context.state.readers.values()))
     player.hang_up()
     await at.served.until(lambda: answer in answers(at))
+
+
+@pytest.mark.parametrize("target", [GETSTREAM, f"/ace/manifest.m3u8?id={ID}"])
+async def test_a_session_without_a_picture(play: Play, target: str) -> None:
+    at = await play(2, gone_after=0.1)
+    url = (await at.get(target)).location
+    [stream] = at.streams
+    assert stream.slot
+    await at.get(url)  # until then an engine without a list fills its buffer
+    await fault(at, "load_fails")
+    await at.served.lose_sessions(stream.slot.port)
+    told: list[Any] = []
+    number = logger.add(lambda message: told.append(message.record))
+    assert (await at.get(url)).status == 500
+    logger.remove(number)
+    assert answers(at) == {"served": 1, "picture": 1, "no_picture": 1}
+    [failed] = [record["extra"] for record in told if record["message"] == "picture_failed"]
+    assert failed.pop("waited") >= 0
+    assert failed == {
+        "why": "failed to load content",
+        "player": "127.0.0.1",
+        "key": ID,
+        "stream": stream.id,
+    }
 
 
 async def test_a_proxys_second_viewer_did_not_wait_in_vain(play: Play) -> None:

@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from secrets import token_hex
 
-from loguru import logger
-
 from acekeeper.core.gateway.facts import ReaderCame, ReaderLeft, ReaderSent
 from acekeeper.core.gateway.model import NotPlayed
 from acekeeper.core.model import Stream
 from acekeeper.gateway.again import HOPS_MOST, again, hop, waits_since
+from acekeeper.gateway.awaited import Awaited
 from acekeeper.gateway.context import Context, by_gateway
 from acekeeper.gateway.door import Answer, Call, text
 from acekeeper.gateway.opening import not_played
@@ -51,35 +50,29 @@ class Pictures:
         is_last = hops >= (HOPS_MOST if for_json else 1)
         until = ends if is_last and not for_json else min(hops_at, ends)
         visit = Visit(self._context, call, since, ends, None if is_last else until, self._waits)
+        awaited = Awaited(
+            context=self._context,
+            player=call.player,
+            stream=stream.id,
+            key=stream.key,
+            since=since,
+        )
         try:
-            async with asyncio.timeout(until - now.mono):
-                outcome = await self._outcome(visit, stream)
-        except asyncio.CancelledError:
-            if not self._context.leaving.is_begun:
-                waited = loop.clock().mono - since.mono
-                self._context.seen.gateway_left_picture(stream.key, waited)
-            raise
+            with awaited.watched():
+                async with asyncio.timeout(until - now.mono):
+                    outcome = await self._outcome(visit, stream)
         except TimeoutError:
             if not is_last:
                 return again(call, since, hops + 1)
             words = visit.words
             outcome = Failed(NotPlayed.REFUSED, words, 0) if words else _NO_PICTURE
         if isinstance(outcome, Place):
-            waited = loop.clock().mono - since.mono
-            self._context.seen.gateway_pictured(stream.key, waited)
+            awaited.came()
             return redirect(call, outcome.path, outcome.port)
         if outcome is _HAS_READER:
             self._context.seen.gateway_answered("has_reader", stream.key)
         else:
-            self._context.seen.gateway_answered("no_picture", stream.key)
-            logger.info(
-                "picture_failed",
-                why=outcome.words,
-                player=call.player,
-                key=stream.key,
-                stream=stream.id,
-                waited=round(loop.clock().mono - since.mono, 3),
-            )
+            awaited.failed(outcome.words)
             if for_json:
                 return None  # a proxy would pass an error on as a picture without bytes
         return not_played(outcome, for_json=False)

@@ -10,9 +10,10 @@ from typing import NamedTuple
 from acekeeper.core.doubt import Content
 from acekeeper.core.gateway.facts import SessionRead
 from acekeeper.core.gateway.model import NotPlayed, Wanted
-from acekeeper.core.model import KeyType, Now, Stream
+from acekeeper.core.model import KeyType, Stream
 from acekeeper.errors import EngineInUse, EngineRefused, EngineSilent, Failure
 from acekeeper.gateway.again import waits_since
+from acekeeper.gateway.awaited import Awaited
 from acekeeper.gateway.context import Context, by_gateway, slot_of
 from acekeeper.gateway.door import HLS, Answer, Call, text
 from acekeeper.gateway.lists import Playlist, Point, Progress, begin, follow, go_on, read, written
@@ -33,8 +34,8 @@ _NO_LIST = Failed(NotPlayed.SILENT, "the engines that were asked have no list", 
 class _Asked(NamedTuple):
     url: str  # as it names a session
     wanted: Wanted
-    since: Now
-    within: float  # seconds, from then on
+    awaited: Awaited
+    within: float  # seconds, since it is awaited
 
 
 class Playlists:
@@ -52,24 +53,28 @@ class Playlists:
         wanted = _wanted(stream, named[1], call)
         if wanted is None:
             return text(500, "download not found")
-        now, seen = self._context.loop.clock(), self._context.seen
+        now = self._context.loop.clock()
         within = longest_wait(self._context.loop.rules, for_json=False)
         since = waits_since(call, now, within)
         left = since.mono + within - now.mono
         if left <= 0:  # the player kept the URL of a redirect, and that wait is over
             since, left = now, within
+        awaited = Awaited(
+            context=self._context,
+            player=call.player,
+            stream=url if stream is None else stream.id,
+            key=wanted.content.key,
+            since=since,
+        )
+        asked = _Asked(url, wanted, awaited, within)
         try:
-            async with asyncio.timeout(left):
-                outcome = await self._outcome(call, _Asked(url, wanted, since, within), stream)
-        except asyncio.CancelledError:
-            if not self._context.leaving.is_begun:
-                waited = self._context.loop.clock().mono - since.mono
-                seen.gateway_left_picture(wanted.content.key, waited)
-            raise
+            with awaited.watched():
+                async with asyncio.timeout(left):
+                    outcome = await self._outcome(call, asked, stream)
         except TimeoutError:
             outcome = _NO_LIST
         if isinstance(outcome, Failed):
-            seen.gateway_answered("no_picture", wanted.content.key)
+            awaited.failed(outcome.words)
             return not_played(outcome, for_json=False)
         return Answer(status=200, media_type=HLS, body=outcome.encode())
 
@@ -78,8 +83,8 @@ class Playlists:
         for _ in range(_ENGINES_MOST):
             if stream is None or is_gone or stream.ended is not None:
                 before = "" if stream is None else stream.id
-                request, (_, wanted, since, within) = token_hex(8), asked
-                opened = await play(loop, request, wanted, since, within, before)
+                since = asked.awaited.since
+                opened = await play(loop, token_hex(8), asked.wanted, since, asked.within, before)
                 if isinstance(opened, Failed):
                     return opened
                 stream = opened
@@ -150,8 +155,7 @@ class Playlists:
         if before is not None and before.session == stream.id:
             progress = go_on(before, playlist)
         else:
-            waited = now.mono - asked.since.mono
-            self._context.seen.gateway_pictured(asked.wanted.content.key, waited)
+            asked.awaited.came()
             if before is None and asked.url == stream.id:
                 progress = begin(stream.id, playlist)
             else:
