@@ -79,6 +79,15 @@ class Playing:
         await self.served.until(lambda: not self.context.state.plays)
         await self.served.until(lambda: not self.context.state.holds)
 
+    async def asked(self, stream: Stream, count: int) -> None:
+        """Waits until so many requests for its content came to its engine."""
+        assert stream.slot
+        assert stream.gateway
+        infohash = stream.gateway.opening.infohash
+        async with asyncio.timeout(LIMIT_S):
+            while (await self.served.counters(stream.slot.port, infohash))["requests"] < count:
+                await asyncio.sleep(0.01)
+
     async def sessions(self) -> int:
         """As the engines count them."""
         ports = [engine.slot.port for engine in self.context.state.engines.values()]

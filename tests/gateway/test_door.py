@@ -5,6 +5,8 @@ import contextlib
 import ipaddress
 import signal
 import socket
+import struct
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing
 from typing import Any
@@ -89,6 +91,13 @@ class Player:
     def send(self, request: bytes) -> None:
         self.writer.write(request)
 
+    async def has_waited(self, seconds: float) -> None:
+        """For so long by the kernel's clock, since it sent its request."""
+        connection = self.writer.get_extra_info("socket")
+        async with asyncio.timeout(LIMIT_S):
+            while _since_data_was_sent(connection) < seconds:
+                await asyncio.sleep(0.01)
+
     async def all(self) -> tuple[bytes, dict[str, str], bytes]:
         """Status line, headers and body; the connection ends with them."""
         said = await asyncio.wait_for(self.reader.read(), LIMIT_S)
@@ -97,6 +106,13 @@ class Player:
         status, *lines = head.split(b"\r\n")
         pairs = (line.decode().split(": ", 1) for line in lines)
         return status, {name.lower(): value for name, value in pairs}, body
+
+
+def _since_data_was_sent(connection: socket.socket) -> float:
+    """Seconds: `tcpi_last_data_sent` of the kernel."""
+    kernel = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 48)
+    milliseconds: int = struct.unpack_from("=I", kernel, 44)[0]
+    return milliseconds / 1000
 
 
 async def ask(held: socket.socket, request: bytes) -> tuple[bytes, dict[str, str], bytes]:
@@ -136,12 +152,14 @@ async def test_who_came_before_the_service_did_has_waited(held: socket.socket) -
     playing = Playing()
     before = await Player.to(held)
     before.send(get("/ace/getstream"))
-    await asyncio.sleep(0.2)
+    await before.has_waited(0.1)
     async with open_to(playing, held):
         await before.all()
+        began = time.monotonic()
         await ask(held, get("/ace/getstream"))
-    assert playing.calls[0].waited >= 0.19
-    assert playing.calls[1].waited < playing.calls[0].waited
+        took = time.monotonic() - began
+    assert playing.calls[0].waited >= 0.09
+    assert playing.calls[1].waited <= took + 0.01
 
 
 async def test_the_address_of_arrival_is_the_one_the_player_connected_to() -> None:

@@ -88,8 +88,7 @@ async def test_a_picture_that_is_not_there_yet_is_asked_for_again(play: Play, fo
     url = await picture_url(at, form)
     await at.served.fault(engine_of(at), "not_found")
     player = await Player.asking(at, url)
-    await at.served.until(lambda: at.context.state.readers[at.streams[0].id].waiting)
-    await asyncio.sleep(0.2)  # so that it is refused a few times
+    await at.asked(at.streams[0], 4)
     await at.served.clear(engine_of(at))
     assert "/content/" in (await player.reply()).location
 
@@ -210,7 +209,7 @@ async def test_the_second_viewer_of_a_proxy_is_answered_after_the_first(play: Pl
         first = asyncio.create_task(stack.enter_async_context(reading(url)))
         await at.served.until(lambda: at.context.state.readers[at.streams[0].id].waiting)
         second = asyncio.create_task((await Player.asking(at, url)).reply())
-        await asyncio.sleep(0.2)
+        await at.get("/ace/r/a/b")  # which came later
         assert not second.done()
         await at.served.clear(engine_of(at))
         await first
@@ -233,7 +232,7 @@ async def test_the_second_viewer_waits_for_the_first_that_is_moved(
         readers = at.context.state.readers
         await at.served.until(lambda: any(reader.waiting for reader in readers.values()))
         second = asyncio.create_task((await Player.asking(at, url)).reply())
-        await asyncio.sleep(0.2)
+        await at.get("/ace/r/a/b")  # which came later
         assert not second.done()
         await at.served.clear(other)
         await first

@@ -42,12 +42,6 @@ def port(stream: Stream) -> int:
     return stream.slot.port
 
 
-async def asked(at: Playing, engine: int, count: int) -> None:
-    """Waits until so many requests for the content came there."""
-    while (await at.served.counters(engine, ID))["requests"] < count:
-        await asyncio.sleep(0.01)
-
-
 async def opened(at: Playing) -> int:
     """Sessions, by the engines that are there."""
     there = [engine.slot.port for engine in at.context.state.engines.values() if engine.listed]
@@ -146,7 +140,7 @@ async def test_a_list_that_comes_when_its_session_has_ended_is_not_served(play: 
     await at.served.fault(port(stream), "hang_stop")
     await at.served.fault(port(stream), "hang_read")
     player = await Player.asking(at, its_url)
-    await asked(at, port(stream), 3)  # to open it, and twice for its list
+    await at.asked(stream, 3)  # to open it, and twice for its list
     at.context.loop.tell(StopAsked(stream.id))
     await at.served.clear(port(stream), "hang_read")
     assert read(await player.reply()).segments[0].is_discontinuous
@@ -251,7 +245,7 @@ async def test_a_session_that_fills_its_buffer_is_waited_for(
     [stream] = at.streams
     await at.served.fault(port(stream), "not_found")
     player = await Player.asking(at, its_url)
-    await asked(at, port(stream), 4)  # to open it, and thrice for its list
+    await at.asked(stream, 4)  # to open it, and thrice for its list
     await at.served.clear(port(stream))
     assert read(await player.reply()).number == 0
     assert at.streams == [stream]
