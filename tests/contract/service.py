@@ -4,16 +4,19 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import aiohttp
 
 from ..ports import engine_ports, free_port
+from ..running import HAND_OVER
 from .client import PATIENCE
 
 T = TypeVar("T")
@@ -141,16 +144,15 @@ class Service:
         return await asyncio.to_thread(self.process.wait, within)
 
     async def kill(self) -> None:
-        self._signal(signal.SIGKILL)
-        await self.exited()
+        await self.ended_by(signal.SIGKILL)
 
     async def stop(self) -> int:
-        self._signal(signal.SIGTERM)
-        return await self.exited()
+        return await self.ended_by(signal.SIGTERM)
 
-    def _signal(self, number: signal.Signals) -> None:
+    async def ended_by(self, number: signal.Signals) -> int:
         assert self.process
         self.process.send_signal(number)
+        return await self.exited()
 
     def end(self) -> None:
         """Whatever is left of it and of its engines."""
@@ -222,6 +224,19 @@ class Service:
         async with aiohttp.ClientSession() as http, http.request(method, url, json=body) as answer:
             assert answer.status == 200, await answer.text()
             return await answer.json()
+
+
+@contextmanager
+def held(running: Service) -> Iterator[dict[str, Any]]:
+    """Sockets that outlive the service, as systemd's do; what it is started with."""
+    with (
+        socket.create_server(("127.0.0.1", running.port), backlog=512) as api,
+        socket.create_server(("127.0.0.1", running.gateway_port), backlog=512) as players,
+    ):
+        numbers = api.fileno(), players.fileno()
+        hand_over = [sys.executable, "-ISc", HAND_OVER, "api:gateway", ":".join(map(str, numbers))]
+        running.command = [*hand_over, *map(str, running.command)]
+        yield {"pass_fds": numbers}
 
 
 def _marked(state: Path) -> Iterator[tuple[int, int]]:

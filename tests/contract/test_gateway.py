@@ -1,20 +1,17 @@
 """Players that know one engine, `host:6878`, play from the pool, whatever its engines do."""
 
 import asyncio
-import socket
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import aiohttp
 import pytest
 
 from ..acexy import Acexy
-from ..running import HAND_OVER
 from .conftest import MakeService
 from .player import NotPlayed, Player
-from .service import NO_SWEEPS, Service, eventually
+from .service import NO_SWEEPS, Service, eventually, held
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -74,19 +71,6 @@ async def nothing_is_left(running: Service) -> None:
         return not any(counted) and free and not status["gateway"]["waiting"]
 
     await eventually(is_empty)
-
-
-@contextmanager
-def held(running: Service) -> Iterator[dict[str, Any]]:
-    """Sockets that outlive the service, as systemd's do; what it is started with."""
-    with (
-        socket.create_server(("127.0.0.1", running.port), backlog=512) as api,
-        socket.create_server(("127.0.0.1", running.gateway_port), backlog=512) as players,
-    ):
-        numbers = api.fileno(), players.fileno()
-        hand_over = [sys.executable, "-ISc", HAND_OVER, "api:gateway", ":".join(map(str, numbers))]
-        running.command = [*hand_over, *map(str, running.command)]
-        yield {"pass_fds": numbers}
 
 
 def by_rest(running: Service) -> list[int]:
