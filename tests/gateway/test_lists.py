@@ -57,8 +57,10 @@ def test_a_segment_is_had_where_the_player_arrived(host: str) -> None:
     ]
 
 
-def test_a_key_is_had_there_too() -> None:
-    key = f'#EXT-X-KEY:METHOD=AES-128,URI="http://engine/ace/c/{CONTENT}/k.bin",IV=0x1\n'
+@pytest.mark.parametrize("quote", ['"', ""])
+def test_a_key_is_had_there_too(quote: str) -> None:
+    url = f"{quote}http://engine/ace/c/{CONTENT}/k.bin{quote}"
+    key = f"#EXT-X-KEY:METHOD=AES-128,URI={url},IV=0x1\n"
     assert f'URI="{ORIGIN}/ace/c/{CONTENT}/k.bin",IV=0x1' in ours(listed(0) + segment(3, key))
 
 
@@ -79,6 +81,8 @@ def test_a_key_is_had_there_too() -> None:
         listed(0, head="#EXT-X-VERSION:3\rhttp://example.org/0.ts\n"),
         listed(0, head="#EXT-X-VERSION:3\u2028http://example.org/0.ts\n"),
         listed(0) + '#EXT-X-KEY:METHOD=AES-128,URI="https://example.org/key"\n' + segment(3),
+        listed(0) + "#EXT-X-KEY:METHOD=AES-128,URI=https://example.org/key\n" + segment(3),
+        listed(0) + '#EXT-X-KEY:URI="https://example.org/key,METHOD=AES-128\n' + segment(3),
         listed(0) + f"#EXTINF:nan,\n/ace/c/{CONTENT}/0.ts\n",
         listed(0) + f"#EXTINF:1e9,\n/ace/c/{CONTENT}/0.ts\n",
         listed(0) + f"#EXTINF:long,\n/ace/c/{CONTENT}/0.ts\n",

@@ -15,7 +15,7 @@ _TARGET_MOST = 60  # seconds; a player asks for the list as seldom as that
 _BEGINS_WITH = 3  # the newest segments of a session: players want so many before they begin
 _SEGMENT = re.compile(r"/ace/c/\w+/\w[\w.-]*", re.ASCII)
 _QUERY = re.compile(r"[\w.~%&=+-]*", re.ASCII)
-_URI = re.compile(r'\bURI="([^"]*)"')
+_URI = re.compile(r'\bURI=(?:"([^"]*)"|([^,]*))')  # some players take one without quotes too
 _WHOLE = re.compile(r"[0-9]{1,15}")
 
 _NUMBER = "#EXT-X-MEDIA-SEQUENCE"
@@ -210,7 +210,7 @@ def _own(uri: str) -> str:
 
 
 def _with_own_uri(tag: str) -> str:
-    return _URI.sub(lambda found: f'URI="{_own(found[1])}"', tag)
+    return _URI.sub(lambda found: f'URI="{_own(found[1] or found[2] or "")}"', tag)
 
 
 def _absolute(tags: Sequence[str], origin: str) -> list[str]:
