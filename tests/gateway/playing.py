@@ -25,6 +25,7 @@ ID = "0123456789abcdef0123456789abcdef01234567"
 OTHER = "fedcba9876543210fedcba9876543210fedcba98"
 GETSTREAM = f"/ace/getstream?id={ID}"
 AS_JSON = f"{GETSTREAM}&format=json"
+TICK_S = 0.011  # of the kernel's clock at its coarsest, which says since when a request waits
 
 
 @dataclass(frozen=True)

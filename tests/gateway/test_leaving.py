@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from .conftest import Play
-from .playing import GETSTREAM, ID, OTHER, Player, Playing
+from .playing import GETSTREAM, ID, OTHER, TICK_S, Player, Playing
 
 
 async def sent_on(at: Playing, *targets: str) -> list[str]:
@@ -43,7 +43,7 @@ async def test_who_waits_for_an_engine_is_sent_to_where_it_asked(
     query = parse_qs(urlsplit(place).query)
     assert query.pop("since")
     assert query == parse_qs(urlsplit(target).query)
-    assert before - 0.001 <= since(place) <= at.context.loop.clock().wall
+    assert before - TICK_S <= since(place) <= at.context.loop.clock().wall
 
 
 async def test_it_waits_since_it_asked_first(play: Play) -> None:
