@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import fields, replace
@@ -116,17 +117,28 @@ async def test_where_no_player_is_served_is_degraded(tmp_path: Path) -> None:
         assert context.gateway == [], "it is not turned off, but listens nowhere"
 
 
+def bind(*_: object) -> None:
+    raise AssertionError("who only reads opens nothing")
+
+
 async def test_an_address_that_is_absent_is_degraded_and_engines_start_without_it(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    absent = {"ENGINE_HOST": "127.0.0.2,192.0.2.1"}
+    absent = {
+        "ENGINE_HOST": "127.0.0.2,192.0.2.1",
+        "GATEWAY_HOST": "192.0.2.1",
+        "GATEWAY_ALLOW": "192.0.2.0/24",
+    }
     async with serving(settings(tmp_path) | absent) as context:
         engine = await provision(context.loop, "the-request", None, {})
         assert isinstance(engine, Engine)
         assert engine.addresses == ("127.0.0.1", "127.0.0.2")
         await check_runtime(context.loop)
-        wrong = ["ENGINE_HOST: 192.0.2.1 is not an address of this host (yet)"]
-        assert context.degraded() == wrong
+        monkeypatch.setattr(socket.socket, "bind", bind)
+        assert context.degraded() == [
+            f"{setting}: 192.0.2.1 is not an address of this host (yet)"
+            for setting in ("GATEWAY_HOST", "ENGINE_HOST")
+        ]
         context.loop.tell(RuntimeChecked("", ("127.0.0.1", "127.0.0.2", "192.0.2.1")))
         assert context.degraded() == []
 
@@ -181,16 +193,19 @@ SETTING_OF = {
 
 def test_every_setting_of_the_rules_reaches_its_rule() -> None:
     numbers = {setting: str(7 + n) for n, setting in enumerate(SETTING_OF.values())}
-    numbers |= {"AUTO_DELETE": "false", "ENGINE_HOST": "127.0.0.9"}
-    rules = rules_of(load({**numbers, "PORT_RANGE_HOST": "19100-19200"}))
+    numbers |= {"AUTO_DELETE": "false", "ENGINE_HOST": "127.0.0.9", "GATEWAY_HOST": "127.0.0.8"}
+    given = {**numbers, "PORT_RANGE_HOST": "19100-19200"}
+    rules = rules_of(load(given))
     for rule, setting in SETTING_OF.items():
         expected = False if setting == "AUTO_DELETE" else int(numbers[setting])
         assert getattr(rules, rule) == expected, rule
     assert rules.ports == (19100, 19200, 20000, 21000, 22000)
     assert (rules.host, rules.addresses) == ("127.0.0.1", ("127.0.0.1", "127.0.0.9"))
+    assert rules.gateway_addresses == ("127.0.0.1", "127.0.0.8")
+    assert rules_of(load({**given, "GATEWAY_PORT": "0"})).gateway_addresses == ()
     assert {*rules.addresses, "localhost", "::1"} <= rules.local_names
     # What no setting changes is what the rules say themselves.
-    named = {"addresses", "host", "local_names", "ports"}
+    named = {"addresses", "gateway_addresses", "host", "local_names", "ports"}
     others = {f.name for f in fields(Rules)} - SETTING_OF.keys() - named
     plain = Rules(host="", local_names=frozenset(), ports=rules.ports)
     assert [name for name in others if getattr(rules, name) != getattr(plain, name)] == []

@@ -139,7 +139,8 @@ def test_an_engine_on_the_gateways_port_keeps_the_gateway_away_and_nothing_else(
 
 def test_an_address_that_is_not_there_yet_is_no_failure(start: Start) -> None:
     service = start(GATEWAY_HOST="192.0.2.1", GATEWAY_ALLOW="192.0.2.0/24")
-    assert degraded(service) == ["gateway: this host does not have the address 192.0.2.1 yet"]
+    service.wait_for("addresses_absent")
+    assert degraded(service) == ["GATEWAY_HOST: 192.0.2.1 is not an address of this host (yet)"]
     assert at_gateway(service, VERSION) == 200
 
 

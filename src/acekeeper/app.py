@@ -11,6 +11,7 @@ from loguru import logger
 
 from acekeeper import __version__
 from acekeeper.adapters import connections
+from acekeeper.adapters.addresses import present
 from acekeeper.adapters.engine import EngineClient
 from acekeeper.adapters.history import History
 from acekeeper.adapters.notify import Notifier
@@ -27,7 +28,7 @@ from acekeeper.api.context import Context, Limits
 from acekeeper.api.edge import Edge
 from acekeeper.api.followers import Followers
 from acekeeper.api.views import Views
-from acekeeper.core.addresses import absence, absent
+from acekeeper.core.addresses import absences, absent
 from acekeeper.core.facts import TimePassed
 from acekeeper.core.model import Now, Rules
 from acekeeper.core.restore import restore
@@ -91,7 +92,7 @@ async def serve(
             gateway=_addresses(gateway.sockets),
             runtime=settings.runtime,
         )
-        for why in gateway.wrong():
+        for why in gateway.off:
             logger.warning("gateway_lacks", why=why)
         notifier.ready()
 
@@ -206,7 +207,7 @@ async def service(
                 max_batch_events=settings.max_batch_events,
             ),
             target_image=settings.target_image,
-            degraded=partial(_degraded, loop, store, gateway.wrong),
+            degraded=partial(_degraded, loop, store, gateway.off),
             gateway=_addresses(gateway.sockets) if gateway.sockets or gateway.off else None,
         )
 
@@ -248,6 +249,7 @@ def _loop(
         Player(engines),
         sessions,
         connections.of_others,
+        present,
         store,
         partial(_observe, metrics),
         metrics.lagged,
@@ -286,7 +288,7 @@ def _does_its_duties(loop: Loop) -> bool:
     return not loop.is_overdue(_OVERDUE_S) and loop.store.is_alive
 
 
-def _degraded(loop: Loop, store: Store, gateway_lacks: Callable[[], Sequence[str]]) -> list[str]:
+def _degraded(loop: Loop, store: Store, gateway_off: Sequence[str]) -> list[str]:
     wrong = []
     if store.degraded:
         wrong.append(f"store: {store.degraded}")
@@ -296,8 +298,8 @@ def _degraded(loop: Loop, store: Store, gateway_lacks: Callable[[], Sequence[str
         wrong.append("runtime: the engines are not listed yet")
     if loop.state.lacks:
         wrong.append(f"runtime: {loop.state.lacks}")
-    wrong += (f"gateway: {why}" for why in gateway_lacks())
-    wrong += map(absence, absent(loop.state, loop.rules))
+    wrong += (f"gateway: {why}" for why in gateway_off)
+    wrong += absences(loop.rules, absent(loop.state, loop.rules))
     return wrong
 
 

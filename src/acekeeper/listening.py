@@ -38,12 +38,7 @@ class Gateway(NamedTuple):
     """Where players are served; `off` says what keeps them from being served elsewhere."""
 
     sockets: Sequence[socket.socket] = ()
-    hosts: Sequence[str] = ()
     off: Sequence[str] = ()
-
-    def wrong(self) -> list[str]:
-        absent = (host for host in self.hosts if not _is_here(host))
-        return [*self.off, *(f"this host does not have the address {host} yet" for host in absent)]
 
 
 def open_gateway(
@@ -55,10 +50,10 @@ def open_gateway(
     if not port:
         return Gateway()
     if handed:
-        return Gateway(handed, hosts)
+        return Gateway(handed)
     opened, off = _listen_on_each(hosts, port)
     if handed is None:
-        return Gateway(opened, hosts, off)
+        return Gateway(opened, off)
     for bound in opened:  # tried only to see who is in the way of the unit
         bound.close()
     failed = "acekeeper-gateway.socket handed over no socket; `systemctl --user status` says why"
@@ -79,15 +74,6 @@ def _not_served(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"another program listens on {host}:{port}; `ss -ltnp sport = :{port}` names it"
     return f"it cannot listen on {host}:{port} ({error.strerror})"
-
-
-def _is_here(host: str) -> bool:
-    try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as tried:
-            tried.bind((host, 0))
-    except OSError as error:
-        return error.errno != errno.EADDRNOTAVAIL
-    return True
 
 
 def _listen(

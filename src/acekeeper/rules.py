@@ -13,6 +13,7 @@ def rules_of(settings: Settings) -> Rules:
     return Rules(
         host=HERE,
         addresses=settings.engine_host,
+        gateway_addresses=settings.gateway_host if settings.gateway_port else (),
         local_names=frozenset(
             {*settings.engine_host, "localhost", HERE, "::1", name, name.partition(".")[0]}
         ),

@@ -171,6 +171,7 @@ async def busy(
             ScriptedPlayer(),
             Sessions(),
             nobody,
+            runtime.present,
             store,
             metrics.observe,
         )

@@ -1,5 +1,5 @@
 from acekeeper.core.actions import Drain
-from acekeeper.core.addresses import absent
+from acekeeper.core.addresses import absences, absent
 from acekeeper.core.facts import RuntimeChecked
 
 from .world import HOST, World, pool, rules, slot
@@ -115,6 +115,19 @@ def test_an_address_that_goes_away_replaces_nobody_and_one_that_is_not_wanted_do
     world.run(100)
     assert drained(world) == [0]
     assert at(world) == {1: (HOST,)}
+
+
+def test_an_address_of_the_gateway_alone_is_missed_and_no_matter_of_the_engines() -> None:
+    world = pool(1, rules(gateway_addresses=(HOST, LAN)))
+    told_of(world)
+    assert absent(world.state, world.rules) == (LAN,)
+    assert absences(world.rules, (LAN,)) == [
+        f"GATEWAY_HOST: {LAN} is not an address of this host (yet)"
+    ]
+    told_of(world, LAN)
+    world.run(100)
+    assert absent(world.state, world.rules) == ()
+    assert (drained(world), world.starts()) == ([], [])
 
 
 def test_who_is_published_everywhere_lacks_no_address() -> None:

@@ -90,10 +90,13 @@ def api() -> Iterator["Answering"]:
         yield api
 
 
-def ready(version: str, *, degraded: str = "[]", is_ready: str = "true") -> bytes:
+def ready(
+    version: str, *, degraded: str = "[]", is_ready: str = "true", listening: str = "[]"
+) -> bytes:
+    """And the status, since it is the answer to all that is asked."""
     return (
         f'{{"version": "{version}", "ready": {is_ready}, "degraded": {degraded},'
-        ' "circuit_state": "open"}'
+        f' "circuit_state": "open", "gateway": {{"listening": {listening}}}}}'
     ).encode()
 
 

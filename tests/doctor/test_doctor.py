@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from acekeeper import __version__
+from acekeeper.drop_ins import write
 from acekeeper.firewall import firewall
 from acekeeper.settings import load
 
@@ -243,13 +244,45 @@ def test_a_port_somebody_else_has_and_one_that_is_ours(world: World) -> None:
         assert world.wrong() == []
 
 
-def test_an_address_this_host_has_not_got_and_one_it_has(world: World) -> None:
+def test_an_engines_port_is_tried_at_every_address_there_is(world: World) -> None:
     world.environ["ENGINE_HOST"] = "127.0.0.2,192.0.2.1"
     port = int(world.environ["PORT_RANGE_HOST"].split("-")[1])
-    (text,) = world.wrong()
-    assert text.startswith("ENGINE_HOST: 192.0.2.1 is not an address of this host (yet). ")
     with socket.create_server(("127.0.0.2", port)):
-        assert len(world.wrong()) == 2
+        (text,) = world.wrong()
+    assert text.startswith(f"HTTP port {port} is taken ")
+
+
+@pytest.mark.parametrize("setting", ["GATEWAY_HOST", "ENGINE_HOST"])
+def test_an_address_this_host_has_not_got(world: World, api: Answering, setting: str) -> None:
+    """Said by the service, or where there is none, found by trying."""
+    why = f"{setting}: 192.0.2.1 is not an address of this host (yet)"
+    api.body = ready(__version__, degraded=f'["{why}"]')
+    advice = (
+        "It is used once it is there, so wait if it is to come (DHCP, a bridge); else mend"
+        f" {setting}. `ip -brief address` shows those this host has"
+    )
+    assert world.wrong() == [f"{why}. {advice}"]
+    world.environ |= {setting: "192.0.2.1", "GATEWAY_ALLOW": "192.0.2.0/24"}
+    write(world.units, load(world.environ))
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        world.environ |= {"APP_PORT": str(silent.getsockname()[1]), "RUNTIME": "process"}
+        assert world.wrong()[1:] == [f"{why}. {advice}"]
+
+
+def test_a_gateway_that_is_well_is_said_with_whom_it_serves(world: World, api: Answering) -> None:
+    def said() -> list[str]:
+        return [finding.text for finding in world.found() if finding.text.startswith("the gateway")]
+
+    assert said() == []  # it is turned off, or listens nowhere
+    api.body = ready(__version__, listening='["127.0.0.1:6878"]')
+    assert said() == ["the gateway listens on 127.0.0.1:6878, for this host"]
+    world.environ |= {"GATEWAY_HOST": "127.0.0.1", "GATEWAY_ALLOW": "192.0.2.0/24, 10.0.0.0/8"}
+    api.body = ready(__version__, listening='["127.0.0.1:6878", "192.0.2.1:6878"]')
+    assert said() == [
+        "the gateway listens on 127.0.0.1:6878, 192.0.2.1:6878, for this host and 192.0.2.0/24"
+        " and 10.0.0.0/8"
+    ]
 
 
 def test_a_container_is_tried_with_every_address_there_is(world: World) -> None:

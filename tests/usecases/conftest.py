@@ -55,6 +55,7 @@ async def make_house(db: Path) -> AsyncIterator[MakeHouse]:
                 player,
                 sessions,
                 connections,
+                runtime.present,
                 store,
                 happened.append,
             )

@@ -84,8 +84,8 @@ class ScriptedRuntime:
         found = self.running[slot]
         return EngineStarted(slot, found.start, found.container_id, found.addresses)
 
-    def addresses(self) -> tuple[str, ...]:
-        return self.there
+    def present(self, wanted: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(address for address in wanted if address in self.there)
 
     async def lacks(self) -> str:
         return self.lacking

@@ -118,7 +118,7 @@ class Processes:
     async def start(self, slot: Slot, ports: Ports) -> EngineStarted:
         if slot in self._engines or slot in self._starting:
             raise PortTaken(f"Port {slot.port} has an engine already")
-        addresses = self.addresses()
+        addresses = present(self._addresses)
         test(ports, addresses)
         self._starting.add(slot)
         mark = {_MARK: _mark(self._state_dir, slot.port), _ADDRESSES: ",".join(addresses)}
@@ -156,9 +156,6 @@ class Processes:
         except OSError as error:
             raise EngineFailed(f"The engine cannot be signalled: {error}") from error
         self._kill(engine, self._kill_after)
-
-    def addresses(self) -> tuple[str, ...]:
-        return present(self._addresses)
 
     async def lacks(self) -> str:
         return ""  # a command that cannot be run says so itself

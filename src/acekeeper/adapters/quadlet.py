@@ -134,7 +134,7 @@ class Quadlet:
         if slot in self._engines or slot in self._starting:
             raise PortTaken(f"Port {slot.port} has an engine already")
         self._starting.add(slot)
-        addresses = self.addresses()
+        addresses = present(self._addresses)
         try:
             test(ports, addresses)
             self._reservations.make(slot, self._image.name, ports, addresses)
@@ -157,9 +157,6 @@ class Quadlet:
             raise EngineFailed(f"systemd did not stop it within {_STOP_WITHIN:g} s") from None
         if result != "done":
             raise EngineFailed(f"systemd did not stop it: its job was {result}")
-
-    def addresses(self) -> tuple[str, ...]:
-        return present(self._addresses)
 
     async def lacks(self) -> str:
         return f"{self._image.absence}. {HINT}" if await self._image.is_missing() else ""

@@ -1,5 +1,7 @@
-"""Where players reach the engines: which of those addresses are there, and which engines are to be
-replaced since they are not at all of them, or at one too many."""
+"""Where players reach the gateway and the engines: which of those addresses are there, and which
+engines are to be replaced since they are not at all of theirs, or at one too many."""
+
+from collections.abc import Collection
 
 from acekeeper.core.model import Engine, Rules
 from acekeeper.core.state import State
@@ -16,14 +18,24 @@ def told(state: State, rules: Rules, there: tuple[str, ...]) -> None:
 
 
 def absent(state: State, rules: Rules) -> tuple[str, ...]:
-    """Those of ENGINE_HOST this host has not got, or not yet."""
-    if state.addresses is None:
-        return ()
-    return tuple(address for address in rules.addresses if address not in state.addresses)
+    """Those this host has not got, or not yet."""
+    there = state.addresses
+    return () if there is None else tuple(a for a in wanted(rules) if a not in there)
 
 
-def absence(address: str) -> str:
-    return f"ENGINE_HOST: {address} is not an address of this host (yet)"
+def wanted(rules: Rules) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*rules.gateway_addresses, *rules.addresses]))
+
+
+def absences(rules: Rules, absent: Collection[str]) -> list[str]:
+    """A sentence for each, and for each setting that names it."""
+    settings = {"GATEWAY_HOST": rules.gateway_addresses, "ENGINE_HOST": rules.addresses}
+    return [
+        f"{name}: {address} is not an address of this host (yet)"
+        for name, addresses in settings.items()
+        for address in addresses
+        if address in absent
+    ]
 
 
 def next_to_move(state: State, rules: Rules) -> Engine | None:
@@ -43,5 +55,6 @@ def next_to_move(state: State, rules: Rules) -> Engine | None:
 
 
 def _is_misplaced(engine: Engine, state: State, rules: Rules) -> bool:
-    lacks = any(not engine.is_at(address) for address in state.addresses or ())
+    there = state.addresses or ()
+    lacks = any(a in there and not engine.is_at(a) for a in rules.addresses)
     return lacks or any(address not in rules.addresses for address in engine.addresses)

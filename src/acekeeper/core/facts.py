@@ -28,7 +28,7 @@ class RuntimeLost:
 @dataclass(frozen=True, slots=True)
 class RuntimeChecked:
     """`lacks`: what starts need and is not there; empty when nothing. `addresses`: those of
-    ENGINE_HOST that are there, where engines are published that start now."""
+    GATEWAY_HOST and ENGINE_HOST that are there."""
 
     lacks: str
     addresses: tuple[str, ...] = (HERE,)

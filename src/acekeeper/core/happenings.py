@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 HAPPENINGS: Mapping[str, str] = {
-    "addresses_absent": "This host does not have these `addresses` of `ENGINE_HOST`: engines"
-    " start without them.",
-    "addresses_complete": "This host has every address of `ENGINE_HOST`.",
+    "addresses_absent": "This host does not have these `addresses` of `GATEWAY_HOST` or"
+    " `ENGINE_HOST`: no player comes in there, and engines start without them.",
+    "addresses_complete": "This host has every address of `GATEWAY_HOST` and `ENGINE_HOST`.",
     "answer_lost": "A caller went away before its provision was answered.",
     "breaker_reset": "An operator closed the circuit breaker.",
     "claim_lapsed": "The stream an engine was promised for did not start within 60 s.",

@@ -32,6 +32,7 @@ class Rules:
     local_names: frozenset[str]
     ports: PortPlan
     addresses: tuple[str, ...] = (HERE,)  # where players are to reach engines, if it is there
+    gateway_addresses: tuple[str, ...] = ()  # and where the gateway
     min_replicas: int = 1
     max_replicas: int = 20
     max_streams_per_engine: int = 1

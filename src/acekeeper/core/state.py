@@ -77,7 +77,7 @@ class State:
     at_least: int = 0  # engines in all an operator wants kept
     connected: bool = False  # the runtime can be asked
     lacks: str = ""  # what starts need and is not there
-    addresses: tuple[str, ...] | None = None  # where engines are published that start now
+    addresses: tuple[str, ...] | None = None  # those of the rules that were there at the last look
     listed: bool = False  # the runtime has said once what runs
     surveyed: bool = False  # every engine was asked once since we started
     last_start: Now | None = None

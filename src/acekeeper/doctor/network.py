@@ -6,7 +6,6 @@ from pathlib import Path
 
 from acekeeper.adapters.addresses import present
 from acekeeper.adapters.ports import test
-from acekeeper.core.addresses import absence
 from acekeeper.core.names import PortPlan, Slot
 from acekeeper.doctor.finding import Finding, well, wrong
 from acekeeper.doctor.tool import run
@@ -55,11 +54,6 @@ def _firewall(settings: Settings, path: Path) -> Iterator[Finding]:
 def ports(settings: Settings, ours: Container[int]) -> Iterator[Finding]:
     """`ours`: the HTTP ports of engines that run."""
     there = present(settings.engine_host)
-    for address in settings.engine_host:
-        if address not in there:
-            yield wrong(
-                absence(address), "`ip -brief address` shows those it has; mend ENGINE_HOST"
-            )
     first = settings.port_range_host[0]
     plan = PortPlan(
         first,

@@ -1,16 +1,26 @@
-"""The running service: whether it answers, is this very version, and is well."""
+"""The running service: whether it answers, is this very version, and is well; and its gateway."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from acekeeper import __version__
+from acekeeper.adapters.addresses import present
 from acekeeper.client import call
+from acekeeper.core.addresses import absences, wanted
 from acekeeper.doctor.finding import Finding, well, wrong
 from acekeeper.errors import CallFailed
 from acekeeper.listening import open_gateway
+from acekeeper.rules import rules_of
 from acekeeper.settings import Settings
 
+_ABSENT = (
+    "It is used once it is there, so wait if it is to come (DHCP, a bridge); else mend {}."
+    " `ip -brief address` shows those this host has"
+)
 # By what it is that is not well.
-_ADVICE = {"gateway": "Free the port and restart acekeeper, or change GATEWAY_HOST or GATEWAY_PORT"}
+_ADVICE = {
+    "gateway": "Free the port and restart acekeeper, or change GATEWAY_HOST or GATEWAY_PORT",
+    **{name: _ABSENT.format(name) for name in ("GATEWAY_HOST", "ENGINE_HOST")},
+}
 
 
 def check(settings: Settings) -> Iterator[Finding]:
@@ -18,8 +28,7 @@ def check(settings: Settings) -> Iterator[Finding]:
         health = call(settings, "GET", "/health/ready")
     except CallFailed as error:
         yield wrong(error.message, error.hint or "Look into its log")
-        if settings.runtime == "process":  # elsewhere systemd listens, and its unit says how it is
-            yield from _gateway(settings)
+        yield from map(_trouble, _expected(settings))
         return
     version = health.get("version")
     if version != __version__:
@@ -29,8 +38,10 @@ def check(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield well(f"the API answers as version {version}")
-    for trouble in health["degraded"]:
-        yield wrong(trouble, _ADVICE.get(trouble.partition(":")[0], "The service's log says more"))
+    yield from map(_trouble, health["degraded"])
+    gateway = call(settings, "GET", "/orchestrator/status").get("gateway")
+    if gateway and gateway["listening"]:
+        yield well(_listening(gateway["listening"], settings))
     if not health["ready"] and not health["degraded"]:
         yield wrong(
             f"the service is not ready; its circuit breaker is {health['circuit_state']}",
@@ -38,10 +49,22 @@ def check(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _gateway(settings: Settings) -> Iterator[Finding]:
+def _trouble(text: str) -> Finding:
+    return wrong(text, _ADVICE.get(text.partition(":")[0], "The service's log says more"))
+
+
+def _listening(addresses: Sequence[str], settings: Settings) -> str:
+    allowed = " and ".join(map(str, ["this host", *settings.gateway_allow]))
+    return f"the gateway listens on {', '.join(addresses)}, for {allowed}"
+
+
+def _expected(settings: Settings) -> Iterator[str]:
     """What the next start would find."""
-    gateway = open_gateway(settings.gateway_host, settings.gateway_port)
-    for opened in gateway.sockets:
-        opened.close()
-    for why in gateway.wrong():
-        yield wrong(f"gateway: {why}", _ADVICE["gateway"])
+    if settings.runtime == "process":  # elsewhere systemd listens, and its unit says how it is
+        gateway = open_gateway(settings.gateway_host, settings.gateway_port)
+        for opened in gateway.sockets:
+            opened.close()
+        yield from (f"gateway: {why}" for why in gateway.off)
+    rules = rules_of(settings)
+    every = wanted(rules)
+    yield from absences(rules, {*every} - {*present(every)})

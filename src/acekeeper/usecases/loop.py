@@ -44,6 +44,7 @@ from acekeeper.usecases.gateway import Gateway
 from acekeeper.usecases.lag import Lag
 from acekeeper.usecases.outcomes import Outcomes, once_kept
 from acekeeper.usecases.protocols import (
+    Addresses,
     Clock,
     Connections,
     EngineApi,
@@ -77,6 +78,7 @@ class Loop:
         player: Player,
         sessions: Sessions,
         connections: Connections,
+        present: Addresses,
         store: Store,
         observe: Callable[[Happening], None],
         lagged: Callable[[float], None] = lambda _: None,
@@ -86,6 +88,7 @@ class Loop:
         self.clock = clock
         self.runtime = runtime
         self.engines = engines
+        self.present = present
         self.store = store
         self.unsaved = Unsaved()
         self._asking = asyncio.Semaphore(_STATS_AT_ONCE)

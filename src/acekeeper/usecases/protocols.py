@@ -34,9 +34,6 @@ class Runtime(Protocol):
     async def stop(self, slot: Slot, start: str) -> None:
         """Asks for the end of this start, which is told as a death. Raises EngineFailed."""
 
-    def addresses(self) -> tuple[str, ...]:
-        """Where players reach an engine that is started now: what this host has of ENGINE_HOST."""
-
     async def lacks(self) -> str:
         """What starts need and is not there, as far as can be told; empty when nothing."""
 
@@ -121,6 +118,11 @@ class Connections(Protocol):
     def __call__(self, ports: Collection[int]) -> Mapping[int, frozenset[str]]:
         """A name for each connection to each of these ports of this host, but for our own. It
         blocks: not to be called on the event loop."""
+
+
+class Addresses(Protocol):
+    def __call__(self, wanted: tuple[str, ...]) -> tuple[str, ...]:
+        """Those this host has."""
 
 
 class Store(Protocol):

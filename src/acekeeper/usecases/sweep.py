@@ -8,6 +8,7 @@ from typing import Any
 
 from loguru import logger
 
+from acekeeper.core.addresses import wanted
 from acekeeper.core.facts import (
     EngineAnswered,
     EnginesSurveyed,
@@ -148,9 +149,10 @@ async def list_engines(loop: Loop) -> int:
 
 
 async def check_runtime(loop: Loop) -> None:
-    """Tells what a start would miss, so that it is known before one fails."""
+    """Tells what a start would miss, so that it is known before one fails, and which addresses of
+    ours the host has."""
     lacks = await loop.runtime.lacks()
-    loop.tell(RuntimeChecked(lacks, loop.runtime.addresses()))
+    loop.tell(RuntimeChecked(lacks, loop.present(wanted(loop.rules))))
 
 
 async def _scale(loop: Loop) -> Report:
