@@ -14,6 +14,7 @@ from pathlib import Path
 from ..monitoring.commands import ROOT, blocks
 from ..monitoring.prometheus import Prometheus
 from . import deploying, faults
+from .deploying import engines
 from .faults import FAULTS, KEY, Fault
 from .lab import Host, Lab, LabError
 from .scraping import scrape
@@ -22,6 +23,7 @@ from .waiting import until
 
 RUNBOOKS = ROOT / "docs/runbooks"
 CAUSES = "Likely causes, and the fix"
+AN_ENGINE = "19000"
 
 
 def main() -> int:
@@ -68,7 +70,10 @@ class Walker:
         return said, fired, until(lambda: alert not in self.prometheus.firing())
 
     def paste(self, *pasted: str) -> str:
-        result = self.host.ssh("bash -s", stdin=self.first + "".join(pasted), check=False)
+        """As the first page says, with the port of an engine that runs in place of 19000."""
+        [port] = re.findall(r"\d+", next(iter(engines(self.host)), AN_ENGINE))
+        commands = (self.first + "".join(pasted)).replace(AN_ENGINE, port)
+        result = self.host.ssh("bash -s", stdin=commands, check=False)
         return result.stdout + result.stderr
 
     def is_well(self) -> bool:
