@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from acekeeper.core.actions import Drain
 from acekeeper.core.addresses import absences, absent
 from acekeeper.core.facts import RuntimeChecked
@@ -115,6 +117,17 @@ def test_an_address_that_goes_away_replaces_nobody_and_one_that_is_not_wanted_do
     world.run(100)
     assert drained(world) == [0]
     assert at(world) == {1: (HOST,)}
+
+
+def test_an_engine_whose_port_is_in_the_range_no_more_is_replaced() -> None:
+    """A firewall closes the ports of the range alone."""
+    world = pool(2, rules(min_replicas=2))
+    world.play(slot(1))
+    world.rules = replace(world.rules, ports=world.rules.ports._replace(first=19002))
+    told_of(world)
+    world.run(600)
+    assert drained(world) == [0]
+    assert {*at(world)} == {1, 2, 3}
 
 
 def test_an_address_of_the_gateway_alone_is_missed_and_no_matter_of_the_engines() -> None:

@@ -1,5 +1,6 @@
 """Where players reach the gateway and the engines: which of those addresses are there, and which
-engines are to be replaced since they are not at all of theirs, or at one too many."""
+engines are to be replaced since they are not at all of theirs, at one too many, or on a port that
+is no more in their range."""
 
 from collections.abc import Collection
 
@@ -49,7 +50,9 @@ def next_to_move(state: State, rules: Rules) -> Engine | None:
     misplaced = (
         e
         for e in engines
-        if e.addresses in wrong and state.is_free(e, rules) and state.is_vacant(e)
+        if (e.addresses in wrong or e.slot.port not in rules.ports)
+        and state.is_free(e, rules)
+        and state.is_vacant(e)
     )
     return min(misplaced, key=lambda e: (e.idle_since.mono, e.slot), default=None)
 
