@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ..monitoring.commands import blocks
 from . import deploying
 from .deploying import Deployer, as_user, engines
 from .engine_host import ENVIRONMENT_FILES
@@ -25,10 +26,10 @@ pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
 LAN = "192.0.2.5"  # of a network that is set aside for examples
 LANS = "192.0.2.0/24"
 LAN_ABSENT = [
-    f"gateway: this host does not have the address {LAN} yet",
-    f"ENGINE_HOST: {LAN} is not an address of this host (yet)",
+    f"{setting}: {LAN} is not an address of this host (yet)"
+    for setting in ("GATEWAY_HOST", "ENGINE_HOST")
 ]
-TELEVISION = "192.0.2.9"
+TELEVISION, STRANGER = "192.0.2.9", "203.0.113.9"  # the one of LANS, and the other not
 BRIDGES = "10.88.0.0/15"  # of Podman's first networks, of root and of a user
 KEY = "the-key-of-the-host-tests"
 GATEWAY_PORT = 6878
@@ -53,6 +54,14 @@ import sys, urllib.request
 with urllib.request.urlopen(sys.argv[1], timeout=60) as picture:
     packets = picture.read(188 * 1000)
     print(picture.url.split("/")[2], len(packets), *{*packets[::188]})
+"""
+
+
+# From an address; it fails if nobody answers.
+CONNECT = """
+import socket, sys
+to, port, own = sys.argv[1:]
+socket.create_connection((to, int(port)), 5, (own, 0)).close()
 """
 
 
@@ -111,12 +120,19 @@ class Opened:
             return False
         return True
 
-    def asked(self) -> int:
+    def asked(self, port: int = GATEWAY_PORT) -> int:
         """What the gateway answers to this machine."""
-        gateway = HTTPConnection(self.host.address, GATEWAY_PORT, timeout=60)
+        gateway = HTTPConnection(self.host.address, port, timeout=60)
         with closing(gateway):
             gateway.request("GET", "/webui/api/service?method=get_version")
             return gateway.getresponse().status
+
+    def connects(self, port: int, own: str) -> bool:
+        """Whether the television does, from this address of its own."""
+        connect = f"ip netns exec tv python3 -c {shlex.quote(CONNECT)} {LAN} {port} {own}"
+        done = self.host.ssh(connect, check=False)
+        assert done.returncode == 0 or "TimeoutError" in done.stderr
+        return done.returncode == 0
 
     def change(self, **settings: object) -> None:
         before = self.deployer.variables["acekeeper_settings"]
@@ -212,16 +228,22 @@ def test_an_address_that_comes_is_had_by_new_engines_and_at_last_by_all(opened: 
         "ip netns add tv && ip link add tv0 type veth peer name tv1 && ip link set tv1 netns tv"
         " && ip link set tv0 master lan0 up && ip -n tv link set tv1 up"
         f" && ip -n tv address add {TELEVISION}/24 dev tv1"
+        f" && ip -n tv address add {STRANGER}/32 dev tv1 && ip route add {STRANGER} dev lan0"
     )
     try:
+        ours = [GATEWAY_PORT, *opened.listed()]
+        assert all(opened.connects(port, TELEVISION) for port in ours)
+        assert not any(opened.connects(port, STRANGER) for port in ours)
+        assert opened.connects(22, STRANGER)
         opened.play(LAN, "ip netns exec tv")
         opened.play(LAN, rootless)
     finally:
-        host.ssh("ip netns del tv")
+        host.ssh(f"ip route del {STRANGER}; ip netns del tv")
 
 
 def test_a_deployment_that_changes_the_addresses_leaves_what_plays_alone(opened: Opened) -> None:
     host, deployer = opened.host, opened.deployer
+    given = dict(deployer.variables)
     until(lambda: len(opened.listed()) >= 2)
     with Viewing(host, KEY) as viewing:
         [begun] = viewing.do("begin", 1)
@@ -230,7 +252,10 @@ def test_a_deployment_that_changes_the_addresses_leaves_what_plays_alone(opened:
         assert host.address in published
         assert not opened.reaches(port)
         neighbours = f"{host.address.rpartition('.')[0]}.0/24"
-        opened.change(ENGINE_HOST=LAN, GATEWAY_ALLOW=f"{BRIDGES},{LANS},{neighbours}")
+        opened.change(
+            ENGINE_HOST=LAN, GATEWAY_ALLOW=f"{BRIDGES},{LANS},{neighbours}", GATEWAY_PORT=6879
+        )
+        assert (opened.asked(6879), opened.published(GATEWAY_PORT)) == (HTTPStatus.OK, set())
         assert viewing.do("playing") == [True]
         assert engines(host)[unit] == start
         assert opened.published(port) == published
@@ -241,7 +266,35 @@ def test_a_deployment_that_changes_the_addresses_leaves_what_plays_alone(opened:
     until(lambda: opened.all_at("127.0.0.1"))
     assert deployer.deploy(*SETTINGS_ALONE).changed == {host.name: 0}
     assert deployer.deploy("--check", *SETTINGS_ALONE).changed == {host.name: 0}
-    opened.change(ENGINE_HOST=f"{host.address},{LAN}", GATEWAY_ALLOW=f"{BRIDGES},{LANS}")
+    deployer.variables.update(given)
+    deployer.deploy(*SETTINGS_ALONE)
+    assert not opened.reaches(GATEWAY_PORT)
+
+
+def test_the_gateways_port_is_given_away_and_had_back_by_the_commands_of_the_docs(
+    opened: Opened,
+) -> None:
+    host = opened.host
+    page = (deploying.ROOT / "docs/operating.md").read_text("utf-8")
+    as_acekeeper = blocks(page, "The acekeeper command")[0].splitlines()[0]
+    giving, having_back = blocks(page, "Giving port 6878 away, and having it back")
+    *_, table = blocks(page, "Changing a setting")
+
+    def paste(commands: str) -> str:
+        return host.ssh("bash -es", stdin=f"{as_acekeeper}\n{commands}").stdout
+
+    assert f":{GATEWAY_PORT} " not in paste(f"{giving}{table}")
+    engine = f"python3 -m http.server -b {host.address} {GATEWAY_PORT}"
+    host.ssh(f"systemd-run -q --collect --unit=theirs {engine}")
+    try:
+        until(lambda: opened.is_at(GATEWAY_PORT, host.address))
+        assert opened.degraded() == LAN_ABSENT[1:]
+        assert opened.reaches(GATEWAY_PORT)
+    finally:
+        host.ssh("systemctl stop theirs")
+    assert f"{LAN}:{GATEWAY_PORT} " in paste(f"{having_back}{table}")
+    assert not opened.reaches(GATEWAY_PORT)
+    opened.play("127.0.0.1")
 
 
 def test_the_table_is_there_whatever_becomes_of_the_hosts_own_rules(opened: Opened) -> None:
