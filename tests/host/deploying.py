@@ -136,8 +136,8 @@ def _group(hosts: Iterable[Host]) -> dict[str, dict[str, None]]:
     return {"hosts": {host.name: None for host in hosts}}
 
 
-def another_release(directory: Path) -> Path:
-    """Of the same version; only what is in acekeeper differs."""
+def before_the_gateway(directory: Path) -> Path:
+    """A release of the same version: acekeeper differs, and has no unit for the gateway."""
     for name in run("git", "-C", str(ROOT), "ls-files").stdout.splitlines():
         if (ROOT / name).is_file():
             (directory / name).parent.mkdir(parents=True, exist_ok=True)
@@ -146,6 +146,10 @@ def another_release(directory: Path) -> Path:
     (directory / "dist/wheels").symlink_to(ROOT / "dist/wheels")
     with (directory / "src/acekeeper/cli.py").open("a") as file:
         file.write("# another\n")
+    socket = directory / "systemd/acekeeper-gateway.socket"
+    socket.unlink()
+    service = directory / "systemd/acekeeper.service"
+    service.write_text(service.read_text().replace(f" {socket.name}", ""))
     run(sys.executable, str(directory / "ansible/release.py"), timeout_s=300)
     return directory / "dist/release"
 
@@ -191,11 +195,15 @@ def show(host: Host, unit: str, name: str) -> str:
 
 def engines(host: Host) -> dict[str, str]:
     """The engines that run, by unit, with what is a new one at every start."""
-    listed = as_user(
-        host, "systemctl --user list-units --plain --no-legend --state=active 'engine@*'"
-    )
-    units = [line.split()[0] for line in listed.splitlines()]
-    return {unit: show(host, unit, "InvocationID") for unit in units}
+    return starts(host)
+
+
+def starts(host: Host, *units: str) -> dict[str, str]:
+    """The engines that run and these units, with what is a new one at every start."""
+    names = " ".join(["'engine@*'", *units])
+    said = as_user(host, f"systemctl --user show --property=Id,ActiveState,InvocationID {names}")
+    blocks = (dict(re.findall("(.+)=(.*)", block)) for block in said.split("\n\n"))
+    return {b["Id"]: b["InvocationID"] for b in blocks if b.get("ActiveState") == "active"}
 
 
 def engine_pid(host: Host, unit: str, program: str) -> int:

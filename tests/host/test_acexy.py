@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from . import deploying, image
-from .deploying import Deployer, Play, as_user, engines, show
+from .deploying import Deployer, Play, as_user, show
 from .lab import Host, Lab
 from .waiting import until
 
@@ -29,7 +29,7 @@ class Deployed:
 
 @pytest.fixture(scope="module")
 def deployed(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
-    """Every test leaves it with Acexy on port 8080."""
+    """Every test leaves it with Acexy on port 8080; at the end an uninstall removes it."""
     host = lab.up(45)
     directory = tmp_path_factory.mktemp("deployed")
     variables = {
@@ -41,6 +41,10 @@ def deployed(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dep
     checked = deployer.deploy("--check", "--diff")
     first = deployer.deploy()
     yield Deployed(host, deployer, checked, first)
+    deployer.play("uninstall.yml")
+    assert files(host) == []
+    assert host.ssh("ss -Hltn sport = :8080").stdout == ""
+    assert deployer.play("uninstall.yml").changed == {host.name: 0}
     lab.down(45)
 
 
@@ -146,15 +150,6 @@ def test_not_wanted_any_more_it_is_removed_and_nothing_else(deployed: Deployed) 
     assert len(files(host)) == 2
 
 
-def test_an_uninstall_removes_it(deployed: Deployed) -> None:
-    host, deployer = deployed.host, deployed.deployer
-    deployer.play("uninstall.yml")
-    assert files(host) == []
-    assert host.ssh("ss -Hltn sport = :8080").stdout == ""
-    assert deployer.play("uninstall.yml").changed == {host.name: 0}
-    deployer.deploy()
-
-
 def watched(host: Host, port: int) -> int:
     """The bytes that a viewer got, who wanted so many."""
     url = f"http://127.0.0.1:{port}/ace/getstream?id={CONTENT}"
@@ -168,5 +163,4 @@ def files(host: Host) -> list[str]:
 
 def starts(host: Host) -> dict[str, str]:
     """What is another one after every start, by unit."""
-    units = [UNIT, "acekeeper.service", "acekeeper.socket"]
-    return {unit: show(host, unit, "InvocationID") for unit in units} | engines(host)
+    return deploying.starts(host, UNIT, "acekeeper.service", "acekeeper.socket")

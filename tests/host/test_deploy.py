@@ -10,15 +10,22 @@ from typing import Any
 
 import pytest
 
-from . import deploying, image
+from . import deploying, image, registry
 from .deploying import Deployer, Play, as_user, differences, engines, found, show
 from .lab import Host, Lab
+from .viewing import Viewing
 from .waiting import until
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
 
 API_KEY = "a-key-nobody-may-see"
-SETTINGS = {"MIN_REPLICAS": 2, "AUTO_DELETE": True, "LOG_LEVEL": "DEBUG"}
+SETTINGS = {
+    "MIN_REPLICAS": 2,
+    "AUTO_DELETE": True,
+    "ENGINE_GRACE_PERIOD_S": 1,
+    "AUTOSCALE_INTERVAL_S": 5,
+    "LOG_LEVEL": "DEBUG",
+}
 TIMERS = [f"acekeeper-sweep@{kind}.timer" for kind in ("health", "streams", "scale")]
 
 
@@ -97,7 +104,9 @@ def test_a_second_run_changes_nothing(deployed: Deployed, tell: Callable[[str], 
     assert starts(deployed.host) == running
 
 
-def test_a_changed_setting_restarts_acekeeper_and_nothing_else(deployed: Deployed) -> None:
+def test_a_changed_setting_restarts_acekeeper_alone_and_a_changed_interval_its_timer(
+    deployed: Deployed,
+) -> None:
     host, deployer = deployed.host, deployed.deployer
     running = starts(host)
     with settings(deployer, MAX_REPLICAS=7):
@@ -108,22 +117,15 @@ def test_a_changed_setting_restarts_acekeeper_and_nothing_else(deployed: Deploye
         assert starts(host) == running
         deployer.deploy("--tags=settings,verify")
         assert get(host, "/orchestrator/status")["capacity"]["max_replicas"] == 7
-        now = starts(host)
-    deployer.deploy("--tags=settings,verify")
+    with_setting = starts(host)
     # Timers run exactly as long as the service does.
-    restarted = {unit for unit in running if now[unit] != running[unit]}
-    assert restarted == {"acekeeper.service", *TIMERS}
-
-
-def test_a_changed_interval_restarts_its_timer_alone(deployed: Deployed) -> None:
-    host, deployer = deployed.host, deployed.deployer
-    running = starts(host)
-    with settings(deployer, AUTOSCALE_INTERVAL_S=47):
+    assert restarted(running, with_setting) == {"acekeeper.service", *TIMERS}
+    with settings(deployer, MAX_REPLICAS=7, AUTOSCALE_INTERVAL_S=47):
         deployer.deploy("--tags=settings")
-        now = starts(host)
-        assert "47s" in show(host, SCALE, "TimersMonotonic")
-    deployer.deploy("--tags=settings")
-    assert {unit for unit in running if now[unit] != running[unit]} == {SCALE}
+    with_interval = starts(host)
+    assert "47s" in show(host, SCALE, "TimersMonotonic")
+    assert restarted(with_setting, with_interval) == {SCALE}
+    deployer.deploy("--tags=settings,verify")
 
 
 def test_a_changed_quadlet_restarts_nothing(deployed: Deployed) -> None:
@@ -156,7 +158,7 @@ def test_what_keeps_it_from_starting_is_explained(deployed: Deployed) -> None:
         played = deployer.play("deploy.yml", "--tags=settings", check=False)
     finally:
         host.ssh("systemctl stop squatter")
-        deployer.deploy("--tags=settings,verify")
+        as_user(host, "systemctl --user start acekeeper.service")
     assert played.status != 0
     assert "Address already in use" in played.output  # the journal's word
     assert "Something else may listen there" in played.output  # the doctor's
@@ -177,11 +179,12 @@ def test_what_the_host_lacks_is_said_in_one_line(deployed: Deployed) -> None:
 def test_another_build_of_the_same_version_is_deployed_though_the_run_before_was_killed(
     deployed: Deployed, tmp_path: Path
 ) -> None:
+    """The other is of before the gateway, so that the way back to this one brings its socket."""
     host, deployer = deployed.host, deployed.deployer
     one = build(host)
     engines_before = engines(host)
     given = dict(deployer.variables)
-    deployer.variables["acekeeper_release_dir"] = str(deploying.another_release(tmp_path))
+    deployer.variables["acekeeper_release_dir"] = str(deploying.before_the_gateway(tmp_path))
     deployer.interrupt("release | Install them")
     assert build(host) == one
     # Everything is in place, and the old one still runs.
@@ -193,10 +196,23 @@ def test_another_build_of_the_same_version_is_deployed_though_the_run_before_was
     assert sorted(releases(host)) == sorted([one, other])
     assert engines(host) == engines_before
 
+    as_user(host, f"systemctl --user stop {SOCKET}")
+    host.ssh(f"rm /opt/acekeeper/systemd/{SOCKET} ~acekeeper/.config/systemd/user/{SOCKET}")
+    as_user(host, "systemctl --user daemon-reload")
     deployer.variables = given
-    deployer.deploy()
+    checked = deployer.deploy("--check", "--tags=units")
+    assert f"item={SOCKET}" not in checked.output
+    with Viewing(host, API_KEY) as viewing:
+        viewing.do("begin", 1)
+        deployer.deploy()
+        assert engines_before.items() <= engines(host).items()
+        assert viewing.do("playing") == viewing.do("leave") == [True]
     assert build(host) == one
     assert sorted(releases(host)) == sorted([one, other])
+    assert show(host, SOCKET, "ActiveState") == "active"
+    listening = get(host, "/orchestrator/status")["gateway"]["listening"]
+    assert listening == ["127.0.0.1:6878"]
+    until(lambda: len(engines(host)) == SETTINGS["MIN_REPLICAS"])
 
 
 def test_no_key_is_in_the_output_or_in_arguments(deployed: Deployed) -> None:
@@ -220,22 +236,23 @@ def test_no_key_is_in_the_output_or_in_arguments(deployed: Deployed) -> None:
 def test_two_hosts_at_once_from_a_registry_and_back_to_bare(
     lab: Lab, built: image.Image, tmp_path: Path
 ) -> None:
-    one, other, registry = lab.up(22), lab.up(23), lab.up(24)
+    one, other = lab.up(22), lab.up(23)
     other.ssh(f"apt-get -qq update && {INSTALL} sudo", timeout_s=200)
     other.ssh("useradd -m admin && echo 'admin ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/admin")
     other.ssh("cp -r /root/.ssh /home/admin/ && chown -R admin: /home/admin/.ssh")
-    variables = {
-        "acekeeper_image": serve(registry, built),
-        "acekeeper_insecure_registries": [f"{registry.address}:5000"],
-        "acekeeper_engine_variant": "emulator",
-    }
-    deployer = Deployer(tmp_path, [one, other], variables)
-    deployer.log_in_as(other, "admin")
     before = {host: found(host) for host in (one, other)}
-    deployer.deploy()
+    with registry.serving(built.archive, lab.address) as image_there:
+        variables = {
+            "acekeeper_image": image_there,
+            "acekeeper_insecure_registries": [image_there.partition("/")[0]],
+            "acekeeper_engine_variant": "emulator",
+        }
+        deployer = Deployer(tmp_path, [one, other], variables)
+        deployer.log_in_as(other, "admin")
+        deployer.deploy()
     for host in (one, other):
         assert get(host, "/orchestrator/status")["engines"]["healthy"] > 0
-    lab.down(24)  # what was pulled is not asked for again
+    # What was pulled is not asked for again.
     assert deployer.deploy().changed == {one.name: 0, other.name: 0}
 
     # All that is left of packages is sudo, where it came with them.
@@ -284,11 +301,7 @@ def of_sudo(host: Host, before: dict[str, set[str]]) -> set[str]:
 
 INSTALL = "DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends"
 SCALE = TIMERS[2]
-REGISTRY = """
-version: 0.1
-storage: {filesystem: {rootdirectory: /var/lib/docker-registry}}
-http: {addr: ":5000"}
-"""
+SOCKET = "acekeeper-gateway.socket"
 
 
 @contextmanager
@@ -297,23 +310,6 @@ def settings(deployer: Deployer, **values: object) -> Iterator[None]:
     deployer.variables = {**given, "acekeeper_settings": {**SETTINGS, **values}}
     yield
     deployer.variables = given
-
-
-def serve(registry: Host, built: image.Image) -> str:
-    """Makes a host a registry that has the image, and names it."""
-    registry.ssh(f"apt-get -qq update && {INSTALL} docker-registry skopeo", timeout_s=300)
-    # Debian's own configuration asks for a password.
-    registry.ssh("cat > /etc/docker/registry/config.yml", stdin=REGISTRY)
-    registry.ssh("systemctl restart docker-registry")
-    registry.copy(built.archive, "/root/engine.tar")
-    name = "localhost:5000/acekeeper-engine"
-    copied = (
-        f"skopeo copy --quiet --insecure-policy --dest-tls-verify=false --retry-times 5"
-        f" --digestfile /root/digest oci-archive:/root/engine.tar docker://{name}:test"
-    )
-    registry.ssh(copied, timeout_s=120)
-    digest = registry.ssh("cat /root/digest").stdout.strip()
-    return f"{registry.address}:5000/acekeeper-engine@{digest}"
 
 
 def get(host: Host, path: str) -> Any:
@@ -327,8 +323,12 @@ def get(host: Host, path: str) -> Any:
 
 def starts(host: Host) -> dict[str, str]:
     """What is another one after every start, by unit."""
-    units = ["acekeeper.service", "acekeeper.socket", "podman.socket", *TIMERS]
-    return {unit: show(host, unit, "InvocationID") for unit in units} | engines(host)
+    units = ["acekeeper.service", "acekeeper.socket", SOCKET, "podman.socket", *TIMERS]
+    return deploying.starts(host, *units)
+
+
+def restarted(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    return {unit for unit, start in before.items() if after.get(unit) != start}
 
 
 def build(host: Host) -> str:

@@ -49,6 +49,11 @@ class Lab:
         with self._lock:
             self.clean()
 
+    @property
+    def address(self) -> str:
+        """This machine's, on the hosts' network."""
+        return self._network.gateway
+
     def host(self, number: int) -> Host:
         if number not in HOSTS:
             raise LabError(f"a host's number is {HOSTS[0]} to {HOSTS[-1]}")
