@@ -1,6 +1,8 @@
 """What can be judged of the playbooks without a host; `make lint` makes what this needs."""
 
+import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -30,6 +32,22 @@ def test_nothing_is_skipped_by_the_linter() -> None:
         assert "noqa" not in text, path
         assert "skip_ansible_lint" not in text, path
     assert not list(ROOT.glob(".ansible-lint*"))
+
+
+def test_what_runs_with_older_files_is_restarted_in_the_order_in_which_it_was_found(
+    tmp_path: Path,
+) -> None:
+    """The gateway's socket first: a service that starts before goes on with the old one."""
+    timers = [f"acekeeper-sweep@{kind}.timer" for kind in ("health", "streams", "scale")]
+    found = ["acekeeper-gateway.socket", "acekeeper.service", *timers, "acexy.service"]
+    known = json.dumps({"__acekeeper_stale": {"stdout_lines": found}})
+    asked = run(
+        tmp_path,
+        *("ansible", "localhost", "-m", "debug", "-a", "msg={{ __acekeeper_restart | to_json }}"),
+        *("-e", "@ansible/roles/acekeeper/vars/main.yml", "-e", known),
+    )
+    [said] = re.findall(r'"msg": (.*)', asked.stdout)
+    assert json.loads(json.loads(said)) == found
 
 
 @pytest.mark.parametrize("role", ["acekeeper", "monitoring"])
