@@ -130,6 +130,7 @@ HOLDS: dict[str, st.SearchStrategy[Any]] = {
     "content": st.builds(Content, texts, texts),
     "infohash": texts,
     "token": texts,
+    "is_hls": st.booleans(),
     "since": instants,
     "opening": texts,
     "stopping": st.booleans(),
@@ -198,7 +199,7 @@ def test_a_stream(db: sqlite3.Connection, stream: Stream) -> None:
 def test_holds(db: sqlite3.Connection, ref: Ref, given_holds: list[Hold]) -> None:
     """What is under way is not known any more."""
     found = saved_and_read(db, Changes(holds={ref: tuple(given_holds)}))
-    kept = [Hold(h.content, h.since, h.infohash, h.token) for h in given_holds]
+    kept = [Hold(h.content, h.since, h.infohash, h.token, h.is_hls) for h in given_holds]
     there = [read_hold(row, NOW) for row in found.holds]
     assert sorted(there, key=repr) == sorted(((ref, hold) for hold in kept), key=repr)
 

@@ -3,18 +3,23 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
 
 from acekeeper.adapters.sessions import Sessions
 from acekeeper.core.doubt import Content
+from acekeeper.core.gateway.model import Wanted
 from acekeeper.core.model import Opening
 from acekeeper.core.names import Slot
 from acekeeper.errors import AcekeeperError, EngineInUse, EngineRefused, EngineSilent, Failure
 
 ID, TOKEN = "a" * 40, "b" * 32
 CONTENT = Content("content_id", "c" * 40)
+WANTED = Wanted(
+    content=CONTENT, is_hls=False, as_json=True, player="192.0.2.1", arrival="192.0.2.7"
+)
 SESSION: dict[str, object] = {
     "playback_url": f"http://192.0.2.1:1/ace/r/{ID}/{TOKEN}",
     "stat_url": f"http://192.0.2.1:1/ace/stat/{ID}/{TOKEN}",
@@ -81,7 +86,7 @@ async def test_an_engine_is_asked_for_the_content_by_the_name_the_player_has_for
 ) -> None:
     far.opens()
     query = "pid=p&_idx=1&x=a%26b&x=2"
-    opening = await sessions.open(far.slot, CONTENT, 10, query=query, arrival="192.0.2.7")
+    opening = await sessions.open(far.slot, replace(WANTED, query=query), 10)
     assert opening == OPENING
     [request] = far.requests
     assert request.path == "/ace/getstream"
@@ -91,7 +96,8 @@ async def test_an_engine_is_asked_for_the_content_by_the_name_the_player_has_for
 
 async def test_a_list_is_asked_for_where_lists_are(far: FarSide, sessions: Sessions) -> None:
     far.opens(playback_url=f"http://192.0.2.1:1/ace/m/{ID}/{TOKEN}.m3u8")
-    assert await sessions.open(far.slot, CONTENT, 10, is_hls=True, arrival="fd00::1") == OPENING
+    wanted = replace(WANTED, is_hls=True, arrival="fd00::1")
+    assert await sessions.open(far.slot, wanted, 10) == OPENING
     [request] = far.requests
     assert request.path == "/ace/manifest.m3u8"
     assert request.host == f"[fd00::1]:{far.slot.port}"
@@ -100,7 +106,7 @@ async def test_a_list_is_asked_for_where_lists_are(far: FarSide, sessions: Sessi
 async def test_who_names_no_player_is_one_of_its_own(far: FarSide, sessions: Sessions) -> None:
     for _ in range(2):
         far.opens()
-        await sessions.open(far.slot, CONTENT, 10)
+        await sessions.open(far.slot, WANTED, 10)
     assert len({request.query["pid"] for request in far.requests}) == 2
 
 
@@ -120,7 +126,7 @@ async def test_what_it_says_beside_is_taken_if_it_is_fit(
     far: FarSide, sessions: Sessions, changed: dict[str, object], expected: Opening
 ) -> None:
     far.opens(**changed)
-    assert await sessions.open(far.slot, CONTENT, 10) == expected
+    assert await sessions.open(far.slot, WANTED, 10) == expected
 
 
 @pytest.mark.parametrize(
@@ -137,14 +143,14 @@ async def test_an_error_is_the_engines_word_about_the_content(
 ) -> None:
     far.says({"response": None, "error": said})
     with pytest.raises(EngineRefused) as raised:
-        await sessions.open(far.slot, CONTENT, 10)
+        await sessions.open(far.slot, WANTED, 10)
     assert raised.value.message == words
 
 
 async def test_and_so_is_one_in_plain_text(far: FarSide, sessions: Sessions) -> None:
     far.answer = web.Response(status=500, text="Internal Server Error, couldn't find resource")
     with pytest.raises(EngineRefused, match="couldn't find resource"):
-        await sessions.open(far.slot, CONTENT, 10)
+        await sessions.open(far.slot, WANTED, 10)
 
 
 async def test_a_content_that_somebody_else_opened_meanwhile_is_in_use(
@@ -152,7 +158,7 @@ async def test_a_content_that_somebody_else_opened_meanwhile_is_in_use(
 ) -> None:
     far.says({"response": None, "error": "got newer download"})
     with pytest.raises(EngineInUse):
-        await sessions.open(far.slot, CONTENT, 10)
+        await sessions.open(far.slot, WANTED, 10)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +178,7 @@ async def test_urls_that_are_none_of_a_session_are_no_answer(
 ) -> None:
     far.opens(**changed)
     with pytest.raises(EngineSilent):
-        await sessions.open(far.slot, CONTENT, 10)
+        await sessions.open(far.slot, WANTED, 10)
 
 
 @pytest.mark.parametrize(
@@ -190,13 +196,13 @@ async def test_what_no_engine_answers_is_no_answer(
 ) -> None:
     far.answer = answer
     with pytest.raises(EngineSilent) as raised:
-        await sessions.open(far.slot, CONTENT, 10)
+        await sessions.open(far.slot, WANTED, 10)
     assert raised.value.failure is Failure.ERROR
 
 
 async def test_an_engine_that_does_not_answer_is_given_up(far: FarSide, sessions: Sessions) -> None:
     calls = [
-        sessions.open(far.slot, CONTENT, 0.1),
+        sessions.open(far.slot, WANTED, 0.1),
         sessions.redirect(far.slot, ID, TOKEN, "127.0.0.1", 0.1),
         sessions.list(far.slot, ID, TOKEN, "127.0.0.1", 0.1),
     ]
@@ -209,7 +215,7 @@ async def test_an_engine_that_does_not_answer_is_given_up(far: FarSide, sessions
 async def test_however_many_wait_for_an_engine_the_next_one_is_asked(
     far: FarSide, sessions: Sessions
 ) -> None:
-    waiting = [asyncio.create_task(sessions.open(far.slot, CONTENT, 60)) for _ in range(150)]
+    waiting = [asyncio.create_task(sessions.open(far.slot, WANTED, 60)) for _ in range(150)]
     async with asyncio.timeout(30):
         while len(far.requests) < len(waiting):
             await asyncio.sleep(0.01)

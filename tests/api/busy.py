@@ -16,8 +16,8 @@ from acekeeper.api.context import Context, Limits
 from acekeeper.api.edge import Edge
 from acekeeper.api.followers import Followers
 from acekeeper.api.views import Views
-from acekeeper.core.doubt import Content
 from acekeeper.core.facts import Found
+from acekeeper.core.gateway.model import Wanted
 from acekeeper.core.inspection import Inspection
 from acekeeper.core.model import Engine, Health, KeyType, Now, Opening, Phase, Sample, Stream
 from acekeeper.core.names import PortPlan, Slot
@@ -62,9 +62,8 @@ class Engines(ScriptedEngines):
 class Sessions(ScriptedSessions):
     """Every content can be had everywhere."""
 
-    async def open(self, *asked: object, **_: object) -> Opening:
-        [content] = [each for each in asked if isinstance(each, Content)]
-        return Opening(content.key, content.key, "", is_live=True)
+    async def open(self, _: Slot, wanted: Wanted, *__: object) -> Opening:
+        return Opening(wanted.content.key, wanted.content.key, "", is_live=True)
 
     async def redirect(self, *_: object) -> str:
         return "/content/1"

@@ -16,6 +16,7 @@ from acekeeper.core.facts import (
     RuntimeConnected,
     Verdict,
 )
+from acekeeper.core.gateway.model import Wanted
 from acekeeper.core.inspection import Inspection
 from acekeeper.core.model import Now, Opening, Sample
 from acekeeper.core.names import Ports, Slot
@@ -175,24 +176,15 @@ class ScriptedSessions:
     """What engines answer to players: by the number of the engine, once `go_on` is set."""
 
     def __init__(self) -> None:
-        self.opened: list[tuple[int, Content, bool, str, str]] = []
+        self.opened: list[tuple[int, Wanted]] = []
         self.answers: dict[int, Opening | Exception] = {}
         self.go_on = Event()
         self.go_on.set()
 
-    async def open(
-        self,
-        slot: Slot,
-        content: Content,
-        within: float,
-        *,
-        is_hls: bool = False,
-        query: str = "",
-        arrival: str = HOST,
-    ) -> Opening:
+    async def open(self, slot: Slot, wanted: Wanted, within: float) -> Opening:
         number = slot.port - 19000
         assert within > 0
-        self.opened.append((number, content, is_hls, query, arrival))
+        self.opened.append((number, wanted))
         await self.go_on.wait()
         answer = self.answers.get(number, Opening(f"i{number}", f"t{number}", "", True))
         if isinstance(answer, Exception):

@@ -61,7 +61,7 @@ async def test_a_player_gets_the_session_that_was_opened_for_it(house: House) ->
     session = await asks(house)
     assert isinstance(session, Stream)
     assert session.id == "i0|t0"
-    assert house.sessions.opened == [(0, CONTENT, False, "x=1", "127.0.0.1")]
+    assert house.sessions.opened == [(0, WANTED)]
     assert not house.loop.state.holds
 
 
@@ -195,17 +195,21 @@ async def test_a_player_that_leaves_does_not_end_what_was_asked_for_it(house: Ho
     assert not house.loop.state.streams
 
 
-async def test_what_nobody_knows_of_an_open_is_opened_once_more_and_stopped(house: House) -> None:
+@pytest.mark.parametrize("is_hls", [False, True])
+async def test_what_nobody_knows_of_an_open_is_opened_once_more_and_stopped(
+    house: House, is_hls: bool
+) -> None:
     await house.open(0)
     house.sessions.answers[0] = EngineSilent("no answer", failure=Failure.TIMEOUT)
-    waiting = asks(house)
+    waiting = asks(house, wanted=replace(WANTED, is_hls=is_hls))
     await house.until(lambda: house.sessions.opened)
     waiting.cancel()
     del house.sessions.answers[0]
     house.clock.ahead += 6  # a stop is asked again
     house.loop.tell(StopAsked("nobody"))
     await house.until(lambda: not house.loop.state.holds)
-    assert [content for _, content, *_ in house.sessions.opened][-1] == CONTENT
+    _, again = house.sessions.opened[-1]
+    assert (again.content, again.is_hls) == (CONTENT, is_hls)
     assert "stop 19000 t0" in house.engines.asked
 
 

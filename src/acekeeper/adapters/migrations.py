@@ -150,6 +150,11 @@ def _addresses(db: sqlite3.Connection) -> None:
     db.execute("UPDATE streams SET host = '127.0.0.1' WHERE host <> '127.0.0.1'")
 
 
+def _forms_of_holds(db: sqlite3.Connection) -> None:
+    """In which form each was opened, as the engine may be asked for it once more."""
+    db.execute("ALTER TABLE holds ADD COLUMN is_hls INTEGER NOT NULL DEFAULT 0")
+
+
 _STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _first,
     _log_is_read,
@@ -158,6 +163,7 @@ _STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _by_the_gateway,
     _holds,
     _addresses,
+    _forms_of_holds,
 )
 
 

@@ -75,7 +75,7 @@ STREAM = (
     "reason",
 )
 HOLD_KEY = (*ENGINE_KEY, "key_type", "key", "infohash", "token")
-HOLD = (*HOLD_KEY, "since")
+HOLD = (*HOLD_KEY, "since", "is_hls")
 EARLY_END_KEY = ("id",)
 EARLY_END = (*EARLY_END_KEY, "at", "reason")
 KEPT_KEY = ("name",)
@@ -208,7 +208,7 @@ def read_stream(row: Row, now: Now) -> Stream:
 
 def hold_row(ref: Ref, hold: Hold) -> Row:
     slot, start = ref
-    return (*slot, start, *hold.content, hold.infohash, hold.token, hold.since.wall)
+    return (*slot, start, *hold.content, hold.infohash, hold.token, hold.since.wall, hold.is_hls)
 
 
 def read_hold(row: Row, now: Now) -> tuple[Ref, Hold]:
@@ -218,6 +218,7 @@ def read_hold(row: Row, now: Now) -> tuple[Ref, Hold]:
         infohash=r["infohash"],
         token=r["token"],
         since=now.of_wall(r["since"]),
+        is_hls=bool(r["is_hls"]),
     )
     return (Slot(r["host"], r["port"]), r["start"]), hold
 

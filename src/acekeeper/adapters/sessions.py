@@ -3,9 +3,9 @@ have connections of their own: no probe waits for them."""
 
 from acekeeper.adapters.calls import Reply, bracketed, get, new_session, shown
 from acekeeper.adapters.getstream import check_text, content_path, open_session
-from acekeeper.core.doubt import Content
+from acekeeper.core.gateway.model import Wanted
 from acekeeper.core.model import Opening
-from acekeeper.core.names import HERE, Slot
+from acekeeper.core.names import Slot
 from acekeeper.errors import EngineSilent
 
 _STAT_WITHIN = 3.0
@@ -21,24 +21,15 @@ class Sessions:
     async def close(self) -> None:
         await self._session.close()
 
-    async def open(
-        self,
-        slot: Slot,
-        content: Content,
-        within: float,
-        *,
-        is_hls: bool = False,
-        query: str = "",
-        arrival: str = HERE,
-    ) -> Opening:
+    async def open(self, slot: Slot, wanted: Wanted, within: float) -> Opening:
         return await open_session(
             self._session,
             slot,
-            content,
+            wanted.content,
             within,
-            is_hls=is_hls,
-            query=query,
-            host=_host(slot, arrival),
+            is_hls=wanted.is_hls,
+            query=wanted.query,
+            host=_host(slot, wanted.arrival),
         )
 
     async def redirect(

@@ -24,8 +24,9 @@ from acekeeper.core.gateway.facts import (
     SessionNotStopped,
     SessionStopped,
 )
-from acekeeper.core.gateway.model import NotPlayed, Wanted
+from acekeeper.core.gateway.model import Hold, NotPlayed, Wanted
 from acekeeper.core.model import Rules, Stream
+from acekeeper.core.names import HERE
 from acekeeper.core.state import State
 from acekeeper.errors import EngineInUse, EngineRefused, EngineSilent, Failure
 from acekeeper.usecases.defects import defect
@@ -97,14 +98,7 @@ class Gateway:
         request, slot, start = action.request, action.slot, action.start
         began = self.clock()
         try:
-            opening = await self.sessions.open(
-                slot,
-                wanted.content,
-                self.rules.open_lasts,
-                is_hls=wanted.is_hls,
-                query=wanted.query,
-                arrival=wanted.arrival,
-            )
+            opening = await self.sessions.open(slot, wanted, self.rules.open_lasts)
             fact: Fact = PlayOpened(request, slot, start, opening)
         except EngineRefused as error:
             fact = PlayRefused(request, slot, start, error.message)
@@ -123,7 +117,7 @@ class Gateway:
         infohash, token = hold.infohash, hold.token
         try:
             if not token:  # nobody knows what the engine made of an open that was given up
-                opening = await self.sessions.open(slot, hold.content, _OPENS_TO_STOP_WITHIN)
+                opening = await self.sessions.open(slot, _as_held(hold), _OPENS_TO_STOP_WITHIN)
                 infohash, token = opening.infohash, opening.token
             await self.engines.stop(slot, f"/ace/cmd/{infohash}/{token}")
             fact: Fact = SessionStopped(slot, action.start, hold)
@@ -135,3 +129,8 @@ class Gateway:
             defect(error)
             fact = SessionNotStopped(slot, action.start, hold, repr(error))
         self.tell(fact)
+
+
+def _as_held(hold: Hold) -> Wanted:
+    """What a player on this host asks for that wants the same: in the form of a list, or not."""
+    return Wanted(content=hold.content, is_hls=hold.is_hls, as_json=True, player=HERE, arrival=HERE)

@@ -6,9 +6,10 @@ from typing import Protocol
 
 from acekeeper.core.doubt import Content
 from acekeeper.core.facts import EnginesListed, EngineStarted, Fact, Verdict
+from acekeeper.core.gateway.model import Wanted
 from acekeeper.core.inspection import Inspection, Logged
 from acekeeper.core.model import Now, Opening, Sample
-from acekeeper.core.names import HERE, Ports, Slot
+from acekeeper.core.names import Ports, Slot
 from acekeeper.core.state import Changes
 
 
@@ -88,17 +89,7 @@ class Sessions(Protocol):
     and but for `stat` EngineRefused with what the engine says against the session, and EngineInUse
     if somebody else opened the content there meanwhile."""
 
-    async def open(
-        self,
-        slot: Slot,
-        content: Content,
-        within: float,
-        *,
-        is_hls: bool = False,
-        query: str = "",
-        arrival: str = HERE,
-    ) -> Opening:
-        """`query` has what else the player says."""
+    async def open(self, slot: Slot, wanted: Wanted, within: float) -> Opening: ...
 
     async def redirect(
         self, slot: Slot, infohash: str, token: str, arrival: str, within: float

@@ -67,13 +67,14 @@ class Hold:
     since: Now  # when it was asked for, or when its stop was first wanted
     infohash: str = ""
     token: str = ""
+    is_hls: bool = False  # of an open: in which form
     opening: str = ""  # the play for which it is being opened
     stopping: bool = False  # its stop is under way
     retry: float = 0.0  # not stopped before; monotonic
 
     @property
     def kept(self) -> tuple[Content, str, str]:
-        """What is on disk of it, and tells it from the others of its engine."""
+        """What tells it from the others of its engine, also on disk."""
         return self.content, self.infohash, self.token
 
 

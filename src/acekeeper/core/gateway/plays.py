@@ -40,7 +40,9 @@ def requested(state: State, rules: Rules, fact: PlayRequested, now: Now) -> None
 def open_on(state: State, action: Open, now: Now) -> None:
     play, engine = state.plays[action.request], state.engines[action.slot]
     content = play.wanted.content
-    holds.add(state, engine.ref, Hold(content, since=now, opening=play.id))
+    holds.add(
+        state, engine.ref, Hold(content, since=now, is_hls=play.wanted.is_hls, opening=play.id)
+    )
     state.put(replace(engine, free_since=None))
     state.plays[play.id] = replace(
         play,
