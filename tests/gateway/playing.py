@@ -20,6 +20,7 @@ from acekeeper.core.model import Stream
 from acekeeper.settings import load
 
 from ..contract.serving import LIMIT_S, Serving, serving
+from ..requirements.scrape import Scrape
 
 ID = "0123456789abcdef0123456789abcdef01234567"
 OTHER = "fedcba9876543210fedcba9876543210fedcba98"
@@ -93,6 +94,16 @@ class Playing:
         """As the engines count them."""
         ports = [engine.slot.port for engine in self.context.state.engines.values()]
         return sum([(await self.served.counters(port))["sessions"] for port in ports])
+
+
+def scrape(at: Playing) -> Scrape:
+    return Scrape(b"".join(at.context.metrics.exposition()).decode())
+
+
+def answers(at: Playing) -> dict[str, float]:
+    """Those that came."""
+    found = scrape(at).series("acekeeper_gateway_requests_total")
+    return {series.labels["answer"]: series.value for series in found if series.value}
 
 
 class Player:

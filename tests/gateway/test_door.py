@@ -43,9 +43,11 @@ class Playing:
         self.go_on = asyncio.Event()
         self.go_on.set()
         self.gave_back = asyncio.Event()
+        self.lost: list[str] = []
 
     async def __call__(self, call: Call) -> Answer | None:
         self.calls.append(call)
+        call.if_gone.append(lambda: self.lost.append(call.path))
         self.asked.set()
         try:
             await self.go_on.wait()
@@ -319,6 +321,7 @@ async def test_a_player_that_hangs_up_gives_everything_back(
             while not playing.told:
                 await asyncio.sleep(0.01)
     assert playing.told == [("/ace/getstream", 0)]
+    assert playing.lost == ["/ace/getstream"]
     assert len(playing.calls) == 1
 
 

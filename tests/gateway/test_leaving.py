@@ -1,12 +1,16 @@
-"""The service stops while players wait."""
+"""Players leave while they wait, or the service does."""
 
 import asyncio
+from asyncio import Future
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from acekeeper.core.state import Changes
+from acekeeper.usecases import outcomes
+
 from .conftest import Play
-from .playing import GETSTREAM, ID, OTHER, TICK_S, Player, Playing
+from .playing import GETSTREAM, ID, OTHER, TICK_S, Player, Playing, answers
 
 
 async def sent_on(at: Playing, *targets: str) -> list[str]:
@@ -73,5 +77,31 @@ async def test_what_was_asked_for_it_is_given_back(play: Play) -> None:
     await sent_on(at, f"/ace/getstream?infohash={ID}")
     assert not at.context.state.plays
     await at.served.clear(port)
+    await at.sees_nobody()
+    assert await at.sessions() == 0
+
+
+@pytest.mark.parametrize("form", ["getstream", "manifest.m3u8"])
+async def test_who_hangs_up_while_its_session_is_written_to_disk_gives_it_back(
+    play: Play, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    at = await play(1)
+    state, store = at.context.state, at.context.loop.store
+    write = store.write
+
+    held = Future[None]()
+
+    def written(changes: Changes) -> Future[None]:
+        done = write(changes)
+        return held if state.streams else done
+
+    monkeypatch.setattr(outcomes, "_ON_DISK_WITHIN", 3600)
+    monkeypatch.setattr(store, "write", written)
+    player = await Player.asking(at, f"/ace/{form}?id={ID}")
+    await at.served.until(lambda: state.streams and not state.plays)
+    player.hang_up()
+    await at.served.until(lambda: answers(at) == {"left": 1})
+    held.set_result(None)
+    await at.served.until(lambda: not at.streams)
     await at.sees_nobody()
     assert await at.sessions() == 0

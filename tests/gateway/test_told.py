@@ -8,19 +8,8 @@ from loguru import logger
 
 from acekeeper.metrics import gateway as measured
 
-from ..requirements.scrape import Scrape
 from .conftest import Play
-from .playing import AS_JSON, GETSTREAM, ID, OTHER, Player, Playing, reading
-
-
-def scrape(at: Playing) -> Scrape:
-    return Scrape(b"".join(at.context.metrics.exposition()).decode())
-
-
-def answers(at: Playing) -> dict[str, float]:
-    """Those that came."""
-    found = scrape(at).series("acekeeper_gateway_requests_total")
-    return {series.labels["answer"]: series.value for series in found if series.value}
+from .playing import AS_JSON, GETSTREAM, ID, OTHER, Player, Playing, answers, reading, scrape
 
 
 async def fault(at: Playing, kind: str) -> None:

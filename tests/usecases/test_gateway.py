@@ -195,6 +195,30 @@ async def test_a_player_that_leaves_does_not_end_what_was_asked_for_it(house: Ho
     assert not house.loop.state.streams
 
 
+@pytest.mark.parametrize("is_given", [False, True])
+async def test_a_player_that_leaves_before_it_has_its_session_gives_it_back(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch, is_given: bool
+) -> None:
+    """While that is written to disk, or in the very moment in which it gets it."""
+    monkeypatch.setattr(outcomes, "_ON_DISK_WITHIN", 3600)
+    store = HeldStore()
+    house = make_house(store)
+    await house.open(0)
+    waiting = asks(house)
+    await house.until(lambda: house.loop.state.holds)
+    store.release()
+    state = house.loop.state
+    await house.until(lambda: state.streams and not state.plays)
+    [session] = state.streams.values()
+    if is_given:
+        assert house.loop.gateway.outcomes.resolve("p", session)
+    waiting.cancel()
+    await house.turns()
+    store.release()
+    await house.until(lambda: house.engines.asked == ["stop 19000 t0"])
+    await house.until(lambda: not state.holds)
+
+
 @pytest.mark.parametrize("is_hls", [False, True])
 async def test_what_nobody_knows_of_an_open_is_opened_once_more_and_stopped(
     house: House, is_hls: bool

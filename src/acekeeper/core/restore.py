@@ -48,8 +48,8 @@ def restore(
         state.put_stream(stream)
         if stream.gateway is not None and stream.ended is None:
             came = now.wall - stream.started.wall >= rules.came_within
-            player = frozenset({stream.gateway.player})
-            state.readers[stream.id] = Reader(now.mono, last=now.mono, came=came, addresses=player)
+            player = stream.gateway.player
+            state.readers[stream.id] = Reader(now.mono, last=now.mono, came=came, player=player)
     gone = _put_holds(state, holds, now)
     playback.recall(state, rules, now)
     state.early_ends.update(early_ends)

@@ -44,6 +44,8 @@ class Call:
     arrival: tuple[str, int]  # the address and port at which it arrived
     headers: Mapping[bytes, bytes]  # by names in lower case
     waited: float = 0.0  # seconds, before the service took the connection
+    # Called if the player is gone before its answer is out: they give back what it was to get.
+    if_gone: list[Callable[[], object]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +166,10 @@ class Door:
         except Exception as error:
             logger.opt(exception=error).error("request_failed", path=whole(scope["path"]))
             return text(500, "Internal Server Error")
+        finally:
+            if hung_up.done():
+                for give_back in call.if_gone:
+                    give_back()
 
     def _may_enter(self, player: str, arrival: str) -> bool:
         """A player on this host that asks at another of its addresses comes from that address."""

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from secrets import token_hex
 
+from acekeeper.core.gateway.facts import PlayerLeft
 from acekeeper.core.gateway.model import NotPlayed
 from acekeeper.core.model import Rules, Stream
 from acekeeper.gateway.again import waits_since
@@ -46,8 +48,9 @@ class Opener:
         loop = context.loop
         within = longest_wait(loop.rules, for_json=for_json)
         since = waits_since(call, loop.clock(), within)
+        request = token_hex(8)
         try:
-            outcome = await play(loop, token_hex(8), asked, since, within)
+            outcome = await play(loop, request, asked, since, within)
         except asyncio.CancelledError:
             if not context.leaving.is_begun:
                 context.seen.gateway_answered("left", asked.content.key)
@@ -55,6 +58,7 @@ class Opener:
         if isinstance(outcome, Failed):
             context.seen.gateway_answered(_FAILURES[outcome.why], asked.content.key)
             return not_played(outcome, for_json=for_json)
+        call.if_gone.append(partial(loop.tell, PlayerLeft(request, outcome.id)))
         context.seen.gateway_answered("served", asked.content.key)
         return _played(call, outcome, for_json=for_json)
 

@@ -17,6 +17,7 @@ from acekeeper.core.gateway.actions import (
     Supersede,
 )
 from acekeeper.core.gateway.facts import (
+    PlayerLeft,
     PlayOpened,
     PlayRefused,
     PlaySilent,
@@ -69,7 +70,7 @@ class Gateway:
                 once_kept(durable, lambda: self.spawn(self._open(action, wanted)))
             case Serve(request, stream):
                 session = self.state.streams[stream]
-                once_kept(durable, partial(self.outcomes.resolve, request, session))
+                once_kept(durable, partial(self._serve, request, session))
             case Fail(request, why, words, eta):
                 self.outcomes.resolve(request, Failed(why, words, eta))
             case StopSession():
@@ -80,6 +81,10 @@ class Gateway:
                 pass  # wholly in the state
             case _:
                 assert_never(action)
+
+    def _serve(self, request: str, session: Stream) -> None:
+        if not self.outcomes.resolve(request, session):
+            self.tell(PlayerLeft(request, session.id))
 
     async def look(self) -> None:
         """Tells which engines have readers."""

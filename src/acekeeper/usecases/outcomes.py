@@ -22,10 +22,13 @@ class Outcomes(Generic[T]):
         future.add_done_callback(lambda _: self._waiting.pop(request, None))
         return future
 
-    def resolve(self, request: str, outcome: T) -> None:
+    def resolve(self, request: str, outcome: T) -> bool:
+        """Whether somebody still waits for it."""
         future = self._waiting.get(request)
-        if future is not None and not future.done():
-            future.set_result(outcome)
+        if future is None or future.done():
+            return False
+        future.set_result(outcome)
+        return True
 
 
 def once_kept(durable: Future[None], go: Callable[[], None]) -> None:

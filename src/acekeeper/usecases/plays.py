@@ -22,7 +22,8 @@ async def play(
     try:
         return await outcome
     except BaseException:
-        loop.tell(PlayerLeft(request))
+        got = outcome.result() if outcome.done() and not outcome.cancelled() else None
+        loop.tell(PlayerLeft(request, got.id if isinstance(got, Stream) else ""))
         raise
 
 

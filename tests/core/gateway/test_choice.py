@@ -284,9 +284,7 @@ def test_a_player_that_hangs_up_leaves_nothing_open(after: float) -> None:
     world = gateway(1)
     world.ask("a", 1)
     world.run(after)
-    world.tell(PlayerLeft("a"))
-    if "a" in world.served:
-        world.tell(StopAsked(world.served["a"].id))
+    world.tell(PlayerLeft("a", world.served["a"].id if "a" in world.served else ""))
     world.run(2)
     assert world.state.plays == {}
     assert world.state.holds == {}
@@ -320,6 +318,30 @@ def test_json_players_behind_one_address_get_one_answer_until_its_picture_was_as
     world.ask("d", 1, json=True)
     world.run(1)
     assert world.served["d"].slot == slot(1)
+
+
+def test_a_session_goes_on_when_one_of_those_that_it_was_given_to_hangs_up() -> None:
+    world = gateway(2)
+    for form, content in (("json", 1), ("hls", 2)):
+        for name in ("a", "b"):
+            world.ask(name, content, json=form == "json", hls=form == "hls")
+            world.run(1)
+        session = world.served["b"].id
+        assert world.served["a"].id == session
+        world.tell(PlayerLeft("b", session))
+        assert world.reasons() == {}
+        world.tell(PlayerLeft("a", session))
+        assert world.reasons().pop(session) == "stopped"
+        world = gateway(2)
+
+
+def test_a_proxy_that_was_given_its_session_twice_stops_it_once() -> None:
+    world = gateway(1)
+    for name in ("a", "b"):
+        world.ask(name, 1, json=True)
+    world.run(1)
+    world.tell(StopAsked(world.served["b"].id))
+    assert world.reasons() == {world.served["a"].id: "stopped"}
 
 
 def test_an_hls_session_is_shared_and_the_last_stop_ends_it() -> None:

@@ -42,8 +42,8 @@ def told(state: State, rules: Rules, fact: GatewayFact, now: Now) -> None:
             plays.refused(state, fact, now)
         case PlaySilent():
             plays.silent(state, rules, fact, now)
-        case PlayerLeft(request):
-            plays.left(state, request)
+        case PlayerLeft():
+            plays.left(state, fact, now)
         case ReaderCame() | ReaderSent() | ReaderLeft() | SessionRead():
             readers.told(state, rules, fact, now)
         case StopAsked(stream):

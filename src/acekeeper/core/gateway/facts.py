@@ -50,9 +50,10 @@ class PlaySilent:
 
 @dataclass(frozen=True, slots=True)
 class PlayerLeft:
-    """Before its answer was out."""
+    """Before its answer was out. `stream`: the session that it was to get."""
 
     request: str
+    stream: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,8 +90,8 @@ class Reader:
     waiting: int = 0  # players that wait for it now
     read: float = 0.0  # when its list, or its stat, was last asked for
     instead_of: Ref | None = None  # the engine on which its player waited in vain
-    players: int = 1  # how often this session was given, and not stopped
-    addresses: frozenset[str] = frozenset()  # of those that it was given to
+    players: int = 1  # how often this session was given, and not given back
+    player: str = ""  # the one address to which it was given; empty: several
     replaced: float | None = None  # when its player asked for something else
 
 

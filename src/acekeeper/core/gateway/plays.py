@@ -6,7 +6,13 @@ from dataclasses import replace
 from acekeeper.core import demand, playback, streams, suspects
 from acekeeper.core.gateway import choice, contents, holds, readers
 from acekeeper.core.gateway.actions import Fail, Open, Supersede
-from acekeeper.core.gateway.facts import PlayOpened, PlayRefused, PlayRequested, PlaySilent
+from acekeeper.core.gateway.facts import (
+    PlayerLeft,
+    PlayOpened,
+    PlayRefused,
+    PlayRequested,
+    PlaySilent,
+)
 from acekeeper.core.gateway.model import Attempt, Hold, NotPlayed, Play, Reader, Ref
 from acekeeper.core.model import ByGateway, Engine, KeyType, Now, Phase, Rules, Stream
 from acekeeper.core.names import HERE
@@ -94,7 +100,7 @@ def _begin(state: State, rules: Rules, play: Play, fact: PlayOpened, now: Now) -
         last=now.mono,
         instead_of=waited_on,
         players=reader.players if reader else 1,
-        addresses=(reader.addresses if reader else frozenset()) | {play.wanted.player},
+        player=_only(reader, play.wanted.player),
     )
     state.plays[play.id] = replace(state.plays[play.id], stream=stream.id)
     state.tell(
@@ -215,9 +221,11 @@ def _suspect(state: State, rules: Rules, play: Play, engines: AbstractSet[Ref], 
             suspects.suspect(state, rules, engine, content, suspects.SILENT, now)
 
 
-def left(state: State, request: str) -> None:
+def left(state: State, fact: PlayerLeft, now: Now) -> None:
     """The engines that were asked go on, and what they open is stopped."""
-    state.plays.pop(request, None)
+    state.plays.pop(fact.request, None)
+    if fact.stream:
+        readers.given_back(state, fact.stream, now)
 
 
 def serve(state: State, request: str, stream_id: str, now: Now) -> None:
@@ -228,14 +236,13 @@ def serve(state: State, request: str, stream_id: str, now: Now) -> None:
 
 def _share(state: State, play: Play, stream: Stream, now: Now) -> None:
     """A session that was opened for another player becomes this one's too."""
-    if play.wanted.is_hls:
-        reader = state.readers[stream.id]
-        state.readers[stream.id] = replace(
-            reader,
-            players=reader.players + 1,
-            addresses=reader.addresses | {play.wanted.player},
-            replaced=None,
-        )
+    reader = state.readers[stream.id]
+    state.readers[stream.id] = replace(
+        reader,
+        players=reader.players + 1,
+        player=_only(reader, play.wanted.player),
+        replaced=None,
+    )
     old = _moved_from(state, play)
     if old is None or old.id == stream.id or stream.gateway is None:
         return
@@ -244,6 +251,11 @@ def _share(state: State, play: Play, stream: Stream, now: Now) -> None:
     tokens = dict.fromkeys((*stream.gateway.tokens, *old.tokens))
     gateway = replace(stream.gateway, tokens=tuple(tokens)[:_TOKENS_KEPT])
     state.put_stream(replace(stream, gateway=gateway))
+
+
+def _only(reader: Reader | None, player: str) -> str:
+    """The one address to which a session was given that is now given to `player` too."""
+    return player if reader is None or reader.player == player else ""
 
 
 def fail(state: State, rules: Rules, action: Fail, now: Now) -> None:

@@ -84,14 +84,25 @@ def seen(state: State, at: Now, read: frozenset[Ref]) -> None:
 
 
 def stop_asked(state: State, stream_id: str, now: Now) -> None:
-    """By one of its players: the last one's stop ends a session that is shared."""
-    stream, reader = state.streams.get(stream_id), state.readers.get(stream_id)
-    if stream is None or reader is None:
+    """A proxy stops its session once, however often it was given that."""
+    stream = state.streams.get(stream_id)
+    if stream is None or stream.gateway is None or stream.ended is not None:
+        return
+    if stream.gateway.is_hls:
+        given_back(state, stream_id, now)
+    else:
+        streams.end_stream(state, stream, STOPPED, now, told=True)
+
+
+def given_back(state: State, stream_id: str, now: Now) -> None:
+    """By one of those to whom it was given: the session ends with the last of them."""
+    reader = state.readers.get(stream_id)
+    if reader is None:
         return
     if reader.players > 1:
         state.readers[stream_id] = replace(reader, players=reader.players - 1)
     else:
-        streams.end_stream(state, stream, STOPPED, now, told=True)
+        streams.end_stream(state, state.streams[stream_id], STOPPED, now, told=True)
 
 
 def goes_on(state: State, player: str, content: Content, now: Now) -> None:
@@ -99,7 +110,7 @@ def goes_on(state: State, player: str, content: Content, now: Now) -> None:
     own = [
         (stream, reader)
         for stream, gateway, reader in sessions(state)
-        if reader.addresses == {player} and not gateway.as_json
+        if reader.player == player and not gateway.as_json
     ]
     if len(own) == 1:
         [(stream, reader)] = own
