@@ -7,7 +7,7 @@ from dataclasses import replace
 from acekeeper.core import playback, suspects
 from acekeeper.core.doubt import Callers
 from acekeeper.core.facts import ConnectionsSeen
-from acekeeper.core.model import Engine, Now, Rules
+from acekeeper.core.model import Engine, Now, Rules, Stream
 from acekeeper.core.state import State
 
 _WAITS = 25.0  # a client gives up a getstream after 20 s: a longer connection waits for none
@@ -37,7 +37,29 @@ def _after(last: Callers | None, names: frozenset[str], at: float) -> Callers:
     came = _SPENT if last is None else last.at
     known = {} if last is None else last.since
     nobody = at if last is None or last.nobody is None else last.nobody
-    return Callers(at, {n: known.get(n, came) for n in names}, None if names else nobody)
+    return Callers(
+        at,
+        {n: known.get(n, came) for n in names},
+        None if names else nobody,
+        stopped=0.0 if last is None else last.stopped,
+        staying=frozenset() if last is None else last.staying & names,
+    )
+
+
+def stopped(state: State, stream: Stream, now: Now) -> None:
+    """A player stopped this stream: if nothing else plays on its engine, who was connected there
+    is to leave."""
+    engine = state.current(stream.slot, stream.start) if stream.slot else None
+    if engine is None or engine.slot in state.playing or engine.ref not in state.callers:
+        return
+    last = state.callers[engine.ref]
+    state.callers[engine.ref] = replace(last, stopped=now.mono, staying=frozenset(last.since))
+
+
+def is_left_read(callers: Callers, rules: Rules) -> bool:
+    """Whether somebody goes on reading what was stopped, so that nobody could tell any more when
+    a later stream of this engine is not read."""
+    return bool(callers.staying) and callers.at - callers.stopped >= rules.still_read_after
 
 
 def nobody_for(state: State, engine: Engine) -> float:

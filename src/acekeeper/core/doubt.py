@@ -71,6 +71,8 @@ class Callers:
     at: float
     since: Mapping[str, float]  # each connection, with the last look that did not see it
     nobody: float | None  # since this look nobody was there
+    stopped: float = 0.0  # when a player last stopped what played here alone
+    staying: frozenset[str] = frozenset()  # connections that were there before that, and still are
 
 
 @dataclass(frozen=True, slots=True)

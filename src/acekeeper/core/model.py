@@ -87,7 +87,9 @@ class Rules:
     list_read_within: float = 30  # an HLS session counts as read
     list_gone_after: float = 10  # the same, where its player asked for something else
     look_lasts: float = 0.5  # at who is connected, while a player waits for it
-    still_read_after: float = 30  # an engine that does not stop a session is drained
+    # After a stop that did not end its session, the engine is drained. Above the 30 s for which a
+    # proxy keeps a connection that it used.
+    still_read_after: float = 35
 
 
 class Phase(StrEnum):

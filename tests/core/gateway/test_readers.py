@@ -46,10 +46,54 @@ def test_a_stop_that_the_engine_does_not_answer_is_asked_again_and_the_engine_is
     world = playing()
     world.at(slot(0)).stops = False
     world.tell(StopAsked(world.served["a"].id))
-    world.run(29)
-    assert not [a for a in world.taken if isinstance(a, Drain)]
+    world.run(34)
+    assert drains(world) == []
     world.run(7)
-    assert [a.reason for a in world.taken if isinstance(a, Drain)] == [NOT_STOPPED]
+    assert drains(world) == [NOT_STOPPED]
+
+
+def drains(world: Gateway) -> list[str]:
+    return [action.reason for action in world.taken if isinstance(action, Drain)]
+
+
+def test_an_engine_whose_reader_stays_after_the_stop_is_replaced() -> None:
+    world = playing(json=True)
+    world.picture("a")
+    sweeps(world, 10)
+    world.tell(StopAsked(world.served["a"].id))
+    world.run(1)
+    assert world.state.is_free(world.engine(0), world.rules)  # the engine says that it is stopped
+    sweeps(world, 40)
+    assert drains(world) == []
+    sweeps(world, 10)
+    assert drains(world) == [NOT_STOPPED]
+
+
+def test_and_not_one_whose_reader_left_though_others_came() -> None:
+    world = playing(json=True)
+    world.picture("a")
+    sweeps(world, 10)
+    world.tell(StopAsked(world.served["a"].id))
+    sweeps(world, 30)
+    world.hang_up("a")
+    world.ask("b", 2, player="192.0.2.2")
+    world.run(1)
+    world.picture("b")
+    sweeps(world, 60)
+    assert drains(world) == []
+
+
+def test_a_reader_of_another_session_there_may_stay() -> None:
+    world = gateway(1, max_streams_per_engine=2)
+    for name, n in (("a", 1), ("b", 2)):
+        world.ask(name, n, json=True)
+        world.run(0.5)
+        world.picture(name)
+    sweeps(world, 10)
+    world.hang_up("a")
+    world.tell(StopAsked(world.served["a"].id))
+    sweeps(world, 60)
+    assert drains(world) == []
 
 
 def test_a_session_that_nobody_reads_is_stopped() -> None:

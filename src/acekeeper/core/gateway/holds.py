@@ -4,6 +4,7 @@ engine."""
 from collections.abc import Iterator
 from dataclasses import replace
 
+from acekeeper.core import callers
 from acekeeper.core.actions import Drain
 from acekeeper.core.gateway.actions import StopSession
 from acekeeper.core.gateway.facts import SessionNotStopped
@@ -36,7 +37,12 @@ def change(state: State, ref: Ref, hold: Hold, changed: Hold | None, now: Now) -
 
 def stops(state: State, rules: Rules, now: Now) -> Iterator[StopSession | Drain | float]:
     """An engine that does not stop a session for long is replaced: it hangs, or would play to
-    nobody."""
+    nobody. So is one whose reader stays long after the stop."""
+    for ref, seen in state.callers.items():
+        if callers.is_left_read(seen, rules):
+            engine = state.current(*ref)
+            if engine is not None and engine.drain is None and engine.phase is Phase.RUNNING:
+                yield Drain(*ref, NOT_STOPPED)
     for ref, held in state.holds.items():
         engine = state.current(*ref)
         if engine is None or engine.phase is Phase.STOPPING:

@@ -92,6 +92,7 @@ def stop_asked(state: State, stream_id: str, now: Now) -> None:
         given_back(state, stream_id, now)
     else:
         streams.end_stream(state, stream, STOPPED, now, told=True)
+        callers.stopped(state, stream, now)
 
 
 def given_back(state: State, stream_id: str, now: Now) -> None:
