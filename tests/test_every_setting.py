@@ -36,7 +36,7 @@ from .adapters.test_engine import BROKEN_OFF, STAT_URL, FarSide
 from .api.bodies import started as stream_started
 from .api.conftest import Served, starting
 from .api.test_stats import sampled, stats
-from .core.gateway.players import gateway
+from .core.gateway.players import players
 from .core.world import World, pool, slot, started
 from .ports import engine_ports, free_port
 from .running import LIMIT_S, Service, settings, until
@@ -308,16 +308,16 @@ async def what_is_left_after_three_days(given: Given, bench: Bench) -> object:
 
 
 def session_beside_an_engine_that_hangs(given: Given, _: Bench) -> object:
-    at_work = gateway(2, gateway_hedge=rules_of(load(given)).gateway_hedge)
-    at_work.at(slot(0)).opens = "hangs"
-    began = at_work.time
+    at_work = players(2, gateway_hedge=rules_of(load(given)).gateway_hedge)
+    at_work.at(0).opens_after = math.inf
     at_work.ask("p")
     at_work.run(20)
-    return round(at_work.ended_at["p"] - began, 1)
+    [opened] = [told for told in at_work.happened if told.kind == "play_opened"]
+    return opened.data["waited"]
 
 
 def end_of_a_session_that_nobody_reads(given: Given, _: Bench) -> object:
-    at_work = gateway(1, gateway_idle=rules_of(load(given)).gateway_idle)
+    at_work = players(1, gateway_idle=rules_of(load(given)).gateway_idle)
     at_work.ask("p", json=True)
     at_work.run(1)
     at_work.picture("p")

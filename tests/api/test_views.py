@@ -14,7 +14,7 @@ from acekeeper.core.gateway.facts import StopAsked
 from acekeeper.core.model import Claim, Engine, Health, Now, Phase
 from acekeeper.core.state import State
 
-from ..core.gateway.players import gateway
+from ..core.gateway.players import players
 from ..core.world import rules, slot, started
 
 NOW = Now(1_700_000_000.0, 1000.0)
@@ -158,7 +158,7 @@ async def test_a_doubted_engine_looks_full_whatever_the_limit() -> None:
 
 
 async def test_what_the_gateway_opens_or_stops_answers_the_capacity_question() -> None:
-    world = gateway(1)
+    world = players(1)
     views = Views(world.state, world.rules)
     engine_id = world.engine(0).container_id
 
@@ -182,7 +182,7 @@ async def test_what_the_gateway_opens_or_stops_answers_the_capacity_question() -
 
 
 def test_a_stream_says_who_told_of_it_and_who_plays_it() -> None:
-    world = gateway(2)
+    world = players(2)
     views = Views(world.state, world.rules)
     world.ask("a", 1, player="192.0.2.7")
     world.run(0.5)

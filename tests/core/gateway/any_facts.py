@@ -58,7 +58,7 @@ facts: st.SearchStrategy[GatewayFact] = st.one_of(
     st.builds(PlayOpened, plays, slots, starts, openings),
     st.builds(PlayRefused, plays, slots, starts, st.just("no such content")),
     st.builds(PlaySilent, plays, slots, starts, st.just("why"), st.booleans(), st.booleans()),
-    st.builds(PlayerLeft, plays),
+    st.builds(PlayerLeft, plays, st.just("") | ids),
     st.builds(ReaderCame, ids),
     st.builds(ReaderSent, ids),
     st.builds(ReaderLeft, ids),

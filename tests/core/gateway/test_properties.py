@@ -3,6 +3,7 @@ and die in any order, and whose acekeeper may be killed at any moment."""
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -11,26 +12,32 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from acekeeper.adapters import rows
 from acekeeper.adapters.database import read
+from acekeeper.core.doubt import Content
 from acekeeper.core.facts import AnswerLost, RuntimeConnected, ScaleRequested
 from acekeeper.core.gateway.facts import PlayerLeft, SessionRead, StopAsked
 from acekeeper.core.gateway.model import Hold, Ref
-from acekeeper.core.model import Engine, Phase, Stream
+from acekeeper.core.model import Engine, KeyType, Phase, Stream
 from acekeeper.core.names import Slot
 
 from ..test_any_day import SMALL
 from ..test_crashes import MortalWorld
-from .watching import LOST, Manners, Players, wants
+from .players import LOST, Manners, Players, channel
 
 numbers = st.integers(0, 5)
 pauses = st.sampled_from([0.0, 0.1, 0.5, 2.6, 7.0, 16.0, 31.0, 125.0])
 forms = st.sampled_from(["", "json", "hls"])
+_DEEDS = ["come", "go", "stop", "lose", "read", "move", "move"]
 _COMES_AFTER = 5.0  # a client of the API sleeps before it plays
 
 
 class MortalPlayers(Players, MortalWorld):
     def __init__(self) -> None:
         super().__init__(SMALL)
-        self.begin()
+
+    def want(self, name: str, n: int, form: str = "", **more: Any) -> None:
+        """Of six contents: each infohash has a content id as well."""
+        wanted = Content(KeyType.CONTENT_ID.value, f"{n:040x}") if n % 2 else channel(n)
+        self.ask(name, wanted, json=form == "json", hls=form == "hls", **more)
 
 
 class Viewers(RuleBasedStateMachine):
@@ -54,7 +61,8 @@ class Viewers(RuleBasedStateMachine):
     @rule(n=numbers, form=forms, player=st.integers(1, 3), within=st.sampled_from([9.0, 25.0]))
     def play(self, n: int, form: str, player: int, within: float) -> None:
         self.plays += 1
-        self.world.want(f"p{self.plays}", wants(n, form, f"192.0.2.{player}"), within)
+        name, address = f"p{self.plays}", f"192.0.2.{player}"
+        self.world.want(name, n, form, player=address, within=within)
 
     @precondition(lambda self: self.world.state.plays)
     @rule(n=numbers)
@@ -63,7 +71,7 @@ class Viewers(RuleBasedStateMachine):
         self.world.tell(PlayerLeft(plays[n % len(plays)]))
 
     @precondition(lambda self: self.world.state.readers)
-    @rule(n=numbers, deed=st.sampled_from(["come", "go", "stop", "read", "move", "move"]))
+    @rule(n=numbers, deed=st.sampled_from(_DEEDS))
     def act(self, n: int, deed: str) -> None:
         world = self.world
         streams = list(world.state.readers)
@@ -76,12 +84,16 @@ class Viewers(RuleBasedStateMachine):
             case "stop":
                 world.go(stream.id)
                 world.tell(StopAsked(stream.id))
+            case "lose":  # it hung up before its answer was out
+                world.go(stream.id)
+                world.tell(PlayerLeft("gone", stream.id))
             case "move" if stream.gateway is not None:
                 self.plays += 1
                 gateway = stream.gateway
                 form = "hls" if gateway.is_hls else "json" if gateway.as_json else ""
-                wanted = wants(int(stream.key, 16), form, gateway.player)
-                world.want(f"p{self.plays}", wanted, 9, instead_of=stream.id)
+                n, player = int(stream.key, 16), gateway.player
+                name = f"p{self.plays}"
+                world.want(name, n, form, player=player, within=9, instead_of=stream.id)
             case _:
                 world.tell(SessionRead(stream.id))
 
@@ -108,12 +120,11 @@ class Viewers(RuleBasedStateMachine):
         self.requests += 1
         player, client = f"p{self.plays}", f"r{self.requests}"
         self.given.add(client)
-        world.want(player, wants(self.plays % 6))
+        world.want(player, self.plays % 6, within=9)
         world.request(client)
-        world.run(1)
         given = world.answers.get(client)
         if isinstance(given, Engine) and world.rules.max_streams_per_engine == 1:
-            assert given.ref not in world.asked.get(player, ())
+            assert given.ref not in world.asked(player)
 
     @rule()
     def they_play(self) -> None:

@@ -12,23 +12,23 @@ from acekeeper.core.gateway.facts import (
 from acekeeper.core.gateway.holds import NOT_STOPPED
 
 from ..world import slot
-from .players import Gateway, gateway
+from .players import Players, players
 
 
-def playing(*, hls: bool = False, json: bool = False) -> Gateway:
-    world = gateway(1)
+def playing(*, hls: bool = False, json: bool = False) -> Players:
+    world = players(1)
     world.ask("a", 1, hls=hls, json=json)
     world.run(0.5)
     return world
 
 
-def sweeps(world: Gateway, seconds: int, every: int = 10) -> None:
+def sweeps(world: Players, seconds: int, every: int = 10) -> None:
     for _ in range(seconds // every):
         world.sweep_streams()
         world.run(every)
 
 
-def ends(world: Gateway) -> list[str]:
+def ends(world: Players) -> list[str]:
     return list(world.reasons().values())
 
 
@@ -38,13 +38,13 @@ def test_a_stop_ends_the_session_at_once_and_the_engine_is_told() -> None:
     assert ends(world) == ["stopped"]
     assert not world.state.is_free(world.engine(0), world.rules)
     world.run(0.1)
-    assert world.at(slot(0)).open == {}
+    assert world.sessions(0) == []
     assert world.state.is_free(world.engine(0), world.rules)
 
 
 def test_a_stop_that_the_engine_does_not_answer_is_asked_again_and_the_engine_is_replaced() -> None:
     world = playing()
-    world.at(slot(0)).stops = False
+    world.at(0).stops = False
     world.tell(StopAsked(world.served["a"].id))
     world.run(34)
     assert drains(world) == []
@@ -52,7 +52,7 @@ def test_a_stop_that_the_engine_does_not_answer_is_asked_again_and_the_engine_is
     assert drains(world) == [NOT_STOPPED]
 
 
-def drains(world: Gateway) -> list[str]:
+def drains(world: Players) -> list[str]:
     return [action.reason for action in world.taken if isinstance(action, Drain)]
 
 
@@ -84,7 +84,7 @@ def test_and_not_one_whose_reader_left_though_others_came() -> None:
 
 
 def test_a_reader_of_another_session_there_may_stay() -> None:
-    world = gateway(1, max_streams_per_engine=2)
+    world = players(1, max_streams_per_engine=2)
     for name, n in (("a", 1), ("b", 2)):
         world.ask(name, n, json=True)
         world.run(0.5)
@@ -106,7 +106,7 @@ def test_a_session_that_nobody_reads_is_stopped() -> None:
     assert ends(world) == []
     sweeps(world, 20)
     assert ends(world) == ["idle"]
-    assert world.at(slot(0)).open == {}
+    assert world.sessions(0) == []
 
 
 def test_a_player_that_waits_for_its_picture_reads() -> None:
@@ -170,7 +170,7 @@ def test_readers_are_looked_for_only_while_somebody_waits() -> None:
 
 
 def test_the_engine_on_which_a_picture_did_not_come_is_doubted_when_it_comes_elsewhere() -> None:
-    world = gateway(2)
+    world = players(2)
     world.ask("a", 1)
     world.run(1)
     old = world.served["a"]
@@ -188,7 +188,7 @@ def test_the_engine_on_which_a_picture_did_not_come_is_doubted_when_it_comes_els
 
 def test_a_content_that_was_opened_again_on_its_engine_is_not_stopped_there() -> None:
     """By a client of the API that chose the engine a moment before; its session cuts the other."""
-    world = gateway(1, max_streams_per_engine=2)
+    world = players(1, max_streams_per_engine=2)
     world.ask("a", 1)
     world.run(0.5)
     key = world.served["a"].key
@@ -199,7 +199,7 @@ def test_a_content_that_was_opened_again_on_its_engine_is_not_stopped_there() ->
 
 def test_a_stop_that_is_late_is_given_up_when_its_content_is_opened_again() -> None:
     world = playing()
-    world.at(slot(0)).stops = False
+    world.at(0).stops = False
     world.tell(StopAsked(world.served["a"].id))
     world.run(1)
     assert world.state.holds

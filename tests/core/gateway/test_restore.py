@@ -9,11 +9,10 @@ from acekeeper.core.gateway.facts import StopAsked
 from acekeeper.core.restore import restore
 from acekeeper.core.state import State
 
-from ..world import slot
-from .players import Gateway, channel, gateway
+from .players import Players, channel, players
 
 
-def restored(world: Gateway) -> State:
+def restored(world: Players) -> State:
     state = world.state
     return restore(
         world.rules,
@@ -25,21 +24,21 @@ def restored(world: Gateway) -> State:
     )
 
 
-def again(world: Gateway) -> Gateway:
-    other = Gateway(world.rules)
+def again(world: Players) -> Players:
+    other = Players(world.rules)
     other.state, other.now = restored(world), world.now
-    other.outside, other.players = world.outside, world.players
+    other.outside, other.own_manners = world.outside, world.own_manners
     other.connect(other.running())
     return other
 
 
-def stops(world: Gateway) -> list[str]:
+def stops(world: Players) -> list[str]:
     """The tokens of what was stopped."""
     return [action.hold.token for action in world.taken if isinstance(action, StopSession)]
 
 
 def test_what_was_being_opened_is_stopped_before_others_get_the_engine() -> None:
-    world = gateway(1)
+    world = players(1)
     world.ask("a", 1)
     other = again(world)
     assert not other.state.plays
@@ -52,7 +51,7 @@ def test_what_was_being_opened_is_stopped_before_others_get_the_engine() -> None
 
 
 def test_a_session_that_was_opened_plays_on_and_counts_as_opened_now() -> None:
-    world = gateway(1)
+    world = players(1)
     world.ask("a", 1)
     world.run(0.5)
     stream = world.served["a"]
@@ -72,23 +71,23 @@ def test_a_session_that_was_opened_plays_on_and_counts_as_opened_now() -> None:
 
 
 def test_a_stop_under_way_is_asked_for_again_at_once() -> None:
-    world = gateway(1)
+    world = players(1)
     world.ask("a", 1)
     world.run(0.5)
-    world.at(slot(0)).stops = False
+    world.at(0).stops = False
     stream = world.served["a"]
     world.tell(StopAsked(stream.id))
     [[hold]] = world.state.holds.values()
     assert hold.stopping
     other = again(world)
     assert stops(other) == [stream.session]
-    other.at(slot(0)).stops = True
+    other.at(0).stops = True
     other.run(6)
     assert not other.state.holds
 
 
 def test_nothing_is_held_on_an_engine_that_is_gone_nor_kept_on_disk() -> None:
-    world = gateway(2)
+    world = players(2)
     world.ask("a", 1)
     world.ask("b", 2)
     gone, changed = world.engine(0), world.engine(1)
@@ -101,7 +100,7 @@ def test_nothing_is_held_on_an_engine_that_is_gone_nor_kept_on_disk() -> None:
 
 
 def test_what_was_held_on_an_engine_that_ended_meanwhile_is_gone_with_it() -> None:
-    world = gateway(1)
+    world = players(1)
     world.ask("a", 1)
     world.outside.clear()
     other = again(world)
@@ -109,7 +108,7 @@ def test_what_was_held_on_an_engine_that_ended_meanwhile_is_gone_with_it() -> No
 
 
 def test_a_session_is_found_by_the_tokens_of_those_before_it() -> None:
-    world = gateway(2)
+    world = players(2)
     world.ask("a", 1, hls=True)
     world.run(0.5)
     world.ask("b", 1, hls=True, instead_of=world.served["a"].id)
@@ -120,7 +119,7 @@ def test_a_session_is_found_by_the_tokens_of_those_before_it() -> None:
 
 
 def test_an_ended_session_is_found_by_its_token() -> None:
-    world = gateway(1)
+    world = players(1)
     world.ask("a", 1, hls=True)
     world.run(0.5)
     stream = world.served["a"]
@@ -130,7 +129,7 @@ def test_an_ended_session_is_found_by_its_token() -> None:
 
 def test_a_session_left_before_the_end_of_the_last_run_is_given_up_as_soon_as_any_other() -> None:
     """Its player came for the picture long ago; nobody waits for it to come at first."""
-    world = gateway(1)
+    world = players(1)
     world.ask("a", 1)
     world.run(0.5)
     world.picture("a")
@@ -146,7 +145,7 @@ def test_a_session_left_before_the_end_of_the_last_run_is_given_up_as_soon_as_an
 
 def test_a_session_that_was_read_is_not_given_to_somebody_else() -> None:
     """A proxy that asks for the content again wants a session that it can read."""
-    world = gateway(2)
+    world = players(2)
     world.ask("a", 1, json=True)
     world.run(0.5)
     world.picture("a")

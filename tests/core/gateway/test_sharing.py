@@ -1,0 +1,122 @@
+"""Sessions that several players have, at once or one after another."""
+
+import pytest
+
+from acekeeper.core.doubt import Content
+from acekeeper.core.gateway import plays
+from acekeeper.core.gateway.facts import PlayerLeft, StopAsked
+
+from ..world import slot
+from .players import channel, players
+
+
+def test_json_players_behind_one_address_get_one_answer_until_its_picture_was_asked_for() -> None:
+    world = players(3)
+    world.ask("a", 1, json=True)
+    world.run(0.1)
+    world.ask("b", 1, json=True)
+    world.run(1)
+    world.ask("c", 1, json=True)
+    world.run(1)
+    assert {world.served[name].id for name in "abc"} == {world.served["a"].id}
+    world.picture("a")
+    world.ask("d", 1, json=True)
+    world.run(1)
+    assert world.served["d"].slot == slot(1)
+
+
+@pytest.mark.parametrize("form", ["json", "hls"])
+def test_a_session_goes_on_while_others_have_it_when_one_player_hangs_up(form: str) -> None:
+    world = players(1)
+    for name in "ab":
+        world.ask(name, 1, json=form == "json", hls=form == "hls")
+        world.run(1)
+    session = world.served["b"].id
+    assert world.served["a"].id == session
+    world.tell(PlayerLeft("b", session))
+    assert world.reasons() == {}
+    world.tell(PlayerLeft("a", session))
+    assert world.reasons() == {session: "stopped"}
+
+
+def test_a_proxy_that_was_given_its_session_twice_stops_it_once() -> None:
+    world = players(1)
+    for name in ("a", "b"):
+        world.ask(name, 1, json=True)
+    world.run(1)
+    world.tell(StopAsked(world.served["b"].id))
+    assert world.reasons() == {world.served["a"].id: "stopped"}
+
+
+def test_an_hls_session_is_shared_and_the_last_stop_ends_it() -> None:
+    world = players(2)
+    for n, name in enumerate("abc"):
+        world.ask(name, 1, hls=True, player=f"192.0.2.{n}")
+    world.run(1)
+    assert {world.served[name].id for name in "abc"} == {world.served["a"].id}
+    assert len(world.opened()) == 1
+    stream = world.served["a"].id
+    for _ in "ab":
+        world.tell(StopAsked(stream))
+        assert world.state.streams[stream].ended is None
+    world.tell(StopAsked(stream))
+    assert world.reasons() == {stream: "stopped"}
+
+
+def test_a_moved_player_gets_another_engine_under_its_old_token() -> None:
+    world = players(2)
+    world.ask("a", 1)
+    world.run(1)
+    old = world.served["a"]
+    world.ask("b", 1, instead_of=old.id)
+    world.run(1)
+    new = world.served["b"]
+    assert new.slot != old.slot
+    assert world.state.tokens[old.session] == new.id
+    assert world.reasons() == {old.id: "moved"}
+    assert world.sessions(0) == []
+
+
+def test_a_content_id_and_its_infohash_are_one_content_once_an_engine_told_so() -> None:
+
+    world = players(3)
+    world.ask("a", Content("content_id", channel(1).key), hls=True)
+    world.run(1)
+    world.ask("b", 0, hls=True)
+    world.run(1)
+    assert world.served["b"].id == world.served["a"].id
+
+
+def test_a_player_shares_a_session_that_knows_no_more_tokens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(plays, "_TOKENS_KEPT", 1)
+    world = players(1)
+    for name in ("first", "second", "now"):
+        world.ask(name, hls=True)
+        world.run(1)
+        if name != "now":
+            world.tell(StopAsked(world.served[name].id))
+            world.run(1)
+    for name in ("first", "second", "first"):
+        world.ask(f"{name} again", hls=True, instead_of=world.served[name].id)
+        world.run(1)
+        assert world.served.pop(f"{name} again").id == world.served["now"].id
+
+
+def test_many_sessions_of_one_content_can_go_on_as_one() -> None:
+    world = players(1)
+    old = [str(n) for n in range(10)]
+    for name in old:
+        world.ask(name, 1, hls=True)
+        world.run(1)
+        world.tell(StopAsked(world.served[name].id))
+        world.run(1)
+    world.ask("newest", 1, hls=True)
+    world.run(1)
+    with world.at_once():
+        for name in (*old, old[0]):
+            request = f"{name} again" if f"{name} again" not in world.state.plays else "and again"
+            world.ask(request, 1, hls=True, instead_of=world.served[name].id)
+    world.run(1)
+    assert world.served["and again"].id == world.served["newest"].id
