@@ -15,7 +15,7 @@ from acekeeper.core.supply import Supply, rested_at
 
 def give(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
     """One look is enough, and no session is given to a player that ends for another one."""
-    looks = False
+    looks = state.seeing
     served, ending = set[str](), set[str]()
     for step in chain(_turns(state, rules, now), readers.replaced(state, rules, now)):
         if isinstance(step, SeeReaders):

@@ -70,7 +70,7 @@ def _put_holds(state: State, holds: Iterable[tuple[Ref, Hold]], now: Now) -> set
     are returned."""
     found: dict[Ref, list[Hold]] = {}
     for ref, hold in holds:
-        again = replace(hold, opening="", stopping=False, retry=now.mono)
+        again = replace(hold, since=now, opening="", stopping=False, retry=now.mono)
         found.setdefault(ref, []).append(again)
     gone = {ref for ref in found if state.current(*ref) is None}
     for ref in found.keys() - gone:

@@ -24,7 +24,8 @@ def check(state: State, rules: Rules, now: float) -> None:
         assert taken + promised <= rules.max_streams_per_engine
     for play in state.plays.values():
         assert play.until > now, "it waits, and nothing ends that"
-        assert not play.stream
+        own = state.streams.get(play.stream)
+        assert own is None or own.ended is not None, "it has a session, and is not told"
         for attempt in play.asked:
             held = state.holds.get(attempt.ref, ())
             assert state.current(*attempt.ref) is None or play.id in {h.opening for h in held}

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from acekeeper.core.gateway.actions import StopSession
+from acekeeper.core.gateway.choice import players_waiting
 from acekeeper.core.gateway.facts import PlayerLeft, PlaySilent
 from acekeeper.core.gateway.model import NotPlayed
 
@@ -157,3 +158,56 @@ def test_a_player_is_told_that_engines_were_silent_also_where_that_is_excused() 
     world.run(25)
     assert world.failed["a"].why is NotPlayed.SILENT
     assert world.state.engines[slot(0)].doubt is None
+
+
+def test_where_one_engine_hangs_and_another_refuses_the_next_is_asked_at_once() -> None:
+    world = players(3)
+    world.at(0).opens_after = math.inf
+    world.at(1).answers = "refused"
+    world.ask("a", 1)
+    world.run(3.5)
+    assert world.served["a"].slot == slot(2)
+
+
+def test_engines_that_hang_for_players_who_are_gone_do_not_make_the_host_a_slow_one() -> None:
+    world = players(6)
+    for n in range(5):
+        world.at(n).opens_after = math.inf
+    for n in range(4):
+        world.ask(f"gone-{n}", n, player=f"192.0.2.{n}")
+        world.tell(PlayerLeft(f"gone-{n}"))
+    world.run(5)
+    world.ask("a", 5)
+    world.run(3.5)
+    assert world.served["a"].slot == slot(5)
+
+
+def test_a_player_whose_engine_dies_as_it_opens_is_hedged_as_any_other() -> None:
+    world = players(3)
+    world.at(1).opens_after = math.inf
+    world.ask("a", 1)
+    with world.at_once():
+        world.run(0.3)
+        assert world.state.plays["a"].stream
+        world.die(slot(0))
+    world.run(3.5)
+    assert world.served["a"].slot == slot(2)
+
+
+def test_and_counts_as_one_who_waits() -> None:
+    world = players(1)
+    world.ask("a", 1)
+    with world.at_once():
+        world.run(0.3)
+        world.die(slot(0))
+    assert players_waiting(world.state) == {"a"}
+
+
+def test_no_engine_is_asked_for_a_player_in_the_moment_in_which_it_gets_its_session() -> None:
+    world = players(3)
+    world.at(0).opens_after = 2 * world.rules.gateway_hedge
+    world.at(1).opens_after = math.inf
+    world.ask("a", 1)
+    world.run(7)
+    assert world.served["a"].slot == slot(0)
+    assert world.slots() == [0, 1]

@@ -230,3 +230,15 @@ def test_a_session_that_ends_for_one_player_is_not_given_to_another_at_once() ->
     world.run(30)
     assert world.reasons()[world.served["before"].id] == "superseded"
     assert world.served["a"].key == channel(2).key
+
+
+def test_while_it_is_looked_who_reads_no_session_is_forgotten_that_nobody_reads_soon() -> None:
+    """The deadline of the plan is checked each time."""
+    world = players(2)
+    world.ask("a", 1, json=True)
+    world.run(40)
+    world.ask("b", 2, hls=True, player="192.0.2.2")
+    world.run(25)
+    world.ask("c", 3, player="192.0.2.3")
+    world.run(1)
+    assert world.served["c"].slot == world.served["a"].slot

@@ -26,7 +26,7 @@ from .players import LOST, Manners, Players, channel
 numbers = st.integers(0, 5)
 pauses = st.sampled_from([0.0, 0.1, 0.5, 2.6, 7.0, 16.0, 31.0, 125.0])
 forms = st.sampled_from(["", "json", "hls"])
-_DEEDS = ["come", "go", "stop", "lose", "read", "move", "move"]
+_DEEDS = ["come", "go", "stop", "stay", "lose", "read", "move", "move"]
 _COMES_AFTER = 5.0  # a client of the API sleeps before it plays
 
 
@@ -83,6 +83,8 @@ class Viewers(RuleBasedStateMachine):
                 world.go(stream.id)
             case "stop":
                 world.go(stream.id)
+                world.tell(StopAsked(stream.id))
+            case "stay":  # though the session is stopped
                 world.tell(StopAsked(stream.id))
             case "lose":  # it hung up before its answer was out
                 world.go(stream.id)
@@ -243,7 +245,8 @@ def _kept(ref: Ref, hold: Hold) -> tuple[object, ...]:
     return *ref, *hold.kept
 
 
-pytestmark = pytest.mark.timeout(900)
+# A mark counts for more than `--timeout 0`, with which the long search is begun.
+pytestmark = pytest.mark.timeout(0 if settings.get_current_profile_name() == "long" else 900)
 TestViewers = Viewers.TestCase
 # Fewer examples: each lives long, and has a database.
 TestViewers.settings = settings(max_examples=settings().max_examples // 4, stateful_step_count=30)

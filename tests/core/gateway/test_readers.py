@@ -207,3 +207,23 @@ def test_a_stop_that_is_late_is_given_up_when_its_content_is_opened_again() -> N
     assert not world.state.holds
     world.run(20)
     assert not world.state.holds
+
+
+def test_an_engine_is_not_doubted_because_its_session_ended_before_its_player_came() -> None:
+    world = players(2)
+    world.ask("a", 1)
+    world.run(1)
+    old = world.served["a"]
+    world.tell(StopAsked(old.id))
+    world.ask("b", 1, instead_of=old.id)
+    world.run(1)
+    world.picture("b")
+    assert world.served["b"].slot != old.slot
+    assert "playback_doubted" not in world.kinds()
+
+
+def test_one_who_waited_for_a_session_of_the_same_name_before_is_not_counted_twice() -> None:
+    world = playing()
+    world.tell(ReaderLeft(world.served["a"].id))
+    sweeps(world, 40)
+    assert ends(world) == ["idle"]

@@ -154,3 +154,14 @@ def test_a_session_that_was_read_is_not_given_to_somebody_else() -> None:
     other.ask("b", 1, json=True)
     other.run(1)
     assert other.served["b"].id != world.served["a"].id
+
+
+def test_no_engine_is_replaced_for_a_stop_that_nobody_asked_it_for_while_we_were_away() -> None:
+    world = players(1)
+    world.ask("a", 1)
+    world.now = world.now.after(100)
+    other = again(world)
+    other.run(1)
+    assert stops(other) == [""]
+    assert not other.state.holds
+    assert other.engine(0).drain is None

@@ -63,6 +63,16 @@ def test_an_hls_session_is_shared_and_the_last_stop_ends_it() -> None:
     assert world.reasons() == {stream: "stopped"}
 
 
+def test_a_session_of_two_players_is_not_given_up_when_one_goes_on() -> None:
+    world = players(2)
+    for n, name in enumerate("ab"):
+        world.ask(name, 1, hls=True, player=f"192.0.2.{n}")
+        world.run(1)
+    world.ask("c", 2, hls=True, player="192.0.2.1")
+    world.run(20)
+    assert world.reasons() == {}
+
+
 def test_a_moved_player_gets_another_engine_under_its_old_token() -> None:
     world = players(2)
     world.ask("a", 1)

@@ -20,7 +20,7 @@ _SLOW_HOST = 4  # opens; while fewer are late, their engines are to blame
 
 def players_waiting(state: State) -> frozenset[str]:
     """The plays that will take an engine when there is one."""
-    alone = (p for p in state.plays.values() if not (p.asked or p.stream or p.waits_for))
+    alone = (p for p in state.plays.values() if not (p.asked or p.waits_for or _own(state, p)))
     return frozenset(play.id for play in alone) - behind(state)
 
 
@@ -72,7 +72,7 @@ def hedges(state: State, rules: Rules, supply: Supply, now: Now) -> Iterator[Act
         return
     for play in state.plays.values():
         asked = _outstanding(state, play)
-        if not asked or play.stream or play.refused or len(play.tried) >= rules.engines_asked:
+        if not asked or _own(state, play) or len(play.tried) >= rules.engines_asked:
             continue
         due = max(attempt.asked for attempt in asked) + rules.gateway_hedge
         if now.mono < due:
@@ -113,8 +113,8 @@ def session_for(state: State, play: Play) -> Stream | None:
     """The session that was opened for it, or one that it shares: an HLS session serves any number
     of players; one opened with JSON is given to its proxy again until somebody asks for its
     picture, since the proxy may ask twice."""
-    own = state.streams.get(play.stream)
-    if own is not None and own.ended is None:
+    own = _own(state, play)
+    if own is not None:
         return own
     wanted = play.wanted
     if not (wanted.is_hls or wanted.as_json):
@@ -132,6 +132,12 @@ def session_for(state: State, play: Play) -> Stream | None:
         ):
             return stream
     return None
+
+
+def _own(state: State, play: Play) -> Stream | None:
+    """The session that was opened for it, as long as that is there."""
+    own = state.streams.get(play.stream)
+    return own if own is not None and own.ended is None else None
 
 
 def _may_be_asked_twice(play: Play, gateway: ByGateway, reader: Reader) -> bool:
@@ -186,7 +192,7 @@ def _make_room(
     if isinstance(session, Stream):
         yield Supersede(session.id, play.id)
         return
-    yield session
+    yield from session
     may_be_asked = state.connected and state.listed  # the runtime, to start one
     verdict = supply.may_start() if may_be_asked else None
     if isinstance(verdict, float):
@@ -203,7 +209,8 @@ def is_late(asked: float, rules: Rules, now: Now) -> bool:
 
 
 def is_slow(state: State, rules: Rules, now: Now) -> bool:
-    """More than half of the opens are late, and they are many: the host is slow, not an engine."""
-    asked = [hold.since.mono for held in state.holds.values() for hold in held if hold.opening]
-    late = sum(is_late(at, rules, now) for at in asked)
+    """More than half of the opens that players wait for are late, and they are many: the host is
+    slow, not an engine."""
+    asked = [attempt for play in state.plays.values() for attempt in play.asked]
+    late = sum(is_late(attempt.asked, rules, now) for attempt in asked)
     return late >= _SLOW_HOST and late * 2 > len(asked)

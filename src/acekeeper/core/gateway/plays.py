@@ -89,12 +89,14 @@ def _begin(state: State, rules: Rules, play: Play, fact: PlayOpened, now: Now) -
         _suspect(state, rules, play, play.silent | late, now)
     old = _moved_from(state, play)
     reader = state.readers.get(old.id) if old else None
+    waited_on = None
     if old is not None and old.ended is None:
+        if old.slot and not play.wanted.is_hls:
+            waited_on = old.slot, old.start
         streams.end_stream(state, old, MOVED, now)
     engine = state.engines[fact.slot]
     stream = _stream(play, engine, fact, old, now)
     streams.begin(state, rules, stream, engine, now)
-    waited_on = (old.slot, old.start) if old and old.slot and not play.wanted.is_hls else None
     state.readers[stream.id] = Reader(
         now.mono,
         last=now.mono,

@@ -58,14 +58,19 @@ def told(
             reader = replace(reader, came=True, waiting=reader.waiting + 1)
         case ReaderSent():
             _blame_the_one_before(state, rules, reader, state.streams[fact.stream], now)
-            reader = replace(reader, waiting=reader.waiting - 1, last=now.mono, instead_of=None)
+            reader = replace(reader, waiting=_less(reader), last=now.mono, instead_of=None)
         case ReaderLeft():
-            reader = replace(reader, waiting=reader.waiting - 1, last=now.mono)
+            reader = replace(reader, waiting=_less(reader), last=now.mono)
         case SessionRead():
             reader = replace(reader, read=now.mono)
         case _:
             assert_never(fact)
     state.readers[fact.stream] = reader
+
+
+def _less(reader: Reader) -> int:
+    """Of one who waits no more; that one may have come to a session of the same name before."""
+    return max(0, reader.waiting - 1)
 
 
 def _blame_the_one_before(
@@ -133,7 +138,7 @@ def replaced(state: State, rules: Rules, now: Now) -> Iterator[Supersede | SeeRe
         if is_read is Read.NO:
             yield Supersede(stream.id)
         elif is_read is Read.UNSEEN:
-            yield _look(state)
+            yield SeeReaders()
         else:
             yield due
 
@@ -156,15 +161,15 @@ class Unread:
         self._rules = rules
         self._now = now
 
-    def take(self, fits: Callable[[Engine], bool]) -> Stream | SeeReaders | float:
-        """The session that nobody has read for longest, on an engine that fits; or when to ask
-        again."""
+    def take(self, fits: Callable[[Engine], bool]) -> Stream | tuple[SeeReaders | float, ...]:
+        """The session that nobody has read for longest, on an engine that fits; or what tells
+        when there is one."""
         gone, unseen, due = self._judged
         for nth, (stream, engine) in enumerate(gone):
             if fits(engine):
                 del gone[nth]
                 return stream
-        return _look(self._state) if any(map(fits, unseen)) else due
+        return (SeeReaders(), due) if any(map(fits, unseen)) else (due,)
 
     @cached_property
     def _judged(self) -> _Judged:
@@ -210,10 +215,6 @@ def _judge(
         return Read.UNSEEN, math.inf
     is_read = (stream.slot, stream.start) in seen.read
     return (Read.YES, seen.at + rules.look_lasts) if is_read else (Read.NO, math.inf)
-
-
-def _look(state: State) -> SeeReaders | float:
-    return math.inf if state.seeing else SeeReaders()
 
 
 def end_idle(state: State, rules: Rules, now: Now) -> None:
