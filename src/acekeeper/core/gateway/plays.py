@@ -14,7 +14,7 @@ from acekeeper.core.gateway.facts import (
     PlaySilent,
 )
 from acekeeper.core.gateway.model import Attempt, Hold, NotPlayed, Play, Reader, Ref
-from acekeeper.core.model import ByGateway, Engine, KeyType, Now, Phase, Rules, Stream
+from acekeeper.core.model import ByGateway, Engine, KeyType, Now, Opening, Phase, Rules, Stream
 from acekeeper.core.names import HERE
 from acekeeper.core.state import State
 
@@ -69,13 +69,19 @@ def opened(state: State, rules: Rules, fact: PlayOpened, now: Now) -> None:
         contents.told(state, hold.content, opening.infohash)
     state.refusals.pop(contents.canonical(state, hold.content), None)
     _no_more_asked(state, play, ref)
-    is_stopping = engine.phase is Phase.STOPPING
-    if play is None or is_stopping or choice.session_for(state, play) is not None:
+    is_of_use = engine.phase is not Phase.STOPPING and not _is_named_as_another(state, opening)
+    if play is None or not is_of_use or choice.session_for(state, play) is not None:
         held = replace(hold, infohash=opening.infohash, token=opening.token)
         holds.change(state, ref, hold, _to_be_stopped(held, now), now)
     else:
         _begin(state, rules, play, fact, now)
         holds.change(state, ref, hold, None, now)
+
+
+def _is_named_as_another(state: State, opening: Opening) -> bool:
+    """Players would get the picture of the one for that of the other."""
+    ids = f"{opening.infohash}|{opening.token}", state.tokens.get(opening.token, "")
+    return any(i in state.streams and state.streams[i].ended is None for i in ids)
 
 
 def _to_be_stopped(hold: Hold, now: Now) -> Hold:
