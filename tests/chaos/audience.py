@@ -13,9 +13,10 @@ from typing import Any
 import aiohttp
 
 from ..contract.client import CallFailed, Client, ProvisionRefused, Waits
-from ..contract.player import NotPlayed, Player
+from ..contract.picture import PlaybackFailed
+from ..contract.player import Player
 from ..contract.shapes import Provisioned
-from ..contract.viewer import PlaybackFailed, Viewer
+from ..contract.viewer import Viewer
 from .books import Books, Kind, Promises
 
 _REASONS = ["client_disconnected", "eof", "timeout", "empty_timeout", "completed"]
@@ -153,7 +154,7 @@ class Audience:
                 await stack.enter_async_context(player)
                 try:
                     await player.begin()
-                except (aiohttp.ClientError, NotPlayed, TimeoutError):
+                except (aiohttp.ClientError, PlaybackFailed, TimeoutError):
                     self.counts["not played"] += 1
                     await self._pause(rng.uniform(0.1, 0.5))
                     continue

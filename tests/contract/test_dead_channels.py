@@ -13,8 +13,9 @@ from acekeeper.usecases import loop
 from . import client as calling
 from . import viewer as viewing
 from .client import CallFailed, Client, ProvisionRefused, Waits
+from .picture import PlaybackFailed
 from .serving import Serving, serving
-from .viewer import PlaybackFailed, Viewer
+from .viewer import Viewer
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -7,7 +7,8 @@ import pytest
 
 from ..emulator.ffprobe import needs_ffprobe
 from .conftest import MakeService
-from .player import NotPlayed, Player
+from .picture import PlaybackFailed
+from .player import Player
 from .service import Service, eventually
 
 pytestmark = pytest.mark.timeout(300)
@@ -51,7 +52,7 @@ async def test_a_checker_of_a_list_takes_no_engine_from_those_who_watch(running:
             async with Player(running.gateway, channel(number)) as player:
                 try:
                     await player.begin()
-                except NotPlayed:
+                except PlaybackFailed:
                     assert number % 3 == 0
             await asyncio.sleep(1)
 

@@ -9,8 +9,9 @@ import pytest
 
 from .client import CallFailed, Client, ProvisionRefused, Waits
 from .conftest import MakeService
+from .picture import PlaybackFailed
 from .service import NO_SWEEPS, Service, eventually
-from .viewer import PlaybackFailed, Viewer
+from .viewer import Viewer
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -16,11 +16,12 @@ from typing import Any
 
 import aiohttp
 
-from tests.contract.player import NotPlayed, Player
+from tests.contract.picture import PlaybackFailed
+from tests.contract.player import Player
 
 SOME_BYTES = 64 << 10
 LIMIT_S = 300.0
-FAILURES = (aiohttp.ClientError, NotPlayed, TimeoutError)
+FAILURES = (aiohttp.ClientError, PlaybackFailed, TimeoutError)
 
 
 class Reader:

@@ -16,7 +16,8 @@ from asyncio import Task
 from typing import Any
 
 from tests.contract.client import CallFailed, Client, ProvisionRefused, Waits
-from tests.contract.viewer import PlaybackFailed, Viewer
+from tests.contract.picture import PlaybackFailed
+from tests.contract.viewer import Viewer
 
 FIRST_BYTES = 1 << 20
 SOME_BYTES = 64 << 10

@@ -14,8 +14,9 @@ import aiohttp
 
 from ..chaos import start_engine
 from ..contract.client import CallFailed, Client, ProvisionRefused
+from ..contract.picture import PlaybackFailed
 from ..contract.service import Service
-from ..contract.viewer import PlaybackFailed, Viewer
+from ..contract.viewer import Viewer
 
 ENGINES = 12  # fewer than would be wanted at times
 SETTINGS: dict[str, object] = {
