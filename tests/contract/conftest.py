@@ -1,11 +1,16 @@
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
+from .player import Player
+from .pool import KEPT, channel
 from .service import Service
+
+Begin = Callable[..., Awaitable[Service]]
+Watch = Callable[..., Player]
 
 
 class MakeService(Protocol):
@@ -40,3 +45,32 @@ def service(tmp_path: Path) -> Iterator[MakeService]:
             return made
 
         yield make
+
+
+@pytest.fixture
+async def ready(service: MakeService) -> Begin:
+    """A service whose engines, `engines` of them, are all ready; no other is started."""
+
+    async def begin(engines: int, **settings: object) -> Service:
+        count = {"MIN_REPLICAS": engines, "MAX_REPLICAS": engines}
+        running = service({**KEPT, **count, **settings}, slots=engines)
+        await running.start(engines=engines)
+        return running
+
+    return begin
+
+
+@pytest.fixture
+async def watch() -> AsyncIterator[Watch]:
+    async with AsyncExitStack() as stack:
+        players: list[Player] = []
+
+        def make(running: Service, content: int | str, *, as_json: bool = False) -> Player:
+            key = channel(content) if isinstance(content, int) else content
+            player = Player(running.gateway, key, as_json=as_json)
+            players.append(player)
+            return player
+
+        yield make
+        for player in players:
+            await stack.enter_async_context(player)

@@ -4,19 +4,18 @@ import asyncio
 import json
 import os
 import signal
-import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import aiohttp
 
 from ..ports import engine_ports, free_port
-from ..running import HAND_OVER
 from .client import PATIENCE
 
 T = TypeVar("T")
@@ -154,6 +153,13 @@ class Service:
         self.process.send_signal(number)
         return await self.exited()
 
+    @contextmanager
+    def disk_that_stands_still(self) -> Iterator[None]:
+        """Nothing gets into its database meanwhile."""
+        with closing(sqlite3.connect(self.state / "acekeeper.db", isolation_level=None)) as db:
+            db.execute("BEGIN IMMEDIATE")
+            yield
+
     def end(self) -> None:
         """Whatever is left of it and of its engines."""
         if self.process is not None:
@@ -203,14 +209,20 @@ class Service:
     async def fault_of(self, port: int, kind: str, content: str) -> None:
         await self._admin("POST", port, "/faults", {"kind": kind, "content": content})
 
+    async def clear(self, port: int) -> None:
+        """All its faults."""
+        await self._admin("DELETE", port, "/faults")
+
     async def crash(self, port: int) -> None:
         await self._admin("POST", port, "/crash", {"signal": "SIGKILL"})
 
     async def lose_sessions(self, port: int) -> None:
         await self._admin("POST", port, "/lose-sessions", {})
 
-    async def counters(self, port: int) -> dict[str, int]:
-        counters: dict[str, int] = await self._admin("GET", port, "/counters")
+    async def counters(self, port: int, infohash: str | None = None) -> dict[str, int]:
+        """Of one content, or of all."""
+        path = "/counters" if infohash is None else f"/counters/{infohash}"
+        counters: dict[str, int] = await self._admin("GET", port, path)
         return counters
 
     async def sessions(self, port: int) -> list[dict[str, Any]]:
@@ -224,19 +236,6 @@ class Service:
         async with aiohttp.ClientSession() as http, http.request(method, url, json=body) as answer:
             assert answer.status == 200, await answer.text()
             return await answer.json()
-
-
-@contextmanager
-def held(running: Service) -> Iterator[dict[str, Any]]:
-    """Sockets that outlive the service, as systemd's do; what it is started with."""
-    with (
-        socket.create_server(("127.0.0.1", running.port), backlog=512) as api,
-        socket.create_server(("127.0.0.1", running.gateway_port), backlog=512) as players,
-    ):
-        numbers = api.fileno(), players.fileno()
-        hand_over = [sys.executable, "-ISc", HAND_OVER, "api:gateway", ":".join(map(str, numbers))]
-        running.command = [*hand_over, *map(str, running.command)]
-        yield {"pass_fds": numbers}
 
 
 def _marked(state: Path) -> Iterator[tuple[int, int]]:

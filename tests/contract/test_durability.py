@@ -1,10 +1,7 @@
 """What was acknowledged is there after kill -9."""
 
 import asyncio
-import sqlite3
 from asyncio import Task
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from itertools import count
 from typing import Any
 
@@ -88,7 +85,7 @@ async def test_events_acknowledged_in_the_midst_of_load_are_kept(service: MakeSe
 
     await eventually(well_under_way)
     # At the last moment the disk stands still, so that nothing may be acknowledged any more.
-    with disk_that_stands_still(running):
+    with running.disk_that_stands_still():
         at_last = await told_at_last(running, load)
         await running.kill()
         await asyncio.gather(*workers, *at_last)
@@ -98,13 +95,6 @@ async def test_events_acknowledged_in_the_midst_of_load_are_kept(service: MakeSe
     assert load.ended <= is_ended
     assert load.begun - load.end_sent <= is_started
     assert load.begun <= is_started | is_ended
-
-
-@contextmanager
-def disk_that_stands_still(service: Service) -> Iterator[None]:
-    with closing(sqlite3.connect(service.state / "acekeeper.db", isolation_level=None)) as db:
-        db.execute("BEGIN IMMEDIATE")
-        yield
 
 
 async def told_at_last(service: Service, load: Load) -> list[Task[None]]:

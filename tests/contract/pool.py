@@ -1,0 +1,61 @@
+"""A pool for players of the gateway, and what its engines and the service say of it."""
+
+from acekeeper.emulator.content import infohash_of_content_id
+
+from .player import Player
+from .service import NO_SWEEPS, Service, eventually
+
+ENOUGH = 200_000  # bytes: more than any buffer on the way still holds
+# Engines start at once, and go when somebody ends them.
+KEPT: dict[str, object] = {
+    "AUTO_DELETE": "false",
+    "MIN_PROVISION_INTERVAL_S": 0,
+    "MAX_CONCURRENT_PROVISIONS": 24,
+    **NO_SWEEPS,
+}
+
+
+def channel(number: int) -> str:
+    return f"{number:040x}"
+
+
+def by_rest(running: Service) -> list[int]:
+    """The ports of the engines in the order in which players get them: the longest idle first."""
+    return [int(line["engine"].rpartition("-")[2]) for line in running.log("engine_ready")]
+
+
+async def waiting(running: Service) -> int:
+    """How many players have no session so far."""
+    status = await running.get("/orchestrator/status")
+    return int(status["gateway"]["waiting"])
+
+
+async def requests(running: Service, content: str) -> list[int]:
+    """How often each engine that is there was asked for something of a content."""
+    infohash = infohash_of_content_id(content)
+    asked = [await running.counters(port, infohash) for port in running.engine_pids()]
+    return [counted["requests"] for counted in asked]
+
+
+async def only_these_are_left(running: Service, *players: Player) -> None:
+    """Waits until nobody waits, and the engines' sessions, by their own word, are those that these
+    players read; what the service lists is the same, and all other engines are free."""
+    kept = {player.port for player in players}
+
+    async def agree() -> bool:
+        engines = await running.get("/engines?include=all")
+        theirs = [
+            (e["port"], s["token"]) for e in engines for s in await running.sessions(e["port"])
+        ]
+        streams = await running.get("/streams?status=started")
+        ports = {e["container_id"]: e["port"] for e in engines}
+        ours = [(ports[s["container_id"]], s["playback_session_id"]) for s in streams]
+        status = await running.get("/orchestrator/status")
+        return (
+            sorted(ours) == sorted(theirs)
+            and [port for port, _ in sorted(theirs)] == sorted(kept)
+            and status["capacity"]["available"] == len(engines) - len(kept)
+            and not status["gateway"]["waiting"]
+        )
+
+    await eventually(agree)
