@@ -30,11 +30,17 @@ async def waiting(running: Service) -> int:
     return int(status["gateway"]["waiting"])
 
 
-async def requests(running: Service, content: str) -> list[int]:
-    """How often each engine that is there was asked for something of a content."""
+async def asked(running: Service, content: str, *least: int) -> None:
+    """Waits until engines were asked for something of a content: one so often at least, another
+    one so often."""
     infohash = infohash_of_content_id(content)
-    asked = [await running.counters(port, infohash) for port in running.engine_pids()]
-    return [counted["requests"] for counted in asked]
+
+    async def were() -> bool:
+        each = [await running.counters(port, infohash) for port in running.engine_pids()]
+        counted = sorted((counters["requests"] for counters in each), reverse=True)
+        return all(count >= n for count, n in zip(counted, least, strict=False))
+
+    await eventually(were)
 
 
 async def only_these_are_left(running: Service, *players: Player) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from asyncio import Task
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 
 from ..api import bodies
 from .client import Client, Waits
-from .conftest import MakeService
+from .conftest import Begin, MakeService, Watch
+from .pool import ENOUGH, asked, by_rest, channel, only_these_are_left, waiting
 from .service import NO_SWEEPS, Service, eventually
 from .viewer import Viewer
 
@@ -149,3 +151,37 @@ async def test_after_a_restart_engines_are_asked_about_their_streams(service: Ma
 
 async def has_ended(service: Service, stream_id: str) -> bool:
     return stream_id in await service.stream_ids("ended")
+
+
+async def test_what_an_engine_opened_for_a_player_is_stopped_before_it_plays_again(
+    ready: Begin, watch: Watch
+) -> None:
+    """The kill comes when the engine has the session, and the disk has no more than that it was
+    asked for it."""
+    running = await ready(1)
+    [port] = by_rest(running)
+    await running.fault(port, "slow_getstream")
+    first = watch(running, 1)
+    first.ask()
+    await asked(running, channel(1), 1)
+    with running.disk_that_stands_still():
+        await running.clear(port)
+        await running.logged("play_opened")
+        await running.kill()
+    [left] = await running.sessions(port)
+
+    await running.fault(port, "hang_stop")
+    await running.start()
+    await asked(running, channel(1), 3)  # it is opened once more, and that is to be stopped
+    [engine] = await running.get("/engines")
+    [held] = await running.get(f"/streams?status=started&container_id={engine['container_id']}")
+    assert (held["via"], held["key"]) == ("gateway", "")
+    second = watch(running, 1)
+    second.ask()
+    await eventually(partial(waiting, running))
+    [again] = await running.sessions(port)
+    assert again["token"] != left["token"]
+    await running.clear(port)
+    await second.takes(ENOUGH)
+    assert (await running.counters(port))["sessions_stopped"] == 1  # it was not cut
+    await only_these_are_left(running, second)
