@@ -49,17 +49,16 @@ async def only_these_are_left(running: Service, *players: Player) -> None:
     kept = {player.port for player in players}
 
     async def agree() -> bool:
-        engines = await running.get("/engines?include=all")
-        theirs = [
-            (e["port"], s["token"]) for e in engines for s in await running.sessions(e["port"])
-        ]
+        # The service first: nothing is under way any more when it says that engines are free.
+        status = await running.get("/orchestrator/status")
         streams = await running.get("/streams?status=started")
+        engines = await running.get("/engines?include=all")
         ports = {e["container_id"]: e["port"] for e in engines}
         ours = [(ports[s["container_id"]], s["playback_session_id"]) for s in streams]
-        status = await running.get("/orchestrator/status")
+        theirs = [(p, s["token"]) for p in ports.values() for s in await running.sessions(p)]
         return (
             sorted(ours) == sorted(theirs)
-            and [port for port, _ in sorted(theirs)] == sorted(kept)
+            and sorted(port for port, _ in theirs) == sorted(kept)
             and status["capacity"]["available"] == len(engines) - len(kept)
             and not status["gateway"]["waiting"]
         )
