@@ -7,7 +7,7 @@ import pytest
 
 from .conftest import Begin, Watch
 from .pool import ENOUGH, asked, channel, only_these_are_left, waiting
-from .service import eventually
+from .service import Service, eventually
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -38,6 +38,7 @@ async def test_while_engines_open_its_channel(
     player.ask()
     await asked(running, player.content, *engines * [1])
     await player.hang_up()
+    await eventually(lambda: nobody_waits(running))
     for port in running.slots:
         await running.clear(port)
     await only_these_are_left(running)
@@ -74,3 +75,7 @@ async def test_while_it_waits_for_the_picture_or_has_it(
         await player.takes(ENOUGH)
     await player.hang_up()
     await only_these_are_left(running)
+
+
+async def nobody_waits(running: Service) -> bool:
+    return not await waiting(running)
