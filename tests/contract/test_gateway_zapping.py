@@ -9,16 +9,15 @@ from ..emulator.ffprobe import needs_ffprobe
 from .conftest import MakeService
 from .picture import PlaybackFailed
 from .player import Player
+from .pool import channel
 from .service import Service, eventually
 
 pytestmark = pytest.mark.timeout(300)
 
 POOL: dict[str, object] = {"MIN_REPLICAS": 2, "MAX_REPLICAS": 6, "MIN_PROVISION_INTERVAL_S": 0}
 ENOUGH = 100_000  # bytes
-
-
-def channel(number: int) -> str:
-    return f"{number:040x}"
+# What comes at once, and what the bitrate gives in a second and a half then: by the engine's clock.
+A_LOOK = (9 << 19) + 700_000
 
 
 @pytest.fixture
@@ -31,9 +30,8 @@ async def running(service: MakeService) -> Service:
 async def test_one_player_through_twenty_channels_holds_few_engines(running: Service) -> None:
     for number in range(20):
         async with Player(running.gateway, channel(number)) as player:
-            await player.begin()
-            await player.takes(ENOUGH)
-            await asyncio.sleep(1.5)  # it looks at the channel
+            player.ask()
+            await player.takes(A_LOOK)
     opened = running.log("play_opened")
     assert len(opened) == 20
     assert running.log("play_failed") == []
@@ -41,34 +39,27 @@ async def test_one_player_through_twenty_channels_holds_few_engines(running: Ser
 
 
 async def test_a_checker_of_a_list_takes_no_engine_from_those_who_watch(running: Service) -> None:
-    """It asks for a channel a second, gets some bytes, and goes on. Every third is dead."""
-    for port in running.slots:
-        if port in running.engine_pids():
-            for number in range(0, 30, 3):
-                await running.fault_of(port, "load_fails", channel(number))
-
-    async def check() -> None:
+    """It asks for one channel after another, gets some bytes, and goes on. Every third is dead.
+    With every eighth somebody comes to watch."""
+    for port in running.engine_pids():
+        for number in range(0, 30, 3):
+            await running.fault_of(port, "load_fails", channel(number))
+    async with AsyncExitStack() as stack:
+        watching: list[Player] = []
         for number in range(30):
             async with Player(running.gateway, channel(number)) as player:
                 try:
                     await player.begin()
                 except PlaybackFailed:
                     assert number % 3 == 0
-            await asyncio.sleep(1)
-
-    async with AsyncExitStack() as stack:
-        checking = asyncio.create_task(check())
-        watching: list[Player] = []
-        for number in range(3):
-            player = Player(running.gateway, channel(1000 + number), as_json=True)
-            watching.append(await stack.enter_async_context(player))
-            await player.begin()
-            await asyncio.sleep(8)
-        await checking
+            if number % 8 == 7:
+                coming = Player(running.gateway, channel(1000 + number), as_json=True)
+                watching.append(await stack.enter_async_context(coming))
+                coming.ask()
         for player in watching:
             await player.takes(ENOUGH)
     streams = await running.get("/streams?limit=1000")
-    theirs = [s for s in streams if s["key"] in {p.content for p in watching}]
+    theirs = [s["key"] for s in streams if s["key"] in {p.content for p in watching}]
     assert len(theirs) == len(watching)  # none was moved, nor came a second time
 
 

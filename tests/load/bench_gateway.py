@@ -18,6 +18,7 @@ from statistics import quantiles
 
 from ..contract.service import Service, eventually
 from ..ports import free_port
+from . import waits
 from .measuring import cpu_seconds, row, say
 
 ENGINES = 20
@@ -46,6 +47,7 @@ def main() -> None:
                 asyncio.run(_at_once(engine, service.gateway_port, service.process.pid))
         finally:
             service.end()
+        waits.measure(Path(directory))
 
 
 async def _one_by_one(engine: int, gateway: int) -> None:
