@@ -60,7 +60,7 @@ pictures: .venv/ready
 bench: .venv/ready
 	$(BIN)/python -m tests.load.bench
 
-# About a minute: what the gateway adds to a play.
+# Some five minutes: what the gateway adds to a play, and what players wait for at the worst.
 bench-gateway: .venv/ready
 	$(BIN)/python -m tests.load.bench_gateway
 

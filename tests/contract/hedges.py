@@ -27,13 +27,13 @@ def slots(plays: int) -> int:
 
 
 async def play_past_one_that_hangs(running: Service, plays: int) -> AsyncIterator[Hedged]:
-    rest = by_rest(running)
+    rest = await by_rest(running)
     for number in range(plays):
         hung = rest.pop(0)
         await running.fault(hung, "hang_getstream")
         async with Player(running.gateway, channel(number), as_json=True) as player:
             await player.begin()
-            [line] = [line for line in running.log("play_opened") if line["key"] == player.content]
+            line = (await running.logged("play_opened", number + 1))[-1]
             asked = await running.counters(hung, infohash_of_content_id(player.content))
             is_first = line["tries"] == 2 and line["won"] and player.port != hung
             yield Hedged(is_first and asked["requests"] == 1, player.answered_after)

@@ -19,9 +19,10 @@ def channel(number: int) -> str:
     return f"{number:040x}"
 
 
-def by_rest(running: Service) -> list[int]:
+async def by_rest(running: Service) -> list[int]:
     """The ports of the engines in the order in which players get them: the longest idle first."""
-    return [int(line["engine"].rpartition("-")[2]) for line in running.log("engine_ready")]
+    ready = await running.logged("engine_ready", len(await running.get("/engines")))
+    return [int(line["engine"].rpartition("-")[2]) for line in ready]
 
 
 async def waiting(running: Service) -> int:

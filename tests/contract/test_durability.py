@@ -159,7 +159,7 @@ async def test_what_an_engine_opened_for_a_player_is_stopped_before_it_plays_aga
     """The kill comes when the engine has the session, and the disk has no more than that it was
     asked for it."""
     running = await ready(1)
-    [port] = by_rest(running)
+    [port] = await by_rest(running)
     await running.fault(port, "slow_getstream")
     first = watch(running, 1)
     first.ask()

@@ -32,7 +32,7 @@ async def test_one_player_through_twenty_channels_holds_few_engines(running: Ser
         async with Player(running.gateway, channel(number)) as player:
             player.ask()
             await player.takes(A_LOOK)
-    opened = running.log("play_opened")
+    opened = await running.logged("play_opened", 20)
     assert len(opened) == 20
     assert running.log("play_failed") == []
     assert len({line["engine"] for line in opened}) <= 5

@@ -64,7 +64,7 @@ async def _zapping(state: Path) -> None:
                 waits.append(player.answered_after)
                 await asyncio.sleep(began + (number + 1) * ZAP_EVERY_S - time.monotonic())
         took = time.monotonic() - began
-        engines = {line["engine"] for line in service.log("play_opened")}
+        engines = {line["engine"] for line in await service.logged("play_opened", ZAPS)}
         _waits(f"\n{ZAPS} channels in {took:.0f} s, one player", "within 1 s", 1, waits)
         row("  engines it had in all", f"{len(engines)}")
     finally:
@@ -123,7 +123,7 @@ async def _starting(directory: Path) -> None:
             await service.start()
             async with Player(service.gateway, channel(1), as_json=True) as player:
                 await player.begin()
-            [ready], [opened] = service.log("engine_ready"), service.log("play_opened")
+            [opened], [ready] = await service.logged("play_opened"), service.log("engine_ready")
             waits.append(_moment(opened) - _moment(ready))
         finally:
             service.end()
