@@ -1,6 +1,7 @@
 """Plays whose first engine hangs at getstream, while two others are free."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import NamedTuple
 
 from acekeeper.emulator.content import infohash_of_content_id
@@ -22,46 +23,51 @@ class Hedged(NamedTuple):
 
 
 def slots(plays: int) -> int:
-    """The engine that hung is replaced, and its port rests."""
-    return ENGINES + plays + 1
+    """Each of the engines that were asked in vain is replaced, and its port rests."""
+    return ENGINES + 2 * plays
 
 
 async def play_past_one_that_hangs(running: Service, plays: int) -> AsyncIterator[Hedged]:
-    rest = await by_rest(running)
+    rest = await by_rest(running)  # the first is asked first
     for number in range(plays):
-        hung = rest.pop(0)
+        hung = rest[0]
         await running.fault(hung, "hang_getstream")
         async with Player(running.gateway, channel(number), as_json=True) as player:
             await player.begin()
             line = (await running.logged("play_opened", number + 1))[-1]
-            asked = await running.counters(hung, infohash_of_content_id(player.content))
-            is_first = line["tries"] == 2 and line["won"] and player.port != hung
-            yield Hedged(is_first and asked["requests"] == 1, player.answered_after)
+            asked = await eventually(partial(_asked, running, rest, player.content, line["tries"]))
+            is_by_hedge = line["won"] and hung in asked and player.port != hung
+            yield Hedged(is_by_hedge, player.answered_after)
             await player.leave()
-        rest.remove(player.port)
-        rest.append(player.port)
-        rest.append(await _replaced(running, hung, rest))
+        kept = [port for port in rest if port not in asked]
+        rest = await _replaced(running, asked - {player.port}, [*kept, player.port])
 
 
-async def _replaced(running: Service, hung: int, others: list[int]) -> int:
-    """The port of the engine that takes the place of one that hung. It is the last to be free."""
+async def _asked(running: Service, ports: list[int], content: str, count: int) -> set[int]:
+    """The engines that were asked for a content, as soon as they are so many."""
+    infohash = infohash_of_content_id(content)
+    found = {p for p in ports if (await running.counters(p, infohash))["requests"]}
+    return found if len(found) == count else set()
 
-    async def all_others_are_free() -> bool:
-        return all([not await running.sessions(port) for port in others])
 
-    async def successor() -> int | None:
+async def _replaced(running: Service, in_vain: set[int], others: list[int]) -> list[int]:
+    """The others, and then the engines that take the place of those asked in vain, in the order in
+    which they are ready."""
+
+    async def others_are_free() -> bool:
+        return not any([await running.sessions(port) for port in others])
+
+    async def all_are_free() -> bool:
         status = await running.get("/orchestrator/status")
-        if status["capacity"]["available"] < ENGINES:
-            return None
-        [port] = {e["port"] for e in await running.get("/engines")} - set(others)
-        return int(port)
+        return bool(status["capacity"]["available"] == ENGINES)
 
-    await eventually(all_others_are_free)
-    [name] = [
-        e["container_id"] for e in await running.get("/engines?include=all") if e["port"] == hung
-    ]
-    answer = await running.call("DELETE", f"/containers/{name}", within=LIMIT_S)
-    assert answer.status == 202, answer
-    port = await eventually(successor)
-    assert port
-    return port
+    await eventually(others_are_free)
+    before = len(running.log("engine_ready"))
+    for engine in await running.get("/engines?include=all"):
+        if engine["port"] in in_vain:
+            path = f"/containers/{engine['container_id']}"
+            answer = await running.call("DELETE", path, within=LIMIT_S)
+            assert answer.status == 202, answer
+    ready = await running.logged("engine_ready", before + len(in_vain))
+    await eventually(all_are_free)
+    return others + [int(line["engine"].rpartition("-")[2]) for line in ready[before:]]

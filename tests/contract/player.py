@@ -25,6 +25,7 @@ class Player(Picture):
         self.gateway = gateway
         self.content = content
         self.as_json = as_json
+        self.patience = _HEADERS_WITHIN if as_json else _PATIENCE  # of a hop, in seconds
         self.session: dict[str, Any] = {}
         self.answered_after = 0.0  # seconds, until getstream was answered
         self.place = ""  # the URL of the bytes
@@ -64,7 +65,7 @@ class Player(Picture):
         return await self._read(url)
 
     async def _open(self, url: str) -> str:
-        within = aiohttp.ClientTimeout(total=_HEADERS_WITHIN)
+        within = aiohttp.ClientTimeout(total=self.patience)
         async with self._http.get(url, timeout=within) as answer:
             said = await answer.json(content_type=None)
         if said["error"] is not None:
@@ -74,9 +75,8 @@ class Player(Picture):
 
     async def _read(self, url: str) -> str:
         began = time.monotonic()
-        within = _HEADERS_WITHIN if self.as_json else _PATIENCE
         for _ in range(_REDIRECTED_MOST + 1):
-            async with asyncio.timeout(within):
+            async with asyncio.timeout(self.patience):
                 answer = await self._http.get(url, allow_redirects=False)
             async with answer:
                 if answer.status == 302:

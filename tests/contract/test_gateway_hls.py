@@ -11,7 +11,8 @@ from acekeeper.gateway.lists import Playlist, read
 from ..emulator.ffprobe import needs_ffprobe
 from ..gateway.ffmpeg import decodes, ffmpeg
 from .conftest import MakeService
-from .service import LIMIT_S, Service, eventually, held
+from .restarts import held
+from .service import LIMIT_S, Service, eventually
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -1,7 +1,8 @@
 """What the gateway costs a play: `make bench-gateway`. Trust its ratios and differences.
 
 A play is what Acexy does: it asks for a channel, as JSON, and stops it. An emulated engine of its
-own, outside the pool, is asked directly, by turns with the gateway.
+own, outside the pool, is asked directly, by turns with the gateway. What players wait for when
+something is wrong is in waits.py.
 """
 
 import asyncio

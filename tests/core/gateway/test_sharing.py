@@ -1,10 +1,14 @@
 """Sessions that several players have, at once or one after another."""
 
+import math
+
 import pytest
 
 from acekeeper.core.doubt import Content
 from acekeeper.core.gateway import plays
-from acekeeper.core.gateway.facts import PlayerLeft, StopAsked
+from acekeeper.core.gateway.actions import StopSession
+from acekeeper.core.gateway.facts import PlayerLeft, PlayOpened, StopAsked
+from acekeeper.core.model import Opening
 
 from ..world import slot
 from .players import channel, players
@@ -130,3 +134,27 @@ def test_many_sessions_of_one_content_can_go_on_as_one() -> None:
             world.ask(request, 1, hls=True, instead_of=world.served[name].id)
     world.run(1)
     assert world.served["and again"].id == world.served["newest"].id
+
+
+@pytest.mark.parametrize("content", [1, 2])
+def test_a_session_with_the_token_of_another_that_is_open_is_stopped_and_not_served(
+    content: int,
+) -> None:
+    """Whatever its player asked for by that token would be the other one's."""
+    world = players(3)
+    world.ask("a", 1)
+    world.run(1)
+    token = world.served["a"].session
+    world.at(1).opens_after = math.inf
+    world.ask("b", content, player="192.0.2.2")
+    [_, late] = world.opened()
+    opening = Opening(channel(content).key, token, "name", is_live=True)
+    world.tell(PlayOpened(late.request, late.slot, late.start, opening))
+    world.run(1)
+    assert world.slots() == [0, 1, 2]
+    assert [(s.slot, s.hold.token) for s in world.taken if isinstance(s, StopSession)] == [
+        (slot(1), token)
+    ]
+    assert not world.state.holds
+    assert world.served["b"].slot == slot(2)
+    assert world.state.streams[world.state.tokens[token]] == world.served["a"]
