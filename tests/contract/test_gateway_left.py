@@ -7,7 +7,7 @@ import pytest
 
 from .conftest import Begin, Watch
 from .pool import ENOUGH, asked, channel, only_these_are_left, waiting
-from .service import Service, eventually
+from .service import LIMIT_S, Service, eventually
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -47,6 +47,24 @@ async def test_while_engines_open_its_channel(
 
 
 @FORMS
+async def test_between_its_session_and_the_answer(
+    ready: Begin, watch: Watch, *, as_json: bool
+) -> None:
+    """The answer waits for the disk. Nothing but the hang-up ends the session: no sweep comes."""
+    running = await ready(1)
+    await running.fault(running.slots[0], "slow_getstream")
+    player = watch(running, 1, as_json=as_json)
+    player.ask()
+    await asked(running, player.content, 1)
+    with running.disk_that_stands_still():
+        await running.clear(running.slots[0])
+        await running.logged("play_opened")
+        await player.hang_up()
+        await eventually(lambda: has_counted_one_that_left(running))
+    await only_these_are_left(running)
+
+
+@FORMS
 async def test_after_the_answer(ready: Begin, *, as_json: bool) -> None:
     """It never comes for the picture."""
     running = await ready(2, GATEWAY_IDLE_S="1", MONITOR_INTERVAL_S="0.5")
@@ -79,3 +97,8 @@ async def test_while_it_waits_for_the_picture_or_has_it(
 
 async def nobody_waits(running: Service) -> bool:
     return not await waiting(running)
+
+
+async def has_counted_one_that_left(running: Service) -> bool:
+    metrics = (await running.call("GET", "/metrics", within=LIMIT_S)).body
+    return b'acekeeper_gateway_requests_total{answer="left"} 1.0' in metrics
