@@ -4,6 +4,7 @@ import math
 
 from acekeeper.core.actions import Refusal, TakeBack, Try
 from acekeeper.core.breaker import Circuit, circuit
+from acekeeper.core.doubt import Content
 from acekeeper.core.health import UNHEALTHY
 from acekeeper.core.model import Health, Now, Phase, Rules, Stream
 from acekeeper.core.plan import plan
@@ -53,6 +54,14 @@ def indexes(state: State) -> None:
     assert {name: set(slots) for name, slots in state.containers.items()} == containers
     tokens = {t: s.id for s in sorted(streams, key=_ended) for t in s.tokens}
     assert state.tokens == tokens
+    sessions: dict[object, set[str]] = {}
+    for stream_id in state.readers:
+        stream = state.streams[stream_id]
+        assert stream.gateway is not None
+        infohash = Content("infohash", stream.gateway.opening.infohash)
+        for content in (Content(stream.key_type, stream.key), infohash):
+            sessions.setdefault(content, set()).add(stream_id)
+    assert {content: set(ids) for content, ids in state.sessions.items()} == sessions
     by_gateway = {s.id for s in streams if s.ended is None and s.gateway is not None}
     assert state.readers.keys() == by_gateway
     assert all(held and state.current(*ref) for ref, held in state.holds.items())

@@ -134,6 +134,8 @@ def test_no_call_of_a_player_takes_a_long_turn(tmp_path: Path, route: str) -> No
         (0, "getstream?format=json&"),
         (0, "manifest.m3u8?"),
         (ENGINES, "getstream?"),
+        (ENGINES, "getstream?format=json&"),
+        (ENGINES, "manifest.m3u8?"),
     ],
 )
 def test_players_that_come_together_take_no_long_turn(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from acekeeper.core.doubt import Doubt, Hunger, Suspicion
+from acekeeper.core.doubt import Content, Doubt, Hunger, Suspicion
 from acekeeper.core.names import EVERYWHERE, HERE, PortPlan, Slot
 
 
@@ -271,6 +271,14 @@ class Stream:
     def tokens(self) -> tuple[str, ...]:
         """By which players of the gateway call it."""
         return () if self.gateway is None else (*self.gateway.tokens, self.session)
+
+    @property
+    def contents(self) -> frozenset[Content]:
+        """What a session of the gateway plays: as it was asked for, and as its engine calls it."""
+        if self.gateway is None:
+            return frozenset()
+        asked = Content(self.key_type.value, self.key)
+        return frozenset({asked, Content(KeyType.INFOHASH.value, self.gateway.opening.infohash)})
 
     @property
     def places(self) -> tuple[Place, ...]:

@@ -97,6 +97,7 @@ class State:
     playing: dict[Slot, dict[str, None]] = field(default_factory=dict)  # started streams, by slot
     elsewhere: dict[str, None] = field(default_factory=dict)  # started on engines not ours
     unmapped: dict[Place, dict[str, None]] = field(default_factory=dict)  # of these, by place
+    sessions: dict[Content, dict[str, None]] = field(default_factory=dict)  # the gateway's of these
     ended: dict[str, None] = field(default_factory=dict)  # ended streams, oldest first
     heard: dict[str, Heard] = field(default_factory=dict)  # of started streams, by looks
     samples: dict[str, Sample] = field(default_factory=dict)  # what was last said of a stream
@@ -157,8 +158,8 @@ class State:
         self.revision += 1
 
     def put_stream(self, stream: Stream) -> None:
-        """Keeps the indexes true: `playing`, `elsewhere` and `unmapped` for started streams,
-        `ended`, `tokens`. What was said of a stream stays with it, also when it has ended."""
+        """Keeps the indexes true: `playing`, `sessions`, `elsewhere` and `unmapped` for started
+        streams, `ended`, `tokens`. What was said of a stream stays with it, also when it has ended."""
         before = self.streams.get(stream.id)
         if before == stream:
             return
@@ -178,6 +179,8 @@ class State:
                 self.unmapped.setdefault(place, {})[stream.id] = None
         else:
             self.playing.setdefault(stream.slot, {})[stream.id] = None
+            for content in stream.contents:
+                self.sessions.setdefault(content, {})[stream.id] = None
             self._index(stream.slot)
         self.revision += 1
 
@@ -219,6 +222,8 @@ class State:
                 _discard(self.unmapped, place, stream.id)
         else:
             _discard(self.playing, stream.slot, stream.id)
+            for content in stream.contents:
+                _discard(self.sessions, content, stream.id)
             if stream.slot not in self.playing:
                 self._index(stream.slot)
 

@@ -119,13 +119,11 @@ def session_for(state: State, play: Play) -> Stream | None:
     wanted = play.wanted
     if not (wanted.is_hls or wanted.as_json):
         return None
-    content = contents.canonical(state, wanted.content)
-    for stream, gateway, reader in readers.sessions(state):
+    for stream, gateway, reader in readers.sessions_of(state, wanted.content):
         if (
             gateway.is_hls == wanted.is_hls
             and (wanted.is_hls or _may_be_asked_twice(play, gateway, reader))
             and stream.id != play.instead_of
-            and contents.canonical(state, contents.of_stream(stream)) == content
             and (engine := state.current(stream.slot, stream.start) if stream.slot else None)
             and engine.health is Health.HEALTHY
             and engine.is_at(wanted.arrival)

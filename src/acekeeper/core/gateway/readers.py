@@ -1,7 +1,7 @@
 """Who reads the sessions of the gateway, and which of them nobody reads any more."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from enum import Enum
 from functools import cached_property
@@ -38,10 +38,20 @@ class Read(Enum):
 
 def sessions(state: State) -> Iterator[tuple[Stream, ByGateway, Reader]]:
     """Those of the gateway that are open."""
-    for stream_id, reader in state.readers.items():
+    return _with_readers(state, state.readers)
+
+
+def sessions_of(state: State, content: Content) -> Iterator[tuple[Stream, ByGateway, Reader]]:
+    """Of these, those that play a content."""
+    names = content, contents.canonical(state, content)
+    return _with_readers(state, {i: None for name in names for i in state.sessions.get(name, ())})
+
+
+def _with_readers(state: State, ids: Iterable[str]) -> Iterator[tuple[Stream, ByGateway, Reader]]:
+    for stream_id in ids:
         stream = state.streams[stream_id]
         if stream.gateway is not None:
-            yield stream, stream.gateway, reader
+            yield stream, stream.gateway, state.readers[stream_id]
 
 
 def told(
