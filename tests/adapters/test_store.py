@@ -126,6 +126,18 @@ async def test_an_empty_write_waits_for_those_before_it(path: Path) -> None:
         assert select(path, "SELECT id FROM streams") == [("first",), ("second",)]
 
 
+async def test_an_empty_write_does_not_wake_the_writer(path: Path) -> None:
+    async with running(path) as store:
+        await store.write(started("first"))
+        barriers = [store.write(Changes()) for _ in range(3)]
+        assert store.waiting == 0
+        assert all(barrier.done() for barrier in barriers)
+        second = store.write(started("second"))
+        barrier = store.write(Changes())
+        await second
+        assert barrier.done()
+
+
 async def test_what_means_nothing_after_a_restart_is_not_written(path: Path) -> None:
     commits = Commits()
     commits.released.set()
@@ -247,7 +259,7 @@ async def test_old_history_is_pruned(path: Path) -> None:
         db.commit()
     async with running(path) as store:
         for _ in range(4):  # the writer deletes a little after every batch
-            await store.write(Changes())
+            await store.write(Changes(boot="b1"))
     assert select(path, "SELECT id FROM streams ORDER BY id") == [("playing",), ("recent",)]
     assert select(path, "SELECT kind FROM log ORDER BY id") == [("log_begun",), ("recent",)]
     assert select(path, "SELECT start FROM engines") == [("second",)]

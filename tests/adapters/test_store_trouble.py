@@ -180,12 +180,13 @@ async def test_what_was_in_a_lost_log_is_written_once_more_and_not_twice(path: P
 
 
 async def test_a_loss_is_found_and_mended_without_a_write(path: Path) -> None:
-    troubles = Troubles()
-    async with running(path, on_trouble=troubles) as store:
+    troubles, commits = Troubles(), Troubles()
+    async with running(path, on_trouble=troubles, on_commit=lambda *_: commits("one")) as store:
         await store.write(started("s"))
+        await commits.wait_for(bool)
         await asyncio.to_thread(path.with_name(f"{path.name}-wal").unlink)
         await troubles.wait_for(lambda told: "written again" in told)
-        await store.write(Changes())
+        await commits.wait_for(bool)
         assert select(path, "SELECT id FROM streams") == [("s",)]
 
 

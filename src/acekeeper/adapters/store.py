@@ -56,7 +56,7 @@ class Saved:
 
 class _Write(NamedTuple):
     changes: Changes
-    durable: asyncio.Future[None]
+    durable: list[asyncio.Future[None]]  # its own, and of those after it that change nothing
     wall: float
 
 
@@ -87,6 +87,8 @@ class Store:
         self._on_trouble = on_trouble
         self._on_commit = on_commit
         self._queue: SimpleQueue[_Write | None] = SimpleQueue()
+        self._newest: _Write | None = None  # until it is answered
+        self._is_kept = False  # the last that was answered is on disk
         self._patience = Patience(self._busy_for, self._hangs)
         self._writer = threading.Thread(target=self._run, name="store", daemon=True)
         self._closed = False
@@ -133,12 +135,20 @@ class Store:
 
     def write(self, changes: Changes) -> asyncio.Future[None]:
         """Done when these changes and all before them are on disk; with none it waits for those
-        before. StoreFailed when they are not, or not in time: they are kept, and tried again."""
+        before, and the writer hears nothing of it. StoreFailed when they are not, or not in time:
+        they are kept, and tried again."""
         durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        has_any = bool(changes or changes.happened)
         if self._closed:
             durable.set_exception(StoreFailed("the store is closed"))
+        elif has_any or not (self._newest or self._is_kept) or self.degraded:
+            self._newest = _Write(changes, [durable], time.time())
+            self._queue.put(self._newest)
+        elif self._newest:
+            self._newest.durable.append(durable)
         else:
-            self._queue.put(_Write(changes, durable, time.time()))
+            durable.set_result(None)
+        if not durable.done():
             self._patience.add(durable)
         return durable
 
@@ -166,7 +176,7 @@ class Store:
                 self._take(write)
             if closing or self._failure is None or time.monotonic() >= self._retry_at:
                 self._flush(len(batch))
-            self._answer([write.durable for write in batch])
+            self._answer(batch)
         if self._failure is not None:
             self._on_trouble(f"closed with unsaved changes: {self._failure}")
         self._opened.close()
@@ -277,16 +287,21 @@ class Store:
             self._failing = str(self._failure)
             self._on_trouble(self._failing)
 
-    def _answer(self, futures: list[asyncio.Future[None]]) -> None:
-        if not futures:
+    def _answer(self, batch: list[_Write]) -> None:
+        if not batch:
             return
-        failed, loop = self._failure, futures[0].get_loop()
+        failed, loop = self._failure, batch[0].durable[0].get_loop()
 
-        def answer(first: int = 0) -> None:
-            beyond = first + _ANSWERED_AT_ONCE
-            if beyond < len(futures):
-                loop.call_soon(answer, beyond)
-            for future in futures[first:beyond]:
+        def answer_all() -> None:
+            self._is_kept = failed is None
+            if batch[-1] is self._newest:
+                self._newest = None
+            answer([future for write in batch for future in write.durable])
+
+        def answer(futures: list[asyncio.Future[None]]) -> None:
+            if later := futures[_ANSWERED_AT_ONCE:]:
+                loop.call_soon(answer, later)
+            for future in futures[:_ANSWERED_AT_ONCE]:
                 if future.done():
                     continue  # its caller went away
                 if failed is None:
@@ -295,7 +310,7 @@ class Store:
                     future.set_exception(StoreFailed(failed.message, failed.hint))
 
         with suppress(RuntimeError):  # the event loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(answer)
+            loop.call_soon_threadsafe(answer_all)
 
     def _read_copy(self, error: Exception) -> _Found | None:
         file = identity(self._path)

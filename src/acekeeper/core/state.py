@@ -159,7 +159,7 @@ class State:
 
     def put_stream(self, stream: Stream) -> None:
         """Keeps the indexes true: `playing`, `sessions`, `elsewhere` and `unmapped` for started
-        streams, `ended`, `tokens`. What was said of a stream stays with it, also when it has ended."""
+        streams, `ended`, `tokens`. What was said of a stream stays with it, also when it ended."""
         before = self.streams.get(stream.id)
         if before == stream:
             return
