@@ -124,6 +124,13 @@ def settled(state: State, rules: Rules, now: Now, deadline: float) -> None:
         assert later == (), later
 
 
+def no_more(state: State, rules: Rules, now: Now, deadline: float) -> None:
+    """There is nothing to do until this deadline: no plan need be made to know it."""
+    planned = plan(state, rules, now)
+    assert planned.actions == ()
+    assert planned.deadline >= deadline
+
+
 def may_start(state: State, rules: Rules, now: Now) -> None:
     """Before a start is taken."""
     assert len(state.engines) < rules.max_replicas

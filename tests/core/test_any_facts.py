@@ -45,7 +45,7 @@ from acekeeper.core.facts import (
 from acekeeper.core.gateway.facts import PlayRequested, ReadersSeen
 from acekeeper.core.model import Now, Phase, Rules
 from acekeeper.core.names import PortPlan, Slot
-from acekeeper.core.plan import plan
+from acekeeper.core.plan import may_change, plan
 from acekeeper.core.restore import restore
 from acekeeper.core.state import State
 
@@ -57,6 +57,7 @@ from .invariants import (
     may_start,
     may_take_back,
     may_try,
+    no_more,
     refusal,
     settled,
 )
@@ -196,9 +197,14 @@ class Run:
             self.asked.add(fact.request)
         if isinstance(fact, AnswerLost):
             self.asked.discard(fact.request)
+        before = plan(self.state, self.rules, self.now)
         stale = self._speaks_of_another_start(fact)
         engines, streams = dict(self.state.engines), dict(self.state.streams)
-        apply(self.state, self.rules, fact, self.now)
+        changes = apply(self.state, self.rules, fact, self.now)
+        if not may_change(fact, changes):
+            after = plan(self.state, self.rules, self.now)
+            assert set(after.actions) <= set(before.actions)
+            assert after.deadline >= before.deadline
         if stale:
             assert self.state.engines == engines
             assert self.state.streams == streams
@@ -217,6 +223,8 @@ class Run:
             assert rounds < 100, f"no end of actions: {planned.actions}"
             for action in planned.actions:
                 self._take(action)
+            if planned.is_last:
+                no_more(self.state, self.rules, self.now, planned.deadline)
         check(self.state, self.rules, self.now)
         settled(self.state, self.rules, self.now, planned.deadline)
         assert self.asked == {r.id for r in self.state.requests.values() if not r.answered}

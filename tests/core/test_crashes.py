@@ -33,6 +33,7 @@ from acekeeper.core.facts import (
 from acekeeper.core.model import Engine, Phase, Rules
 from acekeeper.core.names import Slot
 from acekeeper.core.restore import restore
+from acekeeper.core.state import Changes
 
 from .test_any_day import SMALL
 from .world import Outside, World
@@ -54,13 +55,14 @@ class MortalWorld(World):
         self._watches = False  # from its first list on it hears of every death
         self._named_at: dict[str, float] = {}
 
-    def _apply(self, fact: Fact) -> None:
+    def _apply(self, fact: Fact) -> Changes:
         changes = apply(self.state, self.rules, fact, self.now)
         self.happened += changes.happened
         self._backlog.add(changes, self.now.wall)
         save(self.db, self._backlog.unsaved)
         self._backlog.saved()
         self._backlog.in_database()
+        return changes
 
     def tell(self, fact: Fact) -> None:
         if self._hears:

@@ -51,8 +51,8 @@ from acekeeper.core.facts import (
 from acekeeper.core.health import UNHEALTHY
 from acekeeper.core.model import Engine, Health, KeyType, Now, Phase, Request, Rules, Sample
 from acekeeper.core.names import PortPlan, Slot
-from acekeeper.core.plan import Plan, plan
-from acekeeper.core.state import Happening, State
+from acekeeper.core.plan import Plan, may_change, plan
+from acekeeper.core.state import Changes, Happening, State
 
 from .invariants import (
     check,
@@ -61,6 +61,7 @@ from .invariants import (
     may_start,
     may_take_back,
     may_try,
+    no_more,
     refusal,
     settled,
 )
@@ -139,16 +140,19 @@ class World:
     # What the loop does.
 
     def tell(self, fact: Fact) -> None:
-        self._apply(fact)
+        changes = self._apply(fact)
+        if not may_change(fact, changes) and self.now.mono < self.planned.deadline:
+            no_more(self.state, self.rules, self.now, self.planned.deadline)
         self._plan()
         if isinstance(fact, TimePassed):
             assert self.planned.deadline > self.now.mono, "the alarm would ring without end"
 
-    def _apply(self, fact: Fact) -> None:
-        happened = apply(self.state, self.rules, fact, self.now).happened
-        self.happened += happened
-        if any(h.kind == "playback_doubted" for h in happened):
+    def _apply(self, fact: Fact) -> Changes:
+        changes = apply(self.state, self.rules, fact, self.now)
+        self.happened += changes.happened
+        if any(h.kind == "playback_doubted" for h in changes.happened):
             may_doubt(self.state)
+        return changes
 
     def _plan(self) -> None:
         rounds = 0
@@ -157,6 +161,8 @@ class World:
             assert rounds < 200, f"no end of actions: {planned.actions}"
             for action in planned.actions:
                 self._take(action)
+            if planned.is_last:
+                no_more(self.state, self.rules, self.now, planned.deadline)
         self.planned = planned
         check(self.state, self.rules, self.now)
         settled(self.state, self.rules, self.now, planned.deadline)

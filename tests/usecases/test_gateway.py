@@ -12,15 +12,19 @@ from acekeeper.core.gateway.facts import (
     PlayOpened,
     PlayRefused,
     PlaySilent,
+    ReaderCame,
     ReadersSeen,
     SessionNotStopped,
+    SessionRead,
     SessionStopped,
     StopAsked,
 )
 from acekeeper.core.gateway.model import NotPlayed, Wanted
-from acekeeper.core.model import Stream
+from acekeeper.core.model import Now, Rules, Stream
+from acekeeper.core.plan import Plan, plan
+from acekeeper.core.state import State
 from acekeeper.errors import EngineInUse, EngineRefused, EngineSilent, Failure
-from acekeeper.usecases import outcomes
+from acekeeper.usecases import loop, outcomes
 from acekeeper.usecases.gateway import Failed
 from acekeeper.usecases.plays import play
 
@@ -63,6 +67,31 @@ async def test_a_player_gets_the_session_that_was_opened_for_it(house: House) ->
     assert session.id == "i0|t0"
     assert house.sessions.opened == [(0, WANTED)]
     assert not house.loop.state.holds
+
+
+async def test_a_play_and_its_stop_take_five_plans(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After each fact, and once more after an engine was taken."""
+    await house.open(0)
+    await house.turns()
+    planned: list[Plan] = []
+
+    def counting(state: State, rules: Rules, now: Now) -> Plan:
+        planned.append(plan(state, rules, now))
+        return planned[-1]
+
+    monkeypatch.setattr(loop, "plan", counting)
+    session = await asks(house)
+    assert isinstance(session, Stream)
+    house.loop.tell(ReaderCame(session.id))
+    house.loop.tell(SessionRead(session.id))
+    await house.turns()
+    assert len(planned) == 3
+    house.loop.tell(StopAsked(session.id))
+    await house.until(lambda: not house.loop.state.holds)
+    await house.turns()
+    assert len(planned) == 5
 
 
 async def test_it_is_given_it_when_it_is_on_disk_or_soon(

@@ -1,33 +1,39 @@
 """What must be done now, and when to look again."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from acekeeper.core import admission, breaker, health, playback, queue, scaling
 from acekeeper.core.actions import Action, Ask, GiveWay, Look, Settle, Try
-from acekeeper.core.gateway import holds
+from acekeeper.core.facts import Fact, StreamsAsked
+from acekeeper.core.gateway import choice, holds
 from acekeeper.core.gateway.actions import Fail, SeeReaders, Serve, StopSession
+from acekeeper.core.gateway.facts import ReaderCame, SessionRead
 from acekeeper.core.model import Now, Rules
-from acekeeper.core.state import State
+from acekeeper.core.state import Changes, State
 
 # Actions that change nothing about who may have which engine.
 _ASIDE = Ask | Look | Try | GiveWay | Settle | Serve | Fail | StopSession | SeeReaders
+_ASKING = Ask | Look | StopSession | SeeReaders  # what comes of them is told later
 _AT_ONCE = 32  # actions of each kind of step; what is left is planned anew after them
 
 
 class Plan(NamedTuple):
-    """`deadline` on the monotonic clock: when the plan may change though nothing happens."""
+    """`deadline` on the monotonic clock: when the plan may change though nothing happens.
+    `is_last`: once its actions are taken there is nothing more to do until then."""
 
     actions: tuple[Action, ...]
     deadline: float
+    is_last: bool = True
 
 
 def plan(state: State, rules: Rules, now: Now) -> Plan:
-    """Asked again after its actions were taken, until it has none. Each time it has a bounded
-    number, so that nothing else waits for long."""
+    """Asked again after its actions were taken, until it is the last. Each has a bounded number,
+    so that nothing else waits for long."""
     actions: list[Action] = []
     deadline = math.inf
+    is_all = True
     for steps in (_upkeep, queue.give, scaling.scale):
         decisive: list[Action] = []
         aside: list[Action] = []
@@ -39,9 +45,26 @@ def plan(state: State, rules: Rules, now: Now) -> Plan:
             if len(decisive) == _AT_ONCE:
                 break
         actions += [*decisive, *aside][:_AT_ONCE]
+        is_all = is_all and not decisive and len(aside) <= _AT_ONCE
         if decisive:
             break  # what these change (an engine stops, a place is taken) the next ones must see
-    return Plan(tuple(actions), deadline)
+    return Plan(tuple(actions), deadline, is_all and _are_last(state, actions))
+
+
+def may_change(fact: Fact, changes: Changes) -> bool:
+    """Whether a plan may want something else, or sooner, after a fact: not for samples that leave
+    engines and streams as they are, nor for a sign that a session is read."""
+    is_sign = isinstance(fact, StreamsAsked | SessionRead | ReaderCame)
+    return not is_sign or bool(changes.engines or changes.streams)
+
+
+def _are_last(state: State, actions: Sequence[Action]) -> bool:
+    """Whether nothing more is to be done once they are taken. Others may have waited behind a
+    player that gets its session, and one that is moved leaves a session."""
+    if not all(isinstance(action, _ASKING | Serve) for action in actions):
+        return False
+    served = [state.plays[action.request] for action in actions if isinstance(action, Serve)]
+    return not served or not (any(p.instead_of for p in served) or choice.behind(state))
 
 
 def _upkeep(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:

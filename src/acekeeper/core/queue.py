@@ -28,6 +28,7 @@ def give(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
             served.add(step.stream)
         elif isinstance(step, Supersede):
             if step.stream in served:
+                yield now.mono  # it is looked at again after that
                 continue
             ending.add(step.stream)
         yield step

@@ -34,7 +34,7 @@ from acekeeper.core.facts import (
 from acekeeper.core.gateway.actions import GatewayAction
 from acekeeper.core.model import Engine, Now, Phase, Rules, Sample
 from acekeeper.core.names import Slot
-from acekeeper.core.plan import plan
+from acekeeper.core.plan import may_change, plan
 from acekeeper.core.state import Changes, Happening, State
 from acekeeper.core.supply import waiting
 from acekeeper.errors import AcekeeperError, EngineFailed, PortTaken
@@ -120,8 +120,7 @@ class Loop:
         changes = apply(self.state, self.rules, fact, self.clock())
         for happening in changes.happened:
             self._observe(happening)
-        # Samples that leave engines and streams as they are leave the plan as it is.
-        if not isinstance(fact, StreamsAsked) or changes.engines or changes.streams:
+        if may_change(fact, changes):
             self._plan_soon()
         return self._write(changes)
 
@@ -182,9 +181,9 @@ class Loop:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        wait = 0.0 if planned.actions else max(0.0, planned.deadline - now.mono)
+        wait = max(0.0, planned.deadline - now.mono) if planned.is_last else 0.0
         self._due = loop.time() + wait
-        if planned.actions:
+        if not planned.is_last:
             self._plan_soon()
         elif wait < math.inf:
             self._alarm = loop.call_later(wait, self.tell, TimePassed())

@@ -91,7 +91,7 @@ class Players(World):
     @contextmanager
     def at_once(self) -> Iterator[None]:
         """What is told meanwhile comes in one turn: it is planned for together."""
-        self.tell, tell = self._apply, self.tell  # type: ignore[method-assign]
+        self.tell, tell = self._apply, self.tell  # type: ignore[assignment, method-assign]
         yield
         self.tell = tell  # type: ignore[method-assign]
         self._plan()

@@ -20,8 +20,9 @@ _SLOW_HOST = 4  # opens; while fewer are late, their engines are to blame
 
 def players_waiting(state: State) -> frozenset[str]:
     """The plays that will take an engine when there is one."""
-    alone = (p for p in state.plays.values() if not (p.asked or p.waits_for or _own(state, p)))
-    return frozenset(play.id for play in alone) - behind(state)
+    waiting = (p for p in state.plays.values() if not (p.asked or p.waits_for))
+    alone = frozenset(play.id for play in waiting if session_for(state, play) is None)
+    return alone - behind(state)
 
 
 def steps(

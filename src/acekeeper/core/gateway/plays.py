@@ -37,7 +37,7 @@ def requested(state: State, rules: Rules, fact: PlayRequested, now: Now) -> None
     )
     state.plays[play.id] = play
     waiting = choice.players_waiting(state)
-    if play.id in waiting and choice.session_for(state, play) is None:
+    if play.id in waiting:
         demand.taken(state, rules, now, len(waiting))
     if not (fact.wanted.as_json or fact.instead_of):
         readers.goes_on(state, fact.wanted.player, fact.wanted.content, now)
