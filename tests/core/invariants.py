@@ -42,6 +42,11 @@ def indexes(state: State) -> None:
         and e.ref not in state.holds
     }
     assert set(state.vacant) == vacant
+    calm = {
+        where for where, e in all_engines if e.listed and e.settled and not (e.claim or e.ask_soon)
+    }
+    named = {where for where, e in all_engines if e.container_id}
+    assert named - set(state.uneasy) == calm
     unmapped: dict[object, set[str]] = {}
     for stream_id in state.elsewhere:
         for place in state.streams[stream_id].places:

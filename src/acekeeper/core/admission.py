@@ -198,7 +198,7 @@ def release(state: State, request_id: str, now: Now) -> None:
 def lapse_claims(state: State, rules: Rules, now: Now) -> None:
     """Some, if many are over at once: the deadline of the others has passed, so that time is told
     to have passed again."""
-    due = (e.slot for e in state.engines.values() if _lapses(e) <= now.mono)
+    due = (e.slot for e in state.uneasy_engines() if _lapses(e) <= now.mono)
     for slot in list(islice(due, _LAPSE_AT_ONCE)):
         engine = state.engines[slot]  # a lapse may change others too
         if engine.claim is not None and (until := engine.claim.until) is not None:
@@ -209,7 +209,7 @@ def lapse_claims(state: State, rules: Rules, now: Now) -> None:
 
 
 def lapses(state: State) -> Iterator[float]:
-    yield min(map(_lapses, state.engines.values()), default=math.inf)
+    yield min(map(_lapses, state.uneasy_engines()), default=math.inf)
 
 
 def _lapses(engine: Engine) -> float:

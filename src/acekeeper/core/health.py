@@ -99,7 +99,7 @@ def engines_surveyed(state: State, fact: EnginesSurveyed, now: Now) -> None:
 
 def asks(state: State, rules: Rules, now: Now) -> Iterator[Ask | Settle | float]:
     """Starting engines and suspects are asked again and again; the others once a sweep."""
-    for engine in state.engines.values():
+    for engine in state.uneasy_engines():
         if engine.phase is Phase.STOPPING or not engine.start:
             continue
         if engine.ready and not engine.settled:
@@ -123,7 +123,7 @@ def replacements(state: State, rules: Rules, now: Now) -> Iterator[Drain | float
     """Unhealthy engines, a quarter of all at the most per cooldown, the longest ill first."""
     ill = sorted(
         (e.unhealthy.mono, e.slot, e)
-        for e in state.engines.values()
+        for e in state.uneasy_engines()
         if e.unhealthy and e.phase is Phase.RUNNING and e.drain is None
     )
     recent = [r for r in state.replaced if now.mono - r.mono < rules.replacement_cooldown]

@@ -173,6 +173,19 @@ class Engine:
         coming = self.phase is Phase.STARTING and self.drain is None
         return self.claim is None and (coming or self.listed)
 
+    @property
+    def is_calm(self) -> bool:
+        """It runs well (so it is not doubted), nothing is under way with it, and no time is set to
+        it."""
+        return (
+            self.phase is Phase.RUNNING
+            and self.health is Health.HEALTHY
+            and self.settled
+            and not self.ask_soon
+            and self.claim is None
+            and self.drain is None
+        )
+
     def is_at(self, address: str) -> bool:
         """Whether players reach it there."""
         return address in self.addresses or EVERYWHERE in self.addresses

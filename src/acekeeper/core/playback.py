@@ -150,7 +150,7 @@ def _lasted(state: State, engine: Engine, played: Played) -> None:
 def tries(state: State, rules: Rules, now: Now) -> Iterator[Try | GiveWay | float]:
     """Only where no stream is and nobody is expected: not before those clients are gone who had
     read that the engine is free, nor in the wake of a stream that is just being stopped."""
-    for engine in state.engines.values():
+    for engine in state.uneasy_engines():
         doubt = engine.doubt
         if doubt is None or engine.phase is not Phase.RUNNING:
             continue

@@ -115,7 +115,7 @@ def take_back(state: State, rules: Rules, action: TakeBack, now: Now) -> None:
 
 def drains(state: State, rules: Rules, now: Now) -> Iterator[Stop | Look | float]:
     """Stops a drained engine once nobody can still choose it and nothing on it moves."""
-    for engine in state.engines.values():
+    for engine in state.uneasy_engines():
         if engine.phase is Phase.STOPPING or not engine.start:
             continue
         if engine.phase is Phase.STARTING:
@@ -186,7 +186,7 @@ def _may_stop_at(engine: Engine, drain: Draining, rules: Rules) -> float:
 
 
 def stop_retries(state: State, now: Now) -> Iterator[Stop | float]:
-    for engine in state.engines.values():
+    for engine in state.uneasy_engines():
         if engine.phase is Phase.STOPPING and engine.stop_retry is not None:
             due = engine.stop_retry.mono
             again = Stop(engine.slot, engine.start, engine.stop_reason)

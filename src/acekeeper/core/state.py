@@ -93,6 +93,7 @@ class State:
     revision: int = 0  # counts changes of engines and of what runs on them
     starting: dict[Slot, None] = field(default_factory=dict)  # engines that are not ready yet
     vacant: dict[Slot, None] = field(default_factory=dict)  # free or coming, and nobody plays
+    uneasy: dict[Slot, None] = field(default_factory=dict)  # engines that are not calm
     containers: dict[str, dict[Slot, None]] = field(default_factory=dict)  # engines, by their id
     playing: dict[Slot, dict[str, None]] = field(default_factory=dict)  # started streams, by slot
     elsewhere: dict[str, None] = field(default_factory=dict)  # started on engines not ours
@@ -135,10 +136,11 @@ class State:
         self.revision += 1
 
     def _index(self, slot: Slot) -> None:
-        """Keeps `starting` and `vacant` true."""
+        """Keeps `starting`, `vacant` and `uneasy` true."""
         engine = self.engines.get(slot)
         _mark(self.starting, slot, engine is not None and engine.phase is Phase.STARTING)
         _mark(self.vacant, slot, engine is not None and engine.open and self.is_vacant(engine))
+        _mark(self.uneasy, slot, engine is not None and not engine.is_calm)
 
     def _unname(self, engine: Engine | None) -> None:
         if engine is not None and engine.container_id:
@@ -279,6 +281,10 @@ class State:
 
     def started_on(self, slot: Slot) -> Iterator[Stream]:
         return (self.streams[i] for i in self.playing.get(slot, ()))
+
+    def uneasy_engines(self) -> Iterator[Engine]:
+        """Those of which upkeep may want something, now or later."""
+        return map(self.engines.__getitem__, self.uneasy)
 
     def find(self, container_id: str) -> Engine | None:
         slot = next(iter(self.containers.get(container_id, ())), None)

@@ -34,41 +34,6 @@ def test_twenty_players_at_once_get_twenty_engines() -> None:
     assert len(world.served) == 20
 
 
-def test_a_player_that_shares_a_session_has_no_engine_started() -> None:
-    world = gateway(2, min_replicas=1, max_replicas=3)
-    world.ask("a", 1, hls=True)
-    world.run(20)
-    world.ask("b", 1, hls=True, player="192.0.2.2")
-    assert world.served["b"] == world.served["a"]
-    assert world.starts() == []
-
-
-def test_who_waited_for_a_session_that_it_cannot_share_gets_an_engine() -> None:
-    world = gateway(2)
-    world.at(slot(0)).takes = 2.0
-    world.ask("a", 1, json=True)
-    world.ask("b", 1, json=True)
-    world.outside[slot(0)].hung = True
-    world.survey()
-    world.run(2.1)
-    assert list(world.served) == ["a"]
-    assert world.slots() == [0, 1]
-
-
-def test_a_session_that_its_player_left_for_a_shared_one_is_stopped() -> None:
-    world = gateway(2)
-    world.ask("a", 1, hls=True)
-    world.run(1)
-    world.outside[slot(0)].hung = True
-    world.survey()
-    world.ask("b", 1, hls=True, player="192.0.2.2")
-    world.run(1)
-    world.ask("a again", 1, hls=True, instead_of=world.served["a"].id)
-    world.run(1)
-    assert world.served["a again"].id == world.served["b"].id
-    assert world.at(slot(0)).open == {}
-
-
 def test_two_players_of_one_channel_get_an_engine_each() -> None:
     world = players(2)
     world.ask("a", 1, player="192.0.2.1")

@@ -158,3 +158,38 @@ def test_a_session_with_the_token_of_another_that_is_open_is_stopped_and_not_ser
     assert not world.state.holds
     assert world.served["b"].slot == slot(2)
     assert world.state.streams[world.state.tokens[token]] == world.served["a"]
+
+
+def test_a_player_that_shares_a_session_has_no_engine_started() -> None:
+    world = players(2, min_replicas=1, max_replicas=3)
+    world.ask("a", 1, hls=True)
+    world.run(20)
+    world.ask("b", 1, hls=True, player="192.0.2.2")
+    assert world.served["b"] == world.served["a"]
+    assert world.starts() == []
+
+
+def test_who_waited_for_a_session_that_it_cannot_share_gets_an_engine() -> None:
+    world = players(2)
+    world.at(0).opens_after = 2.0
+    world.ask("a", 1, json=True)
+    world.ask("b", 1, json=True)
+    world.outside[slot(0)].hung = True
+    world.survey()
+    world.run(2.1)
+    assert list(world.served) == ["a"]
+    assert world.slots() == [0, 1]
+
+
+def test_a_session_that_its_player_left_for_a_shared_one_is_stopped() -> None:
+    world = players(2)
+    world.ask("a", 1, hls=True)
+    world.run(1)
+    world.outside[slot(0)].hung = True
+    world.survey()
+    world.ask("b", 1, hls=True, player="192.0.2.2")
+    world.run(1)
+    world.ask("a again", 1, hls=True, instead_of=world.served["a"].id)
+    world.run(1)
+    assert world.served["a again"].id == world.served["b"].id
+    assert world.sessions(0) == []
