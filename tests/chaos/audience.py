@@ -6,7 +6,7 @@ import time
 from asyncio import Event, Task
 from collections import Counter
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from random import Random
 from typing import Any
 
@@ -14,10 +14,10 @@ import aiohttp
 
 from ..contract.client import CallFailed, Client, ProvisionRefused, Waits
 from ..contract.picture import PlaybackFailed
-from ..contract.player import Player
 from ..contract.shapes import Provisioned
 from ..contract.viewer import Viewer
 from .books import Books, Kind, Promises
+from .players import Players
 
 _REASONS = ["client_disconnected", "eof", "timeout", "empty_timeout", "completed"]
 
@@ -78,12 +78,11 @@ class Audience:
         self.stat_urls: dict[str, str] = {}  # by stream, those of lost events too
         self.promises = Promises()
         self.over = Event()
-        self.playing: list[Player] = []  # players that stayed
         self._base = base
-        self._gateway = gateway
         self._seed = seed
         self._viewers = viewers
         self._stack = AsyncExitStack()
+        self.players = Players(gateway, self.over, self.counts, self._stack)
         self._tasks: set[Task[None]] = set()
 
     async def come(self) -> None:
@@ -95,7 +94,7 @@ class Audience:
             for n in range(self._viewers // 2):
                 self.spawn(self._watch(client, Random(f"{self._seed}-viewer-{c}-{n}")))
         for n in range(self._viewers // 2):
-            self.spawn(self._play(Random(f"{self._seed}-player-{n}")))
+            self.spawn(self.players.come(Random(f"{self._seed}-player-{n}"), n))
 
     async def settle(self) -> None:
         """No more come; some stay. Every event that was late has been sent after this."""
@@ -133,6 +132,7 @@ class Audience:
                 try:
                     await viewer.begin()
                 except (CallFailed, ProvisionRefused, PlaybackFailed):
+                    self.counts["not viewed"] += 1
                     await self._pause(rng.uniform(0.1, 0.5))
                     continue
                 self.counts["viewers"] += 1
@@ -145,29 +145,7 @@ class Audience:
                 else:
                     self.counts["vanished"] += 1
 
-    async def _play(self, rng: Random) -> None:
-        """Half of them stop their session, as proxies do; the others only hang up."""
-        while not self.over.is_set():
-            async with AsyncExitStack() as stack:
-                content, as_json = f"{rng.getrandbits(160):040x}", rng.random() < 0.5
-                player = Player(self._gateway, content, as_json=as_json)
-                await stack.enter_async_context(player)
-                try:
-                    await player.begin()
-                except (aiohttp.ClientError, PlaybackFailed, TimeoutError):
-                    self.counts["not played"] += 1
-                    await self._pause(rng.uniform(0.1, 0.5))
-                    continue
-                self.counts["players"] += 1
-                await self._until_it_ends(player, rng.expovariate(0.5))
-                if self.over.is_set() and player.plays and rng.random() < 0.7:
-                    self.playing.append(player)
-                    self._stack.push_async_exit(stack.pop_all())
-                elif rng.random() < 0.8:
-                    with suppress(aiohttp.ClientError, TimeoutError):
-                        await player.leave()
-
-    async def _until_it_ends(self, viewer: Viewer | Player, at_most: float) -> None:
+    async def _until_it_ends(self, viewer: Viewer, at_most: float) -> None:
         try:
             await asyncio.wait_for(viewer.ended(), at_most)
         except (aiohttp.ClientError, TimeoutError):

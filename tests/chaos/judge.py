@@ -47,13 +47,16 @@ class Judge:
         return wrong + [f"{stream} lives, and is of no engine" for stream in unmapped & live]
 
     def _players(self, streams: list[dict[str, Any]], engines: list[dict[str, Any]]) -> list[str]:
-        """A session of the gateway is open for each player that plays, and for nobody else."""
+        """A session of the gateway is open for each player that plays, and for nobody else; some
+        share one. What was ever given to one is listed."""
         ports = {engine["container_id"]: engine["port"] for engine in engines}
         started = sorted(
             (ports.get(s["container_id"]), s["key"]) for s in streams if s["status"] == Kind.STARTED
         )
-        playing = sorted((p.port, p.content) for p in self._audience.playing if p.plays)
-        return [] if started == playing else [f"the gateway says {started}, players {playing}"]
+        players = self._audience.players
+        playing = sorted({(p.port, p.content) for p in players.staying if p.plays})
+        wrong = [] if started == playing else [f"the gateway says {started}, players {playing}"]
+        return wrong + players.plays.wrong + players.plays.missing({s["id"] for s in streams})
 
     async def _sessions(
         self, streams: list[dict[str, Any]], engines: list[dict[str, Any]]
@@ -107,6 +110,8 @@ class Judge:
         active = sum(stream["status"] == Kind.STARTED for stream in streams)
         if status["streams"] != {"active": active, "total": len(streams)}:
             wrong.append(f"{status['streams']} streams, but {active} of {len(streams)} are listed")
+        if status["gateway"]["waiting"]:
+            wrong.append(f"players wait: {status['gateway']}")
         capacity = status["capacity"]
         full = capacity["total"] == capacity["max_replicas"]
         if capacity["available"] < capacity["min_replicas"] and not full:

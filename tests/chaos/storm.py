@@ -38,13 +38,24 @@ SETTINGS: dict[str, object] = {
 }
 _ENGINE = "--start-delay {delay} --bitrate 128 --idle-expiry 3"
 _WELL = _ENGINE.format(delay=0.3)
-_STARTS = [_WELL, _ENGINE.format(delay=2), _ENGINE.format(delay=3600), "exit 2", "exit 0"]
-_FAULTS = ["hang", "hang_api", "hang_playback", "stall"]
+_STARTS = {
+    _WELL: 4,
+    f"{_WELL} --hold-at r": 2,
+    f"{_WELL} --hold-at nowhere": 2,
+    _ENGINE.format(delay=2): 2,
+    _ENGINE.format(delay=3600): 1,
+    "exit 2": 1,
+    "exit 0": 1,
+}
+_FAULTS = [
+    *("hang", "hang_api", "hang_playback", "stall", "hang_getstream", "slow_getstream"),
+    *("hang_read", "hang_stop", "load_fails", "no_peers", "crash_on_getstream"),
+]
 _DEEDS = {
-    "fault": 6,
+    "fault": 12,
     "kill_engine": 3,
     "lose_sessions": 2,
-    "start": 3,
+    "start": 6,
     "kill": 2,
     "restart": 1,
     "drain": 1,
@@ -53,6 +64,7 @@ _DEEDS = {
     "scale": 1,
     "reset_breaker": 1,
 }
+_SEES_ITS_END = 2.0
 _AGREES_WITHIN = 180.0  # a claim lasts 60 s, a drain 30 s and more
 
 
@@ -83,6 +95,7 @@ class Storm:
             await self._rage(seconds)
             await self._calm()
             await self._agree()
+            await self._all_play()
             assert not watching.done(), watching.exception()
             await self._stop()
         finally:
@@ -102,9 +115,13 @@ class Storm:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             await asyncio.sleep(self._rng.uniform(0.1, 1.0))
-            (deed,) = self._rng.choices(list(_DEEDS), list(_DEEDS.values()))
+            deed = self._choice(_DEEDS)
             await self._do(deed)
             self._counts[deed] += 1
+
+    def _choice(self, weights: dict[str, int]) -> str:
+        (chosen,) = self._rng.choices(list(weights), list(weights.values()))
+        return chosen
 
     async def _do(self, deed: str) -> None:
         processes = self._service.engine_processes()
@@ -118,13 +135,15 @@ class Storm:
             case "kill_engine":
                 self._kill_engine(port, pid)
             case "start":
-                self._behaviour.write_text(self._rng.choice(_STARTS))
+                self._behaviour.write_text(self._choice(_STARTS))
             case "kill":
-                await self._service.kill()
-                await self._come_back()
+                with self._audience.players.plays.away():
+                    await self._service.kill()
+                    await self._come_back()
             case "restart":
-                assert await self._service.stop() == 0
-                await self._come_back()
+                with self._audience.players.plays.away():
+                    assert await self._service.stop() == 0
+                    await self._come_back()
             case _:
                 await self._operate(deed)
 
@@ -198,9 +217,22 @@ class Storm:
         streams = await self._service.get("/streams?limit=10000")
         assert self._audience.promises.broken(streams) == []
 
+    async def _all_play(self) -> None:
+        """No engine is kept from players: as many as have no viewer play from an engine each, and
+        all agrees again when they have left."""
+        engines = await self._service.get("/engines?include=all")
+        count = MOST - sum(bool(engine["streams"]) for engine in engines)
+        assert await self._audience.players.all_play(count) == []
+        await self._agree()
+
     async def _watch(self) -> None:
-        """What may be at no moment, however short."""
+        """What may be at no moment, however short; two players on one engine only as long as the
+        first of them takes to see its end."""
+        together: dict[tuple[int, frozenset[str]], float] = {}
         while True:
+            now = time.monotonic()
+            together = {e: together.get(e, now) for e in self._audience.players.together()}
+            assert all(now - since < _SEES_ITS_END for since in together.values()), together
             ports = [port for port, _ in self._service.engine_processes()]
             assert len(ports) == len(set(ports)), f"two engines on a port: {ports}"
             assert len(ports) <= MOST, f"more engines than may be: {ports}"
