@@ -153,11 +153,9 @@ class Players:
         """Or it leaves."""
         since = time.monotonic()
         ended = asyncio.create_task(player.ended())
-        done, _ = await asyncio.wait((ended,), timeout=at_most)
-        if not done:
-            ended.cancel()
-            return
-        error = ended.exception()
+        await asyncio.wait((ended,), timeout=at_most)
+        ended.cancel()
+        (error,) = await asyncio.gather(ended, return_exceptions=True)
         if isinstance(player, ListPlayer) and isinstance(error, _FAILS):
             self._counts[f"list ended {self.plays.failed(player, error, since)}"] += 1
 

@@ -29,7 +29,7 @@ _SAID: Final = (  # with any status before them
 class Plays:
     def __init__(self) -> None:
         self.wrong: list[str] = []  # what no player may be told
-        self._given: dict[str, Player] = {}
+        self._given: dict[str, str] = {}  # sessions, and the URL that led there
         self._away: list[tuple[float, float]] = []  # when nobody listened
 
     @contextmanager
@@ -48,12 +48,12 @@ class Plays:
         for url in urls:
             named = _SESSION.fullmatch(url.removeprefix(player.gateway))
             if named is not None and url.startswith(player.gateway):
-                self._given[f"{named[1]}|{named[2]}"] = player
+                self._given[f"{named[1]}|{named[2]}"] = url
 
     def missing(self, listed: Collection[str]) -> list[str]:
         return [
-            f"{session} was given to {player.asked}, and is not listed"
-            for session, player in self._given.items()
+            f"{url} was given, and {session} is not listed"
+            for session, url in self._given.items()
             if session not in listed
         ]
 

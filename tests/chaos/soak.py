@@ -1,13 +1,15 @@
-"""Days of streams and engines that come and go: what is kept stays as much as it is."""
+"""Days of streams, players and engines that come and go: what is kept stays as much as it is."""
 
 import asyncio
+import json
 import os
 import signal
 import sqlite3
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -34,13 +36,16 @@ MORE_MEMORY_AT_MOST = 1.25
 SETTINGS: dict[str, object] = {
     "RETENTION_DAYS": 1,
     "LOG_LEVEL": "WARNING",
-    "MIN_REPLICAS": 2,
-    "MAX_REPLICAS": 6,
+    "MIN_REPLICAS": 4,
+    "MAX_REPLICAS": 10,
     "CIRCUIT_BREAKER_THRESHOLD": 1000,
     # By the fast clock: seconds by the true one.
     "PROVISION_TIMEOUT_S": 3600,
     "PROVISION_STARTUP_GRACE_S": 3600,
     "ENGINE_GRACE_PERIOD_S": 3600,
+    "GATEWAY_WAIT_S": 300,
+    "GATEWAY_HEDGE_S": 300,
+    "GATEWAY_IDLE_S": 3600,
     # By the true one.
     "HEALTH_CHECK_INTERVAL_S": 2,
     "MONITOR_INTERVAL_S": 2,
@@ -48,7 +53,19 @@ SETTINGS: dict[str, object] = {
 }
 _TOLD_EVERY_S = 0.25
 _TOLD_AT_ONCE = 25
+_TOLD_ON = 2  # engines; players get none of these
 _ENGINE_DIES_EVERY_S = 4.0
+_PLAYED_EVERY_S = 0.05
+# What the state may hold of the gateway: `_PLAYERS` ask for two sessions at once at the most.
+_PLAYERS = 2
+MOST = {
+    "plays": 2 * _PLAYERS + 1,
+    "holds": 2 * 6,  # an engine that goes, and the one that takes its place
+    "readers": 2 * 6,
+    "tokens": 9 * 10_000,
+    "infohashes": 4096,
+    "refusals": 100,
+}
 
 
 class Sample(NamedTuple):
@@ -61,24 +78,30 @@ class Soak:
     def __init__(self, directory: Path, seed: int) -> None:
         self._rng = Random(seed)
         self._service = Service(directory / "state", SETTINGS, slots=12, start_delay=0)
-        self._blocks = directory / "blocks"
+        self._counts = directory / "counts"
         self._service.command = [
             sys.executable,
             "-m",
             hurry.__name__,
             str(SPEED),
-            str(self._blocks),
+            str(self._counts),
         ]
-        self._audience = Audience(self._service.base, self._service.gateway, seed, viewers=4)
+        self._audience = Audience(
+            self._service.base, self._service.gateway, seed, viewers=2 * _PLAYERS
+        )
         self._streams = count()
         self._killed = 0
+        self._played: Counter[str] = Counter()
+        self._most = dict.fromkeys(MOST, 0)
 
     async def run(self) -> str:
         tasks = []
         try:
             await self._service.start(engines=1)
             await self._audience.come()
-            tasks = [asyncio.create_task(work) for work in (self._tell(), self._kill())]
+            tasks = [
+                asyncio.create_task(work) for work in (self._tell(), self._play(), self._kill())
+            ]
             await self._measure(WARM_UP_S)
             thirds = [await self._measure(THIRD_S) for _ in range(3)]
             for task in tasks:
@@ -101,12 +124,16 @@ class Soak:
         said = (
             f"{told:,} streams and {self._audience.counts['viewers']:,} viewers in"
             f" {(WARM_UP_S + 3 * THIRD_S) * SPEED / DAY_S:.1f} days, {self._killed} engines killed;"
+            f" the gateway: {self._audience.counts['players']:,} players,"
+            f" {self._played['served']:,} more sessions, {self._played['refused']:,} refused,"
+            f" {self._played['not served']:,} not served, at most {self._most};"
             f" blocks, memory and database by thirds: {'; '.join(sizes)}; {kept:,} streams kept"
         )
         assert last.blocks <= MORE_BLOCKS_AT_MOST * middle.blocks, said
         assert last.memory <= MORE_MEMORY_AT_MOST * middle.memory, said
         assert last.database <= MORE_DATABASE_AT_MOST * middle.database, said
         assert kept < told / 2, said
+        assert all(self._most[name] <= most for name, most in MOST.items()), said
         # What is too old goes once an hour.
         assert oldest < 1.5 * DAY_S, f"{said}; the oldest for {oldest / DAY_S:.1f} days"
         return said
@@ -132,11 +159,14 @@ class Soak:
         assert self._service.process
         pid = self._service.process.pid
         os.kill(pid, hurry.COUNTS_AT)  # for the next sample
+        counts = json.loads(self._counts.read_text("ascii"))
+        for name, most in self._most.items():
+            self._most[name] = max(most, counts.get(name, 0))
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii")
         kilobytes = dict(line.split()[:2] for line in rollup.splitlines()[1:])
         files = self._service.state.glob("acekeeper.db*")
         return Sample(
-            int(self._blocks.read_text("ascii")),
+            counts["blocks"],
             1024 * int(kilobytes["Anonymous:"]),
             sum(f.stat().st_size for f in files),
         )
@@ -145,14 +175,14 @@ class Soak:
         return self._service.state / "acekeeper.db"
 
     async def _tell(self) -> None:
-        """Of streams that begin and end, on engines that are not ours and on those that are. Some
+        """Of streams that begin and end, on engines that are not ours and on some of ours. Some
         ends come first, and some starts have none. As many an hour all along, however slow the
         machine is: so many are kept."""
         last: list[str] = []
         due = time.monotonic()
         async with aiohttp.ClientSession() as http:
             while True:
-                ports = [port for port, _ in self._service.engine_processes()] or [1]
+                ports = [port for port, _ in self._service.engine_processes()][:_TOLD_ON]
                 streams = [f"s{n}" for n in self._next()]
                 body = {
                     "started": [
@@ -170,6 +200,29 @@ class Soak:
                     assert answer.status == 200, await answer.text()
                 last = streams[2:]
                 due += _TOLD_EVERY_S
+                await asyncio.sleep(due - time.monotonic())
+
+    async def _play(self) -> None:
+        """A proxy opens a channel and stops it. A channel in fifty is dead."""
+        due = time.monotonic()
+        async with aiohttp.ClientSession() as http:
+            for n in count():
+                content = f"{self._rng.getrandbits(160):040x}"
+                if n % 50 == 0:
+                    for port, _ in self._service.engine_processes():
+                        with suppress(aiohttp.ClientError):  # it starts, or was killed
+                            await self._service.fault_of(port, "load_fails", content)
+                url = f"{self._service.gateway}/ace/getstream?format=json&id={content}"
+                async with http.get(url) as answer:
+                    said = await answer.json(content_type=None)
+                if session := said["response"]:
+                    self._played["served"] += 1
+                    async with http.get(f"{session['command_url']}?method=stop") as answer:
+                        assert (await answer.json(content_type=None))["response"] == "ok"
+                else:
+                    self._played["refused" if answer.status == 200 else "not served"] += 1
+                    self._played[said["error"]] += 1
+                due += _PLAYED_EVERY_S
                 await asyncio.sleep(due - time.monotonic())
 
     def _next(self) -> Iterator[int]:

@@ -17,6 +17,7 @@ from ..contract.service import LIMIT_S, Service, eventually
 from .audience import Audience
 from .books import Kind
 from .judge import Judge
+from .leaks import Leaks
 
 MOST = 6
 SETTINGS: dict[str, object] = {
@@ -36,7 +37,7 @@ SETTINGS: dict[str, object] = {
     "GATEWAY_HEDGE_S": 1,
     "GATEWAY_IDLE_S": 3,
 }
-_ENGINE = "--start-delay {delay} --bitrate 128 --idle-expiry 3"
+_ENGINE = "--start-delay {delay} --bitrate 128 --idle-expiry 30"
 _WELL = _ENGINE.format(delay=0.3)
 _STARTS = {
     _WELL: 4,
@@ -64,6 +65,8 @@ _DEEDS = {
     "scale": 1,
     "reset_breaker": 1,
 }
+_AMOUNTS = {"slow_getstream": {"amount": 2}}
+_LOSES_FOR = 4.0
 _SEES_ITS_END = 2.0
 _AGREES_WITHIN = 180.0  # a claim lasts 60 s, a drain 30 s and more
 
@@ -83,6 +86,7 @@ class Storm:
         )
         self._audience = Audience(self._service.base, self._service.gateway, seed, viewers)
         self._judge = Judge(self._service, self._audience)
+        self._leaks = Leaks(self._service)
         self._counts: Counter[str] = Counter()
 
     async def run(self, seconds: float) -> str:
@@ -93,8 +97,10 @@ class Storm:
             watching = asyncio.create_task(self._watch())
             await self._audience.come()
             await self._rage(seconds)
+            await self._lose_track()
             await self._calm()
             await self._agree()
+            assert await self._leaks.found() == []
             await self._all_play()
             assert not watching.done(), watching.exception()
             await self._stop()
@@ -109,7 +115,10 @@ class Storm:
     def __str__(self) -> str:
         deeds = ", ".join(f"{count} {deed}" for deed, count in sorted(self._counts.items()))
         told = ", ".join(f"{n} {what}" for what, n in sorted(self._audience.counts.items()))
-        return f"{deeds}; {told}; {self._audience.books.acknowledged:,} acknowledged events"
+        return (
+            f"{deeds}; {told}; {self._audience.books.acknowledged:,} acknowledged events;"
+            f" {len(self._leaks)} sessions watched to their end"
+        )
 
     async def _rage(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -194,6 +203,21 @@ class Storm:
                 return
         except aiohttp.ClientError:
             return
+
+    async def _lose_track(self) -> None:
+        """What is opened for nobody, and what cannot be stopped before the service is killed, is
+        not forgotten."""
+        for kind, is_killed in (("hang_stop", True), ("slow_getstream", False)):
+            for port, _ in self._service.engine_processes():
+                await self._admin(port, "DELETE", "/faults")
+                fault = {"kind": kind, "duration_s": 60}
+                await self._admin(port, "POST", "/faults", fault | _AMOUNTS.get(kind, {}))
+            await asyncio.sleep(_LOSES_FOR)
+            if is_killed:
+                await self._do("kill")
+            for port, _ in self._service.engine_processes():
+                await self._admin(port, "DELETE", "/faults")
+            await self._leaks.note({stream[:40] for stream in self._audience.stat_urls})
 
     async def _calm(self) -> None:
         """Nothing is done to it any more; what still hangs and starts badly gets over it."""
