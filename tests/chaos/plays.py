@@ -32,6 +32,9 @@ class Plays:
         self._given: dict[str, str] = {}  # sessions, and the URL that led there
         self._away: list[tuple[float, float]] = []  # when nobody listened
 
+    def __len__(self) -> int:
+        return len(self._given)
+
     @contextmanager
     def away(self) -> Iterator[None]:
         """The service is killed or stopped within, and comes back."""

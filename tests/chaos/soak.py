@@ -221,7 +221,6 @@ class Soak:
                         assert (await answer.json(content_type=None))["response"] == "ok"
                 else:
                     self._played["refused" if answer.status == 200 else "not served"] += 1
-                    self._played[said["error"]] += 1
                 due += _PLAYED_EVERY_S
                 await asyncio.sleep(due - time.monotonic())
 

@@ -117,7 +117,8 @@ class Storm:
         told = ", ".join(f"{n} {what}" for what, n in sorted(self._audience.counts.items()))
         return (
             f"{deeds}; {told}; {self._audience.books.acknowledged:,} acknowledged events;"
-            f" {len(self._leaks)} sessions watched to their end"
+            f" {len(self._audience.players.plays)} sessions given to players,"
+            f" {len(self._leaks)} watched to their end"
         )
 
     async def _rage(self, seconds: float) -> None:
