@@ -56,12 +56,12 @@ _TOLD_AT_ONCE = 25
 _TOLD_ON = 2  # engines; players get none of these
 _ENGINE_DIES_EVERY_S = 4.0
 _PLAYED_EVERY_S = 0.05
-# What the state may hold of the gateway: `_PLAYERS` ask for two sessions at once at the most.
-_PLAYERS = 2
+_SLOTS = 12
+# What the state may hold of the gateway.
 MOST = {
-    "plays": 2 * _PLAYERS + 1,
-    "holds": 2 * 6,  # an engine that goes, and the one that takes its place
-    "readers": 2 * 6,
+    "plays": 20,  # two players and a proxy, who ask, and hang up, faster than it is seen
+    "holds": _SLOTS,
+    "readers": _SLOTS,
     "tokens": 9 * 10_000,
     "infohashes": 4096,
     "refusals": 100,
@@ -77,7 +77,7 @@ class Sample(NamedTuple):
 class Soak:
     def __init__(self, directory: Path, seed: int) -> None:
         self._rng = Random(seed)
-        self._service = Service(directory / "state", SETTINGS, slots=12, start_delay=0)
+        self._service = Service(directory / "state", SETTINGS, slots=_SLOTS, start_delay=0)
         self._counts = directory / "counts"
         self._service.command = [
             sys.executable,
@@ -86,9 +86,7 @@ class Soak:
             str(SPEED),
             str(self._counts),
         ]
-        self._audience = Audience(
-            self._service.base, self._service.gateway, seed, viewers=2 * _PLAYERS
-        )
+        self._audience = Audience(self._service.base, self._service.gateway, seed, viewers=4)
         self._streams = count()
         self._killed = 0
         self._played: Counter[str] = Counter()

@@ -100,7 +100,8 @@ class Storm:
             await self._lose_track()
             await self._calm()
             await self._agree()
-            assert await self._leaks.found() == []
+            leaks = await self._leaks.found()
+            assert not leaks, leaks
             await self._all_play()
             assert not watching.done(), watching.exception()
             await self._stop()
@@ -247,7 +248,8 @@ class Storm:
         all agrees again when they have left."""
         engines = await self._service.get("/engines?include=all")
         count = MOST - sum(bool(engine["streams"]) for engine in engines)
-        assert await self._audience.players.all_play(count) == []
+        wrong = await self._audience.players.all_play(count)
+        assert not wrong, wrong
         await self._agree()
 
     async def _watch(self) -> None:
