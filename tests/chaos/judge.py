@@ -56,7 +56,7 @@ class Judge:
         players = self._audience.players
         playing = sorted({(p.port, p.content) for p in players.staying if p.plays})
         wrong = [] if started == playing else [f"the gateway says {started}, players {playing}"]
-        return wrong + players.plays.wrong + players.plays.missing({s["id"] for s in streams})
+        return wrong + players.plays.missing({s["id"] for s in streams})
 
     async def _sessions(
         self, streams: list[dict[str, Any]], engines: list[dict[str, Any]]

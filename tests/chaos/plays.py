@@ -77,5 +77,7 @@ class Plays:
             return next((known for known in _SAID if said.startswith(known)), "")
         if any(since <= ended for _, ended in self._away):
             return "by a restart"
+        if isinstance(error, TimeoutError) and player.as_json:
+            return "late"  # it waits a second longer than the gateway, which a slow host may eat up
         is_cut = isinstance(error, aiohttp.ServerDisconnectedError)
         return "no picture" if is_cut and player.as_json and "/ace/r/" in last else ""

@@ -230,7 +230,9 @@ class Storm:
         assert (await self._service.call("POST", "/scale/0", within=LIMIT_S)).status == 200
 
     async def _agree(self) -> None:
-        wrong: list[str] = []
+        wrong = self._audience.players.plays.wrong
+        assert not wrong, "\n".join([str(self), *wrong[:20]])
+        wrong = []
 
         async def agrees() -> bool:
             wrong[:] = await self._judge.disagreements()

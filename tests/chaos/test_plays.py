@@ -60,6 +60,7 @@ CUT = aiohttp.ServerDisconnectedError()
         (PICTURE, NotPlayed("500 download not found"), False, True),
         (f"{ENGINE}/content/ab/1", NotPlayed("500 download not found"), False, False),
         (GETSTREAM, TimeoutError(), False, True),
+        (GETSTREAM, TimeoutError(), True, False),
         (f"{ENGINE}/content/ab/1", TimeoutError(), False, False),
         (GETSTREAM, REFUSED, False, True),
         (PICTURE, CUT, True, False),
