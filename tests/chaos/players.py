@@ -49,6 +49,18 @@ class Players:
                 readers.setdefault(player.port, set()).add(player.place)
         return {(port, frozenset(read)) for port, read in readers.items() if len(read) > 1}
 
+    @asynccontextmanager
+    async def proxied(self, count: int) -> AsyncIterator[list[Player]]:
+        """Those, of so many, that play; all ask for JSON."""
+        async with AsyncExitStack() as stack:
+            players = [
+                Player(self._gateway, f"{n + 1:036x}cafe", as_json=True) for n in range(count)
+            ]
+            for player in players:
+                await stack.enter_async_context(self._here_is(player))
+            began = await asyncio.gather(*map(self._begins, players))
+            yield [player for player, plays in zip(players, began, strict=True) if plays]
+
     async def all_play(self, count: int) -> list[str]:
         """So many at once, each from an engine of its own, which they give back."""
         async with AsyncExitStack() as stack:

@@ -65,8 +65,6 @@ _DEEDS = {
     "scale": 1,
     "reset_breaker": 1,
 }
-_AMOUNTS = {"slow_getstream": {"amount": 2}}
-_LOSES_FOR = 4.0
 _SEES_ITS_END = 2.0
 _AGREES_WITHIN = 180.0  # a claim lasts 60 s, a drain 30 s and more
 
@@ -207,25 +205,37 @@ class Storm:
             return
 
     async def _lose_track(self) -> None:
-        """What is opened for nobody, and what cannot be stopped before the service is killed, is
-        not forgotten."""
-        for kind, is_killed in (("hang_stop", True), ("slow_getstream", False)):
-            for port, _ in self._service.engine_processes():
-                await self._admin(port, "DELETE", "/faults")
-                fault = {"kind": kind, "duration_s": 60}
-                await self._admin(port, "POST", "/faults", fault | _AMOUNTS.get(kind, {}))
-            await asyncio.sleep(_LOSES_FOR)
-            if is_killed:
-                await self._do("kill")
-            for port, _ in self._service.engine_processes():
-                await self._admin(port, "DELETE", "/faults")
-            await self._leaks.note({stream[:40] for stream in self._audience.stat_urls})
+        """Sessions that cannot be stopped before the service is killed, and some that are opened
+        too late for anybody."""
+        self._behaviour.write_text(_WELL)
+        await self._heal()
+        async with self._audience.players.proxied(2) as players:
+            await self._break_all({"kind": "hang_stop"})
+            for player in players:
+                await player.leave()
+            await asyncio.sleep(1)
+            await self._do("kill")
+        await self._heal()
+        await self._note_leaks()
+        await self._break_all({"kind": "slow_getstream", "amount": 2})
+        await asyncio.sleep(4)
+        await self._heal()
+        await self._note_leaks()
+
+    async def _note_leaks(self) -> None:
+        await self._leaks.note({stream[:40] for stream in self._audience.stat_urls})
+
+    async def _break_all(self, fault: dict[str, object]) -> None:
+        for port, _ in self._service.engine_processes():
+            await self._admin(port, "POST", "/faults", fault)
+
+    async def _heal(self) -> None:
+        for port, _ in self._service.engine_processes():
+            await self._admin(port, "DELETE", "/faults")
 
     async def _calm(self) -> None:
         """Nothing is done to it any more; what still hangs and starts badly gets over it."""
-        self._behaviour.write_text(_WELL)
-        for port, _ in self._service.engine_processes():
-            await self._admin(port, "DELETE", "/faults")
+        await self._heal()
         await self._audience.settle()
         assert (await self._service.call("POST", "/scale/0", within=LIMIT_S)).status == 200
 
