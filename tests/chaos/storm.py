@@ -213,7 +213,10 @@ class Storm:
             await self._break_all({"kind": "hang_stop"})
             for player in players:
                 await player.leave()
-            await asyncio.sleep(1)
+                self._counts["stop before the kill"] += 1
+            sessions = {player.session["playback_url"].rpartition("/")[2] for player in players}
+            await eventually(lambda: self._are_over(sessions))
+            await asyncio.sleep(1)  # for the disk
             await self._do("kill")
         await self._heal()
         await self._note_leaks()
@@ -221,6 +224,10 @@ class Storm:
         await asyncio.sleep(4)
         await self._heal()
         await self._note_leaks()
+
+    async def _are_over(self, tokens: set[str]) -> bool:
+        started = await self._service.stream_ids("started")
+        return not tokens & {stream.rpartition("|")[2] for stream in started}
 
     async def _note_leaks(self) -> None:
         await self._leaks.note({stream[:40] for stream in self._audience.stat_urls})
