@@ -1,6 +1,7 @@
 """Sessions that nobody reads: acekeeper has to end those of the gateway. Engines do so themselves
 later, and then nothing shows any more that it did not."""
 
+from collections.abc import Collection
 from contextlib import suppress
 
 import aiohttp
@@ -13,18 +14,24 @@ class Leaks:
         self._service = service
         # How often the engine ended sessions of a content by itself, until that was noted.
         self._noted: dict[tuple[int, int, str], int] = {}
+        self._tried: set[int] = set()
 
-    async def note(self, others: set[str]) -> None:
-        """The sessions of now, but for those of lists, which may stay unread for as long. `others`:
-        the contents of whoever is no player of the gateway."""
+    async def see_tried(self) -> None:
+        """Engines that acekeeper may play from itself: such a session is left to its engine when
+        acekeeper is killed."""
         engines = await self._service.get("/engines?include=all")
-        tried = {engine["port"] for engine in engines if engine["playback_doubted"]}
+        self._tried |= {engine["port"] for engine in engines if engine["playback_doubted"]}
+
+    async def note(self, contents: Collection[str]) -> None:
+        """The sessions of now, but for those of lists, which may stay unread for as long.
+        `contents`: the infohashes that players of the gateway asked for."""
+        await self.see_tried()
         for port, pid in self._service.engine_processes():
             with suppress(aiohttp.ClientError):  # it starts
                 for session in await self._service.sessions(port):
                     content = session["infohash"]
-                    is_ours = content not in others and not session["is_hls"] and port not in tried
-                    if is_ours and not session["readers"]:
+                    is_kept = session["is_hls"] or session["readers"] or port in self._tried
+                    if content in contents and not is_kept:
                         self._noted[port, pid, content] = await self._expired(port, content)
 
     async def found(self) -> list[str]:

@@ -30,6 +30,7 @@ class Players:
     ) -> None:
         self.plays = Plays()
         self.staying: list[Player] = []
+        self.contents: set[str] = set()  # that were asked for
         self._gateway = gateway
         self._over = over
         self._counts = counts
@@ -146,6 +147,7 @@ class Players:
     async def _here_is(self, player: Player) -> AsyncIterator[Player]:
         async with player:
             self._here.add(player)
+            self.contents.add(player.content)
             try:
                 yield player
             finally:

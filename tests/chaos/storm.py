@@ -13,6 +13,8 @@ from urllib.parse import quote
 
 import aiohttp
 
+from acekeeper.emulator.content import infohash_of_content_id
+
 from ..contract.service import LIMIT_S, Service, eventually
 from .audience import Audience
 from .books import Kind
@@ -217,6 +219,7 @@ class Storm:
             sessions = {player.session["playback_url"].rpartition("/")[2] for player in players}
             await eventually(lambda: self._are_over(sessions))
             await asyncio.sleep(1)  # for the disk
+            await self._leaks.see_tried()
             await self._do("kill")
         await self._heal()
         await self._note_leaks()
@@ -230,7 +233,8 @@ class Storm:
         return not tokens & {stream.rpartition("|")[2] for stream in started}
 
     async def _note_leaks(self) -> None:
-        await self._leaks.note({stream[:40] for stream in self._audience.stat_urls})
+        asked = self._audience.players.contents
+        await self._leaks.note({infohash_of_content_id(content) for content in asked})
 
     async def _break_all(self, fault: dict[str, object]) -> None:
         for port, _ in self._service.engine_processes():
