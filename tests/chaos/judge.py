@@ -61,9 +61,10 @@ class Judge:
     async def _sessions(
         self, streams: list[dict[str, Any]], engines: list[dict[str, Any]]
     ) -> list[str]:
-        """No engine has a session of which nobody knows."""
+        """No engine has a session of which nobody knows. A viewer's start may have been lost."""
         wrong = []
         tokens = {s["stat_url"].rpartition("/")[2] for s in streams if s["status"] == Kind.STARTED}
+        tokens |= {url.rpartition("/")[2] for url in self._audience.stat_urls.values()}
         for engine in engines:
             for session in await self._service.sessions(engine["port"]):
                 if session["token"] not in tokens:

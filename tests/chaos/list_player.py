@@ -5,7 +5,8 @@ from contextlib import suppress
 
 import aiohttp
 
-from ..contract.player import NotPlayed, Player
+from ..contract.picture import PlaybackFailed
+from ..contract.player import Player
 
 _AGAIN_AFTER = 0.5
 _WITHIN = aiohttp.ClientTimeout(total=40)  # the gateway's own wait for a list, and some more
@@ -32,10 +33,10 @@ class ListPlayer(Player):
             with suppress(aiohttp.ClientConnectionError):
                 async with self._http.get(url, timeout=_WITHIN) as answer:
                     if answer.status != 200:
-                        raise NotPlayed(f"{answer.status} {await answer.text()}")
+                        raise PlaybackFailed(f"{answer.status} {await answer.text()}")
                     return await answer.text()
             await asyncio.sleep(_AGAIN_AFTER)
-        raise NotPlayed("nobody listens")
+        raise PlaybackFailed("nobody listens")
 
     async def _read_segment(self) -> None:
         """Its engine may be gone by then: the next list says where it goes on."""

@@ -11,14 +11,15 @@ from random import Random
 
 import aiohttp
 
-from ..contract.player import NotPlayed, Player
+from ..contract.picture import PlaybackFailed
+from ..contract.player import Player
 from .list_player import ListPlayer
 from .plays import Plays
 
 _CHANNELS = 8  # that several may watch at once; all others are watched by one
 _HOPS = 3  # getstream, the picture, its bytes
 _WAYS = {"watch": 8, "zap": 3, "probe": 2, "pair": 3, "hang_up": 6}
-_FAILS = (aiohttp.ClientError, NotPlayed, TimeoutError)
+_FAILS = (aiohttp.ClientError, PlaybackFailed, TimeoutError)
 
 
 class Players:

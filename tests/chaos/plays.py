@@ -11,7 +11,8 @@ from typing import Final
 
 import aiohttp
 
-from ..contract.player import NotPlayed, Player
+from ..contract.picture import PlaybackFailed
+from ..contract.player import Player
 
 _SESSION: Final = re.compile(r"/ace/[rm]/(\w+)/(\w+?)(?:\.m3u8)?(?:\?.*)?")
 _SAID: Final = (  # with any status before them
@@ -71,7 +72,7 @@ class Plays:
         last = player.asked[-1]
         if not last.startswith(player.gateway):
             return "by its engine"  # which hangs, was killed, or lost the session
-        if isinstance(error, NotPlayed):
+        if isinstance(error, PlaybackFailed):
             words = str(error)
             said = re.sub(r"^[1-5]\d\d ", "", words)
             return next((known for known in _SAID if said.startswith(known)), "")

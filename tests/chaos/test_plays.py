@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from ..contract.player import NotPlayed, Player
+from ..contract.picture import PlaybackFailed
+from ..contract.player import Player
 from .plays import Plays
 
 GATEWAY, ENGINE = "http://127.0.0.1:6878", "http://127.0.0.1:19000"
@@ -54,11 +55,11 @@ CUT = aiohttp.ServerDisconnectedError()
 @pytest.mark.parametrize(
     ("url", "error", "as_json", "is_wrong"),
     [
-        (GETSTREAM, NotPlayed("503 no engine is free"), False, False),
-        (GETSTREAM, NotPlayed("no engine is free"), True, False),
-        (GETSTREAM, NotPlayed("500 Internal Server Error"), False, True),
-        (PICTURE, NotPlayed("500 download not found"), False, True),
-        (f"{ENGINE}/content/ab/1", NotPlayed("500 download not found"), False, False),
+        (GETSTREAM, PlaybackFailed("503 no engine is free"), False, False),
+        (GETSTREAM, PlaybackFailed("no engine is free"), True, False),
+        (GETSTREAM, PlaybackFailed("500 Internal Server Error"), False, True),
+        (PICTURE, PlaybackFailed("500 download not found"), False, True),
+        (f"{ENGINE}/content/ab/1", PlaybackFailed("500 download not found"), False, False),
         (GETSTREAM, TimeoutError(), False, True),
         (GETSTREAM, TimeoutError(), True, False),
         (f"{ENGINE}/content/ab/1", TimeoutError(), False, False),

@@ -16,11 +16,15 @@ class PlaybackFailed(Exception):
 
 
 class Picture:
-    """Nothing is said to anybody when it is left: the test is over then."""
+    """Nothing is said to anybody when it is left: the test is over then. `address`: the one of
+    this host from which it asks, if not any."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str | None = None) -> None:
         self.received = 0
-        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
+        self._http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(local_addr=(address, 0) if address else None),
+            timeout=aiohttp.ClientTimeout(total=None),
+        )
         self._reading: Task[str] | None = None
         self._news = asyncio.Event()
 

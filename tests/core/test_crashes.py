@@ -175,9 +175,13 @@ class Pool(RuleBasedStateMachine):
     def leave(self, n: int, reason: str) -> None:
         playing = [name for name in self.streams if name not in self.left]
         if playing:
-            name = playing[n % len(playing)]
-            self.left.add(name)
-            self.world.leave(name, reason)
+            self.world.leave(self._leaving(playing[n % len(playing)]), reason)
+
+    def _leaving(self, name: str) -> str:
+        """The viewer that its engine was promised to has had it."""
+        self.left.add(name)
+        self.promised.pop(self.streams[name], None)
+        return name
 
     @rule(n=numbers, hung=st.booleans())
     def hang_or_wake(self, n: int, hung: bool) -> None:
@@ -217,8 +221,7 @@ class Pool(RuleBasedStateMachine):
             case "stop" if world.outside:
                 world.tell(StopRequested(*self._ref(n)))
             case "end" if playing:
-                name = playing[n % len(playing)]
-                self.left.add(name)
+                name = self._leaving(playing[n % len(playing)])
                 world.tell(StreamStopped(name, world.state.streams[name].session))
             case "scale":
                 world.tell(ScaleRequested(n % SMALL.max_replicas))

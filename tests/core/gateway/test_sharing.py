@@ -11,7 +11,7 @@ from acekeeper.core.gateway.facts import PlayerLeft, PlayOpened, StopAsked
 from acekeeper.core.model import Opening
 
 from ..world import slot
-from .players import channel, players
+from .players import Players, channel, players
 
 
 def test_json_players_behind_one_address_get_one_answer_until_its_picture_was_asked_for() -> None:
@@ -169,14 +169,22 @@ def test_a_player_that_shares_a_session_has_no_engine_started() -> None:
     assert world.starts() == []
 
 
+def _is_unwell_for_one_look(world: Players) -> None:
+    """The first engine: so its session is given to nobody else."""
+    engine = world.outside[slot(0)]
+    engine.hung = True
+    world.survey()
+    engine.hung = False
+
+
 def test_who_waited_for_a_session_that_it_cannot_share_gets_an_engine() -> None:
     world = players(2)
     world.at(0).opens_after = 2.0
     world.ask("a", 1, json=True)
     world.ask("b", 1, json=True)
-    world.outside[slot(0)].hung = True
-    world.survey()
-    world.run(2.1)
+    world.run(1.99)
+    _is_unwell_for_one_look(world)
+    world.run(0.01)
     assert list(world.served) == ["a"]
     assert world.slots() == [0, 1]
 
@@ -185,8 +193,7 @@ def test_a_session_that_its_player_left_for_a_shared_one_is_stopped() -> None:
     world = players(2)
     world.ask("a", 1, hls=True)
     world.run(1)
-    world.outside[slot(0)].hung = True
-    world.survey()
+    _is_unwell_for_one_look(world)
     world.ask("b", 1, hls=True, player="192.0.2.2")
     world.run(1)
     world.ask("a again", 1, hls=True, instead_of=world.served["a"].id)
