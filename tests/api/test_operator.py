@@ -1,5 +1,6 @@
 """What an operator does by hand."""
 
+import asyncio
 import os
 import signal
 from collections.abc import Callable
@@ -172,11 +173,19 @@ async def test_a_stream_of_the_gateway_is_ended_and_its_engine_is_held_until_it_
     )
     state.put_stream(stream)
     state.readers[stream.id] = Reader(now.mono, last=now.mono)
+    stopped = asyncio.Event()
+
+    async def stop(slot: object, url: str) -> None:
+        await stopped.wait()
+
+    pool.context.loop.engines.stop = stop  # type: ignore[method-assign,assignment]
     answer = await pool.client.delete("/streams/by-gateway")
     assert answer.json() == {"stream_id": stream.id, "status": "ended", "engine": "stopping"}
     assert_is_as_said(answer, "/streams/{stream_id}")
     assert state.streams[stream.id].reason == "stopped_by_operator"
     assert [hold.token for hold in state.holds[engine.ref]] == [opening.token]
+    stopped.set()
+    await pool.until(lambda _: engine.ref not in state.holds)
 
 
 async def test_an_address_in_an_event_is_never_contacted(pool: Served) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from acekeeper.core.facts import StreamsAsked
 from acekeeper.core.model import Now, Sample
+from acekeeper.core.state import Changes
 from acekeeper.errors import StoreFailed
 
 from ..usecases.house import HeldStore
@@ -108,15 +109,19 @@ async def test_what_is_on_its_way_to_the_disk_is_told_and_nothing_twice(
     loop, disk = served.context.loop, served.context.loop.store
     assert loop.unsaved.of(ID) == []  # the disk has them
     held = HeldStore()
+
+    def samples() -> list[Changes]:
+        return [changes for changes, _ in held.writes if changes.samples]
+
     monkeypatch.setattr(loop, "store", held)
     told = asyncio.create_task(sampled(served, 3, 5))
-    await served.until(lambda _: len(held.writes) == 1)
+    await served.until(lambda _: len(samples()) == 1)
     assert [s["peers"] for s in await stats(served)] == [0, 1, 2, 3]
-    await disk.write(held.writes[0][0])  # and we do not know it yet
+    await disk.write(samples()[0])  # and we do not know it yet
     assert [s["peers"] for s in await stats(served)] == [0, 1, 2, 3]
     held.release()
-    await served.until(lambda _: len(held.writes) == 2)
-    await disk.write(held.writes[1][0])
+    await served.until(lambda _: len(samples()) == 2)
+    await disk.write(samples()[1])
     assert [s["peers"] for s in await stats(served)] == [0, 1, 2, 3, 4]
     held.release()
     await told
