@@ -60,11 +60,12 @@ def may_change(fact: Fact, changes: Changes) -> bool:
 
 def _are_last(state: State, actions: Sequence[Action]) -> bool:
     """Whether nothing more is to be done once they are taken. Others may have waited behind a
-    player that gets its session, and one that is moved leaves a session."""
+    player that gets its session; one that is moved leaves a session, and engines that are late for
+    one make the host a slow one no more."""
     if not all(isinstance(action, _ASKING | Serve) for action in actions):
         return False
     served = [state.plays[action.request] for action in actions if isinstance(action, Serve)]
-    return not served or not (any(p.instead_of for p in served) or choice.behind(state))
+    return not served or not (any(p.instead_of or p.asked for p in served) or choice.behind(state))
 
 
 def _upkeep(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:

@@ -114,6 +114,24 @@ def test_where_most_opens_are_late_the_host_is_slow_and_no_other_is_asked() -> N
     assert "playback_doubted" not in world.kinds()
 
 
+def test_a_player_that_gets_its_session_may_end_that_and_then_the_next_engine_is_asked() -> None:
+    world = players(6)
+    for n in range(4):
+        world.at(n).opens_after = math.inf
+    world.at(4).opens_after = 2
+    world.play(slot(5))
+    world.ask("a", 1)
+    world.run(0.5)
+    for n in range(2, 5):
+        world.ask(f"late-{n}", n, player=f"192.0.2.{n}")
+    world.run(4.4)
+    world.leave("s")
+    assert world.slots() == [0, 1, 2, 3, 4]
+    world.run(0.15)
+    assert "a" in world.served
+    assert world.slots() == [0, 1, 2, 3, 4, 5]
+
+
 @pytest.mark.parametrize("after", [0.1, 0.25])
 def test_a_player_that_hangs_up_leaves_nothing_open(after: float) -> None:
     world = players(1)
