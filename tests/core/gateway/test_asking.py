@@ -145,6 +145,19 @@ def test_a_player_that_hangs_up_leaves_nothing_open(after: float) -> None:
     assert world.state.is_free(world.engine(0), world.rules)
 
 
+def test_nor_one_that_hangs_up_in_the_moment_in_which_its_session_is_opened() -> None:
+    world = players(1)
+    world.ask("a", 1)
+    with world.at_once():
+        world.run(0.3)
+        assert world.state.plays["a"].stream
+        world.tell(PlayerLeft("a"))
+    assert world.state.readers == {}
+    world.run(1)
+    assert world.sessions(0) == []
+    assert world.state.is_free(world.engine(0), world.rules)
+
+
 def test_an_open_that_is_given_up_is_cleaned_up_before_others_get_the_engine() -> None:
     world = players(1)
     world.at(0).opens_after = math.inf

@@ -230,10 +230,10 @@ def _suspect(state: State, rules: Rules, play: Play, engines: AbstractSet[Ref], 
 
 
 def left(state: State, fact: PlayerLeft, now: Now) -> None:
-    """The engines that were asked go on, and what they open is stopped."""
-    state.plays.pop(fact.request, None)
-    if fact.stream:
-        readers.given_back(state, fact.stream, now)
+    """The engines that were asked go on, and what they open is stopped. So is what was opened for
+    it already."""
+    play = state.plays.pop(fact.request, None)
+    readers.given_back(state, play.stream if play else fact.stream, now)
 
 
 def serve(state: State, request: str, stream_id: str, now: Now) -> None:
