@@ -126,6 +126,28 @@ async def test_an_empty_write_waits_for_those_before_it(path: Path) -> None:
         assert select(path, "SELECT id FROM streams") == [("first",), ("second",)]
 
 
+async def test_an_empty_write_waits_for_the_last_also_when_those_before_that_are_answered(
+    path: Path,
+) -> None:
+    begun, may_end = threading.Semaphore(0), threading.Semaphore(0)
+
+    def commit(*_: object) -> None:
+        begun.release()
+        may_end.acquire(timeout=20)
+
+    async with running(path, on_commit=commit) as store:
+        first = store.write(started("first"))
+        assert begun.acquire(timeout=20)
+        second = store.write(started("second"))
+        may_end.release()
+        await first
+        barrier = store.write(Changes())
+        assert not barrier.done()
+        may_end.release()
+        await second
+        assert barrier.done()
+
+
 async def test_an_empty_write_does_not_wake_the_writer(path: Path) -> None:
     async with running(path) as store:
         await store.write(started("first"))

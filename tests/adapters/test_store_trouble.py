@@ -91,6 +91,8 @@ async def test_a_barrier_behind_a_failed_write_fails(path: Path) -> None:
         for future in (first, duplicate):
             with pytest.raises(StoreFailed):
                 await future
+        with pytest.raises(StoreFailed):
+            await store.write(Changes())
         disk.heal()
         await troubles.over()
         await store.write(Changes())

@@ -88,7 +88,6 @@ class Store:
         self._on_commit = on_commit
         self._queue: SimpleQueue[_Write | None] = SimpleQueue()
         self._newest: _Write | None = None  # until it is answered
-        self._is_kept = False  # the last that was answered is on disk
         self._patience = Patience(self._busy_for, self._hangs)
         self._writer = threading.Thread(target=self._run, name="store", daemon=True)
         self._closed = False
@@ -141,7 +140,7 @@ class Store:
         has_any = bool(changes or changes.happened)
         if self._closed:
             durable.set_exception(StoreFailed("the store is closed"))
-        elif has_any or not (self._newest or self._is_kept) or self.degraded:
+        elif has_any or self.degraded:
             self._newest = _Write(changes, [durable], time.time())
             self._queue.put(self._newest)
         elif self._newest:
@@ -293,7 +292,6 @@ class Store:
         failed, loop = self._failure, batch[0].durable[0].get_loop()
 
         def answer_all() -> None:
-            self._is_kept = failed is None
             if batch[-1] is self._newest:
                 self._newest = None
             answer([future for write in batch for future in write.durable])
