@@ -119,7 +119,7 @@ def test_an_address_that_goes_away_replaces_nobody_and_one_that_is_not_wanted_do
     assert at(world) == {1: (HOST,)}
 
 
-def test_an_engine_whose_port_is_in_the_range_no_more_is_replaced() -> None:
+def test_an_engine_whose_port_is_no_longer_in_the_range_is_replaced() -> None:
     """A firewall closes the ports of the range alone."""
     world = pool(2, rules(min_replicas=2))
     world.play(slot(1))

@@ -1,6 +1,6 @@
 """Where players reach the gateway and the engines: which of those addresses are there, and which
 engines are to be replaced since they are not at all of theirs, at one too many, or on a port that
-is no more in their range."""
+is no longer in their range."""
 
 from collections.abc import Collection
 

@@ -60,8 +60,8 @@ def may_change(fact: Fact, changes: Changes) -> bool:
 
 def _are_last(state: State, actions: Sequence[Action]) -> bool:
     """Whether nothing more is to be done once they are taken. Others may have waited behind a
-    player that gets its session; one that is moved leaves a session, and engines that are late for
-    one make the host a slow one no more."""
+    player that gets its session. One that is moved leaves a session, and engines that are late for
+    one no longer count against the host."""
     if not all(isinstance(action, _ASKING | Serve) for action in actions):
         return False
     served = [state.plays[action.request] for action in actions if isinstance(action, Serve)]
