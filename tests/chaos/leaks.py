@@ -46,4 +46,4 @@ class Leaks:
         return len(self._noted)
 
     async def _expired(self, port: int, content: str) -> int:
-        return (await self._service.counters_of(port, content))["sessions_expired"]
+        return (await self._service.counters(port, content))["sessions_expired"]

@@ -225,10 +225,6 @@ class Service:
         counters: dict[str, int] = await self._admin("GET", port, path)
         return counters
 
-    async def counters_of(self, port: int, content: str) -> dict[str, int]:
-        counters: dict[str, int] = await self._admin("GET", port, f"/counters/{content}")
-        return counters
-
     async def sessions(self, port: int) -> list[dict[str, Any]]:
         """Those that the engine has now."""
         said = await self._admin("GET", port, "/sessions")
