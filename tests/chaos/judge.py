@@ -48,14 +48,21 @@ class Judge:
 
     def _players(self, streams: list[dict[str, Any]], engines: list[dict[str, Any]]) -> list[str]:
         """A session of the gateway is open for each player that plays, and for nobody else; some
-        share one. What was ever given to one is listed."""
+        share one. Where a viewer of the API plays as well, one that was left counts as read by the
+        viewer. What was ever given to a player is listed."""
         ports = {engine["container_id"]: engine["port"] for engine in engines}
-        started = sorted(
+        started = {
             (ports.get(s["container_id"]), s["key"]) for s in streams if s["status"] == Kind.STARTED
-        )
+        }
+        viewed = {e["port"] for e in engines if set(e["streams"]) - {s["id"] for s in streams}}
         players = self._audience.players
-        playing = sorted({(p.port, p.content) for p in players.staying if p.plays})
-        wrong = [] if started == playing else [f"the gateway says {started}, players {playing}"]
+        playing = {(p.port, p.content) for p in players.staying if p.plays}
+        wrong = [f"{player} plays, and is not listed" for player in playing - started]
+        wrong += [
+            f"{session} is listed, and nobody plays it"
+            for session in started - playing
+            if session[0] not in viewed
+        ]
         return wrong + players.plays.missing({s["id"] for s in streams})
 
     async def _sessions(

@@ -1,8 +1,9 @@
 """Sessions that nobody reads: acekeeper has to end those of the gateway. Engines do so themselves
 later, and then nothing shows any more that it did not."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
+from typing import Any
 
 import aiohttp
 
@@ -28,18 +29,23 @@ class Leaks:
         await self.see_tried()
         for port, pid in self._service.engine_processes():
             with suppress(aiohttp.ClientError):  # it starts
-                for session in await self._service.sessions(port):
-                    content = session["infohash"]
-                    is_kept = session["is_hls"] or session["readers"] or port in self._tried
-                    if content in contents and not is_kept:
+                sessions = await self._service.sessions(port)
+                if port in self._tried or _has_viewer(sessions, contents):
+                    continue
+                for session in sessions:
+                    if not (session["is_hls"] or session["readers"]):
+                        content = session["infohash"]
                         self._noted[port, pid, content] = await self._expired(port, content)
 
-    async def found(self) -> list[str]:
+    async def found(self, contents: Collection[str]) -> list[str]:
+        """Of those noted. `contents`: as before."""
         running = self._service.engine_processes()
         return [
             f"the engine at {port} had to end {content} itself"
             for (port, pid, content), before in self._noted.items()
-            if (port, pid) in running and await self._expired(port, content) > before
+            if (port, pid) in running
+            and await self._expired(port, content) > before
+            and not _has_viewer(await self._service.sessions(port), contents)
         ]
 
     def __len__(self) -> int:
@@ -47,3 +53,9 @@ class Leaks:
 
     async def _expired(self, port: int, content: str) -> int:
         return (await self._service.counters(port, content))["sessions_expired"]
+
+
+def _has_viewer(sessions: Iterable[Mapping[str, Any]], contents: Collection[str]) -> bool:
+    """A viewer who came by the API chose this engine: what a player left there counts as read as
+    long as somebody is connected."""
+    return any(session["infohash"] not in contents for session in sessions)

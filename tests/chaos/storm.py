@@ -100,7 +100,7 @@ class Storm:
             await self._lose_track()
             await self._calm()
             await self._agree()
-            leaks = await self._leaks.found()
+            leaks = await self._leaks.found(self._infohashes())
             assert not leaks, leaks
             await self._all_play()
             assert not watching.done(), watching.exception()
@@ -233,8 +233,11 @@ class Storm:
         return not tokens & {stream.rpartition("|")[2] for stream in started}
 
     async def _note_leaks(self) -> None:
-        asked = self._audience.players.contents
-        await self._leaks.note({infohash_of_content_id(content) for content in asked})
+        await self._leaks.note(self._infohashes())
+
+    def _infohashes(self) -> set[str]:
+        """Of what players of the gateway asked for."""
+        return set(map(infohash_of_content_id, self._audience.players.contents))
 
     async def _break_all(self, fault: dict[str, object]) -> None:
         for port, _ in self._service.engine_processes():
