@@ -10,7 +10,7 @@ from . import calls
 from .kills import Killing
 from .storm import Storm
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture
