@@ -100,7 +100,7 @@ class Crowd:
     async def _run(self, form: str, number: int) -> None:
         contents = _contents(f"crowd-{number}")
         while self._goes_on:
-            async with Player(self._gateway, next(contents), as_json=form == "json") as player:
+            async with _player(self._gateway, next(contents), form) as player:
                 came = time.monotonic()
                 try:
                     await player.begin()
@@ -125,8 +125,7 @@ class Driver:
         match word, rest:
             case "come", (form, *contents):
                 for content in contents:
-                    player = Player(self.gateway, content, as_json=form == "json")
-                    self.readers[content] = Reader(player)
+                    self.readers[content] = Reader(_player(self.gateway, content, form))
                 return None
             case "plays", contents:
                 return [await self.readers[content].plays() for content in contents]
@@ -146,6 +145,12 @@ class Driver:
             case "disperse", () if self.crowd:
                 return await self.crowd.stop()
         raise ValueError(f"what is {word} {rest}?")
+
+
+def _player(gateway: str, content: str, form: str) -> Player:
+    player = Player(gateway, content, as_json=form == "json")
+    player.patience = LIMIT_S  # what fails does so by itself, however slow the machine is
+    return player
 
 
 def _contents(seed: str) -> Iterator[str]:

@@ -14,7 +14,7 @@ from ..contract.client import PATIENCE
 from . import deploying, image
 from .deploying import Deployer, Play, as_user, engine_pid, show
 from .lab import Host, Lab
-from .viewing import Playing, Viewing
+from .viewing import LIMIT_S, Playing, Viewing
 from .waiting import until
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
@@ -31,6 +31,7 @@ SETTINGS = {
     "HEALTH_REPLACEMENT_COOLDOWN_S": 1,
     "ENGINE_GRACE_PERIOD_S": 86400,  # so that none goes for being one too many
     "GATEWAY_IDLE_S": 5,
+    "GATEWAY_WAIT_S": LIMIT_S,  # so that no play fails because the machine is slow
 }
 SOCKET = "acekeeper-gateway.socket"
 GATEWAY = "127.0.0.1:6878"
