@@ -15,22 +15,14 @@ class Leaks:
         self._service = service
         # How often the engine ended sessions of a content by itself, until that was noted.
         self._noted: dict[tuple[int, int, str], int] = {}
-        self._tried: set[int] = set()
-
-    async def see_tried(self) -> None:
-        """Engines that acekeeper may play from itself: such a session is left to its engine when
-        acekeeper is killed."""
-        engines = await self._service.get("/engines?include=all")
-        self._tried |= {engine["port"] for engine in engines if engine["playback_doubted"]}
 
     async def note(self, contents: Collection[str]) -> None:
         """The sessions of now, but for those of lists, which may stay unread for as long.
         `contents`: the infohashes that players of the gateway asked for."""
-        await self.see_tried()
         for port, pid in self._service.engine_processes():
             with suppress(aiohttp.ClientError):  # it starts
                 sessions = await self._service.sessions(port)
-                if port in self._tried or _has_viewer(sessions, contents):
+                if _has_viewer(sessions, contents):
                     continue
                 for session in sessions:
                     if not (session["is_hls"] or session["readers"]):
@@ -40,13 +32,21 @@ class Leaks:
     async def found(self, contents: Collection[str]) -> list[str]:
         """Of those noted. `contents`: as before."""
         running = self._service.engine_processes()
+        tried = self._tried()
         return [
             f"the engine at {port} had to end {content} itself"
             for (port, pid, content), before in self._noted.items()
             if (port, pid) in running
+            and port not in tried
             and await self._expired(port, content) > before
             and not _has_viewer(await self._service.sessions(port), contents)
         ]
+
+    def _tried(self) -> set[int]:
+        """Engines that acekeeper may have played from itself: such a session is left to its engine
+        when acekeeper ends meanwhile."""
+        doubted = self._service.log("playback_doubted")
+        return {int(line["engine"].rpartition("-")[2]) for line in doubted}
 
     def __len__(self) -> int:
         return len(self._noted)

@@ -107,17 +107,18 @@ class Players:
         await self._one(rng, self._player(rng, number, content, form))
 
     async def _hang_up(self, rng: Random, number: int) -> None:
-        """While it waits for the n-th answer."""
+        """While it waits for the n-th answer, or when it has its first bytes: a list is two answers
+        away, a picture three."""
         async with self._here_is(self._player(rng, number, _channel(rng))) as player:
             player.ask()
             hops = rng.randrange(1, _HOPS + 1)
-            ended = asyncio.create_task(player.ended())
+            taken = asyncio.create_task(player.takes(1))
             reached = asyncio.create_task(player.reaches(hops))
-            await asyncio.wait((ended, reached), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((taken, reached), return_when=asyncio.FIRST_COMPLETED)
             await self._pause(rng.expovariate(10))
-            ended.cancel()
+            taken.cancel()
             reached.cancel()
-            await asyncio.gather(ended, reached, return_exceptions=True)
+            await asyncio.gather(taken, reached, return_exceptions=True)
             self._counts[f"hung up at {len(player.asked)}"] += 1
 
     async def _one(self, rng: Random, player: Player, later: float = 0) -> None:

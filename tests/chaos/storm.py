@@ -219,7 +219,6 @@ class Storm:
             sessions = {player.session["playback_url"].rpartition("/")[2] for player in players}
             await eventually(lambda: self._are_over(sessions))
             await asyncio.sleep(1)  # for the disk
-            await self._leaks.see_tried()
             await self._do("kill")
         await self._heal()
         await self._note_leaks()
