@@ -1,13 +1,18 @@
 """/metrics as a whole: what docs/metrics.md promises of it."""
 
 import subprocess
+from collections.abc import Iterator
 from itertools import product
 
+from prometheus_client import Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
-from acekeeper.metrics import FAMILIES
+from acekeeper.metrics import FAMILIES, Metrics
 
 from ..monitoring.tools import needs
+from ..usecases.house import Clock
 from .conftest import Served
 
 OF_ITS_PROCESS = ("process_", "python_info")
@@ -43,6 +48,32 @@ async def test_series_of_known_values_are_there_from_the_first_scrape(served: Se
             for values in product(*family.labels.values()):
                 labels = frozenset(zip(family.labels, values, strict=True))
                 assert (name.removesuffix("_total"), labels) in there or (name, labels) in there
+
+
+class Odd(Collector):
+    def __init__(self) -> None:
+        self.series: dict[str, float] = {}
+        self.seconds = Histogram("odd_seconds", "With a\nbreak", ["of"], registry=None)
+
+    def collect(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily("odd", 'A "word" and a \\', labels=["of"])
+        for of, value in self.series.items():
+            family.add_metric([of], value)
+        yield family
+        yield from self.seconds.collect()
+
+
+def test_a_scrape_is_as_the_library_writes_it_whatever_changed_since_the_last() -> None:
+    metrics, odd = Metrics(Clock()), Odd()
+    metrics.add(odd)
+    values = (0, -0.0, 1e22, float("nan"), float("-inf"), 0.1 + 0.2, True)
+    words = ("", "a b", 'a "b"', "a\nb", "a\\b", "a\x85b\u2028c", "ä")
+    turned = reversed(tuple(zip(words, values, strict=True)))
+    for series in ({}, dict(zip(words, values, strict=True)), dict(turned), {"a b": 7.5}, {}):
+        odd.series = series
+        for word in series:
+            odd.seconds.labels(word).observe(len(series))
+        assert b"".join(metrics.exposition()).endswith(generate_latest(odd))
 
 
 @needs("promtool")

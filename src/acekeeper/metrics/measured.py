@@ -14,6 +14,7 @@ from prometheus_client import (
 )
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from acekeeper.core.state import Happening
 from acekeeper.metrics.errors import Errors
@@ -37,6 +38,8 @@ class Metrics:
         self._duration = histogram("orch_api_duration_seconds", registry)
         # Looking up a series by its labels costs more than counting in it.
         self._bound: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        # By family: its series, and its text but for their values.
+        self._texts: dict[str, tuple[list[tuple[str, dict[str, str]]], str, list[str]]] = {}
         self._errors = Errors(registry)
         self._gateway = Gateway(registry, clock)
         self._happened = Happened(registry, self._errors, self._gateway)
@@ -58,7 +61,18 @@ class Metrics:
 
     def exposition(self) -> Iterator[bytes]:
         """A family at a time, so that others can be served in between."""
-        return (generate_latest(_Only(family)) for family in self._registry.collect())
+        return map(self._text, self._registry.collect())
+
+    def _text(self, family: Metric) -> bytes:
+        """As `generate_latest` writes it, whose work is most of all for what stays: the names."""
+        series = [(sample.name, sample.labels) for sample in family.samples]
+        known, head, names = self._texts.get(family.name, (None, "", []))
+        if known != series:
+            about, kind, *lines, _ = generate_latest(_Only(family)).decode().split("\n")
+            head, names = f"{about}\n{kind}\n", [line.rpartition(" ")[0] for line in lines]
+            self._texts[family.name] = series, head, names
+        values = (floatToGoString(s.value) for s in family.samples)  # type: ignore[no-untyped-call]
+        return (head + "".join(map("{} {}\n".format, names, values))).encode()
 
     def answered(self, endpoint: str, method: str, status: int, seconds: float) -> None:
         """`endpoint` is the route's template, so that its values are few."""
