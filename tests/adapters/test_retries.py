@@ -8,6 +8,7 @@ import pytest
 from loguru import logger
 from tenacity import RetryCallState
 
+from acekeeper.adapters import retries
 from acekeeper.adapters.retries import Retries, pauses
 from acekeeper.errors import EngineFailed, EngineSilent, Failure, RuntimeUnavailable
 
@@ -78,6 +79,27 @@ async def test_nothing_is_repeated_for_which_no_time_is_left() -> None:
     with pytest.raises(RuntimeUnavailable, match="gone"):
         await Failed().retries(5, NEVER)("systemd", call, within=NEVER / 2)
     assert len(call.left) == 1
+
+
+async def test_what_the_first_attempt_took_counts_too() -> None:
+    attempts = 0
+
+    async def slow(_: float) -> None:
+        nonlocal attempts
+        attempts += 1
+        await asyncio.sleep(0.02)
+        raise gone()
+
+    with pytest.raises(RuntimeUnavailable):
+        await Failed().retries(5)("systemd", slow, within=0.01)
+    assert attempts == 1
+
+
+async def test_a_call_that_succeeds_does_not_pay_for_what_repeats_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(retries, "AsyncRetrying", None)
+    assert await Failed().retries(5)("systemd", Call(), LIMIT_S) == "answered"
 
 
 async def test_an_attempt_is_told_how_long_it_may_take() -> None:
