@@ -33,7 +33,8 @@ class Gateway:
         failing = Gauge(name, FAMILIES[name].meaning, registry=registry)
         failing.set_function(self._failing)
 
-    def answered(self, answer: GatewayAnswer, key: str) -> None:
+    def answered(self, answer: GatewayAnswer, key: str = "") -> None:
+        """How a request for a session or its picture ended. `key`: of its content."""
         self._requests.labels(answer).inc()
         if not key:
             return
@@ -46,13 +47,17 @@ class Gateway:
                 del self._failed[next(iter(self._failed))]
 
     def left_picture(self, key: str, seconds: float) -> None:
+        """A player hung up after it had waited so long for the picture; that is its answer."""
         self.answered("left_without_picture" if seconds >= _PATIENT_S else "left", key)
 
     def turned_away(self, status: int) -> None:
+        """Counts requests that the door refused; how the others ended is told above."""
         if answer := _AT_THE_DOOR.get(status):
-            self.answered(answer, "")
+            self.answered(answer)
 
     def pictured(self, key: str, seconds: float) -> None:
+        """A player was sent on to the picture, or was served the first list, so long after it
+        asked for it; that is its answer."""
         self.answered("picture", key)
         self._pictures.observe(seconds)
 

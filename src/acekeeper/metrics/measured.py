@@ -16,9 +16,8 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from acekeeper.core.state import Happening
 from acekeeper.metrics.errors import Errors
-from acekeeper.metrics.families import FAMILIES, GatewayAnswer, counter, histogram
+from acekeeper.metrics.families import FAMILIES, counter, histogram
 from acekeeper.metrics.gateway import Gateway
 from acekeeper.metrics.happened import Happened
 from acekeeper.usecases.protocols import Clock
@@ -40,9 +39,16 @@ class Metrics:
         self._bound: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         # By family: its series, and its text but for their values.
         self._texts: dict[str, tuple[list[tuple[str, dict[str, str]]], str, list[str]]] = {}
-        self._errors = Errors(registry)
-        self._gateway = Gateway(registry, clock)
-        self._happened = Happened(registry, self._errors, self._gateway)
+        errors, gateway = Errors(registry), Gateway(registry, clock)
+        self.add = registry.register
+        self.observe = Happened(registry, errors, gateway).observe
+        self.communication_failed = errors.failed
+        self.gateway_answered = gateway.answered
+        self.gateway_pictured = gateway.pictured
+        self.gateway_left_picture = gateway.left_picture
+        self.gateway_turned_away = gateway.turned_away
+        self.committed = histogram("orch_store_commit_seconds", registry).observe
+        self.lagged = histogram("orch_loop_lag_seconds", registry).observe
         self._events_failed = counter("orch_events_failed_total", registry)
         self._sweeps = histogram("orch_sweep_duration_seconds", registry)
         self._swept = _last_success(registry)
@@ -51,13 +57,8 @@ class Metrics:
         self._probes = histogram("orch_probe_duration_seconds", registry)
         self._dbus = histogram("orch_dbus_call_duration_seconds", registry)
         self._podman = histogram("orch_podman_call_duration_seconds", registry)
-        self._commits = histogram("orch_store_commit_seconds", registry)
-        self._lag = histogram("orch_loop_lag_seconds", registry)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
-
-    def add(self, collector: Collector) -> None:
-        self._registry.register(collector)
 
     def exposition(self) -> Iterator[bytes]:
         """A family at a time, so that others can be served in between."""
@@ -87,29 +88,6 @@ class Metrics:
         requests.inc()
         duration.observe(seconds)
 
-    def observe(self, happening: Happening) -> None:
-        self._happened.observe(happening)
-
-    def communication_failed(self, source: str, error_type: str) -> None:
-        self._errors.failed(source, error_type)
-
-    def gateway_answered(self, answer: GatewayAnswer, key: str = "") -> None:
-        """How a request for a session or its picture ended. `key`: of its content."""
-        self._gateway.answered(answer, key)
-
-    def gateway_pictured(self, key: str, seconds: float) -> None:
-        """A player was sent on to the picture, or was served the first list, so long after it
-        asked for it; that is its answer."""
-        self._gateway.pictured(key, seconds)
-
-    def gateway_left_picture(self, key: str, seconds: float) -> None:
-        """A player hung up after it had waited so long for the picture; that is its answer."""
-        self._gateway.left_picture(key, seconds)
-
-    def gateway_turned_away(self, status: int) -> None:
-        """Counts requests that the door refused; how the others ended is told above."""
-        self._gateway.turned_away(status)
-
     def event_failed(self, event: str, number: int = 1) -> None:
         self._events_failed.labels(event).inc(number)
 
@@ -125,12 +103,6 @@ class Metrics:
 
     def asked_podman(self, call: str, seconds: float) -> None:
         self._podman.labels(call).observe(seconds)
-
-    def committed(self, seconds: float) -> None:
-        self._commits.observe(seconds)
-
-    def lagged(self, seconds: float) -> None:
-        self._lag.observe(seconds)
 
 
 class _Only(Collector):
