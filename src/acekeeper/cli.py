@@ -14,6 +14,8 @@ from acekeeper.errors import AcekeeperError, BadSetting, BadTrace, OutputFailed
 
 _LEFT_S = 3.0  # for what is still under way when all is closed; a disk may hold it for ever
 _BEGUN_WITHIN_S = 5.0  # by then a child that a killed service forked runs its program
+_MMAP_THRESHOLD = -3  # of mallopt(3)
+_LARGE = 128 * 1024
 _CONFIG = 78  # EX_CONFIG of sysexits.h: trying again without a change is useless
 
 
@@ -128,6 +130,7 @@ def _serve(_: argparse.Namespace) -> int:
         # What is imported stays: to look through it for garbage slows the start and the end.
         gc.disable()
         import asyncio
+        import ctypes
 
         import uvloop
 
@@ -136,6 +139,8 @@ def _serve(_: argparse.Namespace) -> int:
 
         gc.freeze()
         gc.enable()
+        with suppress(AttributeError):  # not glibc, which by itself comes to place large bodies
+            ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _LARGE)  # where they leave holes
         sink = log.setup(settings.log_level, settings.secrets)
         if settings.runtime == "process":
             from acekeeper.greeting import greeting
