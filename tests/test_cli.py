@@ -19,6 +19,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from acekeeper import __version__
+from acekeeper.adapters import proc
 from acekeeper.adapters.processes import stop_all
 
 from .ports import engine_ports, free_port
@@ -90,6 +91,15 @@ def test_a_signal_ends_it_with_status_0_and_a_clean_terminal(start: Start, numbe
     events = [fields["event"] for fields in service.log()]
     assert events[-1] == "stopping"
     assert "a-secret-key" not in stdout + stderr
+
+
+def test_engines_get_its_environment_as_it_was_given(service: Service) -> None:
+    marked = proc.having("ACEKEEPER_ENGINE")
+    [engine] = [p for p, mark in marked if mark.startswith(service.environ["STATE_DIR"])]
+    theirs = Path(f"/proc/{engine.pid}/environ").read_text().split("\0")
+    given = {f"{name}={value}" for name, value in service.environ.items() if name != "API_KEY"}
+    assert given <= {*theirs}
+    assert not [assignment for assignment in theirs if assignment.startswith("SSL_CERT_FILE=")]
 
 
 VERSION = "/webui/api/service?method=get_version"

@@ -14,8 +14,10 @@ from acekeeper.errors import AcekeeperError, BadSetting, BadTrace, OutputFailed
 
 _LEFT_S = 3.0  # for what is still under way when all is closed; a disk may hold it for ever
 _BEGUN_WITHIN_S = 5.0  # by then a child that a killed service forked runs its program
+_YOUNG = 5_000  # objects; those of all requests under way are fewer, and no garbage
 _MMAP_THRESHOLD = -3  # of mallopt(3)
 _LARGE = 128 * 1024
+_CERTIFICATES = "SSL_CERT_FILE"
 _CONFIG = 78  # EX_CONFIG of sysexits.h: trying again without a change is useless
 
 
@@ -134,10 +136,14 @@ def _serve(_: argparse.Namespace) -> int:
 
         import uvloop
 
+        os.environ.setdefault(_CERTIFICATES, os.devnull)  # aiohttp would read all of the host's
         from acekeeper import app, log
         from acekeeper.line_writer import takes
 
+        if os.environ[_CERTIFICATES] == os.devnull:
+            del os.environ[_CERTIFICATES]  # it is not for the engines
         gc.freeze()
+        gc.set_threshold(_YOUNG)
         gc.enable()
         with suppress(AttributeError):  # not glibc, which by itself comes to place large bodies
             ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _LARGE)  # where they leave holes

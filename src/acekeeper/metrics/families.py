@@ -6,7 +6,7 @@ The first ten are the user's document's, by its names and labels.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
@@ -17,6 +17,8 @@ from acekeeper.core.facts import Verdict
 from acekeeper.core.model import Health
 from acekeeper.core.playback import BAD_ENDS
 from acekeeper.usecases.sweep import Kind
+
+M = TypeVar("M", Counter, Histogram)
 
 OTHER = "other"  # in the place of a word that is not among the values of a label
 
@@ -284,20 +286,14 @@ FAMILIES: Mapping[str, Family] = {
 def counter(name: str, registry: CollectorRegistry) -> Counter:
     """Whose series with fixed values exist at once."""
     family = FAMILIES[name]
-    made = Counter(name, family.meaning, list(family.labels), registry=registry)
-    for values in _fixed(family):
-        made.labels(*values)
-    return made
+    return _begun(Counter(name, family.meaning, list(family.labels), registry=registry), family)
 
 
 def histogram(name: str, registry: CollectorRegistry) -> Histogram:
     family = FAMILIES[name]
-    made = Histogram(
-        name, family.meaning, list(family.labels), buckets=family.buckets, registry=registry
-    )
-    for values in _fixed(family):
-        made.labels(*values)
-    return made
+    labels, buckets = list(family.labels), family.buckets
+    made = Histogram(name, family.meaning, labels, buckets=buckets, registry=registry)
+    return _begun(made, family)
 
 
 def gauge(name: str, value: float | None = None) -> GaugeMetricFamily:
@@ -308,5 +304,8 @@ def gauge(name: str, value: float | None = None) -> GaugeMetricFamily:
     )
 
 
-def _fixed(family: Family) -> Sequence[tuple[str, ...]]:
-    return list(product(*family.labels.values())) if family.labels else []
+def _begun(made: M, family: Family) -> M:
+    if family.labels:
+        for values in product(*family.labels.values()):
+            made.labels(*values)
+    return made

@@ -51,7 +51,8 @@ class Metrics:
         self.lagged = histogram("orch_loop_lag_seconds", registry).observe
         self._events_failed = counter("orch_events_failed_total", registry)
         self._sweeps = histogram("orch_sweep_duration_seconds", registry)
-        self._swept = _last_success(registry)
+        swept = "orch_sweep_last_success_timestamp_seconds"
+        self._swept = Gauge(swept, FAMILIES[swept].meaning, ["kind"], registry=registry)
         for kind in Kind:
             self._swept.labels(kind).set(clock().wall)
         self._probes = histogram("orch_probe_duration_seconds", registry)
@@ -111,9 +112,3 @@ class _Only(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield self._family
-
-
-def _last_success(registry: CollectorRegistry) -> Gauge:
-    name = "orch_sweep_last_success_timestamp_seconds"
-    family = FAMILIES[name]
-    return Gauge(name, family.meaning, list(family.labels), registry=registry)

@@ -124,13 +124,8 @@ async def _streams(loop: Loop) -> Report:
         "checked": sum(len(a.samples) + len(a.unknown) for a in answers),
         "ended": sum(len(a.unknown) for a in answers),
         "silent_engines": sum(not a.samples and not a.unknown for a in answers),
-        "elsewhere": _elsewhere(loop),
+        "elsewhere": len(state.elsewhere),
     }
-
-
-def _elsewhere(loop: Loop) -> int:
-    state = loop.state
-    return len(state.streams) - len(state.ended) - sum(map(len, state.playing.values()))
 
 
 async def list_engines(loop: Loop) -> int:
