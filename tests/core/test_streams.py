@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from acekeeper.core import streams
 from acekeeper.core.facts import (
     DrainRequested,
     EngineIdentified,
@@ -369,6 +370,22 @@ def test_every_event_forgets_more_than_it_adds() -> None:
         world.leave(f"s{n}", "eof")
         assert len(world.state.ended) <= 4
     assert len(world.state.early_ends) >= 46  # they are remembered all the same
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_of_more_ends_than_there_are_in_an_hour_the_newest_are_remembered(
+    monkeypatch: pytest.MonkeyPatch, is_known: bool
+) -> None:
+    monkeypatch.setattr(streams, "_EARLY_ENDS_MOST", 5)
+    world = pool(1, rules(min_replicas=0, auto_delete=False, keep_ended=3))
+    for n in range(50):
+        if is_known:
+            world.play(slot(0), f"s{n}")
+        world.leave(f"s{n}", "eof")
+        assert len(world.state.early_ends) <= 7
+    world.tell(TimePassed())
+    last = 47 if is_known else 50
+    assert list(world.state.early_ends) == [f"s{n}" for n in range(last - 5, last)]
 
 
 def test_an_old_end_is_not_remembered_behind_a_young_one() -> None:

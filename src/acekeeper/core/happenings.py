@@ -12,7 +12,7 @@ HAPPENINGS: Mapping[str, str] = {
     "content_blamed": "A content ended badly by its own fault: nobody is doubted for it. `why`: on"
     " `two_engines`; it had `no_peers` at all; `others_play` on that engine.",
     "drain_taken_back": "A viewer needs an engine that was one too many: it stays after all.",
-    "early_end_remembered": "A stream ended that nobody had started; kept for an hour.",
+    "early_end_remembered": "A stream ended that nobody had started; kept for an hour at most.",
     "engine_adopted": "An engine was found running and taken over.",
     "engine_died": "An engine ended by itself; `cause` and `detail` say how.",
     "engine_draining": "An engine takes no more viewers and is stopped when nothing on it moves.",

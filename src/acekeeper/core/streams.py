@@ -15,6 +15,7 @@ from acekeeper.core.names import Slot
 from acekeeper.core.state import State
 
 UNKNOWN_TO_ENGINE = "unknown_to_engine"
+_EARLY_ENDS_MOST = 10_000  # at a host that has so many streams in an hour, the newest
 # So much is forgotten at once.
 _IN_PASSING = 500
 WITH_AN_EVENT = 2  # which adds one at the most
@@ -219,8 +220,9 @@ def forget_old(state: State, rules: Rules, now: Now, at_most: int = _IN_PASSING)
         state.remove_stream(stream)
         if stream.ended is not None and now.mono - stream.ended.mono < rules.remember_ended:
             state.put_early_end(stream.id, EarlyEnd(stream.ended, stream.reason))
-    for stream_id, end in list(islice(state.early_ends.items(), at_most)):
-        if now.mono - end.at.mono < rules.remember_ended:
+    over = len(state.early_ends) - _EARLY_ENDS_MOST
+    for n, (stream_id, end) in enumerate(list(islice(state.early_ends.items(), at_most))):
+        if n >= over and now.mono - end.at.mono < rules.remember_ended:
             break
         state.put_early_end(stream_id, None)
 
