@@ -11,13 +11,13 @@ from acekeeper.adapters.database import connect
 from acekeeper.adapters.store import Saved, Store
 from acekeeper.core.doubt import Content
 from acekeeper.core.gateway.model import Hold
-from acekeeper.core.model import Engine, KeyType, Now, Phase, Stream
+from acekeeper.core.model import Engine, KeyType, Now, Stream
 from acekeeper.core.names import Slot
 from acekeeper.core.state import Changes
 
 NOW = Now(1_700_000_000.0, 1_000.0)
 SLOT = Slot("127.0.0.1", 19000)
-ENGINE = Engine(slot=SLOT, start="first", asked=NOW, phase=Phase.RUNNING, ready=NOW)
+ENGINE = Engine(slot=SLOT, start="first", asked=NOW, ready=NOW)
 
 HOLD = Hold(content=Content("infohash", "k" * 40), since=NOW.after(-1))
 OTHER = Hold(content=Content("content_id", "o" * 40), infohash="i" * 40, token="token", since=NOW)

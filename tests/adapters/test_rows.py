@@ -26,15 +26,15 @@ from acekeeper.core.gateway.model import Hold, Ref
 from acekeeper.core.model import (
     Breaker,
     ByGateway,
-    Claim,
-    Drain,
+    Draining,
     EarlyEnd,
     Engine,
     Health,
     KeyType,
     Now,
     Opening,
-    Phase,
+    Probe,
+    Stopping,
     Stream,
 )
 from acekeeper.core.names import HERE, Slot
@@ -43,17 +43,10 @@ from acekeeper.core.state import Changes
 NOW = Now(2e9, 5e6)
 _FORGOTTEN: dict[str, Any] = {  # each of them begins anew in the next run
     "settled": False,
-    "failures": 0,
-    "asking": False,
-    "probed": None,
-    "answered": None,
-    "ask_soon": False,
-    "looking": False,
-    "suspicion": None,
-    "doubt": None,
+    "probe": Probe(),
+    "against": None,
     "cleared": None,
     "hunger": None,
-    "stop_retry": None,
 }
 
 texts = st.text(max_size=20)
@@ -67,7 +60,6 @@ ENGINES: dict[str, st.SearchStrategy[Any]] = {
     "start": st.text(min_size=1, max_size=20),
     "container_id": texts,
     "addresses": st.lists(st.ip_addresses(v=4).map(str), min_size=1, max_size=3).map(tuple),
-    "phase": st.sampled_from(Phase),
     "health": st.sampled_from(Health),
     "labels": st.dictionaries(texts, texts, max_size=3),
     "started": maybe,
@@ -78,22 +70,15 @@ ENGINES: dict[str, st.SearchStrategy[Any]] = {
     "used": maybe,
     "free_since": maybe,
     "handed": maybe,
-    "claim": st.none() | st.builds(Claim, texts),
-    "drain": st.none() | st.builds(Drain, texts, instants, maybe, st.booleans()),
-    "failures": st.integers(0, 9),
+    "claim": st.none() | texts,
+    "drain": st.none() | st.builds(Draining, texts, instants, st.booleans(), maybe, st.booleans()),
+    "stop": st.none() | st.builds(Stopping, texts, maybe),
+    "probe": st.builds(Probe, st.integers(0, 9), st.booleans(), st.booleans(), maybe, maybe),
     "unlisted": maybe,
     "unhealthy": maybe,
-    "asking": st.booleans(),
-    "probed": maybe,
-    "answered": maybe,
-    "ask_soon": st.booleans(),
-    "looking": st.booleans(),
-    "suspicion": st.none(),
-    "doubt": st.none(),
+    "against": st.none(),
     "cleared": st.none(),
     "hunger": st.none(),
-    "stop_reason": texts,
-    "stop_retry": maybe,
 }
 openings = st.builds(Opening, texts, texts, texts, st.booleans(), st.booleans(), st.integers(-1, 9))
 STREAMS: dict[str, st.SearchStrategy[Any]] = {
@@ -139,14 +124,7 @@ HOLDS: dict[str, st.SearchStrategy[Any]] = {
 holds = st.fixed_dictionaries(HOLDS).map(lambda values: Hold(**values))
 
 
-@st.composite
-def engines(draw: st.DrawFn) -> Engine:
-    engine = Engine(**draw(st.fixed_dictionaries(ENGINES)))
-    if engine.claim and engine.handed and draw(st.booleans()):
-        until = engine.handed.wall + draw(st.floats(0, 60))
-        lasts = Now(until, engine.handed.mono + until - engine.handed.wall)
-        return replace(engine, claim=Claim(engine.claim.request, lasts))
-    return engine
+engines = st.fixed_dictionaries(ENGINES).map(lambda values: Engine(**values))
 
 
 @pytest.fixture(scope="module")
@@ -173,14 +151,15 @@ def test_every_field_is_looked_at() -> None:
     assert set(HOLDS) == {f.name for f in fields(Hold)}
 
 
-@given(engine=engines())
+@given(engine=engines)
 def test_an_engine(db: sqlite3.Connection, engine: Engine) -> None:
     found = saved_and_read(db, Changes(engines={engine.slot: engine}))
     expected = replace(
         engine,
         **_FORGOTTEN,
-        claim=engine.claim if engine.claim and engine.claim.until else None,
-        drain=Drain(engine.drain.reason, engine.drain.since) if engine.drain else None,
+        claim=engine.claim if engine.handed else None,
+        drain=Draining(engine.drain.reason, engine.drain.since) if engine.drain else None,
+        stop=Stopping(engine.stop.reason) if engine.stop else None,
     )
     assert [read_engine(row, NOW) for row in found.engines] == [expected]
 
@@ -222,15 +201,12 @@ def test_the_rest(
     assert read_at_least(kept["at_least"], NOW) == at_least
 
 
-def test_a_claim_nobody_knows_the_length_of_is_over() -> None:
-    engine = Engine(slot=Slot("h", 1), start="s", asked=NOW, claim=Claim("r", NOW))
+def test_a_claim_that_was_not_answered_is_over() -> None:
+    engine = Engine(slot=Slot("h", 1), start="s", asked=NOW, claim="r")
     assert read_engine(engine_row(engine), NOW).claim is None
 
 
 def test_a_claim_lasts_no_longer_because_the_clock_was_set_back() -> None:
     handed = Now(1000.0, 50.0)
-    claim = Claim("r", handed.after(60))
-    row = engine_row(Engine(slot=Slot("h", 1), start="s", asked=handed, handed=handed, claim=claim))
-    found = read_engine(row, Now(400.0, 7.0)).claim
-    assert found is not None
-    assert found.until == Now(1060.0, 67.0)
+    row = engine_row(Engine(slot=Slot("h", 1), start="s", asked=handed, handed=handed, claim="r"))
+    assert read_engine(row, Now(400.0, 7.0)).claimed_until == Now(1060.0, 67.0)

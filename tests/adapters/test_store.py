@@ -14,7 +14,7 @@ from acekeeper.adapters.backlog import Rows
 from acekeeper.adapters.database import connect, save
 from acekeeper.adapters.rows import stream_row
 from acekeeper.adapters.store import Saved, Store
-from acekeeper.core.model import Breaker, ByGateway, EarlyEnd, Engine, Health, Now, Opening
+from acekeeper.core.model import Breaker, ByGateway, EarlyEnd, Engine, Health, Now, Opening, Probe
 from acekeeper.core.state import Changes, Happening
 from acekeeper.errors import StoreFailed
 
@@ -166,7 +166,7 @@ async def test_what_means_nothing_after_a_restart_is_not_written(path: Path) -> 
     async with running(path, on_commit=commits) as store:
         playing = stream("s")
         await store.write(Changes(engines={SLOT: ENGINE}, streams={"s": playing}))
-        probed = replace(ENGINE, asking=True, answered=NOW, failures=1, seen=NOW, checked=NOW)
+        probed = replace(ENGINE, probe=Probe(1, judged=NOW), seen=NOW, checked=NOW)
         await store.write(Changes(engines={SLOT: probed}, streams={"s": replace(playing)}))
         assert len(commits.writes) == 1
         await store.write(Changes(engines={SLOT: replace(probed, health=Health.HEALTHY)}))

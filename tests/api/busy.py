@@ -19,7 +19,7 @@ from acekeeper.api.views import Views
 from acekeeper.core.facts import Found
 from acekeeper.core.gateway.model import Wanted
 from acekeeper.core.inspection import Inspection
-from acekeeper.core.model import Engine, Health, KeyType, Now, Opening, Phase, Sample, Stream
+from acekeeper.core.model import Engine, Health, KeyType, Now, Opening, Sample, Stream
 from acekeeper.core.names import PortPlan, Slot
 from acekeeper.core.state import State
 from acekeeper.metrics import Metrics, Pool
@@ -213,7 +213,6 @@ def fill(state: State, now: Now, engines: int, each: int) -> None:
             start=f"start-{place.port}",
             container_id=container(n),
             labels={"of": "all"},
-            phase=Phase.RUNNING,
             health=Health.HEALTHY,
             started=began,
             ready=began,

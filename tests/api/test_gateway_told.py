@@ -9,7 +9,7 @@ from typing import Any
 from acekeeper.api.board import Board
 from acekeeper.core.doubt import Content, Doubt
 from acekeeper.core.gateway.model import Hold, Play, Reader, Wanted
-from acekeeper.core.model import ByGateway, Engine, Health, KeyType, Now, Opening, Phase, Stream
+from acekeeper.core.model import ByGateway, Engine, Health, KeyType, Now, Opening, Stream
 from acekeeper.core.names import Slot
 from acekeeper.core.state import Happening
 from acekeeper.metrics import Metrics
@@ -125,7 +125,6 @@ def fill(served: Served) -> list[Engine]:
             asked=now,
             start=f"start-{n}",
             container_id=f"{n:064x}",
-            phase=Phase.RUNNING,
             health=Health.HEALTHY,
             ready=now,
         )
@@ -194,7 +193,7 @@ async def test_the_status_says_where_players_are_served(served: Served) -> None:
 async def test_the_panel_is_told_why_nobody_else_can_have_an_engine(served: Served) -> None:
     await served.context.loop.close()
     engines = fill(served)
-    engines = [replace(engines[3], doubt=Doubt(Content("infohash", KEYS[0]), 0.0, "x"))]
+    engines = [replace(engines[3], against=Doubt(Content("infohash", KEYS[0]), 0.0, "x"))]
     served.context.state.put(engines[0])
     told = await first_message(served, None)
     held = {name: shown["held"] for name, shown in told["engines"].items()}

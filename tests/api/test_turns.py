@@ -28,7 +28,7 @@ from acekeeper.api import (
 )
 from acekeeper.api.application import ROUTES
 from acekeeper.core.facts import EnginesSurveyed, StreamsAsked, TimePassed
-from acekeeper.core.model import Claim, Sample
+from acekeeper.core.model import CLAIM_LASTS, Sample
 from acekeeper.usecases.sweep import Kind
 from acekeeper.usecases.turns import gather_in_turns
 
@@ -141,7 +141,9 @@ async def all_held(pool: Busy) -> None:
     """None was used, and none plays what a try of it could take."""
     for n, engine in enumerate(list(pool.state.engines.values())):
         if engine.slot not in pool.state.playing:
-            pool.state.put(replace(engine, claim=Claim(f"r{n}", pool.loop.clock())))
+            pool.state.put(
+                replace(engine, claim=f"r{n}", handed=pool.loop.clock().after(-CLAIM_LASTS))
+            )
 
 
 async def all_ended(pool: Busy) -> None:

@@ -11,7 +11,7 @@ from acekeeper.core.apply import apply
 from acekeeper.core.doubt import Content, Doubt, Hunger
 from acekeeper.core.facts import StreamEnded, TimePassed
 from acekeeper.core.gateway.facts import StopAsked
-from acekeeper.core.model import Claim, Engine, Health, Now, Phase
+from acekeeper.core.model import Engine, Health, Now
 from acekeeper.core.state import State
 
 from ..core.gateway.players import players
@@ -61,7 +61,7 @@ def test_a_stream_is_encoded_once_and_again_when_it_changes() -> None:
 
 
 def engine(n: int, **more: Any) -> Engine:
-    values = {"start": f"start-{n}", "container_id": f"id-{n}", "phase": Phase.RUNNING, **more}
+    values = {"start": f"start-{n}", "container_id": f"id-{n}", "ready": NOW, **more}
     return Engine(slot=slot(n), asked=NOW, health=Health.HEALTHY, **values)
 
 
@@ -124,8 +124,8 @@ async def test_an_empty_container_id_is_that_of_streams_on_no_engine_of_ours() -
 async def test_a_claim_answers_the_capacity_question_until_it_lapses() -> None:
     state = State()
     views = Views(state, rules())
-    state.put(engine(0, claim=Claim("r", NOW.after(60))))
-    state.put(engine(1, claim=Claim("unanswered")))
+    state.put(engine(0, claim="r", handed=NOW))
+    state.put(engine(1, claim="unanswered"))
     assert ids(await views.streams("started", "id-0", 10, NOW.after(59))) == ["claim|r"]
     assert ids(await views.streams("started", "id-0", 10, NOW.after(60))) == []
     assert ids(await views.streams("started", "id-1", 10, NOW)) == ["claim|unanswered"]
@@ -134,7 +134,7 @@ async def test_a_claim_answers_the_capacity_question_until_it_lapses() -> None:
 
 async def test_a_doubted_engine_looks_full_whatever_the_limit() -> None:
     two = rules(max_streams_per_engine=2)
-    doubted = engine(0, doubt=Doubt(Content("infohash", "c" * 40), NOW.mono, "timeout"))
+    doubted = engine(0, against=Doubt(Content("infohash", "c" * 40), NOW.mono, "timeout"))
     state = State()
     state.put(doubted)
     views = Views(state, two)
@@ -150,7 +150,7 @@ async def test_a_doubted_engine_looks_full_whatever_the_limit() -> None:
     ]
     apply(state, two, started("s", doubted.slot), NOW)
     assert [s["id"] for s in await listed("id-0")] == ["s", "claim|try-1"]
-    state.put(replace(state.engines[doubted.slot], doubt=None))
+    state.put(replace(state.engines[doubted.slot], against=None))
     assert [s["id"] for s in await listed("id-0")] == ["s"]
     assert msgspec.json.decode(await views.streams("started", None, 10, NOW)) == await listed(
         "id-0"
@@ -194,7 +194,7 @@ def test_a_stream_says_who_told_of_it_and_who_plays_it() -> None:
 
 
 def test_doubts_and_starvation_are_shown() -> None:
-    doubted = engine(0, doubt=Doubt(Content("infohash", "c" * 40), NOW.mono, "timeout"))
+    doubted = engine(0, against=Doubt(Content("infohash", "c" * 40), NOW.mono, "timeout"))
     hungry, starving = engine(1, hunger=Hunger(0.0)), engine(2, hunger=Hunger(0.0, told=True))
     views = Views(State(), rules())
     shown = [msgspec.json.decode(views.engine(e)) for e in (doubted, hungry, starving)]

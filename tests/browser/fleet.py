@@ -7,13 +7,13 @@ from acekeeper.core.doubt import Content, Hunger
 from acekeeper.core.gateway.model import Hold, Play, Reader, Wanted
 from acekeeper.core.model import (
     ByGateway,
-    Drain,
+    Draining,
     Engine,
     Health,
     KeyType,
     Opening,
-    Phase,
     Sample,
+    Stopping,
     Stream,
 )
 from acekeeper.core.names import Slot
@@ -44,7 +44,6 @@ async def fill(served: Served, engines: int) -> None:
             asked=now.after(-300.0 * (n + 1)),
             start=f"start-{n}",
             container_id=f"{n:064x}",
-            phase=Phase.RUNNING,
             health=Health.HEALTHY,
             ready=now.after(-290),
             checked=now.after(-7),
@@ -56,13 +55,11 @@ async def fill(served: Served, engines: int) -> None:
             case 4:
                 engine = replace(engine, health=Health.UNHEALTHY)
             case 5:
-                engine = replace(engine, drain=Drain("operator", now))
+                engine = replace(engine, drain=Draining("operator", now))
             case 6:
-                engine = replace(engine, phase=Phase.STOPPING)
+                engine = replace(engine, stop=Stopping("operator"))
             case 7:
-                engine = replace(
-                    engine, phase=Phase.STARTING, container_id="", health=Health.UNKNOWN
-                )
+                engine = replace(engine, ready=None, container_id="", health=Health.UNKNOWN)
             case 8:
                 engine = replace(engine, hunger=Hunger(now.mono - 300, told=True))
             case _:

@@ -91,7 +91,7 @@ async def test_a_held_engine_is_shown_as_held_and_its_stop_says_so(panel_of: Pan
     state = panel.served.context.state
     [engine] = state.engines.values()
     doubt = Doubt(Content("infohash", "c" * 40), panel.served.context.clock().mono, "timeout")
-    state.put(replace(engine, claim=None, health=Health.UNKNOWN, doubt=doubt))
+    state.put(replace(engine, claim=None, health=Health.UNKNOWN, against=doubt))
     await expect(stop).to_have_text("Stop now: it is held for a try")
     state.put(replace(engine, claim=None, health=Health.UNHEALTHY))
     await expect(stop).to_have_text("Stop now: no stream on it is known")

@@ -359,5 +359,5 @@ async def test_while_our_own_loop_is_late_nobody_is_judged(
     report = await asking
     assert report["silent"] == 8
     assert len(running.listed()) == 8
-    assert {e.failures for e in running.context.state.engines.values()} == {0}
+    assert {e.probe.failures for e in running.context.state.engines.values()} == {0}
     await all_are_doubted(running)

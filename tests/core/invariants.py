@@ -43,7 +43,7 @@ def indexes(state: State) -> None:
     }
     assert set(state.vacant) == vacant
     calm = {
-        where for where, e in all_engines if e.listed and e.settled and not (e.claim or e.ask_soon)
+        where for where, e in all_engines if e.listed and e.settled and not (e.claim or e.probe.due)
     }
     named = {where for where, e in all_engines if e.container_id}
     assert named - set(state.uneasy) == calm
@@ -86,16 +86,15 @@ def _ended(stream: Stream) -> float:
 def claims(state: State) -> None:
     """A claim and its request know of each other until the answer is given."""
     for engine in state.engines.values():
-        if engine.claim is not None and engine.claim.until is None:
-            request = state.requests[engine.claim.request]
+        if engine.claim is not None and engine.handed is None:
+            request = state.requests[engine.claim]
             assert request.slot == engine.slot
             assert not request.answered
     for request in state.requests.values():
         if request.slot is not None and not request.answered:
-            claim = state.engines[request.slot].claim
-            assert claim is not None
-            assert claim.request == request.id
-            assert claim.until is None
+            engine = state.engines[request.slot]
+            assert engine.claim == request.id
+            assert engine.handed is None
 
 
 def engines(state: State) -> None:
@@ -103,14 +102,12 @@ def engines(state: State) -> None:
         assert engine.slot == where
         ready = engine.phase is Phase.RUNNING
         assert not engine.listed or (ready and engine.health is Health.HEALTHY)
-        assert not ready or engine.ready is not None
         assert (engine.health is Health.UNHEALTHY) <= (engine.unhealthy is not None)
         assert engine.doubt is None or not engine.listed
-        assert engine.doubt is None or engine.suspicion is None
         assert engine.doubt is None or not engine.doubt.giving_way or engine.doubt.trying
         assert engine.hunger is None or where in state.playing
         if engine.phase is Phase.STOPPING or engine.drain is not None:
-            assert engine.claim is None or engine.claim.until is not None
+            assert engine.claim is None or engine.handed is not None
         if engine.phase is Phase.STOPPING:
             assert engine.claim is None
 

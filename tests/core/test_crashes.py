@@ -284,7 +284,7 @@ class Pool(RuleBasedStateMachine):
     @invariant()
     def every_claim_lapses(self) -> None:
         for engine in self.world.state.engines.values():
-            until = engine.claim.until if engine.claim else None
+            until = engine.claimed_until
             assert until is None or until.mono > self.world.now.mono
 
     @invariant()
@@ -336,7 +336,7 @@ class Pool(RuleBasedStateMachine):
 
 def _kept(engine: Engine) -> tuple[object, ...]:
     """What a new acekeeper must know to treat it as the old one would."""
-    claim = engine.claim.request if engine.claim and engine.claim.until else None
+    claim = engine.claim if engine.handed else None
     drain = engine.drain.reason if engine.drain else None
     health, handed = engine.health, engine.handed
     return engine.phase, health, claim, drain, handed and handed.wall, engine.container_id

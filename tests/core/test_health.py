@@ -13,7 +13,7 @@ from acekeeper.core.facts import (
     StreamEnded,
     TimePassed,
 )
-from acekeeper.core.model import Engine, Health, Phase
+from acekeeper.core.model import Engine, Health, Phase, Probe
 from acekeeper.core.names import PortPlan
 from acekeeper.core.plan import plan
 from acekeeper.core.restore import restore
@@ -63,7 +63,7 @@ def test_a_suspect_is_asked_again_and_comes_back_with_an_answer() -> None:
     world.outside[slot(0)].hung = False
     world.run(1.1)
     assert world.listed() == [0]
-    assert world.engine(0).failures == 0
+    assert world.engine(0).probe.failures == 0
     assert world.engine(0).unlisted is None
     assert world.kinds() == ["engine_suspected", "engine_recovered"]
 
@@ -75,7 +75,7 @@ def test_three_failures_make_it_unhealthy() -> None:
     assert world.engine(0).health is Health.UNKNOWN
     world.run(2)
     assert world.engine(0).health is Health.UNHEALTHY
-    assert world.engine(0).failures == 3
+    assert world.engine(0).probe.failures == 3
 
 
 def test_an_unhealthy_engine_that_answers_is_healthy_and_not_replaced() -> None:
@@ -93,7 +93,7 @@ def test_silence_while_we_were_late_ourselves_is_excused() -> None:
     world = pool(1, STILL)
     world.tell(EngineSilent(*world.engine(0).ref, "timeout", excused=True))
     assert world.listed() == [0]
-    assert world.engine(0).failures == 0
+    assert world.engine(0).probe.failures == 0
 
 
 def test_an_excused_silence_of_a_suspect_proves_nothing_either_way() -> None:
@@ -102,7 +102,7 @@ def test_an_excused_silence_of_a_suspect_proves_nothing_either_way() -> None:
     for _ in range(5):
         world.tell(EngineSilent(*world.engine(0).ref, "timeout", excused=True))
     assert world.engine(0).health is Health.UNKNOWN
-    assert world.engine(0).failures == 1
+    assert world.engine(0).probe.failures == 1
 
 
 def test_it_is_replaced_after_its_grace_and_stopped_when_its_streams_are_hopeless() -> None:
@@ -239,12 +239,11 @@ def test_with_hundreds_none_is_forgotten_in_the_count() -> None:
                 slot=slot(n),
                 asked=world.now,
                 start=f"s{n}",
-                phase=Phase.RUNNING,
                 health=Health.UNHEALTHY,
                 ready=world.now,
                 settled=True,
                 unhealthy=world.now.after(-60),
-                asking=True,
+                probe=Probe(under_way=True),
             )
         )
     world.state.connected = world.state.listed = True
@@ -302,7 +301,7 @@ def test_a_starting_engine_is_asked_four_times_a_second_whatever_came_of_it(excu
     world.run(1)
     world.taken.clear()
     for _ in range(40):
-        if world.engine(0).asking:
+        if world.engine(0).probe.under_way:
             world.tell(EngineSilent(*world.engine(0).ref, "a defect of ours", excused=excused))
         world.now = world.now.after(0.125)
         world.tell(TimePassed())

@@ -251,7 +251,7 @@ def test_a_viewer_who_comes_during_a_try_has_it_broken_off_and_it_does_not_count
     world.run(100)
     assert sum(isinstance(a, GiveWay) for a in world.taken) == 1
     assert len(world.tries()) == 1
-    assert world.engine(0).failures == 0
+    assert world.engine(0).probe.failures == 0
     doubt = world.engine(0).doubt
     assert doubt is not None
     assert doubt.failures == 0

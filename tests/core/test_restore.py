@@ -13,7 +13,16 @@ from acekeeper.core.facts import (
     RuntimeLost,
     TimePassed,
 )
-from acekeeper.core.model import Breaker, Claim, Drain, EarlyEnd, Engine, Health, Now, Phase
+from acekeeper.core.model import (
+    Breaker,
+    Draining,
+    EarlyEnd,
+    Engine,
+    Health,
+    Now,
+    Probe,
+    Stopping,
+)
 from acekeeper.core.restore import restore
 from acekeeper.core.state import State
 
@@ -134,7 +143,7 @@ def test_a_claim_that_was_given_goes_on_by_wall_clock() -> None:
 
 def test_a_drain_goes_on() -> None:
     world = pool(1, STILL)
-    drained = replace(world.engine(0), drain=Drain("asked", world.now), unlisted=world.now)
+    drained = replace(world.engine(0), drain=Draining("asked", world.now), unlisted=world.now)
     other = again(world, e0=drained)
     other.connect(other.running())
     other.run(30.1)
@@ -143,7 +152,7 @@ def test_a_drain_goes_on() -> None:
 
 def test_a_stop_is_asked_for_again() -> None:
     world = pool(1, STILL)
-    stopping = replace(world.engine(0), phase=Phase.STOPPING, stop_reason="asked")
+    stopping = replace(world.engine(0), stop=Stopping("asked"))
     other = again(world, e0=stopping)
     other.connect(other.running())
     assert other.taken == [Stop(*stopping.ref, "asked")]
@@ -155,7 +164,7 @@ def test_a_probe_under_way_is_asked_again() -> None:
     world.connect()
     world.request("r")
     world.run(4)
-    asking = replace(world.engine(0), asking=True, looking=True)
+    asking = replace(world.engine(0), probe=Probe(under_way=True))
     other = again(world, e0=asking)
     other.connect(other.running())
     other.run(1)
@@ -309,4 +318,3 @@ def test_a_moment_on_disk_is_never_in_the_future() -> None:
     now = Now(WALL, MONO)
     assert now.of_wall(WALL - 5) == Now(WALL - 5, MONO - 5)
     assert now.of_wall(WALL + 5) == Now(WALL + 5, MONO)
-    assert Claim("r", now.after(5)).until == Now(WALL + 5, MONO + 5)

@@ -270,17 +270,19 @@ def test_an_engine_that_does_not_answer_for_its_streams_is_not_called_idle() -> 
     assert world.stops() == []
 
 
-def test_a_look_is_over_also_when_the_drain_was_taken_back_meanwhile() -> None:
+def test_a_look_is_no_part_of_the_drain_after_one_that_was_taken_back() -> None:
     world = pool(1, STILL)
     world.play(slot(0))
     drain(world, 0)
     world.run(29.99)
     world.now = world.now.after(0.02)
     world.tell(TimePassed())
-    assert world.engine(0).looking
-    world.state.put(replace(world.engine(0), drain=None))
-    world.run(1)
-    assert not world.engine(0).looking
+    assert (going := world.engine(0).drain)
+    assert going.looking
+    world.state.put(replace(world.engine(0), drain=None, unlisted=None))
+    drain(world, 0)
+    assert (going := world.engine(0).drain)
+    assert not going.looking
 
 
 def test_a_look_at_a_session_says_nothing_of_the_next_one_with_its_id() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import math
 import weakref
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from acekeeper.core.facts import (
     StreamsAsked,
     TimePassed,
 )
-from acekeeper.core.model import Claim, Engine, Health, Phase
+from acekeeper.core.model import CLAIM_LASTS, Engine, Health, Phase
 from acekeeper.core.plan import Plan
 from acekeeper.core.state import State
 from acekeeper.errors import EngineFailed, PortTaken, RuntimeUnavailable, StartTimedOut
@@ -76,8 +77,8 @@ async def test_claims_that_lapse_together_are_all_over_soon(make_house: MakeHous
     house = make_house(max_replicas=500)
     state, now = house.loop.state, house.clock()
     for n in range(250):
-        claim = Claim(f"r{n}", now)
-        state.put(Engine(slot=slot(n), asked=now, start=f"s{n}", phase=Phase.RUNNING, claim=claim))
+        held = Engine(slot=slot(n), asked=now, start=f"s{n}", ready=now, claim=f"r{n}")
+        state.put(replace(held, handed=now.after(-CLAIM_LASTS)))
     house.loop.tell(TimePassed())
     assert any(engine.claim for engine in state.engines.values())
     await house.until(lambda: not any(engine.claim for engine in state.engines.values()))
@@ -146,8 +147,7 @@ async def test_a_claim_is_on_disk_before_its_answer(house: House, db: Path) -> N
     await house.open(0)
     engine = await ask_for_engine(house)
     [saved] = (await next_run(db, house.clock())).engines
-    assert saved.claim is not None
-    assert saved.claim.request == "r"
+    assert saved.claim == "r"
     assert saved.ref == engine.ref
 
 
@@ -287,7 +287,8 @@ async def test_a_draining_engine_is_looked_at_before_it_is_stopped(
     assert "stop 19000" not in house.runtime.calls
     await house.turns()
     # A look that went wrong is over too, or the engine would drain for ever.
-    assert not house.loop.state.engines[slot(0)].looking
+    assert (going := house.loop.state.engines[slot(0)].drain)
+    assert not going.looking
     del house.engines.sessions["s"]
     house.clock.ahead += 11
     await house.sweeps.run(Kind.STREAMS)

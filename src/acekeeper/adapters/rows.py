@@ -11,8 +11,7 @@ from acekeeper.core.inspection import Logged
 from acekeeper.core.model import (
     Breaker,
     ByGateway,
-    Claim,
-    Drain,
+    Draining,
     EarlyEnd,
     Engine,
     Health,
@@ -20,6 +19,7 @@ from acekeeper.core.model import (
     Now,
     Phase,
     Sample,
+    Stopping,
     Stream,
 )
 from acekeeper.core.names import HERE, Slot
@@ -89,7 +89,7 @@ _decode_gateway = msgspec.json.Decoder(ByGateway).decode
 
 
 def engine_row(engine: Engine) -> Row:
-    claim = engine.claim if engine.claim and engine.claim.until else None
+    until = engine.claimed_until
     return (
         *engine.slot,
         engine.start,
@@ -103,13 +103,13 @@ def engine_row(engine: Engine) -> Row:
         _wall(engine.used),
         _wall(engine.free_since),
         _wall(engine.handed),
-        claim.request if claim else None,
-        _wall(claim.until) if claim else None,
+        engine.claim if until else None,
+        _wall(until),
         engine.drain.reason if engine.drain else None,
         engine.drain.since.wall if engine.drain else None,
         _wall(engine.unlisted),
         _wall(engine.unhealthy),
-        engine.stop_reason,
+        engine.stop.reason if engine.stop else "",
         ",".join(engine.addresses),
         _wall(engine.seen),
         _wall(engine.checked),
@@ -130,7 +130,6 @@ def read_engine(row: Row, now: Now) -> Engine:
         start=r["start"],
         container_id=r["container_id"],
         addresses=tuple(r["addresses"].split(",")),
-        phase=Phase(r["phase"]),
         health=Health(r["health"]),
         labels=json.loads(r["labels"]),
         asked=now.of_wall(r["asked"]),
@@ -139,22 +138,14 @@ def read_engine(row: Row, now: Now) -> Engine:
         used=_instant(r["used"], now),
         free_since=_instant(r["free_since"], now),
         handed=handed,
-        claim=_claim(r["claim"], r["claim_until"], handed),
-        drain=Drain(r["drain"], drained) if drained else None,
+        claim=r["claim"] if handed else None,
+        drain=Draining(r["drain"], drained) if drained else None,
         unlisted=_instant(r["unlisted"], now),
         unhealthy=_instant(r["unhealthy"], now),
-        stop_reason=r["stop_reason"],
+        stop=Stopping(r["stop_reason"]) if r["phase"] == Phase.STOPPING else None,
         seen=_instant(r["seen"], now),
         checked=_instant(r["checked"], now),
     )
-
-
-def _claim(request: str | None, until: float | None, handed: Now | None) -> Claim | None:
-    """Its end lies ahead, so it is placed by its length from the hand-out, which lies behind:
-    a wall clock that was set back meanwhile makes no claim longer."""
-    if request is None or until is None or handed is None:
-        return None
-    return Claim(request, Now(until, handed.mono + until - handed.wall))
 
 
 def stream_row(stream: Stream) -> Row:

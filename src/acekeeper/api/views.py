@@ -88,9 +88,9 @@ class Views:
         if engine is None:
             return b"[]"
         parts = [self.stream(s) for s in self._state.started_on(engine.slot)]
-        claim = engine.claim
-        if claim is not None and (claim.until is None or claim.until.mono > now.mono):
-            parts.append(_encode(_placeholder(engine, claim.request)))
+        until = engine.claimed_until
+        if engine.claim is not None and (until is None or until.mono > now.mono):
+            parts.append(_encode(_placeholder(engine, engine.claim)))
         held = range(len(self._state.holds.get(engine.ref, ())))
         parts += (_encode(_placeholder(engine, f"hold-{n}", "gateway")) for n in held)
         if engine.doubt is not None:  # nobody is to come while it is tried, whatever its limit

@@ -9,7 +9,7 @@ from acekeeper.core import breaker, demand, playback
 from acekeeper.core.actions import Action, Answer, Code, Grant, Refusal, Refuse, Start, TakeBack
 from acekeeper.core.breaker import Circuit
 from acekeeper.core.facts import ProvisionRequested
-from acekeeper.core.model import Claim, Engine, Now, Phase, Request, Rules
+from acekeeper.core.model import Engine, Now, Phase, Request, Rules
 from acekeeper.core.names import Slot
 from acekeeper.core.state import State
 from acekeeper.core.supply import Supply, waiting
@@ -138,7 +138,8 @@ def grant(state: State, rules: Rules, request_id: str, slot: Slot, now: Now) -> 
     state.put(
         replace(
             engine,
-            claim=Claim(request_id),
+            claim=request_id,
+            handed=None,
             free_since=None,
             labels=request.labels or engine.labels,  # not both: they would grow for ever
         )
@@ -146,14 +147,13 @@ def grant(state: State, rules: Rules, request_id: str, slot: Slot, now: Now) -> 
     demand.taken(state, rules, now)
 
 
-def answer(state: State, rules: Rules, request_id: str, now: Now) -> None:
+def answer(state: State, request_id: str, now: Now) -> None:
     """From here the engine counts as handed out, whether or not the answer arrives."""
     request = state.requests[request_id]
     state.requests[request_id] = replace(request, answered=True)
     engine = state.engines[request.slot] if request.slot else None
     if engine is not None:
-        claim = Claim(request_id, now.after(rules.claim_lasts))
-        state.put(replace(engine, claim=claim, handed=now))
+        state.put(replace(engine, claim=request_id, handed=now))
         state.tell(
             "engine_granted",
             engine.slot,
@@ -190,7 +190,7 @@ def release(state: State, request_id: str, now: Now) -> None:
     """Takes the claim back; the engine, or its start, is there for the next caller."""
     request = state.requests.pop(request_id)
     engine = state.engines.get(request.slot) if request.slot else None
-    if engine is not None and engine.claim is not None and engine.claim.request == request_id:
+    if engine is not None and engine.claim == request_id:
         free = now if engine.phase is Phase.RUNNING and state.is_vacant(engine) else None
         state.put(replace(engine, claim=None, handed=None, free_since=free))
 
@@ -201,7 +201,7 @@ def lapse_claims(state: State, rules: Rules, now: Now) -> None:
     due = (e.slot for e in state.uneasy_engines() if _lapses(e) <= now.mono)
     for slot in list(islice(due, _LAPSE_AT_ONCE)):
         engine = state.engines[slot]  # a lapse may change others too
-        if engine.claim is not None and (until := engine.claim.until) is not None:
+        if (until := engine.claimed_until) is not None:
             free = until if state.is_vacant(engine) else None
             state.put(replace(engine, claim=None, free_since=free))
             state.tell("claim_lapsed", engine.slot)
@@ -213,11 +213,11 @@ def lapses(state: State) -> Iterator[float]:
 
 
 def _lapses(engine: Engine) -> float:
-    return engine.claim.until.mono if engine.claim and engine.claim.until else math.inf
+    return until.mono if (until := engine.claimed_until) else math.inf
 
 
 def turn_away(state: State, engine: Engine) -> None:
     """`engine` as it was before it was gone: a request that was promised it waits again."""
-    if engine.claim is not None and engine.claim.until is None:
-        request = state.requests[engine.claim.request]
+    if engine.claim is not None and engine.handed is None:
+        request = state.requests[engine.claim]
         state.requests[request.id] = replace(request, slot=None)

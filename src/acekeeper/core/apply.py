@@ -148,7 +148,7 @@ def _take(state: State, rules: Rules, action: Action, now: Now) -> None:
         case Grant(request, slot):
             admission.grant(state, rules, request, slot, now)
         case Answer(request):
-            admission.answer(state, rules, request, now)
+            admission.answer(state, request, now)
         case Refuse(request, refusal):
             admission.refuse(state, request, refusal, now)
         case Drain():
@@ -166,10 +166,10 @@ def _take(state: State, rules: Rules, action: Action, now: Now) -> None:
         case Ask(slot, start):
             engine = state.current(slot, start)
             if engine is not None:
-                state.put(replace(engine, asking=True))
+                state.put(replace(engine, probe=replace(engine.probe, under_way=True)))
         case Look(slot, start):
             engine = state.current(slot, start)
-            if engine is not None:
-                state.put(replace(engine, looking=True))
+            if engine is not None and engine.drain is not None:
+                state.put(replace(engine, drain=replace(engine.drain, looking=True)))
         case _:
             assert_never(action)

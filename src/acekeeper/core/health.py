@@ -6,7 +6,7 @@ from dataclasses import replace
 from acekeeper.core import breaker
 from acekeeper.core.actions import Ask, Drain, Settle
 from acekeeper.core.facts import EngineAnswered, EngineSilent, EnginesSurveyed
-from acekeeper.core.model import Engine, Health, Now, Phase, Rules
+from acekeeper.core.model import Engine, Health, Now, Phase, Probe, Rules
 from acekeeper.core.state import State
 
 UNHEALTHY = "unhealthy"
@@ -16,7 +16,7 @@ def engine_answered(state: State, rules: Rules, fact: EngineAnswered, now: Now) 
     engine = state.current(fact.slot, fact.start)
     if engine is None:
         return
-    engine = replace(engine, asking=False, ask_soon=False, probed=now, answered=now, failures=0)
+    engine = replace(engine, probe=Probe(ended=now, judged=now))
     if engine.phase is Phase.STARTING:
         if engine.started is not None:  # else it was found, and may have run for days
             seconds = min(now.mono - engine.started.mono, rules.startup_grace)
@@ -24,14 +24,13 @@ def engine_answered(state: State, rules: Rules, fact: EngineAnswered, now: Now) 
         state.put_breaker(breaker.became_ready(state.breaker, rules, now))
         engine = replace(
             engine,
-            phase=Phase.RUNNING,
             ready=now,
             free_since=now if engine.claim is None and state.is_vacant(engine) else None,
         )
         state.tell(
             "engine_ready",
             engine.slot,
-            request=engine.claim.request if engine.claim else None,
+            request=engine.claim,
             seconds=round(now.mono - engine.asked.mono, 3),
         )
     state.put(improved(state, rules, engine, now))
@@ -41,14 +40,14 @@ def engine_silent(state: State, rules: Rules, fact: EngineSilent, now: Now) -> N
     engine = state.current(fact.slot, fact.start)
     if engine is None:
         return
-    engine = replace(engine, asking=False, ask_soon=False, probed=now)
-    if not fact.excused:  # the grace of a start ends with an answer of its own
-        engine = replace(engine, answered=now)
+    # The grace of a start ends with an answer of its own.
+    judged = engine.probe.judged if fact.excused else now
+    engine = replace(engine, probe=Probe(engine.probe.failures, ended=now, judged=judged))
     if fact.excused or engine.phase is not Phase.RUNNING:
         state.put(engine)  # a starting engine is judged by its grace alone
         return
-    failures = engine.failures + 1
-    engine = replace(engine, failures=failures, checked=now)
+    failures = engine.probe.failures + 1
+    engine = replace(engine, probe=replace(engine.probe, failures=failures), checked=now)
     if engine.health is Health.HEALTHY:
         engine = replace(engine, health=Health.UNKNOWN, unlisted=engine.unlisted or now)
         state.tell("engine_suspected", engine.slot, why=fact.why)
@@ -57,7 +56,7 @@ def engine_silent(state: State, rules: Rules, fact: EngineSilent, now: Now) -> N
 
 def improved(state: State, rules: Rules, engine: Engine, now: Now) -> Engine:
     """After good news: it is well unless its status, or its playback, still says otherwise."""
-    failures = max(engine.failures, engine.doubt.failures if engine.doubt else 0)
+    failures = max(engine.probe.failures, engine.doubt.failures if engine.doubt else 0)
     if failures or engine.doubt:
         if engine.health is Health.UNHEALTHY and failures < rules.health_failure_threshold:
             return replace(engine, health=Health.UNKNOWN, unhealthy=None)
@@ -92,7 +91,7 @@ def engines_surveyed(state: State, fact: EnginesSurveyed, now: Now) -> None:
     for slot, start in fact.answered:
         engine = state.current(slot, start)
         if engine is not None and engine.health is Health.HEALTHY:
-            state.put(replace(engine, seen=now, checked=now, failures=0))
+            state.put(replace(engine, seen=now, checked=now))
     if state.listed:  # else nobody knows yet whom to ask
         state.surveyed = True
 
@@ -105,17 +104,17 @@ def asks(state: State, rules: Rules, now: Now) -> Iterator[Ask | Settle | float]
         if engine.ready and not engine.settled:
             due = engine.ready.mono + rules.early_death
             yield Settle(*engine.ref) if now.mono >= due else due
-        if engine.asking:
+        if engine.probe.under_way:
             continue
         if engine.phase is Phase.STARTING:
             every = rules.ask_starting_every
         elif engine.health is not Health.HEALTHY:
             every = rules.ask_suspect_every
-        elif engine.ask_soon:
+        elif engine.probe.due:
             every = 0.0
         else:
             continue
-        due = engine.probed.mono + every if engine.probed else now.mono
+        due = engine.probe.ended.mono + every if engine.probe.ended else now.mono
         yield Ask(*engine.ref) if now.mono >= due else due
 
 

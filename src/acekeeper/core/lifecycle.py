@@ -18,7 +18,7 @@ from acekeeper.core.facts import (
     RuntimeConnected,
     RuntimeLost,
 )
-from acekeeper.core.model import Claim, Engine, Health, Now, Phase, Rules
+from acekeeper.core.model import Engine, Now, Phase, Rules, Stopping
 from acekeeper.core.names import Slot
 from acekeeper.core.state import State
 
@@ -61,7 +61,7 @@ def start(state: State, rules: Rules, action: Start, now: Now) -> None:
             slot=action.slot,
             asked=now,
             labels=request.labels if request else {},
-            claim=Claim(request.id) if request else None,
+            claim=request.id if request else None,
         )
     )
     if request is not None:
@@ -112,7 +112,7 @@ def start_failed(state: State, rules: Rules, fact: EngineStartFailed, now: Now) 
     state.tell(
         "engine_start_failed",
         engine.slot,
-        request=engine.claim.request if engine.claim else None,
+        request=engine.claim,
         cause=fact.cause or None,
         why=fact.why,
         excused=excused,
@@ -127,8 +127,8 @@ def engine_died(state: State, rules: Rules, fact: EngineDied, now: Now) -> None:
         if fact.slot not in state.engines:
             state.vacated[fact.slot] = now  # a list may be under way that still has it
         return
-    wanted = engine.phase is Phase.STOPPING
-    cause = engine.stop_reason if wanted else fact.cause
+    wanted = engine.stop is not None
+    cause = engine.stop.reason if engine.stop else fact.cause
     meant = wanted or fact.cause == STOPPED
     early = engine.ready is None or now.mono - engine.ready.mono < rules.early_death
     early = early and fact.cause not in _NO_FAILURES
@@ -163,25 +163,22 @@ def stop(state: State, rules: Rules, action: Stop, now: Now) -> None:
         state.tell(
             "engine_start_failed",
             engine.slot,
-            request=engine.claim.request if engine.claim else None,
+            request=engine.claim,
             cause=action.reason,
             why=action.why or action.reason,
             excused=False,
             seconds=round(now.mono - engine.asked.mono, 3),
         )
-    state.put(
-        replace(
-            engine, phase=Phase.STOPPING, stop_reason=action.reason, stop_retry=None, claim=None
-        )
-    )
+    state.put(replace(engine, stop=Stopping(action.reason), claim=None))
     admission.turn_away(state, engine)
     state.tell("engine_stopping", engine.slot, reason=action.reason)
 
 
 def stop_failed(state: State, rules: Rules, fact: EngineStopFailed, now: Now) -> None:
     engine = state.current(fact.slot, fact.start)
-    if engine is not None and engine.phase is Phase.STOPPING:
-        state.put(replace(engine, stop_retry=now.after(rules.stop_retry)))
+    if engine is not None and engine.stop is not None:
+        again = replace(engine.stop, retry=now.after(rules.stop_retry))
+        state.put(replace(engine, stop=again))
         state.tell("engine_stop_failed", engine.slot, why=fact.why)
 
 
@@ -286,8 +283,7 @@ def _adopt(state: State, slot: Slot, found: Found, now: Now) -> None:
             start=found.start,
             container_id=found.container_id,
             addresses=found.addresses,
-            phase=Phase.STOPPING if found.dying else Phase.STARTING,
-            health=Health.UNKNOWN,
+            stop=Stopping("") if found.dying else None,
         )
     )
     state.tell("engine_adopted", slot, start=found.start)

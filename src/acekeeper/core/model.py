@@ -2,12 +2,14 @@
 current ones."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
 from acekeeper.core.doubt import Content, Doubt, Hunger, Suspicion
 from acekeeper.core.names import EVERYWHERE, HERE, PortPlan, Slot
+
+CLAIM_LASTS = 60.0  # seconds from the answer to the request
 
 
 class Now(NamedTuple):
@@ -56,7 +58,6 @@ class Rules:
     # Facts of the client and of the engine rather than choices (the wire contract tells why).
     answer_within: float = 2.5
     sleeps_then: float = 5  # a client does, before it plays from an engine it was given
-    claim_lasts: float = 60
     rest_after_hand_out: float = 60
     drain_wait: float = 30
     drain_look_again: float = 10
@@ -105,19 +106,27 @@ class Health(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """An engine promised to a request; `until` is None while the answer is not yet given."""
-
-    request: str
-    until: Now | None = None
+class Draining:
+    reason: str
+    since: Now
+    looking: bool = False  # its streams are being asked whether they move
+    looked: Now | None = None  # when they last were
+    idle: bool = False  # what that look found
 
 
 @dataclass(frozen=True, slots=True)
-class Drain:
+class Stopping:
     reason: str
-    since: Now
-    looked: Now | None = None  # when its streams were last asked whether they move
-    idle: bool = False  # what that look found
+    retry: Now | None = None  # when the stop is to be asked for again
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    failures: int = 0  # in a row
+    under_way: bool = False
+    due: bool = False  # at once
+    ended: Now | None = None  # when the last one did, whatever it found
+    judged: Now | None = None  # when the last one did that said something
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +138,6 @@ class Engine:
     start: str = ""  # the runtime's name for this start; empty until it has one
     container_id: str = ""
     addresses: tuple[str, ...] = (HERE,)  # where this start is reached, as long as it lasts
-    phase: Phase = Phase.STARTING
     health: Health = Health.UNKNOWN
     labels: Mapping[str, str] = field(default_factory=dict)
     started: Now | None = None
@@ -139,29 +147,40 @@ class Engine:
     checked: Now | None = None
     used: Now | None = None  # last start or end of a stream
     free_since: Now | None = None
-    handed: Now | None = None
-    claim: Claim | None = None
-    drain: Drain | None = None
-    failures: int = 0
+    claim: str | None = None  # the request it is promised to, until a stream starts
+    handed: Now | None = None  # when that was answered, or the last one if there is no claim
+    drain: Draining | None = None
+    stop: Stopping | None = None
+    probe: Probe = Probe()
     unlisted: Now | None = None  # since when it is off the list, if it ever was on it
     unhealthy: Now | None = None
-    asking: bool = False  # a probe is on its way
-    probed: Now | None = None  # when the last probe ended, whatever it found
-    answered: Now | None = None  # when the last one did that said something
-    ask_soon: bool = False
-    looking: bool = False  # its streams are being asked
-    doubt: Doubt | None = None
-    suspicion: Suspicion | None = None
+    against: Suspicion | Doubt | None = None
     cleared: float | None = None  # when a doubt for a connection was found wrong, monotonic
     hunger: Hunger | None = None
-    stop_reason: str = ""
-    stop_retry: Now | None = None
+
+    @property
+    def phase(self) -> Phase:
+        if self.stop is not None:
+            return Phase.STOPPING
+        return Phase.STARTING if self.ready is None else Phase.RUNNING
+
+    @property
+    def claimed_until(self) -> Now | None:
+        """None without a claim, and while its request is not answered."""
+        if self.claim is None or self.handed is None:
+            return None
+        return self.handed.after(CLAIM_LASTS)
+
+    @property
+    def doubt(self) -> Doubt | None:
+        return self.against if isinstance(self.against, Doubt) else None
 
     @property
     def listed(self) -> bool:
         """Not before it has the name by which clients ask what plays on it."""
         return (
-            self.phase is Phase.RUNNING
+            self.ready is not None
+            and self.stop is None
             and self.health is Health.HEALTHY
             and self.drain is None
             and self.container_id != ""
@@ -170,7 +189,7 @@ class Engine:
     @property
     def open(self) -> bool:
         """Nobody has it, and the next viewer may: it is listed, or will be when it is ready."""
-        coming = self.phase is Phase.STARTING and self.drain is None
+        coming = self.ready is None and self.stop is None and self.drain is None
         return self.claim is None and (coming or self.listed)
 
     @property
@@ -178,13 +197,16 @@ class Engine:
         """It runs well (so it is not doubted), nothing is under way with it, and no time is set to
         it."""
         return (
-            self.phase is Phase.RUNNING
+            self.settled
+            and self.stop is None
             and self.health is Health.HEALTHY
-            and self.settled
-            and not self.ask_soon
+            and not self.probe.due
             and self.claim is None
             and self.drain is None
         )
+
+    def to_be_asked(self) -> "Engine":
+        return replace(self, probe=replace(self.probe, due=True))
 
     def is_at(self, address: str) -> bool:
         """Whether players reach it there."""

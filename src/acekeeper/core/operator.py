@@ -13,7 +13,7 @@ from acekeeper.core.facts import (
     StopRequested,
     StreamStopped,
 )
-from acekeeper.core.model import Breaker, Engine, Now, Phase
+from acekeeper.core.model import Breaker, Engine, Now, Phase, Stopping
 from acekeeper.core.state import State
 
 OPERATOR = "operator"
@@ -47,9 +47,7 @@ def asked(state: State, fact: OperatorAsked, now: Now) -> None:
 
 def _stop(state: State, engine: Engine, now: Now) -> None:
     """As one whose stop is to be asked for again: that is stored, and survives a restart."""
-    state.put(
-        replace(engine, phase=Phase.STOPPING, stop_reason=OPERATOR, stop_retry=now, claim=None)
-    )
+    state.put(replace(engine, stop=Stopping(OPERATOR, now), claim=None))
     admission.turn_away(state, engine)
 
 

@@ -39,7 +39,7 @@ def ended_badly(
 ) -> None:
     """The engine is asked at once, and doubted unless the content is to blame: it smells elsewhere
     too, nobody in the network had anything of it, or others play on this engine."""
-    engine = replace(engine, ask_soon=True)
+    engine = engine.to_be_asked()
     state.put(engine)
     content = content_of(stream)
     if content is None:
@@ -98,7 +98,7 @@ def claim_lapsed(state: State, rules: Rules, engine: Engine, now: Now) -> None:
     Nobody knows what was wanted, so it is tried with what plays elsewhere or did."""
     if engine.slot in state.playing:
         return
-    state.put(replace(engine, ask_soon=True))
+    state.put(engine.to_be_asked())
     content = content_that_plays(state)
     if content is not None:
         engine = state.engines[engine.slot]
@@ -126,7 +126,7 @@ def moved(state: State, rules: Rules, stream: Stream, sample: Sample, now: Now) 
     if engine is None or now.mono - stream.started.mono < _PLAYS_AFTER:
         return
     _lasted(state, engine, Played(engine.start, content, stream.started.mono, now.mono))
-    against = engine.doubt or engine.suspicion
+    against = engine.against
     if against is None or stream.started.mono < against.since:
         return
     if engine.doubt is None:
@@ -159,7 +159,7 @@ def tries(state: State, rules: Rules, now: Now) -> Iterator[Try | GiveWay | floa
             if plays and not doubt.giving_way:
                 yield GiveWay(*engine.ref)
             continue
-        if plays or engine.claim or engine.drain or engine.failures:
+        if plays or engine.claim or engine.drain or engine.probe.failures:
             continue
         if contents.may_play(state, engine.ref, doubt.content):
             continue  # a second session would cut the first
@@ -172,13 +172,13 @@ def tries(state: State, rules: Rules, now: Now) -> Iterator[Try | GiveWay | floa
 def begin(state: State, action: Try) -> None:
     engine = state.current(action.slot, action.start)
     if engine is not None and engine.doubt is not None:
-        state.put(replace(engine, doubt=replace(engine.doubt, trying=True)))
+        state.put(replace(engine, against=replace(engine.doubt, trying=True)))
 
 
 def give_way(state: State, action: GiveWay) -> None:
     engine = state.current(action.slot, action.start)
     if engine is not None and engine.doubt is not None:
-        state.put(replace(engine, doubt=replace(engine.doubt, giving_way=True)))
+        state.put(replace(engine, against=replace(engine.doubt, giving_way=True)))
 
 
 def answered(state: State, rules: Rules, fact: PlaybackAnswered, now: Now) -> None:
@@ -207,7 +207,7 @@ def failed(state: State, rules: Rules, fact: PlaybackFailed, now: Now) -> None:
     if engine is None or engine.doubt is None or not engine.doubt.trying:
         return
     doubt = replace(engine.doubt, trying=False, giving_way=False, tried=now.mono)
-    engine = replace(engine, doubt=doubt)
+    engine = replace(engine, against=doubt)
     smell = _smell(state, rules, doubt.content, now)
     if smell is not None and smell.blamed:
         trust(state, rules, engine, now)
@@ -219,7 +219,7 @@ def failed(state: State, rules: Rules, fact: PlaybackFailed, now: Now) -> None:
         state.tell(
             "playback_failed", engine.slot, why=fact.why, failures=failures, key=doubt.content.key
         )
-        engine = replace(engine, doubt=replace(doubt, failures=failures), checked=now)
+        engine = replace(engine, against=replace(doubt, failures=failures), checked=now)
         state.put(health.worsened(state, rules, engine, failures, fact.why, now))
         suspects.choose(state, rules, now)  # one that is known to be ill makes room
 
@@ -287,14 +287,16 @@ def _blame(
     """A try under way is left to its end."""
     state.tell("content_blamed", stream=stream, key=content.key, engines=len(engines), why=why)
     for engine in list(state.engines.values()):
-        if engine.doubt and engine.doubt.content == content and not engine.doubt.trying:
-            trust(state, rules, engine, now)
-        elif engine.suspicion and engine.suspicion.content == content:
+        if engine.against is None or engine.against.content != content:
+            continue
+        if engine.doubt is None:
             suspects.forget(state, engine)
+        elif not engine.doubt.trying:
+            trust(state, rules, engine, now)
     suspects.choose(state, rules, now)
 
 
 def trust(state: State, rules: Rules, engine: Engine, now: Now) -> None:
     if engine.doubt is not None and engine.doubt.why == suspects.CONNECTION:
         engine = replace(engine, cleared=now.mono)
-    state.put(health.improved(state, rules, replace(engine, doubt=None), now))
+    state.put(health.improved(state, rules, replace(engine, against=None), now))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from acekeeper.core import lifecycle, playback
 from acekeeper.core.gateway.model import Hold, Reader, Ref
 from acekeeper.core.health import UNHEALTHY
-from acekeeper.core.model import Breaker, EarlyEnd, Engine, Now, Phase, Rules, Stream
+from acekeeper.core.model import Breaker, EarlyEnd, Engine, Now, Rules, Stream
 from acekeeper.core.state import Changes, State
 
 
@@ -34,12 +34,11 @@ def restore(
             replace(
                 engine,
                 settled=_settled(engine, state.breaker, rules, now),
-                asking=False,
-                looking=False,
-                claim=engine.claim if engine.claim and engine.claim.until else None,
-                stop_retry=now if engine.phase is Phase.STOPPING else None,
-                doubt=None,
-                suspicion=None,
+                probe=replace(engine.probe, under_way=False),
+                claim=engine.claim if engine.handed else None,
+                drain=replace(engine.drain, looking=False) if engine.drain else None,
+                stop=replace(engine.stop, retry=now) if engine.stop else None,
+                against=None,
                 cleared=None,
                 hunger=None,
             )

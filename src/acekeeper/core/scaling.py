@@ -10,8 +10,7 @@ from acekeeper.core.facts import StreamsAsked
 from acekeeper.core.gateway import choice
 from acekeeper.core.health import UNHEALTHY, drain_of
 from acekeeper.core.lifecycle import START_TIMEOUT
-from acekeeper.core.model import Drain as Draining
-from acekeeper.core.model import Engine, Health, Now, Phase, Rules
+from acekeeper.core.model import Draining, Engine, Health, Now, Phase, Rules
 from acekeeper.core.state import State
 from acekeeper.core.supply import SCALE_DOWN, Supply, may_be_taken_back, rested_at
 
@@ -96,7 +95,7 @@ def drain(state: State, action: Drain, now: Now) -> None:
             engine,
             drain=Draining(action.reason, now),
             unlisted=engine.unlisted or now,
-            claim=engine.claim if engine.claim and engine.claim.until else None,
+            claim=engine.claim if engine.handed else None,
         )
     )
     admission.turn_away(state, engine)
@@ -122,7 +121,7 @@ def drains(state: State, rules: Rules, now: Now) -> Iterator[Stop | Look | float
             grace_ends, ran_out = _grace_ends(engine, rules)
             if now.mono < grace_ends:
                 yield grace_ends
-            elif engine.answered and engine.answered.mono >= grace_ends:
+            elif engine.probe.judged and engine.probe.judged.mono >= grace_ends:
                 yield Stop(engine.slot, engine.start, START_TIMEOUT, f"not ready within {ran_out}")
                 continue
         if engine.drain is None:
@@ -135,7 +134,7 @@ def drains(state: State, rules: Rules, now: Now) -> Iterator[Stop | Look | float
             continue  # its lapse is a deadline of its own
         elif engine.slot not in state.playing or (engine.drain.idle and looked >= due):
             yield Stop(engine.slot, engine.start, engine.drain.reason)
-        elif not engine.looking:
+        elif not engine.drain.looking:
             again = max(due, looked + rules.drain_look_again)
             yield Look(engine.slot, engine.start) if now.mono >= again else again
 
@@ -158,11 +157,7 @@ def looked(state: State, rules: Rules, fact: StreamsAsked, now: Now) -> None:
     still buffering; two can. Of streams it says nothing about it is idle when it is too ill to
     tell, or nobody was connected at two looks, the last not before it may be stopped."""
     engine = state.current(fact.slot, fact.start)
-    if engine is None:
-        return
-    if engine.drain is None:
-        if engine.looking:  # it was taken back meanwhile
-            state.put(replace(engine, looking=False))
+    if engine is None or engine.drain is None:
         return
     streams = [s for s in state.started_on(engine.slot) if s.ref not in fact.unknown]
     told = [s for s in streams if s.ref in fact.samples]
@@ -171,7 +166,7 @@ def looked(state: State, rules: Rules, fact: StreamsAsked, now: Now) -> None:
     hopeless = engine.health is Health.UNHEALTHY
     is_told = len(told) == len(streams)
     idle = not moving and (hopeless or is_told or _is_left(state, rules, engine))
-    state.put(replace(engine, looking=False, drain=replace(engine.drain, looked=now, idle=idle)))
+    state.put(replace(engine, drain=replace(engine.drain, looking=False, looked=now, idle=idle)))
 
 
 def _is_left(state: State, rules: Rules, engine: Engine) -> bool:
@@ -187,7 +182,7 @@ def _may_stop_at(engine: Engine, drain: Draining, rules: Rules) -> float:
 
 def stop_retries(state: State, now: Now) -> Iterator[Stop | float]:
     for engine in state.uneasy_engines():
-        if engine.phase is Phase.STOPPING and engine.stop_retry is not None:
-            due = engine.stop_retry.mono
-            again = Stop(engine.slot, engine.start, engine.stop_reason)
+        if engine.stop is not None and engine.stop.retry is not None:
+            due = engine.stop.retry.mono
+            again = Stop(engine.slot, engine.start, engine.stop.reason)
             yield again if now.mono >= due else due

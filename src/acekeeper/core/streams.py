@@ -122,9 +122,9 @@ def end_stream(state: State, stream: Stream, reason: str, now: Now, *, told: boo
     if engine is not None:
         over = engine.slot not in state.playing
         free = now if engine.claim is None and state.is_vacant(engine) else None
-        # The viewer it was handed to has come and gone: it need not rest.
-        used = over and engine.handed is not None and engine.handed.mono <= stream.started.mono
-        handed = None if used else engine.handed
+        handed = engine.handed
+        if over and handed and engine.claim is None and handed.mono <= stream.started.mono:
+            handed = None  # the viewer it was handed to has come and gone: it need not rest
         state.put(replace(engine, used=now, free_since=free, handed=handed))
         if over:
             starvation.over(state, state.engines[engine.slot], now)

@@ -211,7 +211,7 @@ class Supply:
         ] + [
             max(
                 (e.unlisted or e.drain.since).mono + rules.drain_wait,
-                e.claim.until.mono if e.claim and e.claim.until else 0.0,
+                until.mono if (until := e.claimed_until) else 0.0,
             )
             for e in state.engines.values()
             if e.drain and e.slot not in state.playing

@@ -23,9 +23,9 @@ def suspect(
     """Doubts the engine, at once or when there is room."""
     if not _may_be_doubted(engine) or engine.doubt:
         return
-    before = engine.suspicion
+    before = engine.against
     if before is None or _rank(why) <= _rank(before.why):
-        state.put(replace(engine, suspicion=Suspicion(content, now.mono, why)))
+        state.put(replace(engine, against=Suspicion(content, now.mono, why)))
     choose(state, rules, now)
 
 
@@ -44,13 +44,13 @@ def choose(state: State, rules: Rules, now: Now) -> None:
 
 def forget(state: State, engine: Engine) -> None:
     """It played since."""
-    state.put(replace(engine, suspicion=None))
+    state.put(replace(engine, against=None))
 
 
 def _suspects(state: State, rules: Rules, now: Now) -> Iterator[Engine]:
     for engine in list(state.engines.values()):
-        suspicion = engine.suspicion
-        if suspicion is None:
+        suspicion = engine.against
+        if not isinstance(suspicion, Suspicion):
             continue
         if not _may_be_doubted(engine) or now.mono - suspicion.since >= rules.blame_lasts:
             forget(state, engine)
@@ -70,7 +70,7 @@ def _is_on_trial(engine: Engine) -> bool:
 def _order(state: State, engine: Engine) -> tuple[bool, int, bool, float, int]:
     """The first is doubted first, and kept: a failed try, the reason, one that can be tried now;
     among equals the one that has not played for the longest."""
-    against = engine.doubt or engine.suspicion
+    against = engine.against
     tried = engine.doubt is not None and (engine.doubt.trying or engine.doubt.failures > 0)
     return (
         not tried,
@@ -99,21 +99,19 @@ def _let_go(state: State, rules: Rules, engine: Engine, now: Now) -> None:
     doubt = engine.doubt
     if doubt is None:
         raise AssertionError("only a doubted engine is let go")
-    suspicion = Suspicion(doubt.content, doubt.since, doubt.why)
-    engine = replace(engine, doubt=None, suspicion=suspicion)
+    engine = replace(engine, against=Suspicion(doubt.content, doubt.since, doubt.why))
     state.put(health.improved(state, rules, engine, now))
 
 
 def _doubt(state: State, engine: Engine, now: Now) -> None:
-    suspicion = engine.suspicion
+    suspicion = engine.against
     if suspicion is None:
         raise AssertionError("only a suspect is doubted")
     state.tell("playback_doubted", engine.slot, why=suspicion.why, key=suspicion.content.key)
     state.put(
         replace(
             engine,
-            suspicion=None,
-            doubt=Doubt(suspicion.content, now.mono, suspicion.why),
+            against=Doubt(suspicion.content, now.mono, suspicion.why),
             health=Health.UNKNOWN if engine.health is Health.HEALTHY else engine.health,
             unlisted=engine.unlisted or now,
         )

@@ -227,7 +227,7 @@ class Loop:
             if request not in self.state.requests:
                 return  # its caller went away
             engine = self.state.current(slot, start)
-            if engine is not None and engine.claim and engine.claim.request == request:
+            if engine is not None and engine.claim == request:
                 self.outcomes.resolve(request, engine)
             else:
                 self._take(Refuse(request, _LOST_MEANWHILE), self.clock())

@@ -139,7 +139,7 @@ class Viewers(RuleBasedStateMachine):
             current = isinstance(given, Engine) and self.world.state.current(
                 given.slot, given.start
             )
-            if current and current.claim and current.claim.request == name:
+            if current and current.claim == name:
                 self.begun.append(f"s-{name}")
                 self.world.play(current.slot, f"s-{name}", key=f"{self.requests + 100:040x}")
 

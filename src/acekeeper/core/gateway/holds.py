@@ -72,4 +72,4 @@ def not_stopped(state: State, rules: Rules, fact: SessionNotStopped, now: Now) -
     state.tell("session_not_stopped", fact.slot, why=fact.why, key=fact.hold.content.key)
     again = replace(fact.hold, stopping=False, retry=now.mono + rules.stop_retry)
     change(state, ref, fact.hold, again, now)
-    state.put(replace(engine, ask_soon=True))
+    state.put(engine.to_be_asked())

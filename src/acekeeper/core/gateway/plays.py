@@ -185,7 +185,7 @@ def silent(state: State, rules: Rules, fact: PlaySilent, now: Now) -> None:
     engine = state.current(*ref)
     play = _over(state, fact.request, ref, keeps=True, now=now)
     if engine is not None:
-        state.put(replace(engine, ask_soon=True))
+        state.put(engine.to_be_asked())
     if play is not None and not fact.excused:
         play = replace(play, silent=play.silent | {ref})
         state.plays[play.id] = play
