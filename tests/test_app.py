@@ -22,7 +22,7 @@ from acekeeper.app import clock, service
 from acekeeper.core.facts import RuntimeChecked
 from acekeeper.core.model import Engine, Health, Rules
 from acekeeper.core.state import Changes
-from acekeeper.errors import EngineSilent
+from acekeeper.errors import NoAnswer
 from acekeeper.listening import Gateway
 from acekeeper.rules import rules_of
 from acekeeper.settings import load
@@ -226,7 +226,7 @@ async def test_calls_are_repeated_as_the_settings_say_and_counted(
     await far.listen()
     far.answer = BROKEN_OFF
     async with serving(settings(tmp_path, **given)) as context:
-        with pytest.raises(EngineSilent, match="broke off"):
+        with pytest.raises(NoAnswer, match="broke off"):
             await context.loop.engines.stat(far.slot, STAT_URL)
         counted = b"".join(context.metrics.exposition()).decode()
     await far.close()

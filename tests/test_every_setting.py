@@ -25,7 +25,7 @@ from acekeeper.core.actions import Drain
 from acekeeper.core.facts import EngineSilent, TimePassed
 from acekeeper.core.model import Rules
 from acekeeper.drop_ins import drop_ins
-from acekeeper.errors import EngineSilent as SilentEngine
+from acekeeper.errors import NoAnswer
 from acekeeper.metrics import Metrics
 from acekeeper.rules import rules_of
 from acekeeper.settings import SETTINGS, load
@@ -264,7 +264,7 @@ async def calls_of_one_that_breaks_off(given: Given, bench: Bench) -> object:
     far.answer = BROKEN_OFF
 
     async def ask(service: Served) -> object:
-        with pytest.raises(SilentEngine):
+        with pytest.raises(NoAnswer):
             await service.context.loop.engines.stat(far.slot, STAT_URL)
         return len(far.requests)
 

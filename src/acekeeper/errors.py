@@ -6,7 +6,7 @@ AcekeeperError
 ├── StoreFailed         the database did not take a write
 ├── OutsideFailed       a call to the outside did not succeed; `failure` says how
 │   ├── RuntimeUnavailable  whoever runs the engines (systemd, say) cannot be reached
-│   └── EngineSilent        an engine did not answer, or answered what no engine answers
+│   └── NoAnswer            an engine did not answer, or answered what no engine answers
 ├── EngineFailed        an engine could not be started or stopped
 │   ├── PortTaken       because somebody else holds one of its ports
 │   │   └── AddressGone     because an address it was to have has left this host
@@ -63,7 +63,7 @@ class RuntimeUnavailable(OutsideFailed):
     pass
 
 
-class EngineSilent(OutsideFailed):
+class NoAnswer(OutsideFailed):
     pass
 
 

@@ -17,7 +17,7 @@ from acekeeper.adapters import engine
 from acekeeper.adapters.engine import EngineClient
 from acekeeper.core.model import Now, Sample
 from acekeeper.core.names import Slot
-from acekeeper.errors import EngineSilent, Failure
+from acekeeper.errors import Failure, NoAnswer
 
 from .policies import ONCE, Failed
 
@@ -159,7 +159,7 @@ async def client() -> AsyncIterator[EngineClient]:
 
 
 async def silence(client: EngineClient, slot: Slot) -> str:
-    with pytest.raises(EngineSilent) as silent:
+    with pytest.raises(NoAnswer) as silent:
         await client.status(slot)
     return silent.value.message
 
@@ -208,7 +208,7 @@ def test_whatever_an_engine_sends_it_answers_or_is_silent(answers: list[bytes]) 
         for answer in answers:
             for ask in (client.status(side.slot), client.stat(side.slot, STAT_URL)):
                 side.answer = answer
-                with suppress(EngineSilent):
+                with suppress(NoAnswer):
                     await ask
         await client.close()
         await side.close()
@@ -218,7 +218,7 @@ def test_whatever_an_engine_sends_it_answers_or_is_silent(answers: list[bytes]) 
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 64, "", "[", "::1%none"])
 async def test_a_host_that_cannot_be_asked_is_silence(client: EngineClient, host: str) -> None:
-    with pytest.raises(EngineSilent, match="cannot be"):
+    with pytest.raises(NoAnswer, match="cannot be"):
         await client.status(Slot(host, 1))
 
 
@@ -258,7 +258,7 @@ async def test_an_answer_that_does_not_end_is_silence(
     monkeypatch.setattr(engine, "_STAT_WITHIN", 0.2)
     far.answer, far.holds = answer, True
     assert await silence(client, far.slot) == "no answer within 0.1 s"
-    with pytest.raises(EngineSilent, match=r"no answer within 0\.2 s"):
+    with pytest.raises(NoAnswer, match=r"no answer within 0\.2 s"):
         await client.stat(far.slot, STAT_URL)
 
 
@@ -377,7 +377,7 @@ async def test_a_stat_that_cannot_be_read_is_silence(
 ) -> None:
     """Not a sample of zeros: that would say that the stream stands still."""
     far.answer = answer
-    with pytest.raises(EngineSilent) as silent:
+    with pytest.raises(NoAnswer) as silent:
         await client.stat(far.slot, STAT_URL)
     assert len(silent.value.message.encode()) < 200  # it goes into the log
 
@@ -404,7 +404,7 @@ async def test_a_stop_that_is_not_confirmed_is_silence(
     client: EngineClient, far: FarSide, answer: dict[str, str | None]
 ) -> None:
     far.answer = as_json(answer)
-    with pytest.raises(EngineSilent, match="answered"):
+    with pytest.raises(NoAnswer, match="answered"):
         await client.stop(far.slot, "/ace/cmd/a/b")
 
 
@@ -412,7 +412,7 @@ async def test_a_stop_that_is_not_confirmed_is_silence(
 async def test_what_is_no_command_url_is_not_asked(
     client: EngineClient, far: FarSide, url: str
 ) -> None:
-    with pytest.raises(EngineSilent, match="was not asked"):
+    with pytest.raises(NoAnswer, match="was not asked"):
         await client.stop(far.slot, f"http://127.0.0.1{url}?method=stop")
     assert far.requests == []
 
@@ -452,7 +452,7 @@ async def test_only_the_engine_itself_is_asked(
 async def test_what_is_no_stat_url_is_not_asked(
     client: EngineClient, far: FarSide, stat_url: str
 ) -> None:
-    with pytest.raises(EngineSilent, match="was not asked"):
+    with pytest.raises(NoAnswer, match="was not asked"):
         await client.stat(far.slot, stat_url)
     assert far.requests == []
 
@@ -505,7 +505,7 @@ async def test_a_stat_that_was_answered_is_not(
     trying: EngineClient, far: FarSide, failed: Failed, answer: bytes, failure: Failure
 ) -> None:
     far.answer = answer
-    with pytest.raises(EngineSilent):
+    with pytest.raises(NoAnswer):
         await trying.stat(far.slot, STAT_URL)
     assert failed.calls == [("engine", failure)]
 
@@ -515,7 +515,7 @@ async def test_a_session_that_is_not_known_is_no_failure(
 ) -> None:
     far.answer = as_json({"response": None, "error": "unknown playback session id"})
     assert await trying.stat(far.slot, STAT_URL) is None
-    with pytest.raises(EngineSilent, match="was not asked"):
+    with pytest.raises(NoAnswer, match="was not asked"):
         await trying.stat(far.slot, "")
     assert failed.calls == []
 
@@ -525,7 +525,7 @@ async def test_an_engine_that_hangs_is_asked_once(
 ) -> None:
     monkeypatch.setattr(engine, "_STAT_WITHIN", 0.05)
     far.answer, far.holds = b"", True
-    with pytest.raises(EngineSilent):
+    with pytest.raises(NoAnswer):
         await trying.stat(far.slot, STAT_URL)
     assert failed.calls == [("engine", Failure.TIMEOUT)]
 
@@ -548,7 +548,7 @@ async def test_a_starting_engine_that_is_not_there_yet_is_no_failure(
     trying: EngineClient, far: FarSide, failed: Failed
 ) -> None:
     await far.close()
-    with pytest.raises(EngineSilent, match="refused"):
+    with pytest.raises(NoAnswer, match="refused"):
         await trying.status(far.slot, starting=True)
     assert failed.calls == []
     assert await silence(trying, far.slot)

@@ -14,7 +14,7 @@ from acekeeper.core.doubt import Content
 from acekeeper.core.facts import Verdict
 from acekeeper.core.model import Now
 from acekeeper.core.names import Slot
-from acekeeper.errors import EngineInUse, EngineSilent
+from acekeeper.errors import EngineInUse, NoAnswer
 
 from .policies import ONCE
 
@@ -154,7 +154,7 @@ async def test_no_answer_to_getstream_is_a_hang(
 ) -> None:
     monkeypatch.setattr(playback, "_STARTS_WITHIN", 0.2)
     far.hangs = {"/ace/getstream"}
-    with pytest.raises(EngineSilent, match=r"no answer within 0\.2 s"):
+    with pytest.raises(NoAnswer, match=r"no answer within 0\.2 s"):
         await player.play(far.slot, CONTENT)
 
 
@@ -171,7 +171,7 @@ async def test_peers_and_no_bytes_are_a_hang(
     far: FakeEngine, player: Player, impatient: None, content: list[tuple[int, bytes, str]]
 ) -> None:
     far.content = content
-    with pytest.raises(EngineSilent, match=r"no byte within 0\.2 s, with 3 peers at 200 KB/s"):
+    with pytest.raises(NoAnswer, match=r"no byte within 0\.2 s, with 3 peers at 200 KB/s"):
         await player.play(far.slot, CONTENT)
     assert far.calls[-1] == STOP
 
@@ -180,7 +180,7 @@ async def test_headers_that_never_come_are_a_hang(
     far: FakeEngine, player: Player, impatient: None
 ) -> None:
     far.hangs = {"/content/"}
-    with pytest.raises(EngineSilent, match="no byte"):
+    with pytest.raises(NoAnswer, match="no byte"):
         await player.play(far.slot, CONTENT)
     assert far.calls[-1] == STOP
 
@@ -269,14 +269,14 @@ async def test_urls_that_are_none_are_a_failure(
     far: FakeEngine, player: Player, name: str, url: Any
 ) -> None:
     far.getstream = {"response": SESSION | {name: url}, "error": None}
-    with pytest.raises(EngineSilent, match="getstream"):
+    with pytest.raises(NoAnswer, match="getstream"):
         await player.play(far.slot, CONTENT)
     assert far.calls == ["/ace/getstream"]
 
 
 async def test_no_redirect_leads_to_another_call(far: FakeEngine, player: Player) -> None:
     far.redirect = "http://127.0.0.1/ace/cmd/abc/t0?method=stop"
-    with pytest.raises(EngineSilent):
+    with pytest.raises(NoAnswer):
         await player.play(far.slot, CONTENT)
     assert far.calls == ["/ace/getstream", "/ace/r/abc/t0", "/ace/stat/abc/t0", STOP]
 

@@ -35,7 +35,7 @@ from acekeeper.core.model import Now
 from acekeeper.core.names import Ports, Slot
 from acekeeper.errors import (
     EngineFailed,
-    EngineSilent,
+    NoAnswer,
     PortTaken,
     RuntimeUnavailable,
     StartTimedOut,
@@ -206,7 +206,7 @@ def is_over(process: Process) -> bool:
 async def answers(client: EngineClient, slot: Slot) -> bool:
     try:
         await client.status(slot)
-    except EngineSilent:
+    except NoAnswer:
         return False
     return True
 

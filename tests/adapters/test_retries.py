@@ -10,7 +10,7 @@ from tenacity import RetryCallState
 
 from acekeeper.adapters import retries
 from acekeeper.adapters.retries import Retries, pauses
-from acekeeper.errors import EngineFailed, EngineSilent, Failure, RuntimeUnavailable
+from acekeeper.errors import EngineFailed, Failure, NoAnswer, RuntimeUnavailable
 
 from .policies import Failed
 
@@ -67,8 +67,8 @@ async def test_a_defect_is_neither_repeated_nor_counted() -> None:
 
 
 async def test_a_call_may_be_repeated_for_fewer_failures() -> None:
-    call = Call(EngineSilent("hangs", failure=Failure.TIMEOUT))
-    with pytest.raises(EngineSilent):
+    call = Call(NoAnswer("hangs", failure=Failure.TIMEOUT))
+    with pytest.raises(NoAnswer):
         await Failed().retries(5)("engine", call, LIMIT_S, again=frozenset({Failure.BROKEN}))
     assert len(call.left) == 1
 

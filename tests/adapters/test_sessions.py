@@ -13,7 +13,7 @@ from acekeeper.core.doubt import Content
 from acekeeper.core.gateway.model import Wanted
 from acekeeper.core.model import Opening
 from acekeeper.core.names import Slot
-from acekeeper.errors import AcekeeperError, EngineInUse, EngineRefused, EngineSilent, Failure
+from acekeeper.errors import AcekeeperError, EngineInUse, EngineRefused, Failure, NoAnswer
 
 ID, TOKEN = "a" * 40, "b" * 32
 CONTENT = Content("content_id", "c" * 40)
@@ -177,7 +177,7 @@ async def test_urls_that_are_none_of_a_session_are_no_answer(
     far: FarSide, sessions: Sessions, changed: dict[str, object]
 ) -> None:
     far.opens(**changed)
-    with pytest.raises(EngineSilent):
+    with pytest.raises(NoAnswer):
         await sessions.open(far.slot, WANTED, 10)
 
 
@@ -195,7 +195,7 @@ async def test_what_no_engine_answers_is_no_answer(
     far: FarSide, sessions: Sessions, answer: web.Response
 ) -> None:
     far.answer = answer
-    with pytest.raises(EngineSilent) as raised:
+    with pytest.raises(NoAnswer) as raised:
         await sessions.open(far.slot, WANTED, 10)
     assert raised.value.failure is Failure.ERROR
 
@@ -207,7 +207,7 @@ async def test_an_engine_that_does_not_answer_is_given_up(far: FarSide, sessions
         sessions.list(far.slot, ID, TOKEN, "127.0.0.1", 0.1),
     ]
     for call in calls:
-        with pytest.raises(EngineSilent) as raised:
+        with pytest.raises(NoAnswer) as raised:
             await call
         assert raised.value.failure is Failure.TIMEOUT
 
@@ -247,7 +247,7 @@ async def test_of_where_an_engine_sends_a_player_the_path_and_the_query_are_used
 )
 async def test_and_only_to_a_content(far: FarSide, sessions: Sessions, location: str) -> None:
     far.answer = web.Response(status=302, headers={"Location": location})
-    with pytest.raises(EngineSilent, match="sends its reader to"):
+    with pytest.raises(NoAnswer, match="sends its reader to"):
         await sessions.redirect(far.slot, ID, TOKEN, "127.0.0.1", 10)
 
 
@@ -256,8 +256,8 @@ async def test_and_only_to_a_content(far: FarSide, sessions: Sessions, location:
     [
         (web.Response(status=500, text="download not found"), EngineRefused),
         (web.Response(status=403, text="got newer download"), EngineInUse),
-        (web.Response(text="?", content_type="video/mp2t"), EngineSilent),
-        (web.Response(status=500, text="<html>", content_type="text/html"), EngineSilent),
+        (web.Response(text="?", content_type="video/mp2t"), NoAnswer),
+        (web.Response(status=500, text="<html>", content_type="text/html"), NoAnswer),
     ],
 )
 async def test_what_else_is_told_to_a_player_that_comes_for_the_picture(
@@ -282,5 +282,5 @@ async def test_a_stat_is_passed_on_as_it_is_if_it_is_json(far: FarSide, sessions
     assert await sessions.stat(far.slot, ID, TOKEN, "127.0.0.1") == body.encode()
     assert far.requests[0].path == f"/ace/stat/{ID}/{TOKEN}"
     far.answer = web.Response(text="<html>", content_type="text/html")
-    with pytest.raises(EngineSilent):
+    with pytest.raises(NoAnswer):
         await sessions.stat(far.slot, ID, TOKEN, "127.0.0.1")

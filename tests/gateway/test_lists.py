@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acekeeper.errors import EngineSilent
+from acekeeper.errors import NoAnswer
 from acekeeper.gateway import lists
 from acekeeper.gateway.lists import Playlist, Point, Progress, begin, follow, go_on, written
 
@@ -92,7 +92,7 @@ def test_a_key_is_had_there_too(quote: str) -> None:
     ],
 )
 def test_anything_else_is_refused(text: str) -> None:
-    with pytest.raises(EngineSilent, match="answered no list of segments"):
+    with pytest.raises(NoAnswer, match="answered no list of segments"):
         read(text)
 
 
@@ -266,7 +266,7 @@ def test_lists_may_overtake_each_other(a: Broadcast, b: Broadcast, order: list[i
 def test_no_text_does_harm(noise: str) -> None:
     try:
         playlist = read("#EXTM3U\n" + noise)
-    except EngineSilent:
+    except NoAnswer:
         return
     assert read(written(playlist, None, ORIGIN)).segments == playlist.segments
     assert math.isfinite(playlist.target)

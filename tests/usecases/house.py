@@ -21,7 +21,7 @@ from acekeeper.core.inspection import Inspection
 from acekeeper.core.model import Now, Opening, Sample
 from acekeeper.core.names import Ports, Slot
 from acekeeper.core.state import Changes, Happening
-from acekeeper.errors import EngineSilent, RuntimeUnavailable
+from acekeeper.errors import NoAnswer, RuntimeUnavailable
 from acekeeper.usecases.adoption import Adoption
 from acekeeper.usecases.loop import Loop
 from acekeeper.usecases.protocols import Store
@@ -126,14 +126,14 @@ class ScriptedEngines:
             await self.go_on.wait()
         self.before_answer()
         if slot.port - 19000 in self.silent:
-            raise EngineSilent("no answer within 5 s")
+            raise NoAnswer("no answer within 5 s")
 
     async def stat(self, slot: Slot, stat_url: str) -> Sample | None:
         name = stat_url.rpartition("/")[2]
         self.asked.append(f"stat {name}")
         await self.go_on.wait()
         if slot.port - 19000 in self.silent:
-            raise EngineSilent("no answer within 3 s")
+            raise NoAnswer("no answer within 3 s")
         found = self.sessions.get(name)
         if isinstance(found, Exception):
             raise found
@@ -144,7 +144,7 @@ class ScriptedEngines:
         self.asked.append(f"stop {slot.port} {name}")
         await self.go_on.wait()
         if slot.port - 19000 in self.silent:
-            raise EngineSilent("no answer within 5 s")
+            raise NoAnswer("no answer within 5 s")
 
     def plays(self, name: str) -> None:
         self.sessions[name] = Sample(self._clock(), "dl", 4, 100, 0, 1, 0)

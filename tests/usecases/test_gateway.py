@@ -23,7 +23,7 @@ from acekeeper.core.gateway.model import NotPlayed, Wanted
 from acekeeper.core.model import Now, Rules, Stream
 from acekeeper.core.plan import Plan, plan
 from acekeeper.core.state import State
-from acekeeper.errors import EngineInUse, EngineRefused, EngineSilent, Failure
+from acekeeper.errors import EngineInUse, EngineRefused, Failure, NoAnswer
 from acekeeper.usecases import loop, outcomes
 from acekeeper.usecases.gateway import Failed
 from acekeeper.usecases.plays import play
@@ -156,11 +156,11 @@ async def test_no_engine_is_asked_after_the_end(
     [
         (EngineRefused("no such content"), PlayRefused("p", slot(0), "start-1", "no such content")),
         (
-            EngineSilent("hung up", failure=Failure.BROKEN),
+            NoAnswer("hung up", failure=Failure.BROKEN),
             PlaySilent("p", slot(0), "start-1", "hung up", broken=True),
         ),
         (
-            EngineSilent("no answer", failure=Failure.TIMEOUT),
+            NoAnswer("no answer", failure=Failure.TIMEOUT),
             PlaySilent("p", slot(0), "start-1", "no answer", broken=False),
         ),
         (
@@ -188,7 +188,7 @@ async def test_what_an_engine_says_instead_is_told(
 async def test_an_engine_is_excused_while_we_are_late_ourselves(house: House) -> None:
     await house.open(0)
     told = listen(house)
-    house.sessions.answers[0] = EngineSilent("no answer", failure=Failure.TIMEOUT)
+    house.sessions.answers[0] = NoAnswer("no answer", failure=Failure.TIMEOUT)
     house.sessions.go_on.clear()
     waiting = asks(house)
     await house.until(lambda: house.sessions.opened)
@@ -253,7 +253,7 @@ async def test_what_nobody_knows_of_an_open_is_opened_once_more_and_stopped(
     house: House, is_hls: bool
 ) -> None:
     await house.open(0)
-    house.sessions.answers[0] = EngineSilent("no answer", failure=Failure.TIMEOUT)
+    house.sessions.answers[0] = NoAnswer("no answer", failure=Failure.TIMEOUT)
     waiting = asks(house, wanted=replace(WANTED, is_hls=is_hls))
     await house.until(lambda: house.sessions.opened)
     waiting.cancel()
@@ -281,7 +281,7 @@ async def test_a_stop_that_an_engine_does_not_answer_is_told(house: House) -> No
 
 async def test_an_engine_that_has_no_such_content_has_no_session_of_it(house: House) -> None:
     await house.open(0)
-    house.sessions.answers[0] = EngineSilent("no answer", failure=Failure.TIMEOUT)
+    house.sessions.answers[0] = NoAnswer("no answer", failure=Failure.TIMEOUT)
     waiting = asks(house)
     await house.until(lambda: house.sessions.opened)
     waiting.cancel()

@@ -8,7 +8,7 @@ import pytest
 from acekeeper.core.facts import TimePassed
 from acekeeper.core.model import Health, Phase, Sample, Stream
 from acekeeper.core.names import Slot
-from acekeeper.errors import EngineSilent, RuntimeUnavailable
+from acekeeper.errors import NoAnswer, RuntimeUnavailable
 from acekeeper.usecases.sweep import Kind
 
 from ..core.world import slot, started
@@ -220,7 +220,7 @@ async def test_what_one_engine_says_waits_for_no_other(
     async def slow(where: Slot, url: str) -> Sample | None:
         if where == slot(0):
             await hangs.wait()
-            raise EngineSilent("no answer within 3 s")
+            raise NoAnswer("no answer within 3 s")
         return await stat(where, url)
 
     monkeypatch.setattr(house.engines, "stat", slow)

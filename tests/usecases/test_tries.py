@@ -7,7 +7,7 @@ import pytest
 
 from acekeeper.core.facts import StreamEnded, Verdict
 from acekeeper.core.model import Health
-from acekeeper.errors import EngineInUse, EngineSilent
+from acekeeper.errors import EngineInUse, NoAnswer
 
 from ..core.world import slot, started
 from .conftest import MakeHouse
@@ -40,7 +40,7 @@ async def test_it_begins_and_its_find_is_told(make_house: MakeHouse) -> None:
 async def test_a_hang_counts_to_the_threshold(make_house: MakeHouse) -> None:
     house = make_house(choice_lasts=0, try_again_every=0.02)
     await house.open(0)
-    house.player.outcome = EngineSilent("no answer within 20 s")
+    house.player.outcome = NoAnswer("no answer within 20 s")
     await smell(house)
     await house.until(lambda: house.kinds().count("playback_failed") >= 3)
     assert house.loop.state.engines[slot(0)].health is Health.UNHEALTHY
@@ -97,7 +97,7 @@ async def test_what_says_nothing_of_the_engine_does_not_count(
 async def test_a_hang_while_we_were_late_does_not_count(make_house: MakeHouse) -> None:
     house = make_house(**NOW_AND_ONCE)
     await house.open(0)
-    house.player.outcome = EngineSilent("no answer within 20 s")
+    house.player.outcome = NoAnswer("no answer within 20 s")
     house.player.go_on.clear()
     await smell(house)
     house.clock.ahead += 2

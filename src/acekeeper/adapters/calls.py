@@ -8,7 +8,7 @@ from aiohttp import ClientTimeout
 from yarl import URL
 
 from acekeeper.core.names import Slot
-from acekeeper.errors import EngineSilent, Failure
+from acekeeper.errors import Failure, NoAnswer
 
 _LONGEST_ANSWER = 64 * 1024
 
@@ -23,11 +23,11 @@ class Reply(NamedTuple):
         try:
             answer = json.loads(self.body)
         except (ValueError, RecursionError):
-            raise EngineSilent(
+            raise NoAnswer(
                 f"answered {self.status} {shown(self.media_type)}, which is not JSON"
             ) from None
         if not isinstance(answer, dict):
-            raise EngineSilent(f"answered {self.status}: {shown(answer)}")
+            raise NoAnswer(f"answered {self.status}: {shown(answer)}")
         return answer
 
 
@@ -73,10 +73,10 @@ async def get(
                 await _body(response),
             )
     except TimeoutError:
-        raise EngineSilent(f"no answer within {within:.3g} s", failure=Failure.TIMEOUT) from None
+        raise NoAnswer(f"no answer within {within:.3g} s", failure=Failure.TIMEOUT) from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
         why, failure = _why(error)
-        raise EngineSilent(why, failure=failure) from error
+        raise NoAnswer(why, failure=failure) from error
 
 
 def bracketed(address: str) -> str:
@@ -94,7 +94,7 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > _LONGEST_ANSWER:
-            raise EngineSilent(f"answered more than {_LONGEST_ANSWER} bytes")
+            raise NoAnswer(f"answered more than {_LONGEST_ANSWER} bytes")
     return bytes(body)
 
 

@@ -10,7 +10,7 @@ from acekeeper.adapters.calls import get, new_session, shown
 from acekeeper.adapters.retries import Retries
 from acekeeper.core.model import Now, Sample
 from acekeeper.core.names import Slot
-from acekeeper.errors import EngineSilent, Failure
+from acekeeper.errors import Failure, NoAnswer
 
 _STATUS_WITHIN = 5.0
 _STAT_WITHIN = 3.0
@@ -60,9 +60,9 @@ class EngineClient:
         try:
             code, answer = await self.ask(slot, *_STATUS, _STATUS_WITHIN)
             if code != 200 or answer.get("result") is None:
-                raise EngineSilent(f"answered {code}: {shown(answer.get('error'))}")
+                raise NoAnswer(f"answered {code}: {shown(answer.get('error'))}")
             answered = True
-        except EngineSilent as error:
+        except NoAnswer as error:
             if not starting:
                 self._retries.failed(_SOURCE, error.failure)
             raise
@@ -87,7 +87,7 @@ class EngineClient:
             return None
         response = answer.get("response")
         if error is not None or not isinstance(response, dict):
-            raise EngineSilent(f"answered {shown(error)}")
+            raise NoAnswer(f"answered {shown(error)}")
         return Sample(
             at=self._clock(),
             status=_word(response, "status"),
@@ -107,7 +107,7 @@ class EngineClient:
             _, answer = await self.ask(slot, path, "method=stop", min(_STOP_WITHIN, left))
             error = answer.get("error")
             if answer.get("response") != "ok" and error != _UNKNOWN_SESSION:
-                raise EngineSilent(f"answered {shown(error)}")
+                raise NoAnswer(f"answered {shown(error)}")
 
         await self._retries(_SOURCE, attempt, _STOPS_WITHIN, again=_BROKEN)
 
@@ -122,7 +122,7 @@ class EngineClient:
 def _stat_target(stat_url: str) -> tuple[str, str]:
     url = _session_url(stat_url, _STAT_PATH)
     if not _QUERY.fullmatch(url.query):
-        raise EngineSilent(f"was not asked: {shown(stat_url)} is no URL of a session")
+        raise NoAnswer(f"was not asked: {shown(stat_url)} is no URL of a session")
     return url.path, url.query
 
 
@@ -134,17 +134,17 @@ def _session_url(text: str, path: re.Pattern[str]) -> SplitResult:
     try:
         url = urlsplit(text)
     except ValueError:
-        raise EngineSilent(f"was not asked: {shown(text)} is no URL") from None
+        raise NoAnswer(f"was not asked: {shown(text)} is no URL") from None
     # No "..", which would lead to another call of the engine.
     if not path.fullmatch(url.path) or ".." in url.path:
-        raise EngineSilent(f"was not asked: {shown(text)} is no URL of a session")
+        raise NoAnswer(f"was not asked: {shown(text)} is no URL of a session")
     return url
 
 
 def _word(response: dict[str, Any], name: str) -> str:
     value = response.get(name)
     if not isinstance(value, str) or not value.isascii() or len(value) > 32:
-        raise EngineSilent(f"answered {name} {shown(value)}")
+        raise NoAnswer(f"answered {name} {shown(value)}")
     return value
 
 
@@ -156,5 +156,5 @@ def _whole(response: dict[str, Any], name: str) -> int:
     except (TypeError, ValueError, OverflowError):
         number = _LARGEST + 1
     if abs(number) > _LARGEST:
-        raise EngineSilent(f"answered {name} {shown(value)}")
+        raise NoAnswer(f"answered {name} {shown(value)}")
     return number

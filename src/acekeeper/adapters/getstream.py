@@ -11,7 +11,7 @@ from acekeeper.adapters.calls import Reply, get, shown
 from acekeeper.core.doubt import Content
 from acekeeper.core.model import Opening
 from acekeeper.core.names import Slot
-from acekeeper.errors import EngineInUse, EngineRefused, EngineSilent
+from acekeeper.errors import EngineInUse, EngineRefused, NoAnswer
 
 TAKEN_OVER = "got newer download"
 _WORDS_MOST = 200
@@ -66,7 +66,7 @@ def content_path(location: str | None) -> str:
         url = urlsplit("")
     # No "..", which would lead to another call of the engine.
     if not _CONTENT.fullmatch(url.path) or ".." in url.path or not _QUERY.fullmatch(url.query):
-        raise EngineSilent(f"sends its reader to {shown(location)}")
+        raise NoAnswer(f"sends its reader to {shown(location)}")
     return f"{url.path}?{url.query}" if url.query else url.path
 
 
@@ -77,10 +77,10 @@ def _opening(reply: Reply) -> Opening:
         raise _error(answer["error"])
     response = answer.get("response")
     if not isinstance(response, dict):
-        raise EngineSilent(f"answered getstream {shown(response)}")
+        raise NoAnswer(f"answered getstream {shown(response)}")
     named = [_named(response.get(name), path) for name, path in _URLS.items()]
     if len(set(named)) > 1:
-        raise EngineSilent(f"answered getstream with the URLs of several sessions: {named}")
+        raise NoAnswer(f"answered getstream with the URLs of several sessions: {named}")
     name = response.get("playback_session_id")
     return Opening(
         infohash=named[0][0],
@@ -99,7 +99,7 @@ def _named(url: object, allowed: re.Pattern[str]) -> tuple[str, str]:
     except ValueError:
         found = None
     if found is None:
-        raise EngineSilent(f"answered getstream with {shown(url)}")
+        raise NoAnswer(f"answered getstream with {shown(url)}")
     return found[1], found[2]
 
 

@@ -15,7 +15,7 @@ from acekeeper.core.doubt import Content
 from acekeeper.core.facts import Verdict
 from acekeeper.core.model import Opening
 from acekeeper.core.names import Slot
-from acekeeper.errors import EngineInUse, EngineRefused, EngineSilent
+from acekeeper.errors import EngineInUse, EngineRefused, NoAnswer
 
 _STARTS_WITHIN = 20.0  # the client's own patience, for both
 _BYTES_WITHIN = 20.0
@@ -28,7 +28,7 @@ class Player:
         self._engines = engines
 
     async def play(self, slot: Slot, content: Content) -> tuple[Verdict, str]:
-        """What it found, and the engine's own words. EngineSilent: it hangs. EngineInUse: somebody
+        """What it found, and the engine's own words. NoAnswer: it hangs. EngineInUse: somebody
         else is there, and nothing was found."""
         if await asyncio.to_thread(connections.has_others, slot.port):
             raise EngineInUse("somebody else is connected to it")
@@ -51,7 +51,7 @@ class Player:
             raise EngineInUse("its session was ended by somebody else")
         if sample.peers == 0 and sample.speed_down == 0:
             return Verdict.STARVED, sample.status
-        raise EngineSilent(
+        raise NoAnswer(
             f"sent no byte within {_BYTES_WITHIN:g} s,"
             f" with {sample.peers} peers at {sample.speed_down} KB/s"
         )
@@ -79,7 +79,7 @@ class Player:
     async def _leave(self, slot: Slot, opening: Opening) -> None:
         """Not when it has become another's, whom a stop by our URL would end as well. A session
         that cannot be stopped ends by itself, since nobody reads it."""
-        with suppress(EngineSilent):
+        with suppress(NoAnswer):
             _, answer = await self._engines.ask(slot, _path("stat", opening), "", _STAT_WITHIN)
             now = answer.get("response")
             if isinstance(now, dict) and now.get("playback_session_id") == opening.session:

@@ -6,7 +6,7 @@ from acekeeper.adapters.getstream import check_text, content_path, open_session
 from acekeeper.core.gateway.model import Wanted
 from acekeeper.core.model import Opening
 from acekeeper.core.names import Slot
-from acekeeper.errors import EngineSilent
+from acekeeper.errors import NoAnswer
 
 _STAT_WITHIN = 3.0
 
@@ -38,7 +38,7 @@ class Sessions:
         """Where the engine sends its player for the picture: a path there, and a query."""
         reply = await self._ask(slot, f"/ace/r/{infohash}/{token}", arrival, within)
         if reply.status != 302:
-            raise EngineSilent(f"answered {reply.status} {shown(reply.media_type)} for a picture")
+            raise NoAnswer(f"answered {reply.status} {shown(reply.media_type)} for a picture")
         return content_path(reply.location)
 
     async def list(
@@ -47,7 +47,7 @@ class Sessions:
         """The list of an HLS session, as the engine wrote it."""
         reply = await self._ask(slot, f"/ace/m/{infohash}/{token}.m3u8", arrival, within)
         if reply.status != 200:
-            raise EngineSilent(f"answered {reply.status} {shown(reply.media_type)} for a list")
+            raise NoAnswer(f"answered {reply.status} {shown(reply.media_type)} for a list")
         return reply.body
 
     async def stat(self, slot: Slot, infohash: str, token: str, arrival: str) -> bytes:

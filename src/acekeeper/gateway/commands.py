@@ -4,7 +4,7 @@ import re
 
 from acekeeper.core.gateway.facts import SessionRead, StopAsked
 from acekeeper.core.model import Stream
-from acekeeper.errors import EngineSilent
+from acekeeper.errors import NoAnswer
 from acekeeper.gateway.context import Context, by_gateway
 from acekeeper.gateway.door import JSON, Answer, Call, as_json, text
 
@@ -29,7 +29,7 @@ class Commands:
             body = await self._context.loop.gateway.sessions.stat(
                 stream.slot, opening.infohash, opening.token, arrival
             )
-        except EngineSilent as error:
+        except NoAnswer as error:
             return as_json({"response": None, "error": f"the engine: {error}"}, 503)
         return Answer(status=200, media_type=JSON, body=body)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from acekeeper.errors import EngineSilent
+from acekeeper.errors import NoAnswer
 
 _TARGET_MOST = 60  # seconds; a player asks for the list as seldom as that
 _BEGINS_WITH = 3  # the newest segments of a session: players want so many before they begin
@@ -89,7 +89,7 @@ class Progress:
 
 
 def read(body: bytes) -> Playlist:
-    """Raises EngineSilent for what no engine answers: a list of something else, or one that names
+    """Raises NoAnswer for what no engine answers: a list of something else, or one that names
     anything but the engine's own segments."""
     text = body.decode(errors="replace")
     # At whatever ends a line for any player.
@@ -233,5 +233,5 @@ def _seconds(value: str) -> float:
     return seconds
 
 
-def _no_list(why: str) -> EngineSilent:
-    return EngineSilent(f"answered no list of segments: {why}")
+def _no_list(why: str) -> NoAnswer:
+    return NoAnswer(f"answered no list of segments: {why}")

@@ -11,7 +11,7 @@ from acekeeper.core.doubt import Content
 from acekeeper.core.gateway.facts import SessionRead
 from acekeeper.core.gateway.model import NotPlayed, Wanted
 from acekeeper.core.model import KeyType, Stream
-from acekeeper.errors import EngineInUse, EngineRefused, EngineSilent, Failure
+from acekeeper.errors import EngineInUse, EngineRefused, Failure, NoAnswer
 from acekeeper.gateway.again import waits_since
 from acekeeper.gateway.awaited import Awaited
 from acekeeper.gateway.context import Context, by_gateway, slot_of
@@ -124,7 +124,7 @@ class Playlists:
             except EngineRefused:
                 if not self._is_new(stream, url):
                     return None
-            except EngineSilent as error:
+            except NoAnswer as error:
                 if not self._is_new(stream, url) or await self._is_dead(stream, error):
                     return None
             else:
@@ -139,14 +139,14 @@ class Playlists:
         is_listed = progress is not None and progress.session == stream.id
         return not is_listed and age < longest_wait(loop.rules, for_json=False)
 
-    async def _is_dead(self, stream: Stream, error: EngineSilent) -> bool:
+    async def _is_dead(self, stream: Stream, error: NoAnswer) -> bool:
         """Whether the engine hangs: it has peers and sends no list, or does not even answer a
         stat."""
         if error.failure is not Failure.TIMEOUT:
             return error.failure is not Failure.ERROR
         try:
             sample = await self._context.loop.engines.stat(slot_of(stream), stream.stat_url)
-        except EngineSilent:
+        except NoAnswer:
             return True
         return sample is None or sample.peers > 0
 

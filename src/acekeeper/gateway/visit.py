@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from acekeeper.core.gateway.model import NotPlayed
 from acekeeper.core.model import Now, Stream
-from acekeeper.errors import EngineInUse, EngineRefused, EngineSilent
+from acekeeper.errors import EngineInUse, EngineRefused, NoAnswer
 from acekeeper.gateway.context import Context, by_gateway, slot_of
 from acekeeper.gateway.door import Call
 from acekeeper.usecases.gateway import Failed
@@ -74,7 +74,7 @@ class Visit:
                 self.words = error.message
                 if await self._is_gone(stream):
                     return Failed(NotPlayed.SILENT, "the engine knows its session no more", 1)
-            except (EngineInUse, EngineSilent) as error:
+            except (EngineInUse, NoAnswer) as error:
                 return Failed(NotPlayed.SILENT, f"the engine: {error}", 1)
             else:
                 sent()
@@ -121,12 +121,12 @@ class Visit:
     async def _loads(self, stream: Stream) -> bool:
         try:
             sample = await self.context.loop.engines.stat(slot_of(stream), stream.stat_url)
-        except EngineSilent:
+        except NoAnswer:
             return True
         return sample is None or sample.peers > 0
 
     async def _is_gone(self, stream: Stream) -> bool:
-        with suppress(EngineSilent):
+        with suppress(NoAnswer):
             engines = self.context.loop.engines
             return await engines.stat(slot_of(stream), stream.stat_url) is None
         return False

@@ -29,7 +29,7 @@ from acekeeper.core.gateway.model import Hold, NotPlayed, Wanted
 from acekeeper.core.model import Rules, Stream
 from acekeeper.core.names import HERE
 from acekeeper.core.state import State
-from acekeeper.errors import EngineInUse, EngineRefused, EngineSilent, Failure
+from acekeeper.errors import EngineInUse, EngineRefused, Failure, NoAnswer
 from acekeeper.usecases.defects import defect
 from acekeeper.usecases.lag import Lag
 from acekeeper.usecases.outcomes import Outcomes, once_kept
@@ -109,7 +109,7 @@ class Gateway:
             fact = PlayRefused(request, slot, start, error.message)
         except EngineInUse as error:
             fact = PlaySilent(request, slot, start, str(error), broken=True, excused=True)
-        except EngineSilent as error:
+        except NoAnswer as error:
             broken, excused = error.failure is not Failure.TIMEOUT, self.lag.since(began)
             fact = PlaySilent(request, slot, start, str(error), broken, excused)
         except Exception as error:
@@ -128,7 +128,7 @@ class Gateway:
             fact: Fact = SessionStopped(slot, action.start, hold)
         except EngineRefused:
             fact = SessionStopped(slot, action.start, hold)  # it plays no such content
-        except (EngineInUse, EngineSilent) as error:
+        except (EngineInUse, NoAnswer) as error:
             fact = SessionNotStopped(slot, action.start, hold, str(error))
         except Exception as error:
             defect(error)

@@ -37,8 +37,7 @@ from acekeeper.core.names import Slot
 from acekeeper.core.plan import may_change, plan
 from acekeeper.core.state import Changes, Happening, State
 from acekeeper.core.supply import waiting
-from acekeeper.errors import AcekeeperError, EngineFailed, PortTaken
-from acekeeper.errors import EngineSilent as Silence
+from acekeeper.errors import AcekeeperError, EngineFailed, NoAnswer, PortTaken
 from acekeeper.usecases.defects import defect
 from acekeeper.usecases.gateway import Gateway
 from acekeeper.usecases.lag import Lag
@@ -267,7 +266,7 @@ class Loop:
         starting = engine is not None and engine.phase is Phase.STARTING
         try:
             await self.engines.status(slot, starting=starting)
-        except Silence as error:
+        except NoAnswer as error:
             return EngineSilent(slot, start, str(error), excused=self.lag.since(began))
         except Exception as error:
             defect(error)
@@ -300,7 +299,7 @@ class Loop:
             await asyncio.sleep(0)
         try:
             return await self.engines.stat(slot, url)
-        except Silence as error:
+        except NoAnswer as error:
             return error
         except Exception as error:
             defect(error)

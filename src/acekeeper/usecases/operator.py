@@ -6,7 +6,7 @@ from loguru import logger
 
 from acekeeper.core.facts import StreamStopped
 from acekeeper.core.model import Stream
-from acekeeper.errors import EngineSilent
+from acekeeper.errors import NoAnswer
 from acekeeper.usecases.loop import Loop
 
 Heard = Literal["stopped", "stopping", "silent", "not_asked"]
@@ -25,7 +25,7 @@ async def stop_stream(loop: Loop, stream: Stream) -> Heard:
         try:
             await loop.engines.stop(stream.slot, stream.command_url)
             heard = "stopped"
-        except EngineSilent as error:
+        except NoAnswer as error:
             heard = "silent"
             engine = stream.slot.container_name
             logger.warning("stream_not_stopped", stream=stream.id, engine=engine, why=str(error))

@@ -50,7 +50,7 @@ class Runtime(Protocol):
 
 
 class EngineApi(Protocol):
-    """The HTTP API of an engine; all raise EngineSilent."""
+    """The HTTP API of an engine; all raise NoAnswer."""
 
     async def status(self, slot: Slot, *, starting: bool = False) -> None:
         """`starting`: it is not yet expected to answer."""
@@ -79,13 +79,13 @@ class History(Protocol):
 
 class Player(Protocol):
     async def play(self, slot: Slot, content: Content) -> tuple[Verdict, str]:
-        """Plays for a moment: what it found, and the engine's words. Raises EngineSilent when the
+        """Plays for a moment: what it found, and the engine's words. Raises NoAnswer when the
         engine hangs, EngineInUse when it must not be tried now. Cancelled, it leaves nothing."""
 
 
 class Sessions(Protocol):
     """Those of the gateway's players, at their engines, each by its infohash and token. Answers
-    name `arrival`, the address of this host at which the player reaches it. All raise EngineSilent,
+    name `arrival`, the address of this host at which the player reaches it. All raise NoAnswer,
     and but for `stat` EngineRefused with what the engine says against the session, and EngineInUse
     if somebody else opened the content there meanwhile."""
 

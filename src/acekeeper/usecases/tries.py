@@ -10,7 +10,7 @@ from acekeeper.core.actions import Try
 from acekeeper.core.facts import PlaybackAnswered, PlaybackFailed, Verdict
 from acekeeper.core.model import Now
 from acekeeper.core.names import Slot
-from acekeeper.errors import EngineInUse, EngineSilent
+from acekeeper.errors import EngineInUse, NoAnswer
 from acekeeper.usecases.lag import Lag
 from acekeeper.usecases.protocols import Clock, Player
 
@@ -53,7 +53,7 @@ class Tries:
                 return PlaybackAnswered(*ref, *task.result())
             case EngineInUse() as error:
                 return PlaybackFailed(*ref, str(error), excused=True)
-            case EngineSilent() as error:
+            case NoAnswer() as error:
                 return PlaybackFailed(*ref, str(error), excused=self._lag.since(began))
             case error:
                 logger.opt(exception=error).error("playback_try_failed")
