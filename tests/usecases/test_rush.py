@@ -10,7 +10,7 @@ from acekeeper.core.actions import Refusal
 from acekeeper.core.facts import ProvisionRequested, TimePassed
 from acekeeper.core.model import Engine
 from acekeeper.core.names import PortPlan
-from acekeeper.usecases.loop import Outcome
+from acekeeper.usecases.loop import Provision
 
 from ..core.world import slot, started
 from .conftest import MakeHouse
@@ -59,7 +59,7 @@ async def hall(make_house: MakeHouse, **numbers: object) -> House:
     return house
 
 
-def ask(house: House) -> list[asyncio.Future[Outcome]]:
+def ask(house: House) -> list[asyncio.Future[Provision]]:
     """All in one turn."""
     outcomes = []
     for n in range(REQUESTS):

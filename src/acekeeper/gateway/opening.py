@@ -10,13 +10,13 @@ from acekeeper.core.gateway.model import NotPlayed
 from acekeeper.core.model import Rules, Stream
 from acekeeper.gateway.again import waits_since
 from acekeeper.gateway.asked import wanted
-from acekeeper.gateway.context import Context, Outcome, by_gateway
+from acekeeper.gateway.context import Context, GatewayAnswer, by_gateway
 from acekeeper.gateway.door import Answer, Call, as_json, text
 from acekeeper.gateway.urls import origin, redirect
 from acekeeper.usecases.gateway import Failed
 from acekeeper.usecases.plays import play
 
-_FAILURES: Mapping[NotPlayed, Outcome] = {
+_FAILURES: Mapping[NotPlayed, GatewayAnswer] = {
     NotPlayed.REFUSED: "refused",
     NotPlayed.SILENT: "silent",
     NotPlayed.NO_ENGINE: "no_engine",

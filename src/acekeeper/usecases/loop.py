@@ -61,7 +61,7 @@ _NOBODY_THERE = "runtime_unavailable"  # cause of a start that failed
 _STATS_AT_ONCE = 8  # so many begin in one turn of the event loop
 _STREAM_SETTLES_AFTER = 2.0  # an engine may not know a session yet that was just announced
 
-Outcome = Engine | Refusal
+Provision = Engine | Refusal
 
 
 class Loop:
@@ -107,7 +107,7 @@ class Loop:
             outcomes=Outcomes(),
         )
         self._observe = observe
-        self.outcomes = Outcomes[Outcome]()
+        self.outcomes = Outcomes[Provision]()
         self._tasks: set[Task[None]] = set()
         self._planned = False
         self._alarm: asyncio.TimerHandle | None = None

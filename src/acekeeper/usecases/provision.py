@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 
 from acekeeper.core.facts import AnswerDelivered, AnswerLost, ProvisionRequested
-from acekeeper.usecases.loop import Loop, Outcome
+from acekeeper.usecases.loop import Loop, Provision
 
 
 async def provision(
     loop: Loop, request: str, port: int | None, labels: Mapping[str, str]
-) -> Outcome:
+) -> Provision:
     """An engine that is promised to this request, or why not. Cancelled: the caller is gone."""
     outcome = loop.outcomes.wait(request)
     loop.tell(ProvisionRequested(request, port, labels))

@@ -14,7 +14,7 @@ from acekeeper.errors import EngineInUse, NoAnswer
 from acekeeper.usecases.lag import Lag
 from acekeeper.usecases.protocols import Clock, Player
 
-Outcome = PlaybackAnswered | PlaybackFailed
+Tried = PlaybackAnswered | PlaybackFailed
 
 
 class Tries:
@@ -24,7 +24,7 @@ class Tries:
         self._lag = lag
         self._under_way: dict[Slot, Task[tuple[Verdict, str]]] = {}
 
-    def begin(self, action: Try) -> Coroutine[object, object, Outcome]:
+    def begin(self, action: Try) -> Coroutine[object, object, Tried]:
         """It has begun when this returns, so that it can be broken off from then on."""
         task = asyncio.create_task(self._player.play(action.slot, action.content))
         self._under_way[action.slot] = task
@@ -41,7 +41,7 @@ class Tries:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _outcome(self, action: Try, task: Task[tuple[Verdict, str]], began: Now) -> Outcome:
+    async def _outcome(self, action: Try, task: Task[tuple[Verdict, str]], began: Now) -> Tried:
         ref = action.slot, action.start
         await asyncio.wait({task})
         if self._under_way.get(action.slot) is task:
