@@ -56,7 +56,7 @@ ports = st.integers(1, 65535)
 slots = st.builds(Slot, st.just(HERE), ports)
 ENGINES: dict[str, st.SearchStrategy[Any]] = {
     "slot": slots,
-    "asked": instants,
+    "created": instants,
     "start": st.text(min_size=1, max_size=20),
     "container_id": texts,
     "addresses": st.lists(st.ip_addresses(v=4).map(str), min_size=1, max_size=3).map(tuple),
@@ -202,11 +202,11 @@ def test_the_rest(
 
 
 def test_a_claim_that_was_not_answered_is_over() -> None:
-    engine = Engine(slot=Slot("h", 1), start="s", asked=NOW, claim="r")
+    engine = Engine(slot=Slot("h", 1), start="s", created=NOW, claim="r")
     assert read_engine(engine_row(engine), NOW).claim is None
 
 
 def test_a_claim_lasts_no_longer_because_the_clock_was_set_back() -> None:
     handed = Now(1000.0, 50.0)
-    row = engine_row(Engine(slot=Slot("h", 1), start="s", asked=handed, handed=handed, claim="r"))
+    row = engine_row(Engine(slot=Slot("h", 1), start="s", created=handed, handed=handed, claim="r"))
     assert read_engine(row, Now(400.0, 7.0)).claimed_until == Now(1060.0, 67.0)

@@ -209,7 +209,7 @@ def fill(state: State, now: Now, engines: int, each: int) -> None:
         place = slot(n)
         engine = Engine(
             slot=place,
-            asked=began,
+            created=began,
             start=f"start-{place.port}",
             container_id=container(n),
             labels={"of": "all"},

@@ -122,7 +122,7 @@ def fill(served: Served) -> list[Engine]:
     engines = [
         Engine(
             slot=Slot("127.0.0.1", 19000 + n),
-            asked=now,
+            created=now,
             start=f"start-{n}",
             container_id=f"{n:064x}",
             health=Health.HEALTHY,

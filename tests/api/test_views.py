@@ -62,7 +62,7 @@ def test_a_stream_is_encoded_once_and_again_when_it_changes() -> None:
 
 def engine(n: int, **more: Any) -> Engine:
     values = {"start": f"start-{n}", "container_id": f"id-{n}", "ready": NOW, **more}
-    return Engine(slot=slot(n), asked=NOW, health=Health.HEALTHY, **values)
+    return Engine(slot=slot(n), created=NOW, health=Health.HEALTHY, **values)
 
 
 def test_an_engine_is_encoded_once_and_again_when_it_or_what_runs_on_it_changes() -> None:

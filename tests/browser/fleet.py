@@ -41,7 +41,7 @@ async def fill(served: Served, engines: int) -> None:
         slot = Slot("127.0.0.1", 19000 + n)
         engine = Engine(
             slot=slot,
-            asked=now.after(-300.0 * (n + 1)),
+            created=now.after(-300.0 * (n + 1)),
             start=f"start-{n}",
             container_id=f"{n:064x}",
             health=Health.HEALTHY,

@@ -237,7 +237,7 @@ def test_with_hundreds_none_is_forgotten_in_the_count() -> None:
         world.state.put(
             Engine(
                 slot=slot(n),
-                asked=world.now,
+                created=world.now,
                 start=f"s{n}",
                 health=Health.UNHEALTHY,
                 ready=world.now,

@@ -27,5 +27,5 @@ NOW = Now(1e9, 1000.0)
 )
 def test_the_score(health: Health, streams: int, used_ago: float | None, score: int) -> None:
     used = None if used_ago is None else NOW.after(-used_ago)
-    engine = Engine(slot=slot(0), asked=NOW.after(-5000), health=health, used=used)
+    engine = Engine(slot=slot(0), created=NOW.after(-5000), health=health, used=used)
     assert health_score(engine, streams, NOW) == score

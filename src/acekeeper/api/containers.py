@@ -84,7 +84,7 @@ async def _details(context: Context, engine: Engine) -> wire.Container:
         phase=phase(engine),
         health_status=engine.health.value,
         start=engine.start,
-        asked_at=wire.moment(engine.asked.wall),
+        asked_at=wire.moment(engine.created.wall),
         started_at=wire.moment_or_none(engine.started and engine.started.wall),
         ready_at=wire.moment_or_none(engine.ready and engine.ready.wall),
         streams=list(context.state.playing.get(engine.slot, ())),

@@ -141,7 +141,7 @@ def phase(engine: Engine) -> wire.Phase:
 
 
 def _engine(engine: Engine, streams: tuple[str, ...]) -> wire.Engine:
-    seen = engine.seen or engine.asked
+    seen = engine.seen or engine.created
     return wire.Engine(
         container_id=engine.container_id,
         container_name=engine.slot.container_name,
@@ -149,7 +149,7 @@ def _engine(engine: Engine, streams: tuple[str, ...]) -> wire.Engine:
         port=engine.slot.port,
         labels=dict(engine.labels),
         forwarded=False,
-        first_seen=wire.moment(engine.asked.wall),
+        first_seen=wire.moment(engine.created.wall),
         last_seen=wire.moment(seen.wall),
         health_status=engine.health.value,
         last_health_check=wire.moment_or_none(engine.checked and engine.checked.wall),
@@ -204,7 +204,7 @@ def _placeholder(engine: Engine, name: str, via: wire.Via = "event") -> wire.Str
         stat_url="",
         command_url="",
         is_live=False,
-        started_at=wire.moment((engine.handed or engine.unlisted or engine.asked).wall),
+        started_at=wire.moment((engine.handed or engine.unlisted or engine.created).wall),
         ended_at=None,
         status="started",
         via=via,

@@ -31,7 +31,7 @@ def engine_answered(state: State, rules: Rules, fact: EngineAnswered, now: Now) 
             "engine_ready",
             engine.slot,
             request=engine.claim,
-            seconds=round(now.mono - engine.asked.mono, 3),
+            seconds=round(now.mono - engine.created.mono, 3),
         )
     state.put(improved(state, rules, engine, now))
 

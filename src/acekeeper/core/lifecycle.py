@@ -59,7 +59,7 @@ def start(state: State, rules: Rules, action: Start, now: Now) -> None:
     state.put(
         Engine(
             slot=action.slot,
-            asked=now,
+            created=now,
             labels=request.labels if request else {},
             claim=request.id if request else None,
         )
@@ -116,7 +116,7 @@ def start_failed(state: State, rules: Rules, fact: EngineStartFailed, now: Now) 
         cause=fact.cause or None,
         why=fact.why,
         excused=excused,
-        seconds=round(now.mono - engine.asked.mono, 3),
+        seconds=round(now.mono - engine.created.mono, 3),
     )
     _gone(state, engine, now)
 
@@ -143,7 +143,7 @@ def engine_died(state: State, rules: Rules, fact: EngineDied, now: Now) -> None:
         detail=fact.detail or None,
         early=early and not wanted,
         starting=early and not wanted and engine.ready is None,
-        seconds=round(now.mono - engine.asked.mono, 3),
+        seconds=round(now.mono - engine.created.mono, 3),
         noticed_after=None if fact.at is None else round(max(0.0, now.mono - fact.at), 6),
     )
     _gone(state, state.engines[fact.slot], now)
@@ -167,7 +167,7 @@ def stop(state: State, rules: Rules, action: Stop, now: Now) -> None:
             cause=action.reason,
             why=action.why or action.reason,
             excused=False,
-            seconds=round(now.mono - engine.asked.mono, 3),
+            seconds=round(now.mono - engine.created.mono, 3),
         )
     state.put(replace(engine, stop=Stopping(action.reason), claim=None))
     admission.turn_away(state, engine)
@@ -254,7 +254,7 @@ def _is_gone(engine: Engine, fact: EnginesListed) -> bool:
     return (
         engine.slot.host == fact.host
         and bool(engine.start)
-        and (engine.started or engine.asked).mono <= fact.asked.mono
+        and (engine.started or engine.created).mono <= fact.asked.mono
     )
 
 
@@ -279,7 +279,7 @@ def _adopt(state: State, slot: Slot, found: Found, now: Now) -> None:
     state.put(
         Engine(
             slot=slot,
-            asked=now,
+            created=now,
             start=found.start,
             container_id=found.container_id,
             addresses=found.addresses,

@@ -134,7 +134,7 @@ class Engine:
     """One incarnation of an engine: a slot and one start of it."""
 
     slot: Slot
-    asked: Now  # when its start was asked for, or when it was found
+    created: Now  # when its start was asked for, or when it was found
     start: str = ""  # the runtime's name for this start; empty until it has one
     container_id: str = ""
     addresses: tuple[str, ...] = (HERE,)  # where this start is reached, as long as it lasts
@@ -214,7 +214,7 @@ class Engine:
 
     @property
     def idle_since(self) -> Now:
-        return self.free_since or self.used or self.asked
+        return self.free_since or self.used or self.created
 
     @property
     def ref(self) -> tuple[Slot, str]:

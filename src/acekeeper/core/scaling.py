@@ -145,10 +145,10 @@ def _grace_ends(engine: Engine, rules: Rules) -> tuple[float, str]:
     grace, all_in_all = rules.startup_grace, rules.provision_timeout
     return min(
         (
-            (engine.started or engine.asked).mono + grace,
+            (engine.started or engine.created).mono + grace,
             f"the {grace:g} s of PROVISION_STARTUP_GRACE_S",
         ),
-        (engine.asked.mono + all_in_all, f"the {all_in_all:g} s of PROVISION_TIMEOUT_S"),
+        (engine.created.mono + all_in_all, f"the {all_in_all:g} s of PROVISION_TIMEOUT_S"),
     )
 
 

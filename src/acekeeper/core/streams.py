@@ -166,7 +166,7 @@ def claim_unmapped(state: State, rules: Rules, slot: Slot, now: Now) -> None:
     by all that their events said. A stream that was announced before we started the engine was on
     the one before it."""
     engine = state.engines[slot]
-    since = -math.inf if engine.started is None else engine.asked.mono
+    since = -math.inf if engine.started is None else engine.created.mono
     for stream in unmapped(state, rules, slot, engine.container_id):
         if stream.started.mono < since:
             continue

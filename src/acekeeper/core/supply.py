@@ -36,7 +36,7 @@ def likely_wait(state: State, engine: Engine, now: Now) -> float:
     """Seconds until a starting engine is ready, by what starts took lately. One that is late is
     expected to take as long again as it is late: the longer it is silent, the less it promises.
     One that was found may have run for days, and should answer at once."""
-    passed = now.mono - (engine.started or engine.asked).mono
+    passed = now.mono - (engine.started or engine.created).mono
     return abs(passed - _takes(state, engine))
 
 
@@ -146,13 +146,13 @@ class Supply:
             free = state.is_free(engine, rules)
             if free or may_be_taken_back(state, rules, engine):
                 streams = len(state.playing.get(engine.slot, ()))
-                idle = (engine.free_since or engine.asked).mono
+                idle = (engine.free_since or engine.created).mono
                 found.append((0 if free else 1, streams, idle, engine.slot, engine))
         return [engine for *_, engine in sorted(found)]
 
     @cached_property
     def _lately_checked(self) -> list[Engine]:
-        return sorted(self._free, key=lambda e: (e.checked or e.asked).mono, reverse=True)
+        return sorted(self._free, key=lambda e: (e.checked or e.created).mono, reverse=True)
 
     @cached_property
     def _coming(self) -> list[tuple[float, Slot, Engine]]:
@@ -175,7 +175,7 @@ class Supply:
     def _soon_until(self, engine: Engine) -> float:
         """From then on (monotonic) it is later than a new start is likely to be."""
         state, rules = self._state, self._rules
-        begun = (engine.started or engine.asked).mono
+        begun = (engine.started or engine.created).mono
         return begun + _takes(state, engine) + max(rules.sleeps_then, state.typical_start)
 
     @cached_property
@@ -230,7 +230,7 @@ class Supply:
         """Seconds until the next starting engine should be ready, by what starts took lately."""
         state, now = self._state, self._now
         begun = [
-            (e.started or e.asked).mono for e in map(state.engines.__getitem__, state.starting)
+            (e.started or e.created).mono for e in map(state.engines.__getitem__, state.starting)
         ]
         return max(0.0, min(begun, default=now.mono) + state.typical_start - now.mono)
 
