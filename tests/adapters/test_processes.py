@@ -219,7 +219,7 @@ async def test_an_engine_answers_and_is_listed(world: World) -> None:
     listing = await runtime.list()
     assert listing.found == (engine.found,)
     assert (listing.host, listing.boot) == (HOST, proc.boot_id())
-    assert before.mono <= listing.asked.mono <= clock().mono
+    assert before.mono <= listing.as_of.mono <= clock().mono
     assert len(engine.container_id) == 64
 
     client = EngineClient(clock, ONCE, 10)

@@ -188,7 +188,7 @@ class Run:
     def step(self, pause: float, fact: Fact) -> None:
         self.now = self.now.after(pause)
         if isinstance(fact, EnginesListed):
-            fact = replace(fact, asked=self.now.after(-0.1))
+            fact = replace(fact, as_of=self.now.after(-0.1))
         if isinstance(fact, ConnectionsSeen | ReadersSeen):
             fact = replace(fact, at=self.now)
         if isinstance(fact, PlayRequested):

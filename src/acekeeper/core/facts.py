@@ -47,14 +47,14 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class EnginesListed:
-    """All that runs. Engines whose start was asked after `asked` may be missing from it.
+    """All that runs. Engines created after `as_of` may be missing from it.
     `stopped`: starts that an operator ended while we were away.
 
     Of some slots only, it is a part of a longer list: all of that comes after its parts."""
 
     host: str
     boot: str
-    asked: Now
+    as_of: Now
     found: tuple[Found, ...]
     stopped: frozenset[str] = frozenset()
     slots: tuple[Slot, ...] | None = None

@@ -200,7 +200,7 @@ def engines_listed(state: State, rules: Rules, fact: EnginesListed, now: Now) ->
                 cause = _cause(state, fact, stream.start)
                 kind = "engine_stopped" if cause == STOPPED else "engine_died"
                 streams.end_stream(state, stream, f"{kind}:{cause}", now)
-        died_since = vacated is not None and vacated.mono > fact.asked.mono
+        died_since = vacated is not None and vacated.mono > fact.as_of.mono
         if there is not None and slot not in state.engines and not died_since:
             _adopt(state, slot, there, now)
     for slot in changed:  # now that all of these are known: an event names the likeliest first
@@ -254,7 +254,7 @@ def _is_gone(engine: Engine, fact: EnginesListed) -> bool:
     return (
         engine.slot.host == fact.host
         and bool(engine.start)
-        and (engine.started or engine.created).mono <= fact.asked.mono
+        and (engine.started or engine.created).mono <= fact.as_of.mono
     )
 
 
