@@ -67,7 +67,7 @@ async def test_the_engine_that_was_asked_second_answers_sooner(play: Play) -> No
     player = await Player.asking(at, GETSTREAM)
     await at.served.until(lambda: len(at.context.state.holds) == 2)
     [asked] = at.context.state.plays.values()
-    await at.served.clear(asked.asked[1].ref[0].port)
+    await at.served.clear(asked.attempts[1].ref[0].port)
     assert (await player.reply()).status == 302
     assert scrape(at).value('acekeeper_gateway_hedges_total{won="true"}') == 1
     assert scrape(at).value('acekeeper_gateway_hedges_total{won="false"}') == 0

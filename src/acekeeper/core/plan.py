@@ -64,8 +64,8 @@ def _are_last(state: State, actions: Sequence[Action]) -> bool:
     one no longer count against the host."""
     if not all(isinstance(action, _ASKING | Serve) for action in actions):
         return False
-    served = [state.plays[action.request] for action in actions if isinstance(action, Serve)]
-    return not served or not (any(p.instead_of or p.asked for p in served) or choice.behind(state))
+    given = [state.plays[action.request] for action in actions if isinstance(action, Serve)]
+    return not given or not (any(p.instead_of or p.attempts for p in given) or choice.behind(state))
 
 
 def _upkeep(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:

@@ -26,7 +26,7 @@ def check(state: State, rules: Rules, now: float) -> None:
         assert play.until > now, "it waits, and nothing ends that"
         own = state.streams.get(play.stream)
         assert own is None or own.ended is not None, "it has a session, and is not told"
-        for attempt in play.asked:
+        for attempt in play.attempts:
             held = state.holds.get(attempt.ref, ())
             assert state.current(*attempt.ref) is None or play.id in {h.opening for h in held}
     for play in _idle(state):
@@ -68,6 +68,6 @@ def _idle(state: State) -> list[Play]:
     return [
         play
         for n, play in enumerate(plays)
-        if not any(state.current(*attempt.ref) for attempt in play.asked)
+        if not any(state.current(*attempt.ref) for attempt in play.attempts)
         and not any(infohash(p.wanted.content) == infohash(play.wanted.content) for p in plays[:n])
     ]

@@ -20,7 +20,7 @@ _SLOW_HOST = 4  # opens; while fewer are late, their engines are to blame
 
 def players_waiting(state: State) -> frozenset[str]:
     """The plays that will take an engine when there is one."""
-    waiting = (p for p in state.plays.values() if not (p.asked or p.waits_for))
+    waiting = (p for p in state.plays.values() if not (p.attempts or p.waits_for))
     alone = frozenset(play.id for play in waiting if session_for(state, play) is None)
     return alone - behind(state)
 
@@ -72,10 +72,10 @@ def hedges(state: State, rules: Rules, supply: Supply, now: Now) -> Iterator[Act
     if is_slow(state, rules, now):
         return
     for play in state.plays.values():
-        asked = _outstanding(state, play)
-        if not asked or _own(state, play) or len(play.tried) >= rules.engines_asked:
+        attempts = _outstanding(state, play)
+        if not attempts or _own(state, play) or len(play.tried) >= rules.engines_asked:
             continue
-        due = max(attempt.asked for attempt in asked) + rules.gateway_hedge
+        due = max(attempt.at for attempt in attempts) + rules.gateway_hedge
         if now.mono < due:
             yield due
             continue
@@ -150,8 +150,8 @@ def _failure(state: State, rules: Rules, play: Play, now: Now) -> Fail | None:
     is_known = known is not None and now.mono - known[0] < rules.blame_lasts
     if len(play.refused) > (0 if is_known else 1):
         return Fail(play.id, NotPlayed.REFUSED, play.refused[-1])
-    asked = _outstanding(state, play)
-    if now.mono < play.until and (asked or len(play.tried) < rules.engines_asked):
+    attempts = _outstanding(state, play)
+    if now.mono < play.until and (attempts or len(play.tried) < rules.engines_asked):
         return None
     if play.refused:
         return Fail(play.id, NotPlayed.REFUSED, play.refused[-1])
@@ -162,7 +162,7 @@ def _failure(state: State, rules: Rules, play: Play, now: Now) -> Fail | None:
 
 def _outstanding(state: State, play: Play) -> list[Attempt]:
     """Engines that may still answer it."""
-    return [attempt for attempt in play.asked if state.current(*attempt.ref) is not None]
+    return [attempt for attempt in play.attempts if state.current(*attempt.ref) is not None]
 
 
 def _fits(state: State, play: Play, engine: Engine) -> bool:
@@ -179,7 +179,7 @@ def _make_room(
     """Frees an engine, or starts one: none is free, and those that are ready soon are promised."""
     freed = play.waits_for
     if freed is not None and freed.ref in state.holds:
-        patience = freed.asked + rules.gateway_hedge
+        patience = freed.at + rules.gateway_hedge
         if now.mono < patience:
             yield patience
             return
@@ -203,13 +203,13 @@ def _make_room(
         supply.late_engine()  # a younger request of the API must not get it
 
 
-def is_late(asked: float, rules: Rules, now: Now) -> bool:
-    return now.mono - asked >= rules.gateway_hedge
+def is_late(since: float, rules: Rules, now: Now) -> bool:
+    return now.mono - since >= rules.gateway_hedge
 
 
 def is_slow(state: State, rules: Rules, now: Now) -> bool:
     """More than half of the opens that players wait for are late, and they are many: the host is
     slow, not an engine."""
-    asked = [attempt for play in state.plays.values() for attempt in play.asked]
-    late = sum(is_late(attempt.asked, rules, now) for attempt in asked)
-    return late >= _SLOW_HOST and late * 2 > len(asked)
+    attempts = [attempt for play in state.plays.values() for attempt in play.attempts]
+    late = sum(is_late(attempt.at, rules, now) for attempt in attempts)
+    return late >= _SLOW_HOST and late * 2 > len(attempts)

@@ -26,10 +26,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An engine that was asked for a play; `asked` is monotonic."""
+    """An engine that was asked for a play; `at` is monotonic."""
 
     ref: Ref
-    asked: float
+    at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Play:
     received: Now  # its first request: a restart of ours may lie between
     until: float  # how long it waits, monotonic
     instead_of: str = ""  # the stream from which it is moved
-    asked: tuple[Attempt, ...] = ()  # no answer so far
+    attempts: tuple[Attempt, ...] = ()  # without an answer so far
     tried: frozenset[Ref] = frozenset()  # engines that were asked, whatever came of it
     silent: frozenset[Ref] = frozenset()  # of these: those that broke off, or were given up
     refused: tuple[str, ...] = ()  # the engines' words

@@ -52,7 +52,7 @@ def open_on(state: State, action: Open, now: Now) -> None:
     state.put(replace(engine, free_since=None))
     state.plays[play.id] = replace(
         play,
-        asked=(*play.asked, Attempt(engine.ref, now.mono)),
+        attempts=(*play.attempts, Attempt(engine.ref, now.mono)),
         tried=play.tried | {engine.ref},
         waits_for=None,
     )
@@ -91,7 +91,7 @@ def _to_be_stopped(hold: Hold, now: Now) -> Hold:
 def _begin(state: State, rules: Rules, play: Play, fact: PlayOpened, now: Now) -> None:
     ref = fact.slot, fact.start
     if not choice.is_slow(state, rules, now):
-        late = {a.ref for a in play.asked if a.ref != ref and choice.is_late(a.asked, rules, now)}
+        late = {a.ref for a in play.attempts if a.ref != ref and choice.is_late(a.at, rules, now)}
         _suspect(state, rules, play, play.silent | late, now)
     old = _moved_from(state, play)
     reader = state.readers.get(old.id) if old else None
@@ -119,8 +119,8 @@ def _begin(state: State, rules: Rules, play: Play, fact: PlayOpened, now: Now) -
         key=play.wanted.content.key,
         waited=round(now.mono - play.received.mono, 3),
         tries=len(play.tried),
-        hedged=len(play.asked) > 1,
-        won=len(play.asked) > 1 and play.asked[0].ref != ref,
+        hedged=len(play.attempts) > 1,
+        won=len(play.attempts) > 1 and play.attempts[0].ref != ref,
         moved=bool(play.instead_of),
     )
 
@@ -205,8 +205,8 @@ def _over(state: State, request: str, ref: Ref, *, keeps: bool, now: Now) -> Pla
 
 def _no_more_asked(state: State, play: Play | None, ref: Ref) -> None:
     if play is not None:
-        asked = tuple(attempt for attempt in play.asked if attempt.ref != ref)
-        state.plays[play.id] = replace(play, asked=asked)
+        attempts = tuple(attempt for attempt in play.attempts if attempt.ref != ref)
+        state.plays[play.id] = replace(play, attempts=attempts)
 
 
 def _blame(state: State, rules: Rules, play: Play, late: frozenset[Ref], now: Now) -> None:
@@ -269,7 +269,7 @@ def _only(reader: Reader | None, player: str) -> str:
 def fail(state: State, rules: Rules, action: Fail, now: Now) -> None:
     play = state.plays.pop(action.request)
     if action.why is NotPlayed.SILENT and not choice.is_slow(state, rules, now):
-        late = (a.ref for a in play.asked if choice.is_late(a.asked, rules, now))
+        late = (a.ref for a in play.attempts if choice.is_late(a.at, rules, now))
         _blame(state, rules, play, frozenset(late), now)
     state.tell(
         "play_failed",

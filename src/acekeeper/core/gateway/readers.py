@@ -233,11 +233,11 @@ def end_idle(state: State, rules: Rules, now: Now) -> None:
         engine = state.current(stream.slot, stream.start) if stream.slot else None
         if engine is None or reader.waiting:
             continue
-        asked = max(reader.read, reader.last)
+        heard = max(reader.read, reader.last)
         if gateway.is_hls:
-            idle = now.mono - asked >= max(rules.gateway_idle, rules.list_read_within)
+            idle = now.mono - heard >= max(rules.gateway_idle, rules.list_read_within)
         else:
             unread = callers.nobody_for(state, engine) >= rules.gateway_idle
-            idle = unread and now.mono - asked >= rules.gateway_idle
+            idle = unread and now.mono - heard >= rules.gateway_idle
         if idle:
             streams.end_stream(state, stream, IDLE, now)
