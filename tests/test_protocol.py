@@ -42,14 +42,14 @@ def test_who_never_asked_goes_first_then_who_asks_nothing_now() -> None:
     for count, caller in enumerate(everybody, 1):
         assert crowd.enter(caller, count)
     for caller in (idle, busy):
-        crowd.asked(caller)
-    crowd.answered(idle)
+        crowd.busy(caller)
+    crowd.idle(idle)
     for leaves in (new, newer, idle):
         assert not leaves.is_gone
         another = Named()
         assert crowd.enter(another, 5)
         assert leaves.is_gone
-        crowd.asked(another)
+        crowd.busy(another)
     assert not crowd.enter(last := Named(), 5)
     assert [caller.is_gone for caller in (busy, last)] == [False, False]
 

@@ -40,12 +40,12 @@ class Crowd:
         self._new[caller] = None
         return has_room
 
-    def asked(self, caller: Caller) -> None:
+    def busy(self, caller: Caller) -> None:
         """All of a request is there."""
         self._new.pop(caller, None)
         self._idle.pop(caller, None)
 
-    def answered(self, caller: Caller) -> None:
+    def idle(self, caller: Caller) -> None:
         self._new.pop(caller, None)
         self._idle[caller] = None
 

@@ -172,7 +172,7 @@ class Protocol(HttpToolsProtocol):
         self._be_in_time()
         self._is_in_head = True
         self._bare = 0
-        self._crowd.asked(self)
+        self._crowd.busy(self)
         super().on_message_complete()
         if self._once:
             self._has_asked = True
@@ -191,7 +191,7 @@ class Protocol(HttpToolsProtocol):
             self.loop.call_soon(self._wait_while_closing)  # most need no timer
         elif self.flow.write_paused:
             self._wait_until_taken()
-        self._crowd.answered(self)
+        self._crowd.idle(self)
         if not self._is_in_head and self._late is None:
             self._late = self.loop.call_later(self._within, self._end)
 
