@@ -126,7 +126,7 @@ def _apply(state: State, rules: Rules, fact: Fact, now: Now) -> None:
         case (
             StreamStopped() | DrainRequested() | StopRequested() | ScaleRequested() | BreakerReset()
         ):
-            operator.asked(state, fact, now)
+            operator.told(state, fact, now)
         case ActionTaken(action):
             _take(state, rules, action, now)
         case TimePassed():

@@ -20,7 +20,7 @@ OPERATOR = "operator"
 STOPPED_BY_OPERATOR = "stopped_by_operator"
 
 
-def asked(state: State, fact: OperatorAsked, now: Now) -> None:
+def told(state: State, fact: OperatorAsked, now: Now) -> None:
     match fact:
         case DrainRequested(slot, start):
             engine = state.current(slot, start)
