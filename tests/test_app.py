@@ -152,7 +152,7 @@ async def test_what_happens_is_logged_with_its_engine_its_stream_and_its_request
         engine = await provision(context.loop, "the-request", None, {})
         assert not hasattr(engine, "eta"), engine
         delivered(context.loop, "the-request")
-        [pid] = [e.start.split(":")[0] for e in context.state.engines.values()]
+        [pid] = [e.incarnation.split(":")[0] for e in context.state.engines.values()]
         os.kill(int(pid), signal.SIGKILL)
         await until(lambda: not context.state.engines)
     logger.remove(number)

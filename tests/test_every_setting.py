@@ -134,7 +134,7 @@ def replacements(given: Given, _: Bench) -> object:
     at_work = world({**given, "AUTO_DELETE": "false"}, engines=2)
     for engine in at_work.outside.values():
         engine.hung = True
-        at_work.tell(EngineSilent(engine.slot, engine.start, "timeout"))
+        at_work.tell(EngineSilent(engine.slot, engine.incarnation, "timeout"))
     at_work.run(90)
     return sum(isinstance(action, Drain) for action in at_work.taken)
 
@@ -174,7 +174,7 @@ async def an_endless_sweep(service: Served) -> object:
     hung.slow = set(range(-19000, 65536))
     hung.go_on.clear()
     service.context.loop.engines = hung
-    await service.until(lambda s: any(e.start for e in s.context.state.engines.values()))
+    await service.until(lambda s: any(e.incarnation for e in s.context.state.engines.values()))
     return (await service.post("/sweeps/health")).json()["detail"]
 
 
@@ -236,11 +236,11 @@ def command_line(pid: str) -> bytes:
 
 async def an_engine(service: Served) -> object:
     def begun(service: Served) -> list[Any]:
-        return [e for e in service.context.state.engines.values() if e.start]
+        return [e for e in service.context.state.engines.values() if e.incarnation]
 
     await service.until(begun)
     [engine] = begun(service)
-    pid = engine.start.partition(":")[0]
+    pid = engine.incarnation.partition(":")[0]
     return engine.addresses, command_line(pid)
 
 

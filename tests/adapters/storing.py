@@ -17,7 +17,7 @@ from acekeeper.core.state import Changes
 
 NOW = Now(1_700_000_000.0, 1_000.0)
 SLOT = Slot("127.0.0.1", 19000)
-ENGINE = Engine(slot=SLOT, start="first", created=NOW, ready=NOW)
+ENGINE = Engine(slot=SLOT, incarnation="first", created=NOW, ready=NOW)
 
 HOLD = Hold(content=Content("infohash", "k" * 40), since=NOW.after(-1))
 OTHER = Hold(content=Content("content_id", "o" * 40), infohash="i" * 40, token="token", since=NOW)

@@ -109,12 +109,12 @@ def pipe(tmp_path: Path) -> Iterator[Pipe]:
 class Engine(NamedTuple):
     slot: Slot
     ports: Ports
-    start: str
+    incarnation: str
     container_id: str
 
     @property
     def process(self) -> Process:
-        pid, started, _ = self.start.split(":")
+        pid, started, _ = self.incarnation.split(":")
         return Process(int(pid), int(started), int(pid))
 
     def signal(self, number: signal.Signals) -> None:
@@ -127,7 +127,7 @@ class Engine(NamedTuple):
 
     @property
     def found(self) -> Found:
-        return Found(self.slot, self.start, self.container_id)
+        return Found(self.slot, self.incarnation, self.container_id)
 
 
 class World:
@@ -157,7 +157,7 @@ class World:
     async def start(self, runtime: Processes, ports: Ports | None = None) -> Engine:
         ports = ports or free_ports()
         fact = await runtime.start(Slot(HOST, ports.http), ports)
-        engine = Engine(fact.slot, ports, fact.start, fact.container_id)
+        engine = Engine(fact.slot, ports, fact.incarnation, fact.container_id)
         self.engines.append(engine)
         return engine
 
@@ -266,20 +266,20 @@ async def test_a_killed_engine_is_told_once(world: World) -> None:
     runtime = await world.stand_ins(WAITS)
     engine = await world.start(runtime)
     engine.signal(signal.SIGKILL)
-    assert await world.hear() == EngineDied(engine.slot, engine.start, "killed", "SIGKILL")
+    assert await world.hear() == EngineDied(engine.slot, engine.incarnation, "killed", "SIGKILL")
     assert (await runtime.list()).found == ()
     assert world.told.empty()
 
 
 async def test_an_exit_is_told_with_its_code(world: World) -> None:
     engine = await world.start(await world.stand_ins(EXITS))
-    assert await world.hear() == EngineDied(engine.slot, engine.start, "exited", "code 3")
+    assert await world.hear() == EngineDied(engine.slot, engine.incarnation, "exited", "code 3")
 
 
 async def test_a_signal_without_a_name_is_told_by_its_number(world: World) -> None:
     code = "import os; os.kill(os.getpid(), 40)"
     engine = await world.start(await world.stand_ins(code))
-    assert await world.hear() == EngineDied(engine.slot, engine.start, "killed", "signal 40")
+    assert await world.hear() == EngineDied(engine.slot, engine.incarnation, "killed", "signal 40")
 
 
 async def test_no_zombie_stays(world: World) -> None:
@@ -321,7 +321,7 @@ def test_a_start_is_named_before_its_death_is_told(
         started.add_done_callback(lambda done: world.told.put_nowait(done.result()))
         named, told = await world.hear(), await world.hear()
         assert isinstance(named, EngineStarted)
-        assert told == EngineDied(named.slot, named.start, "exited", "code 3")
+        assert told == EngineDied(named.slot, named.incarnation, "exited", "code 3")
         await runtime.close()
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
@@ -388,16 +388,16 @@ async def test_stop_asks_the_engine_to_end(world: World, pipe: Pipe) -> None:
     runtime = await world.stand_ins(WAITS)
     engine = await world.start(runtime)
     pipe.line()
-    await runtime.stop(engine.slot, engine.start)
-    assert await world.hear() == EngineDied(engine.slot, engine.start, "killed", "SIGTERM")
+    await runtime.stop(engine.slot, engine.incarnation)
+    assert await world.hear() == EngineDied(engine.slot, engine.incarnation, "killed", "SIGTERM")
 
 
 async def test_an_engine_deaf_to_it_is_killed(world: World, pipe: Pipe) -> None:
     runtime = await world.stand_ins(DEAF, kill_after=0.05)
     engine = await world.start(runtime)
     pipe.line()
-    await runtime.stop(engine.slot, engine.start)
-    assert await world.hear() == EngineDied(engine.slot, engine.start, "killed", "SIGKILL")
+    await runtime.stop(engine.slot, engine.incarnation)
+    assert await world.hear() == EngineDied(engine.slot, engine.incarnation, "killed", "SIGKILL")
 
 
 def test_an_engine_has_ten_seconds_to_end() -> None:
@@ -416,14 +416,14 @@ async def behind_a_script(
 
 async def test_stop_reaches_the_engine_behind_a_script(world: World) -> None:
     runtime, engine, child = await behind_a_script(world, CHILD)
-    await runtime.stop(engine.slot, engine.start)
+    await runtime.stop(engine.slot, engine.incarnation)
     assert is_over(child)
 
 
 async def test_a_deaf_engine_behind_a_script_is_killed(world: World) -> None:
     """The script itself is long gone then."""
     runtime, engine, child = await behind_a_script(world, DEAF_CHILD, kill_after=0.1)
-    await runtime.stop(engine.slot, engine.start)
+    await runtime.stop(engine.slot, engine.incarnation)
     assert isinstance(await world.hear(), EngineDied)
     assert await asyncio.to_thread(is_over, child)
 
@@ -440,10 +440,10 @@ async def test_another_start_is_never_signalled(world: World, pipe: Pipe) -> Non
     runtime = await world.stand_ins(HEARS)
     engine = await world.start(runtime)
     assert pipe.line() == "up"
-    pid, started, boot = engine.start.split(":")
+    pid, started, boot = engine.incarnation.split(":")
     for stale in (f"{pid}:{int(started) - 1}:{boot}", f"{pid}:{started}:earlier", ""):
         await runtime.stop(engine.slot, stale)
-    await runtime.stop(Slot(HOST, engine.slot.port + 1), engine.start)
+    await runtime.stop(Slot(HOST, engine.slot.port + 1), engine.incarnation)
     engine.signal(signal.SIGWINCH)
     assert pipe.line() == "SIGWINCH"
 
@@ -470,12 +470,12 @@ async def test_a_process_that_cannot_be_signalled_is_told(
     with monkeypatch.context() as patched:
         patched.setattr(signal, "pidfd_send_signal", refuse)
         with pytest.raises(EngineFailed, match="not permitted"):
-            await runtime.stop(engine.slot, engine.start)
+            await runtime.stop(engine.slot, engine.incarnation)
         refused = {signal.SIGKILL}
-        await runtime.stop(engine.slot, engine.start)
+        await runtime.stop(engine.slot, engine.incarnation)
         failed = await world.hear()
     assert isinstance(failed, EngineStopFailed)
-    assert (failed.slot, failed.start) == (engine.slot, engine.start)
+    assert (failed.slot, failed.incarnation) == (engine.slot, engine.incarnation)
 
 
 @pytest.mark.parametrize(
@@ -546,7 +546,7 @@ async def test_a_relative_command_means_our_directory(
     program.write_text("#!/bin/sh\nexit 7\n")
     program.chmod(0o755)
     engine = await world.start(await world.runtime("./engine"))
-    assert await world.hear() == EngineDied(engine.slot, engine.start, "exited", "code 7")
+    assert await world.hear() == EngineDied(engine.slot, engine.incarnation, "exited", "code 7")
 
 
 async def test_an_engine_inherits_nothing_of_ours_it_should_not(
@@ -647,7 +647,7 @@ async def orphan(world: World, code: str = WAITS) -> tuple[Ports, int]:
 
 
 def engine_of(found: Found, ports: Ports) -> Engine:
-    return Engine(found.slot, ports, found.start, found.container_id)
+    return Engine(found.slot, ports, found.incarnation, found.container_id)
 
 
 async def test_an_engine_that_outlives_acekeeper_is_found(world: World) -> None:
@@ -661,15 +661,15 @@ async def test_an_engine_that_outlives_acekeeper_is_found(world: World) -> None:
     assert files_of(engine.process.pid)[0] == os.devnull  # acekeeper's was a pipe
     engine.signal(signal.SIGKILL)
     for _ in world.opened:
-        assert await world.hear() == EngineDied(found.slot, found.start, "gone")
+        assert await world.hear() == EngineDied(found.slot, found.incarnation, "gone")
 
 
 async def test_an_engine_found_can_be_stopped(world: World) -> None:
     ports, _ = await orphan(world)
     runtime = await world.runtime()
     (found,) = (await runtime.list()).found
-    await runtime.stop(found.slot, found.start)
-    assert await world.hear() == EngineDied(found.slot, found.start, "gone")
+    await runtime.stop(found.slot, found.incarnation)
+    assert await world.hear() == EngineDied(found.slot, found.incarnation, "gone")
     assert (await runtime.list()).found == ()
     assert not engine_of(found, ports).is_running()
 
@@ -730,7 +730,7 @@ async def test_close_forgets_a_kill_to_come(world: World, pipe: Pipe) -> None:
     runtime = await world.stand_ins(DEAF)
     engine = await world.start(runtime)
     pipe.line()
-    await runtime.stop(engine.slot, engine.start)
+    await runtime.stop(engine.slot, engine.incarnation)
     await runtime.close()
     assert asyncio.all_tasks() == {asyncio.current_task()}
     assert engine.is_running()
@@ -759,7 +759,7 @@ async def test_no_descriptor_stays(world: World, pipe: Pipe) -> None:
         await runtime.close()
         other = await world.runtime()
         await other.list()
-        await other.stop(kept.slot, kept.start)
+        await other.stop(kept.slot, kept.incarnation)
         await world.hear()
         await other.close()
 
@@ -771,7 +771,7 @@ async def test_no_descriptor_stays(world: World, pipe: Pipe) -> None:
 
 async def test_stop_all_ends_every_engine_and_says_how_many(world: World, pipe: Pipe) -> None:
     runtime = await world.stand_ins(WAITS)
-    ended = {(await world.start(runtime)).start for _ in range(2)}
+    ended = {(await world.start(runtime)).incarnation for _ in range(2)}
     _, _, child = await behind_a_script(world, CHILD)
     for _ in ended:
         pipe.line()
@@ -786,7 +786,7 @@ async def test_stop_all_ends_every_engine_and_says_how_many(world: World, pipe: 
 
 async def test_the_next_run_knows_what_was_stopped(world: World, pipe: Pipe) -> None:
     runtime = await world.stand_ins(WAITS)
-    starts = {(await world.start(runtime)).start for _ in range(2)}
+    starts = {(await world.start(runtime)).incarnation for _ in range(2)}
     for _ in starts:
         pipe.line()
     await runtime.close()

@@ -236,7 +236,7 @@ async def test_a_failed_start_says_why_and_leaves_nothing(
     assert (await runtime.list()).found == ()
 
     world.systemd.on_start = None
-    assert (await world.start(runtime)).start == f"{2:032x}"
+    assert (await world.start(runtime)).incarnation == f"{2:032x}"
 
 
 async def test_a_port_that_podman_found_taken_is_not_the_engines_fault(world: World) -> None:

@@ -36,7 +36,7 @@ async def test_a_death_is_told_once_and_with_its_cause(
     world.die(**end)
     died = await world.hear()
     assert isinstance(died, EngineDied)
-    assert (died.slot, died.start, died.cause) == (world.slot, START, cause)
+    assert (died.slot, died.incarnation, died.cause) == (world.slot, START, cause)
     assert detail in died.detail
     await world.released()
     assert world.told.empty()
@@ -77,7 +77,7 @@ async def test_a_death_is_told_before_the_unit_is_gone(world: World) -> None:
     await runtime.list()
     assert world.systemd.count("StartUnit") == 1
     world.systemd.change(world.unit, active="failed")
-    assert (await again).start == f"{2:032x}"
+    assert (await again).incarnation == f"{2:032x}"
 
 
 async def test_a_stop_is_told_as_a_death(world: World) -> None:
@@ -115,6 +115,6 @@ async def test_a_unit_restarted_by_hand_keeps_its_file_and_is_found(world: World
     change(world.unit, active="active", job=0)
     died = await world.hear()
     assert isinstance(died, EngineDied)
-    assert died.start == START
+    assert died.incarnation == START
     assert (await runtime.list()).found == (Found(world.slot, ID[:32], ""),)
     assert world.environment.exists()

@@ -202,11 +202,13 @@ def test_the_rest(
 
 
 def test_a_claim_that_was_not_answered_is_over() -> None:
-    engine = Engine(slot=Slot("h", 1), start="s", created=NOW, claim="r")
+    engine = Engine(slot=Slot("h", 1), incarnation="s", created=NOW, claim="r")
     assert read_engine(engine_row(engine), NOW).claim is None
 
 
 def test_a_claim_lasts_no_longer_because_the_clock_was_set_back() -> None:
     handed = Now(1000.0, 50.0)
-    row = engine_row(Engine(slot=Slot("h", 1), start="s", created=handed, handed=handed, claim="r"))
+    row = engine_row(
+        Engine(slot=Slot("h", 1), incarnation="s", created=handed, handed=handed, claim="r")
+    )
     assert read_engine(row, Now(400.0, 7.0)).claimed_until == Now(1060.0, 67.0)

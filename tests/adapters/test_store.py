@@ -179,11 +179,11 @@ async def test_what_means_nothing_after_a_restart_is_not_written(path: Path) -> 
 
 async def test_an_engine_is_kept_from_when_it_has_a_start(path: Path) -> None:
     async with running(path) as store:
-        await store.write(Changes(engines={SLOT: replace(ENGINE, start="")}))
+        await store.write(Changes(engines={SLOT: replace(ENGINE, incarnation="")}))
     assert select(path, "SELECT * FROM engines") == []
 
 
-@pytest.mark.parametrize("follower", [None, replace(ENGINE, start="second")])
+@pytest.mark.parametrize("follower", [None, replace(ENGINE, incarnation="second")])
 async def test_an_engine_that_went_is_history(path: Path, follower: Engine | None) -> None:
     before = time.time()
     async with running(path) as store:
@@ -274,7 +274,7 @@ async def test_old_history_is_pruned(path: Path) -> None:
                 happened=[Happening("old"), Happening("recent")],
             )
         )
-        await store.write(Changes(engines={SLOT: replace(ENGINE, start="second")}))
+        await store.write(Changes(engines={SLOT: replace(ENGINE, incarnation="second")}))
     with closing(sqlite3.connect(path)) as db:
         db.execute("UPDATE log SET ts = ? WHERE kind = 'old'", (old.wall,))
         db.execute("UPDATE engines SET gone = ? WHERE start = 'first'", (old.wall,))

@@ -47,7 +47,7 @@ class Runtime(ScriptedRuntime):
     async def logs(self, slot: Slot, container_id: str, tail: int) -> str | None:
         return f"{slot.unit} {container_id}\n" * tail
 
-    async def stop(self, slot: Slot, start: str) -> None:
+    async def stop(self, slot: Slot, incarnation: str) -> None:
         pass
 
 
@@ -210,7 +210,7 @@ def fill(state: State, now: Now, engines: int, each: int) -> None:
         engine = Engine(
             slot=place,
             created=began,
-            start=f"start-{place.port}",
+            incarnation=f"start-{place.port}",
             container_id=container(n),
             labels={"of": "all"},
             health=Health.HEALTHY,
@@ -240,6 +240,6 @@ def stream(n: int, m: int, began: Now, engine: Engine | None) -> Stream:
         address=("127.0.0.1", port),
         started=began,
         slot=engine.slot if engine else None,
-        start=engine.start if engine else "",
+        incarnation=engine.incarnation if engine else "",
         container_id=engine.container_id if engine else "",
     )

@@ -189,7 +189,7 @@ async def test_a_sweep_has_the_longer_time(serve: Serve) -> None:
     hung.slow = set(range(-19000, 65536))
     hung.go_on.clear()
     served.context.loop.engines = hung
-    await served.until(lambda s: any(e.start for e in s.context.state.engines.values()))
+    await served.until(lambda s: any(e.incarnation for e in s.context.state.engines.values()))
     answer = await served.post("/sweeps/health")
     assert answer.status_code == 503
     assert answer.json()["detail"] == "not done within the 0.2 s of API_LONG_OPERATION_TIMEOUT_S"

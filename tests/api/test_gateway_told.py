@@ -123,7 +123,7 @@ def fill(served: Served) -> list[Engine]:
         Engine(
             slot=Slot("127.0.0.1", 19000 + n),
             created=now,
-            start=f"start-{n}",
+            incarnation=f"start-{n}",
             container_id=f"{n:064x}",
             health=Health.HEALTHY,
             ready=now,
@@ -144,7 +144,7 @@ def fill(served: Served) -> list[Engine]:
         address=("127.0.0.1", 19000),
         started=now,
         slot=engines[0].slot,
-        start=engines[0].start,
+        incarnation=engines[0].incarnation,
         container_id=engines[0].container_id,
         gateway=ByGateway(
             opening=opening,

@@ -59,7 +59,7 @@ async def test_a_death_by_its_cause_and_how_soon_it_was_seen(served: Served) -> 
     assert scrape.value('orch_engine_starts_total{reason="request"}') == 1
     assert scrape.value("orch_detection_seconds_count") == 0
     await served.post("/events/stream_started", started(port=engine.slot.port))
-    os.kill(int(engine.start.split(":")[0]), signal.SIGKILL)
+    os.kill(int(engine.incarnation.split(":")[0]), signal.SIGKILL)
     await served.until(lambda s: engine.slot not in s.context.state.engines)
     scrape = await Scrape.of(served)
     assert scrape.value('orch_engine_deaths_total{cause="killed"}') == 1
@@ -156,7 +156,7 @@ async def test_a_sweep_and_when_it_was(serve: Serve, kind: str) -> None:
 async def test_a_probe_by_whether_it_was_answered(served: Served) -> None:
     engine = await provisioned(served)
     await served.post("/sweeps/health")
-    pid = int(engine.start.split(":")[0])
+    pid = int(engine.incarnation.split(":")[0])
     os.kill(pid, signal.SIGSTOP)
     scrape = await Scrape.of(served)
     assert scrape.value('orch_probe_duration_seconds_count{answered="true"}') >= 1

@@ -113,7 +113,7 @@ async def test_an_engine_that_is_being_stopped_is_neither_drained_nor_stopped_ag
     pool: Served,
 ) -> None:
     name = only(pool)
-    [pid] = [int(e.start.split(":")[0]) for e in pool.context.state.engines.values()]
+    [pid] = [int(e.incarnation.split(":")[0]) for e in pool.context.state.engines.values()]
     os.kill(pid, signal.SIGSTOP)  # it does not end before we have looked
     try:
         for _ in range(2):
@@ -165,7 +165,7 @@ async def test_a_stream_of_the_gateway_is_ended_and_its_engine_is_held_until_it_
         address=(engine.slot.host, engine.slot.port),
         started=now,
         slot=engine.slot,
-        start=engine.start,
+        incarnation=engine.incarnation,
         container_id=engine.container_id,
         gateway=ByGateway(
             opening=opening, player="", arrival="", as_json=False, is_hls=False, query=""

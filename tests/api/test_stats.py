@@ -44,7 +44,7 @@ async def sampled(served: Served, first: int, beyond: int, stream_id: str = ID) 
     assert stream.slot is not None
     for n in range(first, beyond):
         sample = Sample(stream.started.after(60 * n), "dl", n, 100 * n, 7, 5000 * n, 6)
-        await context.loop.tell(StreamsAsked(stream.slot, stream.start, {stream.ref: sample}))
+        await context.loop.tell(StreamsAsked(stream.slot, stream.incarnation, {stream.ref: sample}))
 
 
 async def test_a_sweep_samples_what_plays(serve: Serve) -> None:

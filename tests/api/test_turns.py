@@ -159,7 +159,7 @@ async def sampled_for_hours(pool: Busy) -> None:
     for n in range(10_000):
         said = Sample(one.started.after(n), "dl", n, n, n, n, n)
         pool.state.put_sample(one, said)
-    told = StreamsAsked(one.slot, one.start)
+    told = StreamsAsked(one.slot, one.incarnation)
     await pool.loop.tell(told)
 
 

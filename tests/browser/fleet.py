@@ -42,7 +42,7 @@ async def fill(served: Served, engines: int) -> None:
         engine = Engine(
             slot=slot,
             created=now.after(-300.0 * (n + 1)),
-            start=f"start-{n}",
+            incarnation=f"start-{n}",
             container_id=f"{n:064x}",
             health=Health.HEALTHY,
             ready=now.after(-290),
@@ -115,7 +115,7 @@ def _play(served: Served, engine: Engine, n: int) -> None:
         address=(engine.slot.host, engine.slot.port),
         started=now.after(-10.0 * SAMPLES),
         slot=engine.slot,
-        start=engine.start,
+        incarnation=engine.incarnation,
         container_id=engine.container_id,
         gateway=_by_gateway(key, n) if n % 4 == 0 else None,
     )

@@ -52,10 +52,10 @@ async def look(panel: Panel, *, silent: bool) -> None:
     [stream] = loop.state.streams.values()
     assert stream.slot is not None
     if silent:
-        fact = StreamsAsked(stream.slot, stream.start, silent=frozenset([stream.ref]))
+        fact = StreamsAsked(stream.slot, stream.incarnation, silent=frozenset([stream.ref]))
     else:
         found = {stream.ref: Sample(loop.clock(), "dl", 4, 900, 0, 1, 0)}
-        fact = StreamsAsked(stream.slot, stream.start, found)
+        fact = StreamsAsked(stream.slot, stream.incarnation, found)
     loop.tell(fact)
 
 

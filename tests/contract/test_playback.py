@@ -85,9 +85,11 @@ async def test_an_engine_that_hangs_at_playback_is_replaced_and_nobody_else_noti
     assert hung not in running.listed()
     state = running.context.state
     slot = Slot("127.0.0.1", hung)
-    first = state.engines[slot].start
+    first = state.engines[slot].incarnation
     await running.until(lambda: state.engines[slot].health is Health.UNHEALTHY)
-    await running.until(lambda: slot not in state.engines or state.engines[slot].start != first)
+    await running.until(
+        lambda: slot not in state.engines or state.engines[slot].incarnation != first
+    )
     await running.until(lambda: len(running.listed()) >= 3)
     await happy.takes(ENOUGH)
     counters = await running.counters(well)
@@ -115,7 +117,7 @@ async def test_an_engine_whose_getstream_hangs_is_found_and_replaced(
     await running.until(lambda: any(s.speed_down for s in state.samples.values()))
     hung = (await happy.client.choose()).port
     slot = Slot("127.0.0.1", hung)
-    first = state.engines[slot].start
+    first = state.engines[slot].incarnation
     await running.until(lambda: (slot, first) in state.callers)
     await running.fault(hung, "hang_getstream")
     waiting = await asyncio.create_subprocess_exec(
@@ -131,7 +133,9 @@ async def test_an_engine_whose_getstream_hangs_is_found_and_replaced(
         await waiting.communicate()
     comer = await viewer(stack, running, 2)
     assert comer.address.port != hung
-    await running.until(lambda: slot not in state.engines or state.engines[slot].start != first)
+    await running.until(
+        lambda: slot not in state.engines or state.engines[slot].incarnation != first
+    )
     assert happy.plays
 
 
@@ -170,7 +174,7 @@ async def test_a_well_engine_is_back_soon_after_an_ordinary_bad_end(
     await running.until(lambda: len(running.listed()) == 3)
     leaver = await viewer(stack, running, 2)
     port = leaver.address.port
-    first = running.context.state.engines[Slot("127.0.0.1", port)].start
+    first = running.context.state.engines[Slot("127.0.0.1", port)].incarnation
     await leaver.leave("empty_timeout")
     assert port not in running.listed()
     # Nor does its place look free to a client that read the list before.
@@ -180,7 +184,7 @@ async def test_a_well_engine_is_back_soon_after_an_ordinary_bad_end(
     counters = await running.counters(port)
     assert (counters["sessions_opened"], counters["sessions"], counters["readers"]) == (2, 0, 0)
     assert counters["sessions_stopped"] == 2
-    assert running.context.state.engines[Slot("127.0.0.1", port)].start == first
+    assert running.context.state.engines[Slot("127.0.0.1", port)].incarnation == first
 
 
 _WATCHES = """
@@ -323,14 +327,14 @@ async def test_when_all_hang_at_once_a_quarter_is_replaced_per_cooldown(
     running = await stack.enter_async_context(start(MANY, ask_suspect_every=0.1, drain_wait=0.1))
     await running.until(lambda: len(running.listed()) == 8)
     state = running.context.state
-    before = {e.slot: e.start for e in state.engines.values()}
+    before = {e.slot: e.incarnation for e in state.engines.values()}
     for slot in before:
         await running.fault(slot.port, "hang")
     await all_are_doubted(running)
 
     def replaced() -> int:
         return sum(
-            slot not in state.engines or state.engines[slot].start != first
+            slot not in state.engines or state.engines[slot].incarnation != first
             for slot, first in before.items()
         )
 

@@ -116,7 +116,7 @@ async def test_a_drain_ends_once_nobody_is_connected(
         port = min(running.listed())
         state = running.context.state
         slot = Slot("127.0.0.1", port)
-        start = state.engines[slot].start
+        start = state.engines[slot].incarnation
         async with watched(port):
             await starts(client, port)
             path = f"/engines/{state.engines[slot].container_id}/drain"
@@ -130,5 +130,7 @@ async def test_a_drain_ends_once_nobody_is_connected(
                 return len(looks) > 5
 
             await running.until(looked_often)
-            assert state.engines[slot].start == start
-        await running.until(lambda: slot not in state.engines or state.engines[slot].start != start)
+            assert state.engines[slot].incarnation == start
+        await running.until(
+            lambda: slot not in state.engines or state.engines[slot].incarnation != start
+        )

@@ -149,7 +149,7 @@ def may_start(state: State, rules: Rules, now: Now) -> None:
 def may_take_back(state: State, action: TakeBack) -> None:
     """Before a drain is taken back: it only scales down, and the engine is well and at rest."""
     engine = state.engines[action.slot]
-    assert engine.start == action.start
+    assert engine.incarnation == action.incarnation
     assert engine.drain is not None
     assert engine.drain.reason == "scale_down"
     assert engine.phase is Phase.RUNNING

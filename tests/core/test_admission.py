@@ -474,7 +474,7 @@ def test_an_answer_on_its_way_does_not_shield_the_next_request_from_a_death() ->
     world.run(1)
     world.die(slot(0))
     world.run(1.6)
-    assert world.given("b").start != world.given("a").start
+    assert world.given("b").incarnation != world.given("a").incarnation
 
 
 def test_busy_slots_are_waited_for_with_an_honest_eta() -> None:

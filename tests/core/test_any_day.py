@@ -74,8 +74,10 @@ class Day:
                     self.abandoned.add(request)
                     world.tell(AnswerLost(request))
             case "play", (_, bool(moving)):
-                if where in world.outside and world.answers_now(where, world.outside[where].start):
-                    world.play(where, f"s{n}-{world.outside[where].start}", moving=moving)
+                if where in world.outside and world.answers_now(
+                    where, world.outside[where].incarnation
+                ):
+                    world.play(where, f"s{n}-{world.outside[where].incarnation}", moving=moving)
             case "leave", _:
                 for stream in list(world.state.started_on(where)):
                     world.leave(stream.id, "timeout")
@@ -153,7 +155,7 @@ def test_no_engine_is_promised_twice_within_a_minute_unless_it_was_used(
 def used(world: World, engine: Engine, since: float, until: float) -> bool:
     """Whether a stream began and ended on it in this time."""
     return any(
-        (s.slot, s.start) == engine.ref
+        (s.slot, s.incarnation) == engine.ref
         and s.ended is not None
         and since <= s.started.mono - MONO <= s.ended.mono - MONO <= until
         for s in world.state.streams.values()

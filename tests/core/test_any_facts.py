@@ -94,8 +94,8 @@ addresses = st.tuples(
 published = st.sampled_from([(HOST,), (HOST, "192.0.2.5"), ("192.0.2.6",)])
 
 
-def found(where: Slot, start: str, dying: bool, published: tuple[str, ...]) -> Found:
-    return Found(where, start, f"{where.port}-{start}", dying, published)
+def found(where: Slot, incarnation: str, dying: bool, published: tuple[str, ...]) -> Found:
+    return Found(where, incarnation, f"{where.port}-{incarnation}", dying, published)
 
 
 def listing(found: Iterable[Found], boot: str) -> EnginesListed:
@@ -109,10 +109,12 @@ def stream_started(
     return started(name, session=session, addresses=tuple(where), container_id=container_id)
 
 
-def streams_asked(where: Slot, start: str, told: dict[tuple[str, str], int | None]) -> StreamsAsked:
+def streams_asked(
+    where: Slot, incarnation: str, told: dict[tuple[str, str], int | None]
+) -> StreamsAsked:
     return StreamsAsked(
         where,
-        start,
+        incarnation,
         {i: sample(START, speed) for i, speed in told.items() if speed is not None},
         frozenset(i for i, speed in told.items() if speed is None),
     )
@@ -262,18 +264,18 @@ class Run:
     def _speaks_of_another_start(self, fact: Fact) -> bool:
         match fact:
             case (
-                EngineIdentified(where, start)
-                | EngineDied(where, start)
-                | EngineStopFailed(where, start)
-                | EngineAnswered(where, start)
-                | EngineSilent(where, start)
-                | PlaybackAnswered(where, start)
-                | PlaybackFailed(where, start)
-                | StreamsAsked(where, start)
-                | DrainRequested(where, start)
-                | StopRequested(where, start)
+                EngineIdentified(where, incarnation)
+                | EngineDied(where, incarnation)
+                | EngineStopFailed(where, incarnation)
+                | EngineAnswered(where, incarnation)
+                | EngineSilent(where, incarnation)
+                | PlaybackAnswered(where, incarnation)
+                | PlaybackFailed(where, incarnation)
+                | StreamsAsked(where, incarnation)
+                | DrainRequested(where, incarnation)
+                | StopRequested(where, incarnation)
             ):
-                return self.state.current(where, start) is None
+                return self.state.current(where, incarnation) is None
             case _:
                 return False
 
@@ -318,7 +320,11 @@ def test_what_was_stored_is_listed_again(steps: list[tuple[float, Fact]]) -> Non
     )
     run.asked.clear()
     indexes(run.state)
-    there = [Found(e.slot, e.start, e.container_id) for e in before.engines.values() if e.start]
+    there = [
+        Found(e.slot, e.incarnation, e.container_id)
+        for e in before.engines.values()
+        if e.incarnation
+    ]
     run.step(0, RuntimeConnected())
     run.step(0, listing(there, before.boot))
     assert listed(run.state) == listed(before)

@@ -95,15 +95,18 @@ class MortalWorld(World):
             lives = script.named_after + script.lives
             super().later(lives, lambda: self.die(where, "exited", name))
 
-    def die(self, where: Slot, cause: str = "killed", start: str = "") -> None:
+    def die(self, where: Slot, cause: str = "killed", incarnation: str = "") -> None:
         """A runtime tells of no death before it has told of the start."""
         engine = self.outside.get(where)
-        if engine is not None and (named := self._named_at.get(engine.start, 0)) > self.now.mono:
+        if (
+            engine is not None
+            and (named := self._named_at.get(engine.incarnation, 0)) > self.now.mono
+        ):
             wait = named - self.now.mono + 0.01
-            super().later(wait, lambda: self.die(where, cause, engine.start))
+            super().later(wait, lambda: self.die(where, cause, engine.incarnation))
             return
         hears, self._hears = self._hears, self._watches  # whoever asked for it
-        super().die(where, cause, start)
+        super().die(where, cause, incarnation)
         self._hears = hears
 
     def list_engines(self, found: Iterable[Found] = (), boot: str = "boot-1") -> None:
@@ -163,12 +166,12 @@ class Pool(RuleBasedStateMachine):
     @rule(n=numbers, moving=st.booleans())
     def play(self, n: int, moving: bool) -> None:
         engines = sorted(self.world.outside.values(), key=lambda e: e.slot)
-        ready = [e for e in engines if self.world.answers_now(e.slot, e.start)]
-        known = [e for e in ready if self.world.state.current(e.slot, e.start)]
+        ready = [e for e in engines if self.world.answers_now(e.slot, e.incarnation)]
+        known = [e for e in ready if self.world.state.current(e.slot, e.incarnation)]
         if known:
             engine = known[n % len(known)]
             name = f"s{len(self.streams)}"
-            self.streams[name] = engine.slot, engine.start
+            self.streams[name] = engine.slot, engine.incarnation
             self.world.play(engine.slot, name, moving=moving)
 
     @rule(n=numbers, reason=st.sampled_from(["eof", "timeout"]))
@@ -199,7 +202,7 @@ class Pool(RuleBasedStateMachine):
 
     def _ref(self, n: int) -> tuple[Slot, str]:
         engine = self._outside(n)
-        return engine.slot, engine.start
+        return engine.slot, engine.incarnation
 
     @rule(
         named=st.sampled_from([0.1, 1.0, 3.0]),
@@ -290,7 +293,7 @@ class Pool(RuleBasedStateMachine):
     @invariant()
     def the_disk_has_what_memory_has(self) -> None:
         state, found = self.world.state, read(self.world.db)
-        named = {e.ref: e for e in state.engines.values() if e.start}
+        named = {e.ref: e for e in state.engines.values() if e.incarnation}
         there = [rows.read_engine(row, self.world.now) for row in found.engines]
         assert {e.ref for e in there} == named.keys()
         for engine in there:
@@ -312,9 +315,9 @@ class Pool(RuleBasedStateMachine):
             stream = state.streams[name]
             if name in self.left or (state.connected and state.current(where, start) is None):
                 assert stream.ended is not None
-            elif there is not None and there.start == start:
+            elif there is not None and there.incarnation == start:
                 assert stream.ended is None
-            assert (stream.slot, stream.start) == (where, start)
+            assert (stream.slot, stream.incarnation) == (where, start)
 
     def teardown(self) -> None:
         """Left alone it comes to rest, with what it has to keep and nothing else."""

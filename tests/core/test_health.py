@@ -238,7 +238,7 @@ def test_with_hundreds_none_is_forgotten_in_the_count() -> None:
             Engine(
                 slot=slot(n),
                 created=world.now,
-                start=f"s{n}",
+                incarnation=f"s{n}",
                 health=Health.UNHEALTHY,
                 ready=world.now,
                 settled=True,

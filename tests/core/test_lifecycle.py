@@ -18,8 +18,8 @@ from .world import HOST, Outside, World, pool, rules, slot, started
 STILL = rules(min_replicas=0, auto_delete=False)
 
 
-def found(n: int, start: str = "", *, dying: bool = False) -> Found:
-    name = start or f"found-{n}"
+def found(n: int, incarnation: str = "", *, dying: bool = False) -> Found:
+    name = incarnation or f"found-{n}"
     return Found(slot(n), name, f"id-{name}", dying)
 
 
@@ -53,7 +53,7 @@ def test_an_adopted_engine_with_a_stream_is_not_handed_out() -> None:
     world.tell(started("s", slot(3)))
     world.connect([found(3)])
     assert list(world.state.playing) == [slot(3)]
-    assert world.state.streams["s"].start == "found-3"
+    assert world.state.streams["s"].incarnation == "found-3"
     world.request("r")
     assert world.taken[-1] == Start(slot(0), "r")
     world.tell(EngineAnswered(slot(3), "found-3"))
@@ -89,7 +89,7 @@ def test_another_start_is_another_engine() -> None:
     world.play(slot(0))
     world.list_engines([found(0, "other")])
     assert world.state.streams["s"].ended == world.now
-    assert world.engine(0).start == "other"
+    assert world.engine(0).incarnation == "other"
     assert world.engine(0).phase is Phase.STARTING
     assert world.state.playing == {}
 
@@ -111,9 +111,9 @@ def test_a_start_under_way_has_not_vanished() -> None:
     world.list_engines()
     assert list(world.state.engines) == [slot(0)]
     world.list_engines([found(0, "start-1")])  # it runs, and its name is not told yet
-    assert world.engine(0).start == ""
+    assert world.engine(0).incarnation == ""
     world.tell(EngineStarted(slot(0), "start-1", "id"))
-    assert world.engine(0).start == "start-1"
+    assert world.engine(0).incarnation == "start-1"
 
 
 def test_a_list_asked_before_a_death_does_not_bring_the_dead_back() -> None:
@@ -182,7 +182,7 @@ def test_an_engine_that_dies_before_its_part_of_the_list_is_not_adopted() -> Non
     world.tell(RuntimeConnected())
     listing = EnginesListed(HOST, "boot-1", world.now, (found(0), found(1)))
     world.run(0.1)
-    world.tell(EngineDied(slot(0), found(0).start, "killed"))
+    world.tell(EngineDied(slot(0), found(0).incarnation, "killed"))
     world.tell(listing)
     assert list(world.state.engines) == [slot(1)]
 
@@ -250,8 +250,8 @@ def test_a_container_id_may_come_later_and_once() -> None:
     world.connect()
     world.request("r")
     world.run(1)
-    world.tell(EngineIdentified(slot(0), world.engine(0).start, "late"))
-    world.tell(EngineIdentified(slot(0), world.engine(0).start, "later"))
+    world.tell(EngineIdentified(slot(0), world.engine(0).incarnation, "late"))
+    world.tell(EngineIdentified(slot(0), world.engine(0).incarnation, "later"))
     assert world.engine(0).container_id == "late"
     world.run(2)
     assert world.given("r").container_id == "late"

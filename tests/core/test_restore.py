@@ -184,7 +184,7 @@ def test_what_an_event_told_of_its_engine_outlives_us_until_that_is_found() -> N
 def test_streams_of_another_start_are_ended() -> None:
     world = pool(1, STILL)
     world.play(slot(0))
-    world.outside[slot(0)].start = "other"
+    world.outside[slot(0)].incarnation = "other"
     other = again(world)
     other.connect(other.running())
     assert other.state.streams["s"].ended == other.now
@@ -222,7 +222,7 @@ def test_what_an_operator_stopped_meanwhile_is_told_as_that() -> None:
     world.play(slot(1), "on the other")
     other = again(world)
     other.tell(RuntimeConnected())
-    stopped = frozenset({world.engine(0).start, "of a stop long ago"})
+    stopped = frozenset({world.engine(0).incarnation, "of a stop long ago"})
     other.tell(EnginesListed(HOST, "boot-1", other.now, (), stopped))
     assert {name: s.reason for name, s in other.state.streams.items()} == {
         "on the stopped": "engine_stopped:stopped",

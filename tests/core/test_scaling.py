@@ -314,7 +314,7 @@ def test_a_stop_that_failed_is_asked_for_again() -> None:
     world.outside.clear()
     world.run(30)
     (stop,) = world.stops()
-    world.tell(EngineStopFailed(stop.slot, stop.start, "bus gone"))
+    world.tell(EngineStopFailed(stop.slot, stop.incarnation, "bus gone"))
     assert world.engine(0).phase is Phase.STOPPING
     world.run(5)
     assert world.stops() == [stop, stop]

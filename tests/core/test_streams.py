@@ -28,7 +28,10 @@ def test_a_stream_starts_on_its_engine_and_ends() -> None:
     world.play(slot(0))
     stream = world.state.streams["s"]
     engine = world.engine(0)
-    assert (stream.slot, stream.start, stream.container_id) == (*engine.ref, engine.container_id)
+    assert (stream.slot, stream.incarnation, stream.container_id) == (
+        *engine.ref,
+        engine.container_id,
+    )
     assert stream.key_type is KeyType.INFOHASH
     assert engine.used == world.now
     assert not world.state.is_free(engine, world.rules)
@@ -168,7 +171,7 @@ def test_an_event_for_a_start_without_a_name_is_of_it_or_of_the_one_before() -> 
     world.run(1)
     assert world.state.playing == {slot(0): {"s": None}}
     assert list(world.state.elsewhere) == ["before"]
-    assert world.state.streams["s"].start == world.engine(0).start
+    assert world.state.streams["s"].incarnation == world.engine(0).incarnation
     world.run(10)
     assert world.given("r").slot == slot(1)  # not one engine for two viewers
 
@@ -211,9 +214,9 @@ def test_one_that_we_started_takes_none_of_before_when_it_is_identified() -> Non
     world.run(1)
     world.request("r")
     world.run(1)
-    world.tell(EngineIdentified(slot(0), world.engine(0).start, "late"))
+    world.tell(EngineIdentified(slot(0), world.engine(0).incarnation, "late"))
     assert world.state.playing == {}
-    world.list_engines([Found(slot(0), world.engine(0).start, "late")])
+    world.list_engines([Found(slot(0), world.engine(0).incarnation, "late")])
     assert world.state.playing == {}
     assert list(world.state.elsewhere) == ["s"]
 
@@ -224,7 +227,7 @@ def test_an_engine_that_takes_a_stream_is_promised_to_nobody_else() -> None:
     world.connect()
     world.request("r")
     world.run(1)
-    first = world.engine(0).start
+    first = world.engine(0).incarnation
     world.tell(started("s", addresses=(("proxy.example", 6878),), container_id="late"))
     world.tell(EngineIdentified(slot(0), first, "late"))
     assert world.state.playing == {slot(0): {"s": None}}

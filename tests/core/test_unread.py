@@ -28,8 +28,8 @@ def silent(world: World) -> None:
     world.outside[slot(0)].streams["s"] = True
     world.tell(started("s", slot(0)))
 
-    def looked(where: object, start: str) -> StreamsAsked:
-        return StreamsAsked(slot(0), start, silent=frozenset({world.state.streams["s"].ref}))
+    def looked(where: object, incarnation: str) -> StreamsAsked:
+        return StreamsAsked(slot(0), incarnation, silent=frozenset({world.state.streams["s"].ref}))
 
     world.looked = looked  # type: ignore[method-assign]
 

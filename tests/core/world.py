@@ -108,7 +108,7 @@ class Outside:
     """One engine as it really is."""
 
     slot: Slot
-    start: str
+    incarnation: str
     container_id: str
     answers_from: float
     hung: bool = False
@@ -181,17 +181,17 @@ class World:
         match action:
             case Start(where):
                 self._start(where)
-            case Stop(where, start):
-                self.cut.update(self._moving(where, start))
-                self.later(0.5, lambda: self.die(where, "stopped", start))
-            case Ask(where, start):
-                self._ask(where, start)
-            case Look(where, start):
-                self._look(where, start)
-            case Try(where, start):
-                self._try(where, start)
-            case GiveWay(where, start):
-                self.later(0, lambda: self._gave_way(where, start))
+            case Stop(where, incarnation):
+                self.cut.update(self._moving(where, incarnation))
+                self.later(0.5, lambda: self.die(where, "stopped", incarnation))
+            case Ask(where, incarnation):
+                self._ask(where, incarnation)
+            case Look(where, incarnation):
+                self._look(where, incarnation)
+            case Try(where, incarnation):
+                self._try(where, incarnation)
+            case GiveWay(where, incarnation):
+                self.later(0, lambda: self._gave_way(where, incarnation))
             case Answer(request):
                 where = self.state.requests[request].slot or slot(-1)
                 self._outcome(request, self.state.engines[where])
@@ -229,25 +229,27 @@ class World:
 
         self.later(script.named_after, named)
 
-    def _ask(self, where: Slot, start: str) -> None:
-        if self.answers_now(where, start):
-            self.later(0.01, lambda: self.tell(EngineAnswered(where, start)))
+    def _ask(self, where: Slot, incarnation: str) -> None:
+        if self.answers_now(where, incarnation):
+            self.later(0.01, lambda: self.tell(EngineAnswered(where, incarnation)))
         elif where in self.outside and not self.outside[where].hung:
-            self.later(0.01, lambda: self.tell(EngineSilent(where, start, "refused")))
+            self.later(0.01, lambda: self.tell(EngineSilent(where, incarnation, "refused")))
         else:
-            self.later(PROBE_TIMEOUT, lambda: self.tell(EngineSilent(where, start, "timeout")))
+            self.later(
+                PROBE_TIMEOUT, lambda: self.tell(EngineSilent(where, incarnation, "timeout"))
+            )
 
-    def _look(self, where: Slot, start: str) -> None:
-        self.later(0.01, lambda: self.tell(self.looked(where, start)))
+    def _look(self, where: Slot, incarnation: str) -> None:
+        self.later(0.01, lambda: self.tell(self.looked(where, incarnation)))
 
-    def looked(self, where: Slot, start: str) -> StreamsAsked:
+    def looked(self, where: Slot, incarnation: str) -> StreamsAsked:
         engine = self.outside.get(where)
         refs = [s.ref for s in self.state.started_on(where)]
-        if engine is None or engine.start != start or engine.hung:
-            return StreamsAsked(where, start, silent=frozenset(refs))
+        if engine is None or engine.incarnation != incarnation or engine.hung:
+            return StreamsAsked(where, incarnation, silent=frozenset(refs))
         return StreamsAsked(
             where,
-            start,
+            incarnation,
             {
                 r: sample(self.now, 100 * engine.streams[r[0]], peers=engine.peers)
                 for r in refs
@@ -256,12 +258,12 @@ class World:
             frozenset(r for r in refs if r[0] not in engine.streams),
         )
 
-    def _try(self, where: Slot, start: str) -> None:
+    def _try(self, where: Slot, incarnation: str) -> None:
         engine = self.outside.get(where)
-        if engine is None or engine.start != start:
-            self.later(0.01, lambda: self.tell(PlaybackFailed(where, start, "refused")))
+        if engine is None or engine.incarnation != incarnation:
+            self.later(0.01, lambda: self.tell(PlaybackFailed(where, incarnation, "refused")))
             return
-        assert not self._moving(where, start), "it would disturb a viewer"
+        assert not self._moving(where, incarnation), "it would disturb a viewer"
         engine.tried += 1
         number = engine.tried
 
@@ -269,39 +271,39 @@ class World:
             if engine.tried != number:
                 return  # it gave way
             if engine.plays is None or engine.hung:
-                self.tell(PlaybackFailed(where, start, "no answer"))
+                self.tell(PlaybackFailed(where, incarnation, "no answer"))
             else:
-                self.tell(PlaybackAnswered(where, start, engine.plays))
+                self.tell(PlaybackAnswered(where, incarnation, engine.plays))
 
         waits = engine.plays in (None, Verdict.STARVED) or engine.hung
         self.later(TRY_TIMEOUT if waits else TRY_TAKES, ends)
 
-    def _gave_way(self, where: Slot, start: str) -> None:
+    def _gave_way(self, where: Slot, incarnation: str) -> None:
         engine = self.outside.get(where)
         if engine is not None:
             engine.tried += 1
-        self.tell(PlaybackFailed(where, start, "a viewer came", excused=True))
+        self.tell(PlaybackFailed(where, incarnation, "a viewer came", excused=True))
 
-    def _moving(self, where: Slot, start: str) -> list[str]:
+    def _moving(self, where: Slot, incarnation: str) -> list[str]:
         engine = self.outside.get(where)
-        if engine is None or engine.start != start or engine.hung:
+        if engine is None or engine.incarnation != incarnation or engine.hung:
             return []
         return [s.id for s in self.state.started_on(where) if engine.streams.get(s.id)]
 
-    def answers_now(self, where: Slot, start: str) -> bool:
+    def answers_now(self, where: Slot, incarnation: str) -> bool:
         engine = self.outside.get(where)
         return (
             engine is not None
-            and engine.start == start
+            and engine.incarnation == incarnation
             and not engine.hung
             and engine.answers_from <= self.now.mono
         )
 
-    def die(self, where: Slot, cause: str = "killed", start: str = "") -> None:
+    def die(self, where: Slot, cause: str = "killed", incarnation: str = "") -> None:
         engine = self.outside.get(where)
-        if engine is not None and start in ("", engine.start):
+        if engine is not None and incarnation in ("", engine.incarnation):
             del self.outside[where]
-            self.tell(EngineDied(where, engine.start, cause))
+            self.tell(EngineDied(where, engine.incarnation, cause))
 
     # What a test says.
 
@@ -341,7 +343,7 @@ class World:
         self.tell(EnginesListed(HOST, boot, self.now, tuple(found)))
 
     def running(self) -> list[Found]:
-        return [Found(e.slot, e.start, e.container_id) for e in self.outside.values()]
+        return [Found(e.slot, e.incarnation, e.container_id) for e in self.outside.values()]
 
     def request(self, name: str, **details: object) -> None:
         self.tell(ProvisionRequested(name, **details))  # type: ignore[arg-type]
@@ -370,7 +372,7 @@ class World:
         """A health pass, as the sweep does it."""
         answered = []
         for engine in list(self.state.engines.values()):
-            if not engine.start or engine.phase is Phase.STOPPING:
+            if not engine.incarnation or engine.phase is Phase.STOPPING:
                 continue
             if self.answers_now(*engine.ref):
                 answered.append(engine.ref)
@@ -384,10 +386,10 @@ class World:
         """A streams pass, as the sweep does it."""
         self.see_connections()
         for where in list(self.state.playing):
-            self.tell(self.looked(where, self.state.engines[where].start))
+            self.tell(self.looked(where, self.state.engines[where].incarnation))
 
     def see_connections(self) -> None:
-        refs = [e.ref for e in self.state.engines.values() if e.start]
+        refs = [e.ref for e in self.state.engines.values() if e.incarnation]
         outside = ((ref, self.outside.get(ref[0])) for ref in refs)
         self.tell(
             ConnectionsSeen(

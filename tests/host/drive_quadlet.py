@@ -69,8 +69,8 @@ async def main() -> None:
                     systemd.port = None
                     if systemd.holder is not None:
                         systemd.holder.close()
-            case "stop", (port, start):
-                return await runtime.stop(Slot(HOST, int(port)), start)
+            case "stop", (port, incarnation):
+                return await runtime.stop(Slot(HOST, int(port)), incarnation)
             case "bare-start", (port,):
                 return await systemd.start(Slot(HOST, int(port)).unit)
             case "bare-stop", (port,):

@@ -83,7 +83,7 @@ class ScriptedRuntime:
             raise self.starting_fails
         self.add(slot.port - 19000)
         found = self.running[slot]
-        return EngineStarted(slot, found.start, found.container_id, found.addresses)
+        return EngineStarted(slot, found.incarnation, found.container_id, found.addresses)
 
     def present(self, wanted: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(address for address in wanted if address in self.there)
@@ -97,8 +97,8 @@ class ScriptedRuntime:
     async def logs(self, slot: Slot, container_id: str, tail: int) -> str | None:
         raise NotImplementedError
 
-    async def stop(self, slot: Slot, start: str) -> None:
-        assert start == self.running[slot].start
+    async def stop(self, slot: Slot, incarnation: str) -> None:
+        assert incarnation == self.running[slot].incarnation
         self.calls.append(f"stop {slot.port}")
         if self.stopping_fails:
             raise self.stopping_fails

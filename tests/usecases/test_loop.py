@@ -77,7 +77,7 @@ async def test_claims_that_lapse_together_are_all_over_soon(make_house: MakeHous
     house = make_house(max_replicas=500)
     state, now = house.loop.state, house.clock()
     for n in range(250):
-        held = Engine(slot=slot(n), created=now, start=f"s{n}", ready=now, claim=f"r{n}")
+        held = Engine(slot=slot(n), created=now, incarnation=f"s{n}", ready=now, claim=f"r{n}")
         state.put(replace(held, handed=now.after(-CLAIM_LASTS)))
     house.loop.tell(TimePassed())
     assert any(engine.claim for engine in state.engines.values())

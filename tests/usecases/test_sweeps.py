@@ -189,7 +189,7 @@ async def test_a_stream_whose_engine_is_not_known_fails_no_pass(house: House) ->
             address=gone.addresses[0],
             started=house.clock(),
             slot=slot(5),
-            start="of before",
+            incarnation="of before",
         )
     )
     assert (await house.sweeps.run(Kind.STREAMS))["checked"] == 0

@@ -149,10 +149,10 @@ class Backlog:
 
     def _engine(self, slot: Slot, engine: Engine | None, wall: float) -> None:
         before = self._engines.get(slot)
-        if before is not None and (engine is None or engine.start != before[2]):
+        if before is not None and (engine is None or engine.incarnation != before[2]):
             del self._engines[slot]
             self.unsaved.engines[slot, before[2]] = gone_row(before, wall)
-        if engine is not None and engine.start:
+        if engine is not None and engine.incarnation:
             row = self._engines[slot] = engine_row(engine)
             if before is None or before[:ENGINE_ALONG] != row[:ENGINE_ALONG]:
                 self.unsaved.engines[engine.ref] = row

@@ -127,7 +127,7 @@ def save(db: sqlite3.Connection, rows: Rows) -> None:
     db.execute("BEGIN IMMEDIATE")
     db.executemany(_UPSERT_ENGINE, rows.engines.values())
     db.executemany(_UPSERT_STREAM, rows.streams.values())
-    db.executemany(_DELETE_HOLDS, [(*slot, start) for slot, start in rows.holds])
+    db.executemany(_DELETE_HOLDS, [(*slot, incarnation) for slot, incarnation in rows.holds])
     db.executemany(_UPSERT_HOLD, chain.from_iterable(rows.holds.values()))
     db.executemany(_UPSERT_EARLY_END, [row for row in ends.values() if row is not None])
     db.executemany(_DELETE_EARLY_END, [(i,) for i, row in ends.items() if row is None])

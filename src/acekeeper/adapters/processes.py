@@ -46,14 +46,14 @@ _START_WITHIN = 120.0
 class _Engine:
     slot: Slot
     session: int
-    start: str
+    incarnation: str
     addresses: tuple[str, ...]
     pidfd: int
 
     @property
     def container_id(self) -> str:
         host, port = self.slot
-        return hashlib.sha256(f"{host}:{port}:{self.start}".encode()).hexdigest()
+        return hashlib.sha256(f"{host}:{port}:{self.incarnation}".encode()).hexdigest()
 
 
 class Processes:
@@ -110,7 +110,7 @@ class Processes:
         except OSError as error:
             raise RuntimeUnavailable(f"The processes cannot be listed: {error}") from error
         found = tuple(
-            Found(e.slot, e.start, e.container_id, addresses=e.addresses)
+            Found(e.slot, e.incarnation, e.container_id, addresses=e.addresses)
             for e in self._engines.values()
         )
         return EnginesListed(HERE, self._boot, asked, found, self._stopped)
@@ -133,7 +133,7 @@ class Processes:
             )
         self._starting.discard(slot)
         engine = self._take(slot, addresses, spawned.result())
-        return EngineStarted(slot, engine.start, engine.container_id, engine.addresses)
+        return EngineStarted(slot, engine.incarnation, engine.container_id, engine.addresses)
 
     def _came_late(self, slot: Slot, addresses: tuple[str, ...], spawned: Future[int]) -> None:
         self._starting.discard(slot)
@@ -147,9 +147,9 @@ class Processes:
             raise EngineFailed(f"Process {pid} of the engine is not to be seen")
         return self._watch(slot, process, os.pidfd_open(pid), addresses)
 
-    async def stop(self, slot: Slot, start: str) -> None:
+    async def stop(self, slot: Slot, incarnation: str) -> None:
         engine = self._engines.get(slot)
-        if engine is None or engine.start != start:
+        if engine is None or engine.incarnation != incarnation:
             return
         try:
             await self._signal(engine, signal.SIGTERM)
@@ -192,7 +192,7 @@ class Processes:
             try:
                 await self._signal(engine, signal.SIGKILL)
             except OSError as error:
-                self._tell(EngineStopFailed(engine.slot, engine.start, str(error)))
+                self._tell(EngineStopFailed(engine.slot, engine.incarnation, str(error)))
 
         task = self._kills[engine] = self._loop.create_task(kill())
         task.add_done_callback(lambda _: self._kills.pop(engine))
@@ -200,8 +200,8 @@ class Processes:
     def _watch(
         self, slot: Slot, process: Process, pidfd: int, addresses: tuple[str, ...]
     ) -> _Engine:
-        start = _start(process, self._boot)
-        engine = self._engines[slot] = _Engine(slot, process.session, start, addresses, pidfd)
+        incarnation = _start(process, self._boot)
+        engine = self._engines[slot] = _Engine(slot, process.session, incarnation, addresses, pidfd)
         # Not at once: whoever awaits us is to hear of this start before it hears of its end.
         self._loop.call_soon(self._listen, engine)
         return engine
@@ -214,7 +214,7 @@ class Processes:
         at = self._clock().mono  # nothing tells when it really was
         cause, detail = _reap(engine.pidfd)
         self._forget(engine)
-        self._tell(EngineDied(engine.slot, engine.start, cause, detail, at))
+        self._tell(EngineDied(engine.slot, engine.incarnation, cause, detail, at))
         self._kill(engine, 0)  # what it left behind, unless that is being stopped
 
     def _forget(self, engine: _Engine) -> None:

@@ -52,7 +52,7 @@ _FAILED_SHOWN = 600.0
 @dataclass(slots=True, eq=False)
 class _Engine:
     slot: Slot
-    start: str
+    incarnation: str
     container_id: str
     addresses: tuple[str, ...]
     ran: bool
@@ -123,7 +123,7 @@ class Quadlet:
             if engine.ran and not engine.container_id:  # no change of its unit may come any more
                 engine.container_id = self._container_id(engine.slot)
         found = tuple(
-            Found(e.slot, e.start, e.container_id, e.dying, e.addresses)
+            Found(e.slot, e.incarnation, e.container_id, e.dying, e.addresses)
             for e in self._engines.values()
         )
         return EnginesListed(HERE, self._boot, asked, found)
@@ -143,16 +143,16 @@ class Quadlet:
             self._starting.discard(slot)
         container_id = self._container_id(slot)
         engine = self._name(_Engine(slot, unit.invocation, container_id, addresses, ran=True))
-        return EngineStarted(slot, engine.start, container_id, addresses)
+        return EngineStarted(slot, engine.incarnation, container_id, addresses)
 
-    async def stop(self, slot: Slot, start: str) -> None:
+    async def stop(self, slot: Slot, incarnation: str) -> None:
         engine = self._engines.get(slot)
-        known = engine.start if engine else await self._systemd.invocation(slot.unit)
-        if known != start:
+        known = engine.incarnation if engine else await self._systemd.invocation(slot.unit)
+        if known != incarnation:
             return
         try:
             async with asyncio.timeout(_STOP_WITHIN):
-                result = await self._systemd.stop(slot.unit, start)
+                result = await self._systemd.stop(slot.unit, incarnation)
         except TimeoutError:
             raise EngineFailed(f"systemd did not stop it within {_STOP_WITHIN:g} s") from None
         if result != "done":
@@ -208,7 +208,7 @@ class Quadlet:
             self._leaving.pop(slot).set()
 
     def _judge_engine(self, engine: _Engine, unit: Unit) -> None:
-        is_over = unit.invocation != engine.start or unit.is_dead
+        is_over = unit.invocation != engine.incarnation or unit.is_dead
         if not is_over:
             engine.ran = engine.ran or unit.active == "active"
             engine.dying = engine.dying or unit.active == "deactivating"
@@ -218,12 +218,12 @@ class Quadlet:
             del self._engines[engine.slot]
             if not unit.is_gone:
                 self._leaving[engine.slot] = asyncio.Event()
-            at = unit.ended if unit.ended and unit.invocation == engine.start else None
-            self._tell(EngineDied(engine.slot, engine.start, *_why(engine, unit), at))
+            at = unit.ended if unit.ended and unit.invocation == engine.incarnation else None
+            self._tell(EngineDied(engine.slot, engine.incarnation, *_why(engine, unit), at))
         elif engine.ran and not engine.container_id:
             engine.container_id = self._container_id(engine.slot)
             if engine.container_id:
-                self._tell(EngineIdentified(engine.slot, engine.start, engine.container_id))
+                self._tell(EngineIdentified(engine.slot, engine.incarnation, engine.container_id))
 
     def _name(self, engine: _Engine) -> _Engine:
         self._engines[engine.slot] = engine
@@ -241,13 +241,13 @@ class Quadlet:
         """Names what runs and is not known: an earlier acekeeper's, or started by hand."""
         new = [slot for slot in living if not self._is_held(slot)]
         starts = await asyncio.gather(*(self._systemd.invocation(s.unit) for s in new))
-        for slot, start in zip(new, starts, strict=True):
-            if start and not self._is_held(slot):  # it may have been started, or ended, meanwhile
+        for slot, incarnation in zip(new, starts, strict=True):
+            if incarnation and not self._is_held(slot):  # it may be there, or gone, by now
                 state = living[slot]
                 self._name(
                     _Engine(
                         slot,
-                        start,
+                        incarnation,
                         self._container_id(slot),
                         self._reservations.addresses(slot),
                         ran=state == "active",
@@ -338,7 +338,7 @@ class Quadlet:
 
 
 def _why(engine: _Engine, unit: Unit) -> Why:
-    if unit.invocation != engine.start:
+    if unit.invocation != engine.incarnation:
         return Why("gone", "another start took its place")
     return why(unit, ran=engine.ran, asked=engine.dying)
 

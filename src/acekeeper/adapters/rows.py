@@ -92,7 +92,7 @@ def engine_row(engine: Engine) -> Row:
     until = engine.claimed_until
     return (
         *engine.slot,
-        engine.start,
+        engine.incarnation,
         engine.container_id,
         engine.phase.value,
         engine.health.value,
@@ -127,7 +127,7 @@ def read_engine(row: Row, now: Now) -> Engine:
     drained = _instant(r["drain_since"], now)
     return Engine(
         slot=Slot(HERE, r["port"]),
-        start=r["start"],
+        incarnation=r["start"],
         container_id=r["container_id"],
         addresses=tuple(r["addresses"].split(",")),
         health=Health(r["health"]),
@@ -159,7 +159,7 @@ def stream_row(stream: Stream) -> Row:
         stream.is_live,
         *stream.address,
         *(stream.slot or (None, None)),
-        stream.start,
+        stream.incarnation,
         stream.container_id,
         json.dumps([stream.named, *stream.also]) if stream.named or stream.also else "",
         _encode_gateway(stream.gateway).decode() if stream.gateway else "",
@@ -188,7 +188,7 @@ def read_stream(row: Row, now: Now) -> Stream:
         also=tuple((host, port) for host, port in also),
         named=named,
         slot=None if r["host"] is None else Slot(HERE, r["port"]),
-        start=r["start"],
+        incarnation=r["start"],
         container_id=r["container_id"],
         started=now.of_wall(r["started"]),
         ended=_instant(r["ended"], now),
@@ -198,8 +198,8 @@ def read_stream(row: Row, now: Now) -> Stream:
 
 
 def hold_row(ref: Ref, hold: Hold) -> Row:
-    slot, start = ref
-    return (*slot, start, *hold.content, hold.infohash, hold.token, hold.since.wall, hold.is_hls)
+    kept = *hold.content, hold.infohash, hold.token, hold.since.wall, hold.is_hls
+    return (*ref[0], ref[1], *kept)
 
 
 def read_hold(row: Row, now: Now) -> tuple[Ref, Hold]:

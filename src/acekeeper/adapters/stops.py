@@ -10,7 +10,7 @@ from pathlib import Path
 def note(state_dir: Path, starts: Iterable[str]) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     with os.fdopen(os.open(_file(state_dir), flags, 0o600), "w") as file:
-        file.writelines(f"{start}\n" for start in starts)
+        file.writelines(f"{incarnation}\n" for incarnation in starts)
 
 
 def noted(state_dir: Path) -> frozenset[str]:

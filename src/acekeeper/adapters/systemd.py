@@ -111,13 +111,13 @@ class Systemd:
 
         return await self._retries(_SOURCE, attempt)
 
-    async def stop(self, unit: str, start: str = "") -> str:
+    async def stop(self, unit: str, incarnation: str = "") -> str:
         """As `start`. What is stopped again is that very start, if it is given."""
         asked = False
 
         async def attempt(left: float) -> str:
             nonlocal asked
-            if asked and start and await self._invocation(unit, left) != start:
+            if asked and incarnation and await self._invocation(unit, left) != incarnation:
                 return "done"
             asked = True
             return await self._job("StopUnit", unit, "replace", left)

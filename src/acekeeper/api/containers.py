@@ -83,7 +83,7 @@ async def _details(context: Context, engine: Engine) -> wire.Container:
         labels=dict(engine.labels),
         phase=phase(engine),
         health_status=engine.health.value,
-        start=engine.start,
+        start=engine.incarnation,
         asked_at=wire.moment(engine.created.wall),
         started_at=wire.moment_or_none(engine.started and engine.started.wall),
         ready_at=wire.moment_or_none(engine.ready and engine.ready.wall),

@@ -58,7 +58,7 @@ class Refuse:
 @dataclass(frozen=True, slots=True)
 class Drain:
     slot: Slot
-    start: str
+    incarnation: str
     reason: str
 
 
@@ -67,7 +67,7 @@ class TakeBack:
     """Ends a drain that only scales down: a viewer needs the engine."""
 
     slot: Slot
-    start: str
+    incarnation: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Stop:
     """`reason` in one word; `why` says more where the word does not say it all."""
 
     slot: Slot
-    start: str
+    incarnation: str
     reason: str
     why: str = ""
 
@@ -85,7 +85,7 @@ class Ask:
     """Asks an engine whether it is alive."""
 
     slot: Slot
-    start: str
+    incarnation: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Look:
     """Asks an engine about its streams."""
 
     slot: Slot
-    start: str
+    incarnation: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Try:
     """Tries whether an engine that nobody uses plays."""
 
     slot: Slot
-    start: str
+    incarnation: str
     content: Content
 
 
@@ -110,7 +110,7 @@ class GiveWay:
     """Breaks off a try: a viewer came."""
 
     slot: Slot
-    start: str
+    incarnation: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class Settle:
     """An engine outlived its first seconds: its start was a success."""
 
     slot: Slot
-    start: str
+    incarnation: str
 
 
 Action = (

@@ -163,12 +163,12 @@ def _take(state: State, rules: Rules, action: Action, now: Now) -> None:
             playback.give_way(state, action)
         case Settle():
             health.settle(state, action)
-        case Ask(slot, start):
-            engine = state.current(slot, start)
+        case Ask(slot, incarnation):
+            engine = state.current(slot, incarnation)
             if engine is not None:
                 state.put(replace(engine, probe=replace(engine.probe, under_way=True)))
-        case Look(slot, start):
-            engine = state.current(slot, start)
+        case Look(slot, incarnation):
+            engine = state.current(slot, incarnation)
             if engine is not None and engine.drain is not None:
                 state.put(replace(engine, drain=replace(engine.drain, looking=True)))
         case _:

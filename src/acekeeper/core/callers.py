@@ -49,7 +49,7 @@ def _after(last: Callers | None, names: frozenset[str], at: float) -> Callers:
 def stopped(state: State, stream: Stream, now: Now) -> None:
     """A player stopped this stream: if nothing else plays on its engine, who was connected there
     is to leave."""
-    engine = state.current(stream.slot, stream.start) if stream.slot else None
+    engine = state.current(stream.slot, stream.incarnation) if stream.slot else None
     if engine is None or engine.slot in state.playing or engine.ref not in state.callers:
         return
     last = state.callers[engine.ref]

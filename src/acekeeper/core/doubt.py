@@ -50,7 +50,7 @@ class Smell:
 class Played:
     """A stream that lasted on an engine, with bytes that moved."""
 
-    start: str  # of the engine
+    incarnation: str  # of the engine
     content: Content
     began: float
     last: float  # when its bytes were last seen to move

@@ -1,7 +1,7 @@
 """What can happen. Everything that reaches the state comes as one of these.
 
-A fact about an engine names its slot and its start, so that a late one about an earlier
-incarnation changes nothing; one about a stream that was asked about, its id and its session. What
+A fact about an engine names its slot and its incarnation, so that a late one about an earlier
+one changes nothing; one about a stream that was asked about, its id and its session. What
 came of a start needs no more than the slot: until it is told nobody else is there.
 """
 
@@ -39,7 +39,7 @@ class Found:
     """An engine the runtime says is running. `dying` when it is already on its way out."""
 
     slot: Slot
-    start: str
+    incarnation: str
     container_id: str
     dying: bool = False
     addresses: tuple[str, ...] = (HERE,)
@@ -63,7 +63,7 @@ class EnginesListed:
 @dataclass(frozen=True, slots=True)
 class EngineStarted:
     slot: Slot
-    start: str
+    incarnation: str
     container_id: str
     addresses: tuple[str, ...] = (HERE,)
 
@@ -84,7 +84,7 @@ class EngineIdentified:
     """The runtime learned the container id of a start only now."""
 
     slot: Slot
-    start: str
+    incarnation: str
     container_id: str
 
 
@@ -94,7 +94,7 @@ class EngineDied:
     None when nobody knows."""
 
     slot: Slot
-    start: str
+    incarnation: str
     cause: str
     detail: str = ""
     at: float | None = field(default=None, compare=False)
@@ -103,14 +103,14 @@ class EngineDied:
 @dataclass(frozen=True, slots=True)
 class EngineStopFailed:
     slot: Slot
-    start: str
+    incarnation: str
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class EngineAnswered:
     slot: Slot
-    start: str
+    incarnation: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class EngineSilent:
     """`excused`: our own loop was late while it was asked, so the silence may be ours."""
 
     slot: Slot
-    start: str
+    incarnation: str
     why: str
     excused: bool = False
 
@@ -141,7 +141,7 @@ class Verdict(StrEnum):
 @dataclass(frozen=True, slots=True)
 class PlaybackAnswered:
     slot: Slot
-    start: str
+    incarnation: str
     verdict: Verdict
     detail: str = ""
 
@@ -151,7 +151,7 @@ class PlaybackFailed:
     """`excused`: it says nothing about the engine (our loop was late, somebody else used it)."""
 
     slot: Slot
-    start: str
+    incarnation: str
     why: str
     excused: bool = False
 
@@ -162,7 +162,7 @@ class StreamsAsked:
     not answer; a stream nowhere here was not asked about."""
 
     slot: Slot
-    start: str
+    incarnation: str
     samples: Mapping[tuple[str, str], Sample] = field(default_factory=dict)
     unknown: frozenset[tuple[str, str]] = frozenset()
     silent: frozenset[tuple[str, str]] = frozenset()
@@ -227,7 +227,7 @@ class StreamStopped:
 @dataclass(frozen=True, slots=True)
 class DrainRequested:
     slot: Slot
-    start: str
+    incarnation: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +235,7 @@ class StopRequested:
     """Now, whatever plays on it."""
 
     slot: Slot
-    start: str
+    incarnation: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ UNHEALTHY = "unhealthy"
 
 
 def engine_answered(state: State, rules: Rules, fact: EngineAnswered, now: Now) -> None:
-    engine = state.current(fact.slot, fact.start)
+    engine = state.current(fact.slot, fact.incarnation)
     if engine is None:
         return
     engine = replace(engine, probe=Probe(ended=now, judged=now))
@@ -37,7 +37,7 @@ def engine_answered(state: State, rules: Rules, fact: EngineAnswered, now: Now) 
 
 
 def engine_silent(state: State, rules: Rules, fact: EngineSilent, now: Now) -> None:
-    engine = state.current(fact.slot, fact.start)
+    engine = state.current(fact.slot, fact.incarnation)
     if engine is None:
         return
     # The grace of a start ends with an answer of its own.
@@ -88,8 +88,8 @@ def worsened(
 def engines_surveyed(state: State, fact: EnginesSurveyed, now: Now) -> None:
     """Times that only say "still fine" move together, once a pass, so that a list nobody
     touched keeps its ETag in between."""
-    for slot, start in fact.answered:
-        engine = state.current(slot, start)
+    for slot, incarnation in fact.answered:
+        engine = state.current(slot, incarnation)
         if engine is not None and engine.health is Health.HEALTHY:
             state.put(replace(engine, seen=now, checked=now))
     if state.listed:  # else nobody knows yet whom to ask
@@ -99,7 +99,7 @@ def engines_surveyed(state: State, fact: EnginesSurveyed, now: Now) -> None:
 def asks(state: State, rules: Rules, now: Now) -> Iterator[Ask | Settle | float]:
     """Starting engines and suspects are asked again and again; the others once a sweep."""
     for engine in state.uneasy_engines():
-        if engine.phase is Phase.STOPPING or not engine.start:
+        if engine.phase is Phase.STOPPING or not engine.incarnation:
             continue
         if engine.ready and not engine.settled:
             due = engine.ready.mono + rules.early_death
@@ -139,11 +139,11 @@ def replacements(state: State, rules: Rules, now: Now) -> Iterator[Drain | float
 
 
 def drain_of(engine: Engine, reason: str) -> Drain:
-    return Drain(engine.slot, engine.start, reason)
+    return Drain(engine.slot, engine.incarnation, reason)
 
 
 def settle(state: State, action: Settle) -> None:
-    engine = state.current(action.slot, action.start)
+    engine = state.current(action.slot, action.incarnation)
     if engine is not None:
         state.put(replace(engine, settled=True))
         state.put_breaker(breaker.settled(state.breaker))

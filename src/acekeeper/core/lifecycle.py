@@ -71,13 +71,13 @@ def start(state: State, rules: Rules, action: Start, now: Now) -> None:
 
 def engine_started(state: State, rules: Rules, fact: EngineStarted, now: Now) -> None:
     engine = state.engines.get(fact.slot)
-    if engine is None or engine.start:
+    if engine is None or engine.incarnation:
         return
     state.excused = 0
     state.put(
         replace(
             engine,
-            start=fact.start,
+            incarnation=fact.incarnation,
             container_id=fact.container_id,
             addresses=fact.addresses,
             started=now,
@@ -88,19 +88,19 @@ def engine_started(state: State, rules: Rules, fact: EngineStarted, now: Now) ->
 
 def engine_identified(state: State, rules: Rules, fact: EngineIdentified, now: Now) -> None:
     """So are the streams that began on it before."""
-    engine = state.current(fact.slot, fact.start)
+    engine = state.current(fact.slot, fact.incarnation)
     if engine is None or engine.container_id or not fact.container_id:
         return
     state.put(replace(engine, container_id=fact.container_id))
     for stream in list(state.started_on(engine.slot)):
-        if stream.start == engine.start:
+        if stream.incarnation == engine.incarnation:
             state.put_stream(replace(stream, container_id=fact.container_id))
     streams.claim_unmapped(state, rules, fact.slot, now)
 
 
 def start_failed(state: State, rules: Rules, fact: EngineStartFailed, now: Now) -> None:
     engine = state.engines.get(fact.slot)
-    if engine is None or engine.start:
+    if engine is None or engine.incarnation:
         return
     excused = fact.excused or fact.cause == STOPPED
     if excused:  # no breaker stands in the way of the next one, which may fail as soon
@@ -122,8 +122,8 @@ def start_failed(state: State, rules: Rules, fact: EngineStartFailed, now: Now) 
 
 
 def engine_died(state: State, rules: Rules, fact: EngineDied, now: Now) -> None:
-    engine = state.current(fact.slot, fact.start)
-    if engine is None or not fact.start:
+    engine = state.current(fact.slot, fact.incarnation)
+    if engine is None or not fact.incarnation:
         if fact.slot not in state.engines:
             state.vacated[fact.slot] = now  # a list may be under way that still has it
         return
@@ -155,7 +155,7 @@ def _gone(state: State, engine: Engine, now: Now) -> None:
 
 
 def stop(state: State, rules: Rules, action: Stop, now: Now) -> None:
-    engine = state.current(action.slot, action.start)
+    engine = state.current(action.slot, action.incarnation)
     if engine is None:
         return
     if action.reason == START_TIMEOUT and engine.phase is Phase.STARTING:
@@ -175,7 +175,7 @@ def stop(state: State, rules: Rules, action: Stop, now: Now) -> None:
 
 
 def stop_failed(state: State, rules: Rules, fact: EngineStopFailed, now: Now) -> None:
-    engine = state.current(fact.slot, fact.start)
+    engine = state.current(fact.slot, fact.incarnation)
     if engine is not None and engine.stop is not None:
         again = replace(engine.stop, retry=now.after(rules.stop_retry))
         state.put(replace(engine, stop=again))
@@ -189,15 +189,15 @@ def engines_listed(state: State, rules: Rules, fact: EnginesListed, now: Now) ->
     changed = _differing(state, fact)
     for slot in changed:
         engine, there, vacated = state.engines.get(slot), found.get(slot), state.vacated.get(slot)
-        if engine is not None and there is not None and there.start == engine.start:
+        if engine is not None and there is not None and there.incarnation == engine.incarnation:
             known = EngineIdentified(*engine.ref, there.container_id)
             engine_identified(state, rules, known, now)
         elif engine is not None and _is_gone(engine, fact):
-            cause = _cause(state, fact, engine.start)
+            cause = _cause(state, fact, engine.incarnation)
             engine_died(state, rules, EngineDied(*engine.ref, cause), now)
         for stream in list(state.started_on(slot)):
-            if state.current(slot, stream.start) is None:
-                cause = _cause(state, fact, stream.start)
+            if state.current(slot, stream.incarnation) is None:
+                cause = _cause(state, fact, stream.incarnation)
                 kind = "engine_stopped" if cause == STOPPED else "engine_died"
                 streams.end_stream(state, stream, f"{kind}:{cause}", now)
         died_since = vacated is not None and vacated.mono > fact.as_of.mono
@@ -241,28 +241,28 @@ def _differing(state: State, fact: EnginesListed) -> list[Slot]:
 
 def _differs(state: State, slot: Slot, there: Found | None) -> bool:
     engine = state.engines.get(slot)
-    start = engine.start if engine else None
-    if start != (there.start if there else None):
+    incarnation = engine.incarnation if engine else None
+    if incarnation != (there.incarnation if there else None):
         return True
     if engine is not None and there is not None and engine.container_id != there.container_id:
         return True
-    return any(stream.start != start for stream in state.started_on(slot))
+    return any(stream.incarnation != incarnation for stream in state.started_on(slot))
 
 
 def _is_gone(engine: Engine, fact: EnginesListed) -> bool:
     """Unless it is younger than the list."""
     return (
         engine.slot.host == fact.host
-        and bool(engine.start)
+        and bool(engine.incarnation)
         and (engine.started or engine.created).mono <= fact.as_of.mono
     )
 
 
-def _cause(state: State, fact: EnginesListed, start: str) -> str:
+def _cause(state: State, fact: EnginesListed, incarnation: str) -> str:
     """Why a start is not in the list."""
     if state.boot and state.boot != fact.boot:
         return REBOOTED
-    return STOPPED if start in fact.stopped else VANISHED
+    return STOPPED if incarnation in fact.stopped else VANISHED
 
 
 def rebooted(state: State, rules: Rules, boot: str, now: Now) -> None:
@@ -280,10 +280,10 @@ def _adopt(state: State, slot: Slot, found: Found, now: Now) -> None:
         Engine(
             slot=slot,
             created=now,
-            start=found.start,
+            incarnation=found.incarnation,
             container_id=found.container_id,
             addresses=found.addresses,
             stop=Stopping("") if found.dying else None,
         )
     )
-    state.tell("engine_adopted", slot, start=found.start)
+    state.tell("engine_adopted", slot, start=found.incarnation)

@@ -135,7 +135,7 @@ class Engine:
 
     slot: Slot
     created: Now  # when its start was asked for, or when it was found
-    start: str = ""  # the runtime's name for this start; empty until it has one
+    incarnation: str = ""  # the runtime's name for it; empty until it has one
     container_id: str = ""
     addresses: tuple[str, ...] = (HERE,)  # where this start is reached, as long as it lasts
     health: Health = Health.UNKNOWN
@@ -218,7 +218,7 @@ class Engine:
 
     @property
     def ref(self) -> tuple[Slot, str]:
-        return self.slot, self.start
+        return self.slot, self.incarnation
 
 
 class KeyType(StrEnum):
@@ -291,7 +291,7 @@ class Stream:
     named: str = ""  # and its container id
     started: Now
     slot: Slot | None = None
-    start: str = ""
+    incarnation: str = ""
     container_id: str = ""
     ended: Now | None = None
     reason: str = ""

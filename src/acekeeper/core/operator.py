@@ -22,12 +22,12 @@ STOPPED_BY_OPERATOR = "stopped_by_operator"
 
 def told(state: State, fact: OperatorAsked, now: Now) -> None:
     match fact:
-        case DrainRequested(slot, start):
-            engine = state.current(slot, start)
+        case DrainRequested(slot, incarnation):
+            engine = state.current(slot, incarnation)
             if engine is not None and engine.phase is not Phase.STOPPING:
-                scaling.drain(state, Drain(slot, start, OPERATOR), now)
-        case StopRequested(slot, start):
-            engine = state.current(slot, start)
+                scaling.drain(state, Drain(slot, incarnation, OPERATOR), now)
+        case StopRequested(slot, incarnation):
+            engine = state.current(slot, incarnation)
             if engine is not None and engine.phase is not Phase.STOPPING:
                 _stop(state, engine, now)
         case StreamStopped(stream_id, session):

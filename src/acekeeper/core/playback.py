@@ -122,10 +122,10 @@ def moved(state: State, rules: Rules, stream: Stream, sample: Sample, now: Now) 
     if content is None or sample.speed_down <= 0:
         return
     state.smells.pop(content, None)
-    engine = state.current(stream.slot, stream.start) if stream.slot else None
+    engine = state.current(stream.slot, stream.incarnation) if stream.slot else None
     if engine is None or now.mono - stream.started.mono < _PLAYS_AFTER:
         return
-    _lasted(state, engine, Played(engine.start, content, stream.started.mono, now.mono))
+    _lasted(state, engine, Played(engine.incarnation, content, stream.started.mono, now.mono))
     against = engine.against
     if against is None or stream.started.mono < against.since:
         return
@@ -170,20 +170,20 @@ def tries(state: State, rules: Rules, now: Now) -> Iterator[Try | GiveWay | floa
 
 
 def begin(state: State, action: Try) -> None:
-    engine = state.current(action.slot, action.start)
+    engine = state.current(action.slot, action.incarnation)
     if engine is not None and engine.doubt is not None:
         state.put(replace(engine, against=replace(engine.doubt, trying=True)))
 
 
 def give_way(state: State, action: GiveWay) -> None:
-    engine = state.current(action.slot, action.start)
+    engine = state.current(action.slot, action.incarnation)
     if engine is not None and engine.doubt is not None:
         state.put(replace(engine, against=replace(engine.doubt, giving_way=True)))
 
 
 def answered(state: State, rules: Rules, fact: PlaybackAnswered, now: Now) -> None:
     """It plays, or it says that the content is to blame."""
-    engine = state.current(fact.slot, fact.start)
+    engine = state.current(fact.slot, fact.incarnation)
     if engine is None or engine.doubt is None or not engine.doubt.trying:
         return
     content = engine.doubt.content
@@ -203,7 +203,7 @@ def answered(state: State, rules: Rules, fact: PlaybackAnswered, now: Now) -> No
 
 
 def failed(state: State, rules: Rules, fact: PlaybackFailed, now: Now) -> None:
-    engine = state.current(fact.slot, fact.start)
+    engine = state.current(fact.slot, fact.incarnation)
     if engine is None or engine.doubt is None or not engine.doubt.trying:
         return
     doubt = replace(engine.doubt, trying=False, giving_way=False, tried=now.mono)
@@ -226,7 +226,7 @@ def failed(state: State, rules: Rules, fact: PlaybackFailed, now: Now) -> None:
 
 def recall(state: State, rules: Rules, now: Now) -> None:
     """After a restart: an engine that was not well then, and whose last stream ended badly."""
-    last = {(s.slot, s.start): s for s in (state.streams[i] for i in state.ended)}
+    last = {(s.slot, s.incarnation): s for s in (state.streams[i] for i in state.ended)}
     for engine in list(state.engines.values()):
         stream = last.get(engine.ref)
         if engine.health is Health.HEALTHY or stream is None or not smells(stream):

@@ -28,7 +28,7 @@ def restore(
     ran is gone; that is still to be stored and told, with the first fact."""
     state = State(breaker=breaker or Breaker(), boot=boot, at_least=at_least)
     for engine in engines:
-        if not engine.start:
+        if not engine.incarnation:
             continue
         state.put(
             replace(

@@ -85,7 +85,7 @@ def _scale_down(state: State, rules: Rules, wanted: int, now: Now) -> Iterator[D
 
 
 def drain(state: State, action: Drain, now: Now) -> None:
-    engine = state.current(action.slot, action.start)
+    engine = state.current(action.slot, action.incarnation)
     if engine is None or engine.drain is not None:
         return
     if action.reason == UNHEALTHY:
@@ -103,7 +103,7 @@ def drain(state: State, action: Drain, now: Now) -> None:
 
 
 def take_back(state: State, rules: Rules, action: TakeBack, now: Now) -> None:
-    engine = state.current(action.slot, action.start)
+    engine = state.current(action.slot, action.incarnation)
     if engine is None or engine.drain is None or not may_be_taken_back(state, rules, engine):
         return
     state.tell(
@@ -115,14 +115,14 @@ def take_back(state: State, rules: Rules, action: TakeBack, now: Now) -> None:
 def drains(state: State, rules: Rules, now: Now) -> Iterator[Stop | Look | float]:
     """Stops a drained engine once nobody can still choose it and nothing on it moves."""
     for engine in state.uneasy_engines():
-        if engine.phase is Phase.STOPPING or not engine.start:
+        if engine.phase is Phase.STOPPING or not engine.incarnation:
             continue
         if engine.phase is Phase.STARTING:
             grace_ends, ran_out = _grace_ends(engine, rules)
             if now.mono < grace_ends:
                 yield grace_ends
             elif engine.probe.judged and engine.probe.judged.mono >= grace_ends:
-                yield Stop(engine.slot, engine.start, START_TIMEOUT, f"not ready within {ran_out}")
+                yield Stop(*engine.ref, START_TIMEOUT, f"not ready within {ran_out}")
                 continue
         if engine.drain is None:
             continue
@@ -133,10 +133,10 @@ def drains(state: State, rules: Rules, now: Now) -> Iterator[Stop | Look | float
         elif engine.claim is not None:
             continue  # its lapse is a deadline of its own
         elif engine.slot not in state.playing or (engine.drain.idle and looked >= due):
-            yield Stop(engine.slot, engine.start, engine.drain.reason)
+            yield Stop(engine.slot, engine.incarnation, engine.drain.reason)
         elif not engine.drain.looking:
             again = max(due, looked + rules.drain_look_again)
-            yield Look(engine.slot, engine.start) if now.mono >= again else again
+            yield Look(engine.slot, engine.incarnation) if now.mono >= again else again
 
 
 def _grace_ends(engine: Engine, rules: Rules) -> tuple[float, str]:
@@ -156,7 +156,7 @@ def looked(state: State, rules: Rules, fact: StreamsAsked, now: Now) -> None:
     """A draining engine is idle when no stream moves. One look cannot tell for a stream that is
     still buffering; two can. Of streams it says nothing about it is idle when it is too ill to
     tell, or nobody was connected at two looks, the last not before it may be stopped."""
-    engine = state.current(fact.slot, fact.start)
+    engine = state.current(fact.slot, fact.incarnation)
     if engine is None or engine.drain is None:
         return
     streams = [s for s in state.started_on(engine.slot) if s.ref not in fact.unknown]
@@ -184,5 +184,5 @@ def stop_retries(state: State, now: Now) -> Iterator[Stop | float]:
     for engine in state.uneasy_engines():
         if engine.stop is not None and engine.stop.retry is not None:
             due = engine.stop.retry.mono
-            again = Stop(engine.slot, engine.start, engine.stop.reason)
+            again = Stop(engine.slot, engine.incarnation, engine.stop.reason)
             yield again if now.mono >= due else due

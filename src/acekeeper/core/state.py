@@ -290,10 +290,10 @@ class State:
         slot = next(iter(self.containers.get(container_id, ())), None)
         return None if slot is None else self.engines[slot]
 
-    def current(self, slot: Slot, start: str) -> Engine | None:
+    def current(self, slot: Slot, incarnation: str) -> Engine | None:
         """The engine at this slot, if it is still that incarnation."""
-        engine = self.engines.get(slot)
-        return engine if engine is not None and start and engine.start == start else None
+        engine = self.engines.get(slot) if incarnation else None
+        return engine if engine is not None and engine.incarnation == incarnation else None
 
     def is_vacant(self, engine: Engine) -> bool:
         """Nothing plays on it, and nothing may."""

@@ -28,7 +28,7 @@ def locate(
     for host, port in addresses:
         if host in rules.local_names:
             engine = state.engines.get(Slot(rules.host, port))
-            if engine is not None and engine.start:  # else it speaks of the one before
+            if engine is not None and engine.incarnation:  # else it speaks of the one before
                 return engine
     return state.find(container_id)
 
@@ -64,7 +64,7 @@ def stream_started(state: State, rules: Rules, fact: StreamStarted, now: Now) ->
         named="" if engine else fact.container_id,
         started=now,
         slot=engine.slot if engine else None,
-        start=engine.start if engine else "",
+        incarnation=engine.incarnation if engine else "",
         container_id=engine.container_id if engine else "",
     )
     begin(state, rules, stream, engine, now)
@@ -142,19 +142,19 @@ def _hold(state: State, engine: Engine, stream: Stream, now: Now) -> None:
 def end_all(state: State, engine: Engine, reason: str, now: Now) -> None:
     """Streams die with their incarnation."""
     for stream in list(state.started_on(engine.slot)):
-        if stream.start == engine.start:
+        if stream.incarnation == engine.incarnation:
             end_stream(state, stream, reason, now)
 
 
 def streams_asked(state: State, rules: Rules, fact: StreamsAsked, now: Now) -> None:
-    on_it = {s.ref: s for s in state.started_on(fact.slot) if s.start == fact.start}
+    on_it = {s.ref: s for s in state.started_on(fact.slot) if s.incarnation == fact.incarnation}
     samples = {ref: sample for ref, sample in fact.samples.items() if ref in on_it}
     for ref, sample in samples.items():
         state.put_sample(on_it[ref], sample)
         playback.moved(state, rules, on_it[ref], sample, now)
     for ref in sorted(fact.silent & on_it.keys()):
         state.put_silence(on_it[ref], now)
-    engine = state.current(fact.slot, fact.start)
+    engine = state.current(fact.slot, fact.incarnation)
     if engine is not None:
         starvation.sampled(state, rules, engine, samples.values(), now)
     for stream_id, _ in sorted(fact.unknown & on_it.keys()):
@@ -179,7 +179,7 @@ def claim_unmapped(state: State, rules: Rules, slot: Slot, now: Now) -> None:
                 also=(),
                 named="",
                 slot=slot,
-                start=engine.start,
+                incarnation=engine.incarnation,
                 container_id=engine.container_id,
             )
         )
@@ -228,4 +228,4 @@ def forget_old(state: State, rules: Rules, now: Now, at_most: int = _IN_PASSING)
 
 
 def _engine_of(state: State, stream: Stream) -> Engine | None:
-    return state.current(stream.slot, stream.start) if stream.slot else None
+    return state.current(stream.slot, stream.incarnation) if stream.slot else None

@@ -42,7 +42,7 @@ def likely_wait(state: State, engine: Engine, now: Now) -> float:
 
 def _takes(state: State, engine: Engine) -> float:
     """Seconds from its start to its readiness, by what starts took lately."""
-    found = bool(engine.start) and engine.started is None
+    found = bool(engine.incarnation) and engine.started is None
     return 0.0 if found else state.typical_start
 
 

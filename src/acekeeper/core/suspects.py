@@ -88,7 +88,7 @@ def _is_called(state: State, engine: Engine) -> bool:
 
 def played(state: State, engine: Engine) -> Iterator[Played]:
     """The streams that lasted on this start of the engine lately."""
-    return (p for p in state.played.get(engine.slot, ()) if p.start == engine.start)
+    return (p for p in state.played.get(engine.slot, ()) if p.incarnation == engine.incarnation)
 
 
 def _rank(why: str) -> int:

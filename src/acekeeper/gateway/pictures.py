@@ -111,7 +111,7 @@ class Pictures:
             await loop.gateway.look()
             if not self._first(stream):
                 look = loop.state.look
-                return stream, look is not None and (stream.slot, stream.start) in look.read
+                return stream, look is not None and (stream.slot, stream.incarnation) in look.read
 
     def _first(self, stream: Stream) -> Event | None:
         """Set when the player that waits for this session is answered. That player may have asked

@@ -52,6 +52,6 @@ class Players:
         self._tally.shared += len(pool.state.playing[stream.slot]) > 1
         pool.tell(ReaderCame(stream.id))
         pool.tell(ReaderSent(stream.id))
-        pool.connected[stream.id] = stream.slot, stream.start
+        pool.connected[stream.id] = stream.slot, stream.incarnation
         yield viewer.stays
         del pool.connected[stream.id]

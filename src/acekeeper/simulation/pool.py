@@ -114,36 +114,36 @@ class Pool:
         match action:
             case Start(slot):
                 self.later(_NAMED_AFTER_S, partial(self._started, slot))
-            case Stop(slot, start):
-                died = EngineDied(slot, start, "stopped")
+            case Stop(slot, incarnation):
+                died = EngineDied(slot, incarnation, "stopped")
                 self.later(_STOPPED_AFTER_S, partial(self.tell, died))
-            case Ask(slot, start):
-                wait = max(0.0, self._ready_at[start] - self.now.mono)
-                said = EngineAnswered(slot, start)
-                silent = EngineSilent(slot, start, "timeout")
+            case Ask(slot, incarnation):
+                wait = max(0.0, self._ready_at[incarnation] - self.now.mono)
+                said = EngineAnswered(slot, incarnation)
+                silent = EngineSilent(slot, incarnation, "timeout")
                 self.later(
                     min(wait, _PROBE_TIMEOUT_S),
                     partial(self.tell, said if wait <= _PROBE_TIMEOUT_S else silent),
                 )
-            case Look(slot, start):
-                self.later(0.0, partial(self._look, slot, start))
+            case Look(slot, incarnation):
+                self.later(0.0, partial(self._look, slot, incarnation))
             case Answer(request):
                 slot = self.state.requests[request].slot or Slot("", 0)
                 self.later(0.0, partial(self._answer, request, self.state.engines[slot]))
             case Refuse(request, refusal):
                 self.later(0.0, partial(self._answer, request, refusal))
-            case Open(request, slot, start):
+            case Open(request, slot, incarnation):
                 infohash = self.state.plays[request].wanted.content.key
                 token = f"{next(self._numbers):032x}"
                 opening = Opening(infohash, token, token, is_live=True)
-                opened = PlayOpened(request, slot, start, opening)
+                opened = PlayOpened(request, slot, incarnation, opening)
                 self.later(self._random.uniform(*OPENED_AFTER_S), partial(self.tell, opened))
             case Serve(request, stream):
                 self.later(0.0, partial(self._answer, request, self.state.streams[stream]))
             case Fail(request):
                 self.later(0.0, partial(self._answer, request, action))
-            case StopSession(slot, start, hold):
-                stopped = SessionStopped(slot, start, hold)
+            case StopSession(slot, incarnation, hold):
+                stopped = SessionStopped(slot, incarnation, hold)
                 self.later(_SESSION_STOPPED_AFTER_S, partial(self.tell, stopped))
             case SeeReaders():
                 self.later(0.0, self._see_readers)
@@ -151,16 +151,16 @@ class Pool:
                 pass  # the others are wholly in the state
 
     def _started(self, slot: Slot) -> None:
-        start = f"start-{next(self._numbers)}"
+        incarnation = f"start-{next(self._numbers)}"
         takes = self._start_seconds * self._random.uniform(1 - _VARIETY, 1 + _VARIETY)
-        self._ready_at[start] = self.now.mono + takes
-        self.tell(EngineStarted(slot, start, start))
+        self._ready_at[incarnation] = self.now.mono + takes
+        self.tell(EngineStarted(slot, incarnation, incarnation))
 
-    def _look(self, slot: Slot, start: str) -> None:
+    def _look(self, slot: Slot, incarnation: str) -> None:
         """Who watches is still there, so every stream moves."""
         moving = Sample(self.now, "dl", 1, 1, 0, 0, 0)
         samples = {stream.ref: moving for stream in self.state.started_on(slot)}
-        self.tell(StreamsAsked(slot, start, samples))
+        self.tell(StreamsAsked(slot, incarnation, samples))
 
     def _see_readers(self) -> None:
         self.tell(ReadersSeen(self.now, frozenset(self.connected.values())))

@@ -100,21 +100,21 @@ class Gateway:
 
     async def _open(self, action: Open, wanted: Wanted) -> None:
         """It goes on when its player is gone: only its answer says what is to be stopped."""
-        request, slot, start = action.request, action.slot, action.start
+        request, slot, incarnation = action.request, action.slot, action.incarnation
         began = self.clock()
         try:
             opening = await self.sessions.open(slot, wanted, self.rules.open_lasts)
-            fact: Fact = PlayOpened(request, slot, start, opening)
+            fact: Fact = PlayOpened(request, slot, incarnation, opening)
         except EngineRefused as error:
-            fact = PlayRefused(request, slot, start, error.message)
+            fact = PlayRefused(request, slot, incarnation, error.message)
         except EngineInUse as error:
-            fact = PlaySilent(request, slot, start, str(error), broken=True, excused=True)
+            fact = PlaySilent(request, slot, incarnation, str(error), broken=True, excused=True)
         except NoAnswer as error:
             broken, excused = error.failure is not Failure.TIMEOUT, self.lag.since(began)
-            fact = PlaySilent(request, slot, start, str(error), broken, excused)
+            fact = PlaySilent(request, slot, incarnation, str(error), broken, excused)
         except Exception as error:
             defect(error)
-            fact = PlaySilent(request, slot, start, repr(error), broken=True, excused=True)
+            fact = PlaySilent(request, slot, incarnation, repr(error), broken=True, excused=True)
         self.tell(fact)
 
     async def _stop(self, action: StopSession) -> None:
@@ -125,14 +125,14 @@ class Gateway:
                 opening = await self.sessions.open(slot, _as_held(hold), _OPENS_TO_STOP_WITHIN)
                 infohash, token = opening.infohash, opening.token
             await self.engines.stop(slot, f"/ace/cmd/{infohash}/{token}")
-            fact: Fact = SessionStopped(slot, action.start, hold)
+            fact: Fact = SessionStopped(slot, action.incarnation, hold)
         except EngineRefused:
-            fact = SessionStopped(slot, action.start, hold)  # it plays no such content
+            fact = SessionStopped(slot, action.incarnation, hold)  # it plays no such content
         except (EngineInUse, NoAnswer) as error:
-            fact = SessionNotStopped(slot, action.start, hold, str(error))
+            fact = SessionNotStopped(slot, action.incarnation, hold, str(error))
         except Exception as error:
             defect(error)
-            fact = SessionNotStopped(slot, action.start, hold, repr(error))
+            fact = SessionNotStopped(slot, action.incarnation, hold, repr(error))
         self.tell(fact)
 
 

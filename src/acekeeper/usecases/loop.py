@@ -198,12 +198,12 @@ class Loop:
         match action:
             case Start(slot):
                 self.spawn(self._start(slot))
-            case Stop(slot, start):
-                self.spawn(self._stop(slot, start))
-            case Ask(slot, start):
-                self.spawn(self._ask(slot, start))
-            case Look(slot, start):
-                self.spawn(self._look(slot, start))
+            case Stop(slot, incarnation):
+                self.spawn(self._stop(slot, incarnation))
+            case Ask(slot, incarnation):
+                self.spawn(self._ask(slot, incarnation))
+            case Look(slot, incarnation):
+                self.spawn(self._look(slot, incarnation))
             case Try():
                 self.spawn(self._try(self._tries.begin(action)))
             case GiveWay(slot):
@@ -220,12 +220,12 @@ class Loop:
         slot = self.state.requests[request].slot
         if slot is None:
             raise AssertionError("only a request with an engine is answered")
-        start = self.state.engines[slot].start
+        incarnation = self.state.engines[slot].incarnation
 
         def go() -> None:
             if request not in self.state.requests:
                 return  # its caller went away
-            engine = self.state.current(slot, start)
+            engine = self.state.current(slot, incarnation)
             if engine is not None and engine.claim == request:
                 self.outcomes.resolve(request, engine)
             else:
@@ -247,39 +247,39 @@ class Loop:
             fact = EngineStartFailed(slot, repr(error), excused=True)
         self.tell(fact)
 
-    async def _stop(self, slot: Slot, start: str) -> None:
+    async def _stop(self, slot: Slot, incarnation: str) -> None:
         try:
-            await self.runtime.stop(slot, start)
+            await self.runtime.stop(slot, incarnation)
         except AcekeeperError as error:
-            self.tell(EngineStopFailed(slot, start, str(error)))
+            self.tell(EngineStopFailed(slot, incarnation, str(error)))
         except Exception as error:
             defect(error)
-            self.tell(EngineStopFailed(slot, start, repr(error)))
+            self.tell(EngineStopFailed(slot, incarnation, repr(error)))
 
-    async def _ask(self, slot: Slot, start: str) -> None:
-        self.tell(await self.ask(slot, start))
+    async def _ask(self, slot: Slot, incarnation: str) -> None:
+        self.tell(await self.ask(slot, incarnation))
 
-    async def ask(self, slot: Slot, start: str) -> EngineAnswered | EngineSilent:
+    async def ask(self, slot: Slot, incarnation: str) -> EngineAnswered | EngineSilent:
         """Whether an engine is alive; its silence is excused while we are late ourselves."""
         began = self.clock()
-        engine = self.state.current(slot, start)
+        engine = self.state.current(slot, incarnation)
         starting = engine is not None and engine.phase is Phase.STARTING
         try:
             await self.engines.status(slot, starting=starting)
         except NoAnswer as error:
-            return EngineSilent(slot, start, str(error), excused=self.lag.since(began))
+            return EngineSilent(slot, incarnation, str(error), excused=self.lag.since(began))
         except Exception as error:
             defect(error)
-            return EngineSilent(slot, start, repr(error), excused=True)
-        return EngineAnswered(slot, start)
+            return EngineSilent(slot, incarnation, repr(error), excused=True)
+        return EngineAnswered(slot, incarnation)
 
     async def _try(self, outcome: Coroutine[object, object, Fact]) -> None:
         self.tell(await outcome)
 
-    async def _look(self, slot: Slot, start: str) -> None:
-        self.tell(await self.look(slot, start))
+    async def _look(self, slot: Slot, incarnation: str) -> None:
+        self.tell(await self.look(slot, incarnation))
 
-    async def look(self, slot: Slot, start: str) -> StreamsAsked:
+    async def look(self, slot: Slot, incarnation: str) -> StreamsAsked:
         """Asks an engine about the streams on it, but for those it may not know yet."""
         before = self.clock().mono - _STREAM_SETTLES_AFTER
         streams = [s for s in self.state.started_on(slot) if s.started.mono < before]
@@ -292,7 +292,7 @@ class Loop:
                 samples[stream.ref] = answer
             else:
                 (unknown if answer is None else silent).add(stream.ref)
-        return StreamsAsked(slot, start, samples, frozenset(unknown), frozenset(silent))
+        return StreamsAsked(slot, incarnation, samples, frozenset(unknown), frozenset(silent))
 
     async def _stat(self, slot: Slot, url: str) -> Sample | Exception | None:
         async with self._asking:
@@ -307,7 +307,7 @@ class Loop:
 
     async def see_connections(self) -> ConnectionsSeen:
         """One look for all engines."""
-        refs = {e.slot.port: e.ref for e in self.state.engines.values() if e.start}
+        refs = {e.slot.port: e.ref for e in self.state.engines.values() if e.incarnation}
         at = self.clock()
         found = await asyncio.to_thread(self._connections, refs)
         return ConnectionsSeen(at, {ref: found[port] for port, ref in refs.items()})

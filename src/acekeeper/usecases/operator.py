@@ -18,7 +18,7 @@ async def stop_stream(loop: Loop, stream: Stream) -> Heard:
     """The engine first, so that its end is not said to be on disk and then never asked for. Whether
     it heard or not, the stream is over."""
     heard: Heard = "not_asked"
-    if stream.ended is None and stream.slot and loop.state.current(stream.slot, stream.start):
+    if stream.ended is None and stream.slot and loop.state.current(stream.slot, stream.incarnation):
         if stream.gateway is not None:
             await loop.tell(StreamStopped(stream.id, stream.session))
             return "stopping"

@@ -32,7 +32,7 @@ class Runtime(Protocol):
         """Raises PortTaken, or EngineFailed when it did not come up (StartTimedOut: in time); then
         nothing runs."""
 
-    async def stop(self, slot: Slot, start: str) -> None:
+    async def stop(self, slot: Slot, incarnation: str) -> None:
         """Asks for the end of this start, which is told as a death. Raises EngineFailed."""
 
     async def lacks(self) -> str:

@@ -86,7 +86,7 @@ class Sweeps:
 
 async def _health(loop: Loop) -> Report:
     """A silent engine is told at once; "still fine" is told for all together at the end."""
-    engines = [e for e in loop.state.engines.values() if e.start and e.phase is not Phase.STOPPING]
+    engines = [e for e in loop.state.engines.values() if e.incarnation and e.stop is None]
     answered: list[EngineAnswered] = []
 
     async def ask(engine: Engine) -> None:
@@ -97,7 +97,7 @@ async def _health(loop: Loop) -> Report:
             loop.tell(fact)
 
     await gather_in_turns(ask(e) for e in engines)
-    loop.tell(EnginesSurveyed(tuple((fact.slot, fact.start) for fact in answered)))
+    loop.tell(EnginesSurveyed(tuple((fact.slot, fact.incarnation) for fact in answered)))
     return {
         "checked": len(engines),
         "answered": len(answered),

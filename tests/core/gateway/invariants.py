@@ -40,7 +40,7 @@ def check(state: State, rules: Rules, now: float) -> None:
 
 
 def may_open(state: State, rules: Rules, action: Open) -> None:
-    play, engine = state.plays[action.request], state.current(action.slot, action.start)
+    play, engine = state.plays[action.request], state.current(action.slot, action.incarnation)
     assert engine is not None
     assert state.is_free(engine, rules)
     assert not plays(state, engine, play.wanted.content), "the second session cuts the first"
@@ -50,7 +50,7 @@ def may_serve(state: State, play: Play, stream: Stream) -> None:
     assert stream.ended is None
     assert stream.gateway is not None
     assert stream.slot is not None
-    assert state.current(stream.slot, stream.start) is not None
+    assert state.current(stream.slot, stream.incarnation) is not None
     assert stream.gateway.is_hls == play.wanted.is_hls
     assert infohash(Content(stream.key_type.value, stream.key)) == infohash(play.wanted.content)
 

@@ -119,7 +119,7 @@ class Players(World):
         here = self.state.streams.get(stream)
         if here is None or here.ended is not None or here.slot is None:
             return
-        engine = self._outside((here.slot, here.start))
+        engine = self._outside((here.slot, here.incarnation))
         if engine is not None and stream in engine.streams:
             engine.callers.add(stream)
         self.tell(ReaderSent(stream))
@@ -140,7 +140,9 @@ class Players(World):
 
     def asked(self, name: str) -> list[Ref]:
         """The engines that were asked for a play."""
-        return [(action.slot, action.start) for action in self.opened() if action.request == name]
+        return [
+            (action.slot, action.incarnation) for action in self.opened() if action.request == name
+        ]
 
     def slots(self) -> list[int]:
         return [action.slot.port - 19000 for action in self.opened()]
@@ -173,14 +175,14 @@ class Players(World):
         if moved is not None and isinstance(action, Serve):
             self._may_call(moved, self.state.streams[action.stream])
         match action:
-            case Open(request, where, start):
+            case Open(request, where, incarnation):
                 asked = self.asked(request)
                 assert len(asked) == len(set(asked)) <= self.rules.engines_asked
-                self._open(request, (where, start))
-            case StopSession(where, start, hold):
-                self._stop_session((where, start), hold)
+                self._open(request, (where, incarnation))
+            case StopSession(where, incarnation, hold):
+                self._stop_session((where, incarnation), hold)
             case SeeReaders():
-                read = {e.slot: e.start for e in self.outside.values() if e.callers}
+                read = {e.slot: e.incarnation for e in self.outside.values() if e.callers}
                 seen = ReadersSeen(self.now, frozenset(read.items()))
                 self.later(0.01, lambda: self.tell(seen))
             case _:
@@ -203,7 +205,7 @@ class Players(World):
     def _every_session_is_known(self) -> None:
         """Whatever an engine plays, we shall stop: it is a stream, or held."""
         for engine in self.outside.values():
-            ref = engine.slot, engine.start
+            ref = engine.slot, engine.incarnation
             if self.state.current(*ref) is None:
                 continue
             streams = {s.id for s in self.state.started_on(engine.slot)}
@@ -216,7 +218,7 @@ class Players(World):
                 ), f"{session} plays on {ref}, and nobody knows"
 
     def _is_read(self, stream: Stream) -> bool:
-        engine = self._outside((stream.slot, stream.start)) if stream.slot else None
+        engine = self._outside((stream.slot, stream.incarnation)) if stream.slot else None
         return engine is not None and stream.id in engine.callers
 
     # What the engines do.
@@ -285,7 +287,7 @@ class Players(World):
 
     def _outside(self, ref: Ref) -> Outside | None:
         engine = self.outside.get(ref[0])
-        return engine if engine is not None and engine.start == ref[1] else None
+        return engine if engine is not None and engine.incarnation == ref[1] else None
 
 
 def players(engines: int, **numbers: object) -> Players:

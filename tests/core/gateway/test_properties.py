@@ -137,7 +137,7 @@ class Viewers(RuleBasedStateMachine):
                 continue
             self.given.discard(name)
             current = isinstance(given, Engine) and self.world.state.current(
-                given.slot, given.start
+                given.slot, given.incarnation
             )
             if current and current.claim == name:
                 self.begun.append(f"s-{name}")

@@ -92,7 +92,7 @@ def test_nothing_is_held_on_an_engine_that_is_gone_nor_kept_on_disk() -> None:
     world.ask("b", 2)
     gone, changed = world.engine(0), world.engine(1)
     del world.state.engines[gone.slot]
-    world.state.engines[changed.slot] = replace(changed, start="another")
+    world.state.engines[changed.slot] = replace(changed, incarnation="another")
     state = restored(world)
     assert not state.holds
     changes = apply(state, world.rules, TimePassed(), world.now)

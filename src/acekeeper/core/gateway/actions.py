@@ -12,7 +12,7 @@ class Open:
 
     request: str
     slot: Slot
-    start: str
+    incarnation: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class StopSession:
     """Has an engine stop what is held there."""
 
     slot: Slot
-    start: str
+    incarnation: str
     hold: Hold
 
 

@@ -50,8 +50,8 @@ def told(state: State, rules: Rules, fact: GatewayFact, now: Now) -> None:
             readers.stop_asked(state, stream, now)
         case ReadersSeen(at, read):
             readers.seen(state, at, read)
-        case SessionStopped(slot, start, hold):
-            holds.stopped(state, (slot, start), hold, now)
+        case SessionStopped(slot, incarnation, hold):
+            holds.stopped(state, (slot, incarnation), hold, now)
         case SessionNotStopped():
             holds.not_stopped(state, rules, fact, now)
         case _:
@@ -68,8 +68,8 @@ def take(state: State, rules: Rules, action: GatewayAction, now: Now) -> None:
             plays.fail(state, rules, action, now)
         case Supersede():
             plays.supersede(state, action, now)
-        case StopSession(slot, start, hold):
-            holds.stopping(state, (slot, start), hold, now)
+        case StopSession(slot, incarnation, hold):
+            holds.stopping(state, (slot, incarnation), hold, now)
         case SeeReaders():
             state.seeing = True
         case _:

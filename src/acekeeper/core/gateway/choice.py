@@ -125,7 +125,7 @@ def session_for(state: State, play: Play) -> Stream | None:
             gateway.is_hls == wanted.is_hls
             and (wanted.is_hls or _may_be_asked_twice(play, gateway, reader))
             and stream.id != play.instead_of
-            and (engine := state.current(stream.slot, stream.start) if stream.slot else None)
+            and (engine := state.current(stream.slot, stream.incarnation) if stream.slot else None)
             and engine.health is Health.HEALTHY
             and engine.is_at(wanted.arrival)
         ):

@@ -22,7 +22,7 @@ class PlayRequested:
 class PlayOpened:
     request: str
     slot: Slot
-    start: str
+    incarnation: str
     opening: Opening
 
 
@@ -32,7 +32,7 @@ class PlayRefused:
 
     request: str
     slot: Slot
-    start: str
+    incarnation: str
     words: str
 
 
@@ -42,7 +42,7 @@ class PlaySilent:
 
     request: str
     slot: Slot
-    start: str
+    incarnation: str
     why: str
     broken: bool = False
     excused: bool = False
@@ -96,14 +96,14 @@ class SessionStopped:
     """What was held on an engine is gone, by the engine's own word."""
 
     slot: Slot
-    start: str
+    incarnation: str
     hold: Hold
 
 
 @dataclass(frozen=True, slots=True)
 class SessionNotStopped:
     slot: Slot
-    start: str
+    incarnation: str
     hold: Hold
     why: str
 

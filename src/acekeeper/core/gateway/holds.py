@@ -65,7 +65,7 @@ def stopped(state: State, ref: Ref, hold: Hold, now: Now) -> None:
 
 
 def not_stopped(state: State, rules: Rules, fact: SessionNotStopped, now: Now) -> None:
-    ref = fact.slot, fact.start
+    ref = fact.slot, fact.incarnation
     engine = state.current(*ref)
     if engine is None:
         return

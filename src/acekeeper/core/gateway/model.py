@@ -8,7 +8,7 @@ from acekeeper.core.model import Now
 from acekeeper.core.names import Slot
 
 Ref = tuple[Slot, str]
-"""An engine: its slot and its start."""
+"""An engine: its slot and its incarnation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,7 +59,7 @@ def open_on(state: State, action: Open, now: Now) -> None:
 
 
 def opened(state: State, rules: Rules, fact: PlayOpened, now: Now) -> None:
-    ref = fact.slot, fact.start
+    ref = fact.slot, fact.incarnation
     play, engine = state.plays.get(fact.request), state.current(*ref)
     hold = holds.opening(state, ref, fact.request)
     if engine is None or hold is None:
@@ -89,7 +89,7 @@ def _to_be_stopped(hold: Hold, now: Now) -> Hold:
 
 
 def _begin(state: State, rules: Rules, play: Play, fact: PlayOpened, now: Now) -> None:
-    ref = fact.slot, fact.start
+    ref = fact.slot, fact.incarnation
     if not choice.is_slow(state, rules, now):
         late = {a.ref for a in play.attempts if a.ref != ref and choice.is_late(a.at, rules, now)}
         _suspect(state, rules, play, play.silent | late, now)
@@ -98,7 +98,7 @@ def _begin(state: State, rules: Rules, play: Play, fact: PlayOpened, now: Now) -
     waited_on = None
     if old is not None and old.ended is None:
         if old.slot and not play.wanted.is_hls:
-            waited_on = old.slot, old.start
+            waited_on = old.slot, old.incarnation
         streams.end_stream(state, old, MOVED, now)
     engine = state.engines[fact.slot]
     stream = _stream(play, engine, fact, old, now)
@@ -149,7 +149,7 @@ def _stream(play: Play, engine: Engine, fact: PlayOpened, old: Stream | None, no
         address=(HERE, engine.slot.port),
         started=now,
         slot=engine.slot,
-        start=engine.start,
+        incarnation=engine.incarnation,
         container_id=engine.container_id,
         gateway=ByGateway(
             opening=opening,
@@ -165,7 +165,7 @@ def _stream(play: Play, engine: Engine, fact: PlayOpened, old: Stream | None, no
 
 
 def refused(state: State, fact: PlayRefused, now: Now) -> None:
-    ref = fact.slot, fact.start
+    ref = fact.slot, fact.incarnation
     play = _over(state, fact.request, ref, keeps=False, now=now)
     if play is None:
         return
@@ -181,7 +181,7 @@ def refused(state: State, fact: PlayRefused, now: Now) -> None:
 
 def silent(state: State, rules: Rules, fact: PlaySilent, now: Now) -> None:
     """Nobody knows whether a session was opened there."""
-    ref = fact.slot, fact.start
+    ref = fact.slot, fact.incarnation
     engine = state.current(*ref)
     play = _over(state, fact.request, ref, keeps=True, now=now)
     if engine is not None:
@@ -289,7 +289,7 @@ def supersede(state: State, action: Supersede, now: Now) -> None:
         return
     streams.end_stream(state, stream, readers.SUPERSEDED, now)
     if play is not None and stream.slot is not None:
-        freed = Attempt((stream.slot, stream.start), now.mono)
+        freed = Attempt((stream.slot, stream.incarnation), now.mono)
         state.plays[play.id] = replace(play, waits_for=freed)
 
 

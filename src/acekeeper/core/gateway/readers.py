@@ -188,7 +188,7 @@ class Unread:
         gone, unseen, due = [], [], math.inf
         oldest = sorted(sessions(state), key=lambda session: max(session[2].last, session[2].read))
         for stream, _, _ in oldest:
-            engine = state.current(stream.slot, stream.start) if stream.slot else None
+            engine = state.current(stream.slot, stream.incarnation) if stream.slot else None
             if engine is None or not _has_nothing_else(state, engine):
                 continue
             is_read, until = _judge(state, rules, stream, everybody, now)
@@ -223,14 +223,14 @@ def _judge(
     seen = state.look
     if seen is None or seen.at < due or seen.at + rules.look_lasts <= now.mono:
         return Read.UNSEEN, math.inf
-    is_read = (stream.slot, stream.start) in seen.read
+    is_read = (stream.slot, stream.incarnation) in seen.read
     return (Read.YES, seen.at + rules.look_lasts) if is_read else (Read.NO, math.inf)
 
 
 def end_idle(state: State, rules: Rules, now: Now) -> None:
     """Ends the sessions that nobody has read, or asked about, for that long."""
     for stream, gateway, reader in list(sessions(state)):
-        engine = state.current(stream.slot, stream.start) if stream.slot else None
+        engine = state.current(stream.slot, stream.incarnation) if stream.slot else None
         if engine is None or reader.waiting:
             continue
         heard = max(reader.read, reader.last)
