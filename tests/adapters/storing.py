@@ -34,7 +34,7 @@ def stream(stream_id: str, **other: Any) -> Stream:
         "address": ("127.0.0.1", 19000),
         "started": NOW,
         "slot": SLOT,
-        "start": "first",
+        "incarnation": "first",
     }
     return Stream(id=stream_id, **{**values, **other})
 

@@ -57,7 +57,7 @@ slots = st.builds(Slot, st.just(HERE), ports)
 ENGINES: dict[str, st.SearchStrategy[Any]] = {
     "slot": slots,
     "created": instants,
-    "start": st.text(min_size=1, max_size=20),
+    "incarnation": st.text(min_size=1, max_size=20),
     "container_id": texts,
     "addresses": st.lists(st.ip_addresses(v=4).map(str), min_size=1, max_size=3).map(tuple),
     "health": st.sampled_from(Health),
@@ -94,7 +94,7 @@ STREAMS: dict[str, st.SearchStrategy[Any]] = {
     "named": texts,
     "started": instants,
     "slot": st.none() | slots,
-    "start": texts,
+    "incarnation": texts,
     "container_id": texts,
     "ended": maybe,
     "reason": texts,

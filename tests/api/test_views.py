@@ -61,7 +61,7 @@ def test_a_stream_is_encoded_once_and_again_when_it_changes() -> None:
 
 
 def engine(n: int, **more: Any) -> Engine:
-    values = {"start": f"start-{n}", "container_id": f"id-{n}", "ready": NOW, **more}
+    values = {"incarnation": f"start-{n}", "container_id": f"id-{n}", "ready": NOW, **more}
     return Engine(slot=slot(n), created=NOW, health=Health.HEALTHY, **values)
 
 

@@ -70,17 +70,17 @@ def test_an_engine_starts_is_adopted_and_stops(engines: EngineHost, driver: Driv
     names = engines.as_user("podman ps --no-trunc --format '{{.ID}} {{.Names}}'").split()
     assert names == [started["container_id"], "engine-19000"]
     found = {"slot": ["127.0.0.1", 19000], "dying": False, "addresses": ["127.0.0.1"]} | {
-        name: started[name] for name in ("start", "container_id")
+        name: started[name] for name in ("incarnation", "container_id")
     }
 
     with engines.drive() as other:
         listing = other.do("list")["answer"]
         assert listing["found"] == [found]
         assert listing["boot"] == engines.host.boot_id()
-        assert "error" not in other.do("stop", 19000, started["start"])
+        assert "error" not in other.do("stop", 19000, started["incarnation"])
         assert other.hear("EngineDied")["cause"] == "stopped"
     died = driver.hear("EngineDied")
-    assert (died["start"], died["cause"]) == (started["start"], "stopped")
+    assert (died["incarnation"], died["cause"]) == (started["incarnation"], "stopped")
     assert driver.do("list")["answer"]["found"] == []
     assert engines.files() == []
     assert engines.as_user("podman ps -aq") == ""
@@ -127,9 +127,13 @@ def test_a_killed_engine_is_told(
     pid = engines.pid(UNIT, program)
     engines.host.ssh(f"kill -9 {pid}")
     died = driver.hear("EngineDied")
-    assert (died["start"], died["cause"], died["detail"]) == (started["start"], "killed", detail)
+    assert (died["incarnation"], died["cause"], died["detail"]) == (
+        started["incarnation"],
+        "killed",
+        detail,
+    )
     # Nothing of it is in the next one's way.
-    assert start(driver)["start"] != started["start"]
+    assert start(driver)["incarnation"] != started["incarnation"]
     assert status(engines)
 
 
@@ -141,7 +145,7 @@ def test_a_dead_pasta_is_nothing_systemd_sees(engines: EngineHost, driver: Drive
     engines.host.ssh(f"kill -9 {pid}")
     assert status(engines, attempts=1) == ""
     assert len(driver.do("list")["answer"]["found"]) == 1
-    driver.do("stop", 19000, started["start"])
+    driver.do("stop", 19000, started["incarnation"])
     assert driver.hear("EngineDied")["cause"] == "stopped"
 
 
@@ -150,7 +154,7 @@ def test_an_engine_may_be_started_as_often_as_acekeeper_likes(
 ) -> None:
     """Stopped before it has learned what SIGTERM means, it has not failed."""
     for _ in range(7):  # systemd's own limit is 5 in 10 s
-        driver.do("stop", 19000, start(driver)["start"])
+        driver.do("stop", 19000, start(driver)["incarnation"])
         assert driver.hear("EngineDied")["cause"] == "stopped"
     assert engines.as_user("systemctl --user list-units --failed --no-legend") == ""
 
@@ -177,9 +181,9 @@ def test_a_stop_by_hand_is_told_as_one(engines: EngineHost, driver: Driver) -> N
 def test_a_restart_by_hand_is_adopted(engines: EngineHost, driver: Driver) -> None:
     first = start(driver)
     engines.as_user(f"systemctl --user restart {UNIT}")
-    assert driver.hear("EngineDied")["start"] == first["start"]
+    assert driver.hear("EngineDied")["incarnation"] == first["incarnation"]
     (found,) = driver.do("list")["answer"]["found"]
-    assert found["start"] != first["start"]
+    assert found["incarnation"] != first["incarnation"]
     assert found["container_id"] != first["container_id"]
     assert engines.files() == ["19000.env"]
 
@@ -212,10 +216,10 @@ def test_a_restart_of_the_bus_costs_no_engine(engines: EngineHost, driver: Drive
     driver.hear("RuntimeLost")
     driver.hear("RuntimeConnected")
     (found,) = driver.do("list")["answer"]["found"]
-    assert found["start"] == started["start"]
+    assert found["incarnation"] == started["incarnation"]
     pid = engines.pid(UNIT, "python3")
     engines.host.ssh(f"kill -9 {pid}")
-    assert driver.hear("EngineDied")["start"] == started["start"]
+    assert driver.hear("EngineDied")["incarnation"] == started["incarnation"]
 
 
 @pytest.mark.parametrize("change", ["daemon-reload", "daemon-reexec"])
@@ -229,7 +233,7 @@ def test_systemd_reading_its_units_again_changes_nothing(
     engines.as_user("podman kill engine-19000")
     driver.told = [said for said in driver.told if not said["fact"].startswith("Runtime")]
     died = driver.hear("EngineDied")
-    assert (died["start"], died["cause"]) == (started["start"], "killed")
+    assert (died["incarnation"], died["cause"]) == (started["incarnation"], "killed")
 
 
 def test_environment_files_without_a_unit_are_removed(engines: EngineHost, driver: Driver) -> None:
