@@ -16,7 +16,6 @@ _LEFT_S = 3.0  # for what is still under way when all is closed; a disk may hold
 _BEGUN_WITHIN_S = 5.0  # by then a child that a killed service forked runs its program
 _YOUNG = 5_000  # objects; those of all requests under way are fewer, and no garbage
 _MMAP_THRESHOLD = -3  # of mallopt(3)
-_LARGE = 128 * 1024
 _CERTIFICATES = "SSL_CERT_FILE"
 _CONFIG = 78  # EX_CONFIG of sysexits.h: trying again without a change is useless
 
@@ -145,8 +144,9 @@ def _serve(_: argparse.Namespace) -> int:
         gc.freeze()
         gc.set_threshold(_YOUNG)
         gc.enable()
-        with suppress(AttributeError):  # not glibc, which by itself comes to place large bodies
-            ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _LARGE)  # where they leave holes
+        with suppress(AttributeError):  # it is not glibc
+            # That would come to put large bodies among what stays, where they leave holes.
+            ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, 128 * 1024)
         sink = log.setup(settings.log_level, settings.secrets)
         if settings.runtime == "process":
             from acekeeper.greeting import greeting

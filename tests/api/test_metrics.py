@@ -4,12 +4,13 @@ import subprocess
 from collections.abc import Iterator
 from itertools import product
 
+import pytest
 from prometheus_client import Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from acekeeper.metrics import FAMILIES, Metrics
+from acekeeper.metrics import FAMILIES, Metrics, measured
 
 from ..monitoring.tools import needs
 from ..usecases.house import Clock
@@ -74,6 +75,14 @@ def test_a_scrape_is_as_the_library_writes_it_whatever_changed_since_the_last() 
         for word in series:
             odd.seconds.labels(word).observe(len(series))
         assert b"".join(metrics.exposition()).endswith(generate_latest(odd))
+
+
+def test_what_stays_is_not_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = Metrics(Clock())
+    b"".join(metrics.exposition())
+    monkeypatch.setattr(measured, "generate_latest", None)
+    metrics.committed(0.5)
+    assert b"orch_store_commit_seconds_sum 0.5\n" in b"".join(metrics.exposition())
 
 
 @needs("promtool")

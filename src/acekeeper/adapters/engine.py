@@ -101,7 +101,7 @@ class EngineClient:
     async def stop(self, slot: Slot, command_url: str) -> None:
         """Ends a session; one the engine does not know is at its end already. Of `command_url`
         only the path is used; it comes from outside."""
-        path = _command_path(command_url)
+        path = _session_url(command_url, _COMMAND_PATH).path
 
         async def attempt(left: float) -> None:
             _, answer = await self.ask(slot, path, "method=stop", min(_STOP_WITHIN, left))
@@ -124,10 +124,6 @@ def _stat_target(stat_url: str) -> tuple[str, str]:
     if not _QUERY.fullmatch(url.query):
         raise NoAnswer(f"was not asked: {shown(stat_url)} is no URL of a session")
     return url.path, url.query
-
-
-def _command_path(command_url: str) -> str:
-    return _session_url(command_url, _COMMAND_PATH).path
 
 
 def _session_url(text: str, path: re.Pattern[str]) -> SplitResult:
