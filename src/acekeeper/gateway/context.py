@@ -8,7 +8,7 @@ from acekeeper.core.names import Slot
 from acekeeper.gateway.again import Leaving
 from acekeeper.usecases.loop import Loop
 
-GatewayAnswer = Literal[
+Ending = Literal[
     "served",
     "refused",
     "silent",
@@ -24,7 +24,7 @@ GatewayAnswer = Literal[
 class Seen(Protocol):
     """What is counted and measured. `key`: of the content."""
 
-    def gateway_answered(self, answer: GatewayAnswer, key: str = "") -> None:
+    def gateway_answered(self, answer: Ending, key: str = "") -> None:
         """How a request for a session, or for its picture, ended."""
 
     def gateway_pictured(self, key: str, seconds: float) -> None:

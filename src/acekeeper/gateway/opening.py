@@ -9,14 +9,14 @@ from acekeeper.core.gateway.facts import PlayerLeft
 from acekeeper.core.gateway.model import NotPlayed
 from acekeeper.core.model import Rules, Stream
 from acekeeper.gateway.again import waits_since
-from acekeeper.gateway.context import Context, GatewayAnswer, by_gateway
+from acekeeper.gateway.context import Context, Ending, by_gateway
 from acekeeper.gateway.door import Answer, Call, as_json, text
 from acekeeper.gateway.urls import origin, redirect
 from acekeeper.gateway.wanted import wanted
 from acekeeper.usecases.gateway import Failed
 from acekeeper.usecases.plays import play
 
-_FAILURES: Mapping[NotPlayed, GatewayAnswer] = {
+_FAILURES: Mapping[NotPlayed, Ending] = {
     NotPlayed.REFUSED: "refused",
     NotPlayed.SILENT: "silent",
     NotPlayed.NO_ENGINE: "no_engine",
