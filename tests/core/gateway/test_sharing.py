@@ -5,6 +5,7 @@ import math
 import pytest
 
 from acekeeper.core.doubt import Content
+from acekeeper.core.facts import StreamStopped
 from acekeeper.core.gateway import plays
 from acekeeper.core.gateway.actions import StopSession
 from acekeeper.core.gateway.facts import PlayerLeft, PlayOpened, StopAsked
@@ -200,3 +201,16 @@ def test_a_session_that_its_player_left_for_a_shared_one_is_stopped() -> None:
     world.run(1)
     assert world.served["a again"].id == world.served["b"].id
     assert world.sessions(0) == []
+
+
+def test_a_claim_lasts_where_the_session_of_a_player_beside_it_ends() -> None:
+    world = players(1, max_streams_per_engine=2)
+    world.at(0).opens_after = 1
+    world.ask("a", 1)
+    world.request("r")
+    world.run(1.5)
+    world.tell(StreamStopped(world.served["a"].id, world.served["a"].session))
+    world.run(58)
+    assert world.engine(0).claim == "r"
+    world.run(1)
+    assert world.engine(0).claim is None
