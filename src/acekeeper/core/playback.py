@@ -12,11 +12,10 @@ from acekeeper.core.actions import GiveWay, Try
 from acekeeper.core.doubt import Content, Heard, Played, Smell
 from acekeeper.core.facts import PlaybackAnswered, PlaybackFailed, Verdict
 from acekeeper.core.gateway import contents
+from acekeeper.core.gateway.model import Ref
 from acekeeper.core.model import Engine, Health, KeyType, Now, Phase, Rules, Sample, Stream
-from acekeeper.core.names import Slot
 from acekeeper.core.state import State
 
-Ref = tuple[Slot, str]
 _AT_ONCE = "completed"
 BAD_ENDS = ("timeout", "empty_timeout", _AT_ONCE)  # the last one if it is
 _SOON = 1.0  # a stream that is complete within it was an error page
