@@ -4,13 +4,14 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
+from typing import Any
 
 import pytest
-from litestar.types import Receive, Scope, Send
+from litestar.types import Receive, Send
 
 from acekeeper.crowd import Crowd
 from acekeeper.listening import bind
-from acekeeper.protocol import Protocol
+from acekeeper.protocol import WHOLE, Protocol
 from acekeeper.server import Server
 
 from .ports import free_port
@@ -172,15 +173,23 @@ async def test_a_body_ends_soon_after_its_answer(listening: socket.socket, is_la
         caller.writer.close()
 
 
+@pytest.mark.parametrize("at_once", [False, True])
 @pytest.mark.parametrize("connection", ["close", "keep-alive"])
 @pytest.mark.parametrize("size", [100_000, 20_000_000])
 async def test_an_answer_that_is_whole_and_not_taken_is_cut(
-    listening: socket.socket, monkeypatch: pytest.MonkeyPatch, connection: str, size: int
+    listening: socket.socket,
+    monkeypatch: pytest.MonkeyPatch,
+    connection: str,
+    size: int,
+    at_once: bool,
 ) -> None:
     """Whether or not it fits into what the kernel keeps for it, with some of it left here."""
     monkeypatch.setattr("acekeeper.server._KEEP_ALIVE_S", HEAD_WITHIN_S)
 
-    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+    async def app(scope: Any, _receive: Receive, send: Send) -> None:
+        if at_once:
+            assert scope["extensions"][WHOLE](200, b"content-length: %d\r\n" % size, bytes(size))
+            return
         headers = [(b"connection", connection.encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": bytes(size), "more_body": False})
@@ -189,9 +198,38 @@ async def test_an_answer_that_is_whole_and_not_taken_is_cut(
         with closing(socket.socket()) as caller:
             caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             caller.connect(listening.getsockname())
-            caller.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            caller.sendall(
+                f"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: {connection}\r\n\r\n".encode()
+            )
             async with asyncio.timeout(LIMIT_S):
                 while not server.server_state.total_requests:
                     await asyncio.sleep(0.01)
                 while server.server_state.connections:
                     await asyncio.sleep(0.01)
+
+
+async def test_behind_an_answer_that_is_not_taken_none_is_given_at_once(
+    listening: socket.socket,
+) -> None:
+    given: list[bool] = []
+    went_on = asyncio.Event()
+
+    async def app(scope: Any, _receive: Receive, send: Send) -> None:
+        body = bytes(20_000_000)
+        lines = b"content-length: %d\r\n" % len(body)
+        given.append(scope["extensions"][WHOLE](200, lines, body))
+        if not given[-1]:
+            went_on.set()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"second", "more_body": False})
+
+    async with serving(app, listening):
+        caller = await Caller.to(listening)
+        caller.ask()
+        caller.ask()
+        await asyncio.wait_for(went_on.wait(), LIMIT_S)
+        assert given == [True, False]
+        await caller.headers()
+        await asyncio.wait_for(caller.reader.readexactly(20_000_000), LIMIT_S)
+        assert (await caller.headers()).startswith("http/1.1 200")
+        caller.writer.close()

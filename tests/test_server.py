@@ -19,7 +19,7 @@ import pytest
 from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
-from acekeeper.api.deadline import deadline
+from acekeeper.api.deadline import all_within, deadline
 from acekeeper.app import api, service
 from acekeeper.client import call
 from acekeeper.errors import BadSetting
@@ -336,7 +336,7 @@ async def test_an_answer_nobody_takes_is_cut(
         while True:
             await send({"type": "http.response.body", "body": bytes(100_000), "more_body": True})
 
-    bounded: Any = deadline(endless, 0.2, 0.2, lambda *_: failed.set())
+    bounded: Any = deadline(endless, all_within(0.2), all_within(0.2), lambda *_: failed.set())
 
     async def app(scope: Any, receive: Receive, send: Send) -> None:
         route = {"route_handler": SimpleNamespace(opt={}), "path_template": "/"}

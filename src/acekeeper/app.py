@@ -144,13 +144,11 @@ def api(
     settings: Settings, context: Context, only_loopback: bool, draining: Callable[[], bool]
 ) -> Edge:
     keys = [key.reveal() for key in (settings.api_key, settings.api_key_previous) if key]
+    access = Access(keys, only_loopback, context.rules.local_names)
     app = application(
-        context,
-        Access(keys, only_loopback, context.rules.local_names),
-        settings.api_request_timeout_s,
-        settings.api_long_operation_timeout_s,
+        context, access, settings.api_request_timeout_s, settings.api_long_operation_timeout_s
     )
-    return Edge(app, context, draining)
+    return Edge(app, context, access, draining)
 
 
 @asynccontextmanager

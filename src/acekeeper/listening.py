@@ -4,6 +4,7 @@ wait in them, and what is wrong is said at once."""
 import errno
 import ipaddress
 import socket
+import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from acekeeper.errors import BadSetting
 BACKLOG = 2048
 GATEWAY = "gateway"  # acekeeper-gateway.socket's FileDescriptorName=
 _IP_FREEBIND = 15  # Linux's; Python does not name it
+_TCP_INFO_BYTES, _LAST_DATA_RECEIVED = 104, 52  # of the kernel's struct tcp_info
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
@@ -125,3 +127,11 @@ def require_key(sockets: Sequence[socket.socket], has_key: bool) -> None:
                 f"the socket handed over listens on {address} and there is no API_KEY",
                 "Set API_KEY, or let acekeeper.socket listen on 127.0.0.1 alone",
             )
+
+
+def since_data_came(connection: socket.socket) -> float:
+    """Seconds since the request came: a player that connected while the service was away has
+    waited."""
+    kernel = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+    milliseconds: int = struct.unpack_from("=I", kernel, _LAST_DATA_RECEIVED)[0]
+    return milliseconds / 1000

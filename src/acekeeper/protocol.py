@@ -2,21 +2,24 @@
 
 import asyncio
 import re
-import socket
-import struct
 from collections.abc import Callable
 from typing import Any
 
 from litestar.types import Receive, Scope
+from uvicorn.protocols.http import httptools_impl
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from acekeeper.crowd import Crowd
+from acekeeper.deadlines import Deadlines
+from acekeeper.listening import since_data_came
 
-# An extension of the scope: ends the connection at once, whatever of the answer was not taken yet.
+# Extensions of the scope. Sends a whole answer, if it can be sent at once: its status, its lines of
+# headers and its body.
+WHOLE = "acekeeper.whole"
+# Ends the connection at once, whatever of the answer was not taken yet.
 CUT = "acekeeper.cut"
-# An extension of the scope, with `once`: for how many seconds the request lay in the kernel before
-# the service took it.
+# With `once`: for how many seconds the request lay in the kernel before the service took it.
 WAITED = "acekeeper.waited"
 
 _STEP = 4096  # bytes parsed at once: what they make is small
@@ -28,8 +31,6 @@ _FRAME = 16  # of these, what belongs to each piece of a body
 _UNREAD_MOST = 1024 * 1024  # of a body that goes on after its answer began
 _LINGER_S = 2  # from a refusal to the end, or its caller, who still sends, would not see it
 
-_TCP_INFO_BYTES, _LAST_DATA_RECEIVED = 104, 52  # of the kernel's struct tcp_info
-
 _NOTHING = memoryview(b"")
 _AFTER_AUTHORITY = re.compile(rb"[/?#]")
 
@@ -40,7 +41,6 @@ class Protocol(HttpToolsProtocol):
     connection, and what comes behind it is dropped; so a caller who hangs up is always noticed,
     while a second request that waits would keep us from reading on."""
 
-    _waited = 0.0
     _rest = _NOTHING  # what came and waits; meanwhile nothing is read
     _is_held = False
     _is_in_head = True
@@ -58,6 +58,7 @@ class Protocol(HttpToolsProtocol):
         *given: Any,
         unheard: Callable[[int, str], bytes],
         within: float,
+        idle: "Deadlines[Protocol]",
         crowd: Crowd,
         once: bool = False,
         **more: Any,
@@ -65,14 +66,16 @@ class Protocol(HttpToolsProtocol):
         super().__init__(*given, **more)
         self._unheard = unheard
         self._within = within
+        self._idle = idle
         self._crowd = crowd
         self._once = once
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.flow = _Flow(transport, self._read_on)
+        self._extensions: Any = {CUT: transport.abort, WHOLE: self._answer_whole}
         if self._once:
-            self._waited = _since_data_came(transport)
+            self._extensions[WAITED] = since_data_came(transport.get_extra_info("socket"))
         if not self._crowd.enter(self, len(self.connections)):
             self._refuse(503, "too many connections wait for their answers; try again")
             return
@@ -89,7 +92,9 @@ class Protocol(HttpToolsProtocol):
             self._answered.message_event.set()
         super().connection_lost(exc)
         self._is_held = False
-        self.flow = None  # type: ignore[assignment]  # which knows us: there is no garbage to find
+        # These know us: there is no garbage to find.
+        del self._extensions[WHOLE]
+        self.flow = None  # type: ignore[assignment]
 
     def let_go(self) -> None:
         """Others need its place."""
@@ -154,13 +159,27 @@ class Protocol(HttpToolsProtocol):
         self._unread = 0
         if not self.url.startswith(b"/"):
             self._name_target()
-        extensions: dict[str, Any] = {CUT: self.transport.abort, WAITED: self._waited}
-        self.scope["extensions"] = extensions
+        self.scope["extensions"] = self._extensions
         self.headers = []  # what comes behind a body is no header
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answered = cycle
         super()._start_asgi_task(cycle, app)
+
+    def _answer_whole(self, status: int, headers: bytes, body: bytes) -> bool:
+        cycle = self._answered
+        if cycle is None or cycle.disconnected or self.flow.write_paused:
+            return False
+        cycle.response_started = cycle.response_complete = True
+        given = [b"%b: %b\r\n" % header for header in cycle.default_headers]
+        end = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
+        head = [httptools_impl.STATUS_LINE[status], *given, headers, end]
+        self.transport.write(b"".join([*head, body]))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+        return True
 
     def on_body(self, body: bytes) -> None:
         self._bare = max(0, self._bare - len(body) - _FRAME)
@@ -179,7 +198,13 @@ class Protocol(HttpToolsProtocol):
             self._rest = _NOTHING
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            if self.pipeline:
+                self._start_asgi_task(*self.pipeline.pop())
+            else:
+                self._wait_for_more()
         if self._is_held:
             self._read_on()
         if self._is_answering:  # the next of the pipeline
@@ -237,10 +262,10 @@ class Protocol(HttpToolsProtocol):
             self.headers.append((b"host", authority))
 
     def _wait_for_more(self) -> None:
-        self._unset_keepalive_if_required()
-        self.timeout_keep_alive_task = self.loop.call_later(
-            self.timeout_keep_alive, self.timeout_keep_alive_handler
-        )
+        self._idle.add(self)
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle.discard(self)
 
     def _wait_while_closing(self) -> None:
         if not self._is_over:
@@ -297,7 +322,7 @@ class Protocol(HttpToolsProtocol):
 
     def _linger(self) -> None:
         self._unset_keepalive_if_required()
-        self.timeout_keep_alive_task = self.loop.call_later(_LINGER_S, self.transport.abort)
+        self.loop.call_later(_LINGER_S, self.transport.abort)
         self.flow.resume_reading()
         self.transport.write_eof()
 
@@ -319,16 +344,6 @@ async def cut(scope: Scope, receive: Receive) -> None:
     if extensions:
         extensions[CUT]()
         await until_hung_up(receive)
-
-
-def _since_data_came(transport: asyncio.Transport) -> float:
-    """Seconds since the request came: a player that connected while the service was away has
-    waited."""
-    kernel = transport.get_extra_info("socket").getsockopt(
-        socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES
-    )
-    milliseconds: int = struct.unpack_from("=I", kernel, _LAST_DATA_RECEIVED)[0]
-    return milliseconds / 1000
 
 
 class _Flow(FlowControl):

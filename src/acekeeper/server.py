@@ -13,6 +13,7 @@ import uvicorn
 from litestar.types import Receive, Send
 
 from acekeeper.crowd import Crowd, most_callers, most_players
+from acekeeper.deadlines import Deadlines
 from acekeeper.listening import BACKLOG
 from acekeeper.protocol import Protocol
 
@@ -44,7 +45,10 @@ class Server(uvicorn.Server):
         self._tell_leaving = leaving
         logging.getLogger("uvicorn").setLevel(logging.WARNING)  # the rest we say ourselves
         crowd = Crowd(most_players() if once else most_callers())
-        http: Any = partial(Protocol, unheard=unheard, within=head_within, crowd=crowd, once=once)
+        idle = Deadlines(_KEEP_ALIVE_S, Protocol.timeout_keep_alive_handler)
+        http: Any = partial(
+            Protocol, unheard=unheard, within=head_within, idle=idle, crowd=crowd, once=once
+        )
         super().__init__(
             uvicorn.Config(
                 app,
@@ -54,7 +58,7 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                timeout_keep_alive=_KEEP_ALIVE_S,
+                proxy_headers=once,  # the API does not ask who calls
                 timeout_graceful_shutdown=answers_within,
                 backlog=BACKLOG,
             )

@@ -77,15 +77,14 @@ class Sessions(ScriptedSessions):
 
 class Busy:
     def __init__(self, runtime: Runtime, engines: Engines, context: Context) -> None:
+        self.context = context
         self.loop = context.loop
         self.state = context.state
         self.runtime = runtime
         self.engines = engines
-        self._app: Any = Edge(
-            application(context, Access([], True, context.rules.local_names), 600, 600),
-            context,
-            draining=lambda: False,
-        )
+        access = Access([], True, context.rules.local_names)
+        app = application(context, access, 600, 600)
+        self._app: Any = Edge(app, context, access, draining=lambda: False)
 
     async def ask(
         self, method: str, path: str, body: object = None, parts: int | None = None

@@ -3,10 +3,9 @@
 import re
 from collections.abc import Collection, Iterable, Sequence
 from hmac import compare_digest
-from typing import Any, Literal
+from typing import Literal
 
-from litestar import Request
-from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
+from litestar.exceptions import HTTPException, NotAuthorizedException, PermissionDeniedException
 
 from acekeeper.listening import is_loopback
 
@@ -14,6 +13,7 @@ _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})  # the usual ones
 _HOST = re.compile(rb"(?:\[([^][]+)\]|([^][:]+))(?::[0-9]*)?")
 
 Level = Literal["open", "read", "key"]
+Headers = Iterable[tuple[bytes, bytes]]  # names in small letters
 
 
 class Access:
@@ -25,36 +25,38 @@ class Access:
         self._only_loopback = only_loopback
         self._names = _LOOPBACK_NAMES | {name.lower() for name in names}
 
-    async def __call__(self, request: Request[Any, Any, Any]) -> None:
-        """A route says `opt={"access": …}`; one that does not needs the key."""
-        if self._needs_key(request.route_handler.opt.get("access", "key")):
-            self._require_key(request)
-        elif (self._only_loopback or not self._keys) and not (
-            self._is_from_here(request.scope["headers"]) or self._has_key(request)
+    def refusal(self, level: Level, headers: Headers) -> HTTPException | None:
+        """To a request with these headers on a route of this level."""
+        if self._needs_key(level):
+            return self._without_key(headers)
+        if (self._only_loopback or not self._keys) and not (
+            self._is_from_here(headers) or self._has_key(headers)
         ):
-            raise PermissionDeniedException(
+            return PermissionDeniedException(
                 "without a valid API key only this host's own names are served, and no page of"
                 " another site: call localhost, or send Authorization: Bearer KEY"
             )
+        return None
 
     def _needs_key(self, level: Level) -> bool:
         is_open = level == "open" or (level == "read" and self._only_loopback)
         return bool(self._keys) and not is_open
 
-    def _require_key(self, request: Request[Any, Any, Any]) -> None:
-        if not _given(request):
-            raise NotAuthorizedException(
+    def _without_key(self, headers: Headers) -> HTTPException | None:
+        if not _given(headers):
+            return NotAuthorizedException(
                 "this needs the API key: Authorization: Bearer KEY",
                 headers={"WWW-Authenticate": "Bearer"},
             )
-        if not self._has_key(request):
-            raise PermissionDeniedException("this API key is not valid")
+        if not self._has_key(headers):
+            return PermissionDeniedException("this API key is not valid")
+        return None
 
-    def _has_key(self, request: Request[Any, Any, Any]) -> bool:
-        given = _given(request).encode()
+    def _has_key(self, headers: Headers) -> bool:
+        given = _given(headers).encode()
         return any(compare_digest(given, key) for key in self._keys)
 
-    def _is_from_here(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    def _is_from_here(self, headers: Headers) -> bool:
         """A page of another site could reach us through its visitor's browser: by a name it points
         here, with a form whose answer it need not see, or as the address of a picture. Only
         browsers send `Origin` and `Sec-Fetch-Site`. A link to us may be followed from anywhere."""
@@ -81,7 +83,8 @@ class Access:
         return name in self._names or is_loopback(name)
 
 
-def _given(request: Request[Any, Any, Any]) -> str:
+def _given(headers: Headers) -> str:
     """The key as it was sent, or nothing."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    said = next((value for name, value in headers if name == b"authorization"), b"")
+    scheme, _, token = said.decode("latin-1").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""

@@ -27,7 +27,7 @@ from acekeeper.api import (
 from acekeeper.api.access import Access
 from acekeeper.api.board import Board
 from acekeeper.api.context import Context
-from acekeeper.api.deadline import deadline
+from acekeeper.api.deadline import all_within, deadline
 from acekeeper.api.error_answers import answer
 
 ROUTES: Sequence[HTTPRouteHandler] = (
@@ -70,7 +70,10 @@ def application(
     context: Context, access: Access, request_timeout: float, long_timeout: float
 ) -> Litestar:
     async def admit(request: Request[Any, Any, Any]) -> None:
-        await access(request)
+        """A route says `opt={"access": …}`; one that does not needs the key."""
+        opt = request.route_handler.opt
+        if refusal := access.refusal(opt.get("access", "key"), request.scope["headers"]):
+            raise refusal
         queries.check(request)
 
     return Litestar(
@@ -86,8 +89,8 @@ def application(
         middleware=[
             partial(
                 deadline,
-                ordinary=request_timeout,
-                long=long_timeout,
+                ordinary=all_within(request_timeout),
+                long=all_within(long_timeout),
                 failed=context.metrics.communication_failed,
             )
         ],

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from litestar import Request
 from litestar.exceptions import NotFoundException
 from litestar.response.base import ASGIResponse
 
+from acekeeper.api.access import Headers
 from acekeeper.api.followers import Followers
 from acekeeper.api.views import Views
 from acekeeper.core.model import Engine, Now, Rules, Stream
@@ -68,6 +69,28 @@ class Context:
     def of(request: Request[Any, Any, Any]) -> "Context":
         context: Context = request.app.state["context"]
         return context
+
+
+class Prepared(NamedTuple):
+    """An answer as it is sent."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+    def response(self) -> ASGIResponse:
+        headers = [(name.decode(), value.decode("latin-1")) for name, value in self.headers]
+        return ASGIResponse(body=self.body, status_code=self.status, headers=headers)
+
+
+AtOnce = Callable[[Context, Mapping[str, str], Headers], Prepared | None]
+"""A route's answer from memory to this query and these headers. None: its handler knows more."""
+
+
+def prepared(body: bytes, *headers: tuple[bytes, bytes]) -> Prepared:
+    """JSON."""
+    kind, length = (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))
+    return Prepared(200, [*headers, kind, length], body)
 
 
 def stream_name(segment: str) -> str:

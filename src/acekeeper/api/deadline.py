@@ -8,6 +8,7 @@ from litestar.exceptions import HTTPException, ServiceUnavailableException
 from litestar.types import ASGIApp, Message, Receive, ReceiveMessage, Scope, Send
 from loguru import logger
 
+from acekeeper.deadlines import Deadlines
 from acekeeper.protocol import cut
 
 # What a route may have in its `opt`:
@@ -16,27 +17,34 @@ ENDLESS = "endless"  # its answer ends when its caller leaves
 
 
 def deadline(
-    app: ASGIApp, ordinary: float, long: float, failed: Callable[[str, str], None]
+    app: ASGIApp,
+    ordinary: Deadlines[asyncio.Timeout],
+    long: Deadlines[asyncio.Timeout],
+    failed: Callable[[str, str], None],
 ) -> ASGIApp:
-    """Seconds: API_REQUEST_TIMEOUT_S, and API_LONG_OPERATION_TIMEOUT_S for what is `LONG`."""
+    """By API_REQUEST_TIMEOUT_S, and API_LONG_OPERATION_TIMEOUT_S for what is `LONG`."""
 
     async def bounded(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP or ENDLESS in scope["route_handler"].opt:
             await app(scope, receive, send)
             return
-        name, seconds = "API_REQUEST_TIMEOUT_S", ordinary
+        name, deadlines = "API_REQUEST_TIMEOUT_S", ordinary
         if LONG in scope["route_handler"].opt:
-            name, seconds = "API_LONG_OPERATION_TIMEOUT_S", long
+            name, deadlines = "API_LONG_OPERATION_TIMEOUT_S", long
         request = _Request(receive, send)
-        timer = asyncio.timeout(seconds)
+        timer = asyncio.timeout(None)
         try:
             async with timer:
-                await app(scope, request.receive, request.send)
+                deadlines.add(timer)
+                try:
+                    await app(scope, request.receive, request.send)
+                finally:
+                    deadlines.discard(timer)
         except TimeoutError:
             if not timer.expired():
                 raise
             failed("api", "timeout")
-            ran_out = f"the {seconds:g} s of {name}"
+            ran_out = f"the {deadlines.seconds:g} s of {name}"
             logger.warning("request_timed_out", route=scope["path_template"], ran_out=ran_out)
             if request.is_answered:  # in part
                 await cut(scope, receive)
@@ -52,6 +60,10 @@ def deadline(
             ) from None
 
     return bounded
+
+
+def all_within(seconds: float) -> Deadlines[asyncio.Timeout]:
+    return Deadlines(seconds, lambda timer: timer.reschedule(0))  # which is past
 
 
 class _Request:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from acekeeper.api.access import Level
+from acekeeper.api.context import AtOnce
 
 JSON = "application/json"
 _SAYS = "says"
@@ -22,6 +23,7 @@ class Says:
     body: Any = None
     body_needed: bool = True
     also: Mapping[int, Any] = field(default_factory=dict)  # other answers: their type, or None
+    at_once: AtOnce | None = None  # gives the good answer of GET, before the framework is asked
 
 
 def described(access: Level, answer: Any, **more: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from secrets import token_hex
 from time import perf_counter
+from typing import Any
 from urllib.parse import unquote
 
 import msgspec
@@ -20,10 +21,15 @@ from litestar.types import (
 )
 from loguru import logger
 
-from acekeeper.api.context import Context
-from acekeeper.core.breaker import Circuit, circuit, seconds_left
+from acekeeper.api.access import Access, Headers, Level
+from acekeeper.api.application import ROUTES
+from acekeeper.api.context import AtOnce, Context, Prepared
+from acekeeper.api.described import says
+from acekeeper.api.queries import plain
+from acekeeper.core.breaker import circuit, seconds_left
 from acekeeper.core.supply import remaining
 from acekeeper.log import request_id_var, whole
+from acekeeper.protocol import WHOLE
 
 _SLASHES = re.compile(b"/{2,}")
 _SLASH_OR_PERCENT = re.compile("%(?=2f|25)", re.IGNORECASE)
@@ -32,12 +38,21 @@ _SLASH_OR_PERCENT = re.compile("%(?=2f|25)", re.IGNORECASE)
 class Edge:
     """`draining`: we are about to leave, so no connection is to be kept."""
 
-    def __init__(self, app: ASGIApp, context: Context, draining: Callable[[], bool]) -> None:
+    def __init__(
+        self, app: ASGIApp, context: Context, access: Access, draining: Callable[[], bool]
+    ) -> None:
         self._app = app
         self._context = context
+        self._access = access
         self._draining = draining
-        self._counted = -1  # the revision of the state in which `remaining` was counted
-        self._remaining = ""
+        self._counted = -1  # the revision of the state in which `_always` was made
+        self._always: Headers = ()
+        self._at_once: dict[bytes, tuple[str, Level, AtOnce]] = {
+            path.encode(): (path, route.opt["access"], answer)
+            for route in ROUTES
+            for path in route.paths
+            if (answer := says(route.opt).at_once)
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -46,6 +61,40 @@ class Edge:
         began = perf_counter()
         request_id = token_hex(8)
         request_id_var.set(request_id)
+        if not self._answers(scope, request_id, began):
+            await self._route(scope, receive, send, request_id, began)
+
+    def _answers(self, scope: HTTPScope, request_id: str, began: float) -> bool:
+        route, method = self._at_once.get(scope["raw_path"]), scope["method"]
+        extensions: Any = scope.get("extensions") or {}
+        send = extensions.get(WHOLE)
+        if route is None or send is None or method not in {"GET", "HEAD"} or self._draining():
+            return False
+        path, level, answer = route
+        prepared = self._prepared(scope, level, answer)
+        if prepared is None:
+            return False
+        status, headers, body = prepared
+        headers = [*headers, (b"x-request-id", request_id.encode()), *self._standard()]
+        lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+        if not send(status, lines, b"" if method == "HEAD" else body):
+            return False
+        self._context.metrics.answered(path, method, status, perf_counter() - began)
+        return True
+
+    def _prepared(self, scope: HTTPScope, level: Level, answer: AtOnce) -> Prepared | None:
+        """None: the framework finds out, and says it if something is wrong with the request."""
+        query, headers = plain(scope["query_string"]), scope["headers"]
+        if query is None or self._access.refusal(level, headers):
+            return None
+        try:
+            return answer(self._context, query, headers)
+        except Exception:  # which comes again there, and is told
+            return None
+
+    async def _route(
+        self, scope: HTTPScope, receive: Receive, send: Send, request_id: str, began: float
+    ) -> None:
         # A base URL with a slash at its end gives clients two.
         raw = scope["raw_path"] = _SLASHES.sub(b"/", scope["raw_path"])
         scope["path"] = _decoded(raw)
@@ -93,26 +142,27 @@ class Edge:
             logger.info("request_refused", status=status, method=method, path=path, **told)
 
     def _add_headers(self, message: HTTPResponseStartEvent, request_id: str) -> None:
-        state, rules = self._context.state, self._context.rules
-        if self._counted != state.revision:
-            self._counted, self._remaining = state.revision, str(remaining(state, rules))
-        headers = {
-            "x-request-id": request_id,
-            "x-ratelimit-provisioning-limit": str(rules.max_concurrent_provisions),
-            "x-ratelimit-provisioning-remaining": self._remaining,
-        }
-        if state.breaker.opened is not None:
-            now = self._context.clock()
-            where = circuit(state.breaker, rules, now)
-            if where is not Circuit.CLOSED:
-                headers["x-circuit-state"] = where.value
-                headers["retry-after"] = str(seconds_left(state.breaker, rules, now))
-        if self._draining():
-            headers["connection"] = "close"
         given = list(message["headers"])
         names = {name.lower() for name, _ in given}
-        encoded = ((name.encode(), value.encode()) for name, value in headers.items())
-        message["headers"] = [*given, *(pair for pair in encoded if pair[0] not in names)]
+        ours = [(b"x-request-id", request_id.encode()), *self._standard()]
+        message["headers"] = [*given, *(header for header in ours if header[0] not in names)]
+
+    def _standard(self) -> Headers:
+        """Those of every answer that are the same for all at this moment."""
+        state, rules = self._context.state, self._context.rules
+        if self._counted != state.revision:
+            self._counted = state.revision
+            self._always = (
+                (b"x-ratelimit-provisioning-limit", b"%d" % rules.max_concurrent_provisions),
+                (b"x-ratelimit-provisioning-remaining", b"%d" % remaining(state, rules)),
+            )
+        headers = self._always
+        if state.breaker.opened is not None:
+            now = self._context.clock()
+            where = circuit(state.breaker, rules, now).value.encode()
+            left = seconds_left(state.breaker, rules, now)
+            headers = (*headers, (b"x-circuit-state", where), (b"retry-after", b"%d" % left))
+        return (*headers, (b"connection", b"close")) if self._draining() else headers
 
 
 def _without_body(send: Send) -> Send:

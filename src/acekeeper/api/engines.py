@@ -1,5 +1,6 @@
 """/engines: what a client chooses from."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -8,10 +9,30 @@ from litestar.params import FromPath, FromQuery
 from litestar.response.base import ASGIResponse
 
 from acekeeper.api import wire
-from acekeeper.api.context import Context, json_answer
+from acekeeper.api.access import Headers
+from acekeeper.api.context import Context, Prepared, json_answer, prepared
 from acekeeper.api.described import described
 from acekeeper.core.facts import DrainRequested
 from acekeeper.core.model import Phase
+
+
+def usable(context: Context, query: Mapping[str, str], asked: Headers) -> Prepared | None:
+    """Not the list again for whom has it."""
+    if query.get("include", "usable") != "usable":
+        return None
+    body, etag = context.views.engines()
+    headers = (b"etag", etag), (b"cache-control", b"max-age=5")
+    condition = next((value for name, value in asked if name == b"if-none-match"), None)
+    return Prepared(304, [*headers], b"") if _matches(condition, etag) else prepared(body, *headers)
+
+
+def _matches(condition: bytes | None, etag: bytes) -> bool:
+    """Weak comparison (RFC 9110 13.1.2): `*`, or any of a list."""
+    if condition is None:
+        return False
+    if condition.strip() == b"*":
+        return True
+    return any(given.strip().removeprefix(b"W/") == etag for given in condition.split(b","))
 
 
 @get(
@@ -21,6 +42,7 @@ from acekeeper.core.model import Phase
         list[wire.Engine],
         headers={"ETag": "Of this list", "Cache-Control": "How long it may be kept"},
         also={304: None},
+        at_once=usable,
     ),
 )
 async def list_engines(
@@ -28,22 +50,8 @@ async def list_engines(
 ) -> ASGIResponse:
     """The engines a client may use; all of them with `include=all`."""
     context = Context.of(request)
-    if include == "all":
-        return json_answer(context.views.all_engines())
-    body, etag = context.views.engines()
-    headers = {"ETag": etag, "Cache-Control": "max-age=5"}
-    if _matches(request.headers.get("if-none-match"), etag):
-        return ASGIResponse(status_code=304, headers=headers)
-    return json_answer(body, headers)
-
-
-def _matches(condition: str | None, etag: str) -> bool:
-    """Weak comparison (RFC 9110 13.1.2): `*`, or any of a list."""
-    if condition is None:
-        return False
-    if condition.strip() == "*":
-        return True
-    return any(given.strip().removeprefix("W/") == etag for given in condition.split(","))
+    answer = usable(context, {"include": include}, request.scope["headers"])
+    return answer.response() if answer else json_answer(context.views.all_engines())
 
 
 @get("/engines/health-score", opt=described("read", list[wire.EngineScore]))

@@ -13,6 +13,19 @@ _FORMS = {
     int: (re.compile(r"-?\d{1,18}", re.ASCII), "a whole number"),
     datetime: (re.compile(r"\d{4}-\d\d-\d\dT.+", re.ASCII), "a time as 2026-11-25T20:15:00Z"),
 }
+_PLAIN = re.compile(rb"[\w.~-]+=[\w.~-]+(?:&[\w.~-]+=[\w.~-]+)*", re.ASCII)
+
+
+def plain(query: bytes) -> dict[str, str] | None:
+    """Its parameters; None where nothing is encoded, or one is empty or given more than once, is
+    not sure."""
+    if not query:
+        return {}
+    if not _PLAIN.fullmatch(query):
+        return None
+    pairs = query.decode("ascii").split("&")
+    found = dict(pair.split("=") for pair in pairs)
+    return found if len(found) == len(pairs) else None
 
 
 def check(request: Request[Any, Any, Any]) -> None:

@@ -9,20 +9,18 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from acekeeper import __version__
 from acekeeper.api import wire_status as shapes
-from acekeeper.api.context import Context, json_answer
+from acekeeper.api.context import Context, Prepared, prepared
 from acekeeper.api.described import described
 from acekeeper.api.provision import refusal_detail
 from acekeeper.api.wire import moment, moment_or_none
-from acekeeper.core.admission import blocked
 from acekeeper.core.breaker import Circuit, circuit
-from acekeeper.core.model import Health, Now, Phase
+from acekeeper.core.model import Now
 from acekeeper.usecases.turns import one_by_one
 
+_encode = msgspec.json.Encoder().encode
 
-@get("/health/ready", opt=described("open", shapes.Ready))
-async def ready(request: Request[Any, Any, Any]) -> ASGIResponse:
-    """Whether engines can be had; 200 whenever the service runs."""
-    context = Context.of(request)
+
+def ready_now(context: Context, *_: object) -> Prepared:
     state, now = context.state, context.clock()
     where = circuit(state.breaker, context.rules, now)
     body = shapes.Ready(
@@ -34,41 +32,38 @@ async def ready(request: Request[Any, Any, Any]) -> ASGIResponse:
         degraded=context.degraded(),
         version=__version__,
     )
-    return json_answer(msgspec.json.encode(body))
+    return prepared(_encode(body))
 
 
-@get("/orchestrator/status", opt=described("open", shapes.OrchestratorStatus))
+@get("/health/ready", opt=described("open", shapes.Ready, at_once=ready_now))
+async def ready(request: Request[Any, Any, Any]) -> ASGIResponse:
+    """Whether engines can be had; 200 whenever the service runs."""
+    return ready_now(Context.of(request)).response()
+
+
+def status_now(context: Context, *_: object) -> Prepared:
+    return prepared(_encode(totals(context, context.clock())))
+
+
+@get("/orchestrator/status", opt=described("open", shapes.OrchestratorStatus, at_once=status_now))
 async def orchestrator_status(request: Request[Any, Any, Any]) -> ASGIResponse:
     """Totals, and whether a provision would be tried."""
-    context = Context.of(request)
-    return json_answer(msgspec.json.encode(totals(context, context.clock())))
+    return status_now(Context.of(request)).response()
 
 
 def totals(context: Context, now: Now) -> shapes.OrchestratorStatus:
     state, rules = context.state, context.rules
-    engines = list(state.engines.values())
-    reason = blocked(state, rules, now)
+    engines, capacity = context.views.totals()
+    reason = context.views.blocked(now)
     where = circuit(state.breaker, rules, now)
     failed = state.breaker.last_failure
     return shapes.OrchestratorStatus(
         status=overall(context, now),
-        engines=shapes.EngineTotals(
-            total=len(engines),
-            running=sum(e.phase is Phase.RUNNING for e in engines),
-            healthy=sum(e.listed for e in engines),
-            unhealthy=sum(e.health is Health.UNHEALTHY for e in engines),
-        ),
+        engines=engines,
         streams=shapes.StreamTotals(
             active=len(state.streams) - len(state.ended), total=len(state.streams)
         ),
-        capacity=shapes.Capacity(
-            total=len(engines),
-            used=sum(e.claim is not None or not state.is_vacant(e) for e in engines),
-            available=sum(state.is_free(e, rules) for e in engines),
-            max_replicas=rules.max_replicas,
-            min_replicas=rules.min_replicas,
-            at_least=state.at_least,
-        ),
+        capacity=capacity,
         vpn=shapes.Vpn(),
         provisioning=shapes.Provisioning(
             can_provision=reason is None,
@@ -98,13 +93,11 @@ def gateway(context: Context) -> shapes.Gateway | None:
 
 
 def overall(context: Context, now: Now) -> shapes.Status:
-    state = context.state
-    engines = state.engines.values()
-    if not state.listed or not any(e.listed for e in engines):
+    state, (engines, _) = context.state, context.views.totals()
+    if not state.listed or not engines.healthy:
         return "unavailable"
-    ill = any(e.health is Health.UNHEALTHY for e in engines)
     closed = circuit(state.breaker, context.rules, now) is Circuit.CLOSED
-    return "healthy" if closed and not ill and not context.degraded() else "degraded"
+    return "healthy" if closed and not engines.unhealthy and not context.degraded() else "degraded"
 
 
 @get("/metrics", opt=described("read", str, media="text/plain"))

@@ -1,5 +1,6 @@
 """/streams: what plays, and the client's capacity question."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -9,13 +10,29 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.response.base import ASGIResponse
 
 from acekeeper.api import views, wire
-from acekeeper.api.context import Context, json_answer, no_such_stream, stream_name
+from acekeeper.api.access import Headers
+from acekeeper.api.context import (
+    Context,
+    Prepared,
+    json_answer,
+    no_such_stream,
+    prepared,
+    stream_name,
+)
 from acekeeper.api.described import described
 from acekeeper.usecases.operator import stop_stream
 from acekeeper.usecases.samples import samples
 
 
-@get("/streams", opt=described("read", list[wire.Stream]))
+def capacity(context: Context, query: Mapping[str, str], _: Headers) -> Prepared | None:
+    """What a client asks of each engine before it chooses."""
+    container_id = query.get("container_id")
+    if not container_id or query.get("status") != "started" or len(query) > 2:
+        return None
+    return prepared(context.views.started_on(container_id, context.clock()))
+
+
+@get("/streams", opt=described("read", list[wire.Stream], at_once=capacity))
 async def list_streams(
     request: Request[Any, Any, Any],
     status: FromQuery[Literal["started", "ended", "all"]] = "all",

@@ -8,7 +8,10 @@ from typing import TypeVar
 import msgspec
 
 from acekeeper.api import wire
-from acekeeper.core.model import Engine, Now, Rules, Sample, Stream
+from acekeeper.api.wire_status import Capacity, EngineTotals
+from acekeeper.core.actions import Refusal
+from acekeeper.core.admission import blocked
+from acekeeper.core.model import Breaker, Engine, Health, Now, Phase, Rules, Sample, Stream
 from acekeeper.core.score import health_score
 from acekeeper.core.state import State
 from acekeeper.usecases.turns import one_by_one
@@ -28,16 +31,49 @@ class Views:
         self._rules = rules
         self._engines: dict[str, tuple[Engine, tuple[str, ...], bytes]] = {}
         self._streams: dict[str, tuple[Stream, bytes]] = {}
-        self._list: tuple[int, bytes, str] = (-1, b"", "")
+        self._list: tuple[int, bytes, bytes] = (-1, b"", b"")
+        self._totals: tuple[tuple[int, int], EngineTotals, Capacity] | None = None
+        self._open: tuple[int, Breaker] | None = None
 
-    def engines(self) -> tuple[bytes, str]:
+    def engines(self) -> tuple[bytes, bytes]:
         """The engines a client may use, and the ETag of that list."""
         revision, body, etag = self._list
         if revision != self._state.revision:
             body = self._array(e for e in self._state.engines.values() if e.listed)
-            etag = f'"{blake2b(body, digest_size=12).hexdigest()}"'
+            etag = b'"%b"' % blake2b(body, digest_size=12).hexdigest().encode()
             self._list = (self._state.revision, body, etag)
         return body, etag
+
+    def totals(self) -> tuple[EngineTotals, Capacity]:
+        state, rules = self._state, self._rules
+        at = state.revision, state.at_least
+        if self._totals is None or self._totals[0] != at:
+            engines = list(state.engines.values())
+            totals = EngineTotals(
+                total=len(engines),
+                running=sum(e.phase is Phase.RUNNING for e in engines),
+                healthy=sum(e.listed for e in engines),
+                unhealthy=sum(e.health is Health.UNHEALTHY for e in engines),
+            )
+            capacity = Capacity(
+                total=len(engines),
+                used=sum(e.claim is not None or not state.is_vacant(e) for e in engines),
+                available=sum(state.is_free(e, rules) for e in engines),
+                max_replicas=rules.max_replicas,
+                min_replicas=rules.min_replicas,
+                at_least=state.at_least,
+            )
+            self._totals = at, totals, capacity
+        return self._totals[1:]
+
+    def blocked(self, now: Now) -> Refusal | None:
+        """Why no provision would be tried. Where one would be, time alone does not change that."""
+        state = self._state
+        if self._open is not None and self._open == (state.revision, state.breaker):
+            return None
+        refusal = blocked(state, self._rules, now)
+        self._open = None if refusal else (state.revision, state.breaker)
+        return refusal
 
     def all_engines(self) -> bytes:
         return self._array(self._state.engines.values())
@@ -68,7 +104,7 @@ class Views:
         """Every started one, and the newest `limit` ended ones, as they are now. Those of no
         container of ours have an empty id."""
         if container_id and status == "started":
-            return self._started_on(container_id, now)
+            return self.started_on(container_id, now)
         found: list[Stream] = []
         if status != "ended":
             found += (s for s in self._state.streams.values() if s.ended is None)
@@ -81,7 +117,7 @@ class Views:
             found = [s for s in found if s.container_id == container_id]
         return _join(await one_by_one(found, self.stream, _AT_ONCE))
 
-    def _started_on(self, container_id: str, now: Now) -> bytes:
+    def started_on(self, container_id: str, now: Now) -> bytes:
         """The client's own capacity question: a claim answers it until its stream starts, and so
         does what is held for players of the gateway, and a doubt about playback."""
         engine = self._state.find(container_id)
