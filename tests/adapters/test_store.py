@@ -39,6 +39,9 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "acekeeper.db"
 
 
+HELD = Changes(holds={ENGINE.ref: (HOLD,)}, of_gateway=True)
+
+
 class Commits:
     """The writes of every commit. The first one lasts until it is released."""
 
@@ -98,6 +101,57 @@ async def test_only_its_owner_can_read_it_and_a_commit_is_synced(path: Path) -> 
         files = list(path.parent.iterdir())
         assert {f.name for f in files} == {path.name, f"{path.name}-wal", f"{path.name}-shm"}
         assert {f.stat().st_mode & 0o777 for f in files} == {0o600}
+
+
+class Levels:
+    """How far the disk was waited for at every commit: 1 not at all, 2 until all is on it."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self.seen: list[int] = []
+
+    def __call__(self, *_: object) -> None:
+        self.seen += self._disk.db.execute("PRAGMA synchronous").fetchone()
+
+
+async def test_only_what_players_of_the_gateway_do_need_not_outlive_the_host(path: Path) -> None:
+    disk = Disk()
+    levels = Levels(disk)
+    async with running(path, connect=disk, on_commit=levels) as store:
+        await store.write(HELD)
+        await store.write(started("s"))
+        await store.write(Changes(holds={ENGINE.ref: ()}, of_gateway=True))
+        await store.write(Changes(of_gateway=True))
+    assert levels.seen == [1, 2, 1]
+
+
+async def test_a_caller_who_says_what_the_gateway_knows_has_it_on_disk(path: Path) -> None:
+    """Its event changes nothing, and yet what it is told is kept has to be."""
+    disk = Disk()
+    levels = Levels(disk)
+    async with running(path, connect=disk, on_commit=levels) as store:
+        await store.write(HELD)
+        await store.write(Changes())
+        assert levels.seen == [1, 2]
+        await store.write(Changes())
+        assert levels.seen == [1, 2]
+
+
+async def test_what_is_queued_with_a_promise_is_on_disk_with_it(path: Path) -> None:
+    disk, commits = Disk(), Commits()
+    levels = Levels(disk)
+
+    def committed(seconds: float, writes: int) -> None:
+        levels()
+        commits(seconds, writes)
+
+    async with running(path, connect=disk, on_commit=committed) as store:
+        writes = [store.write(HELD)]
+        assert commits.begun.wait(20)
+        writes += [store.write(started("s")), store.write(HELD), store.write(HELD)]
+        commits.released.set()
+        await asyncio.gather(*writes)
+    assert levels.seen == [1, 2]
 
 
 async def test_what_is_queued_during_a_commit_goes_into_the_next(path: Path) -> None:

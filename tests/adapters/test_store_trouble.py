@@ -85,6 +85,15 @@ async def test_what_fails_is_said_kept_and_written_later(
         assert select(path, "SELECT DISTINCT kind FROM log") == [("big",), ("log_begun",)]
 
 
+async def test_what_failed_goes_to_the_disk_also_when_the_gateway_writes_next(path: Path) -> None:
+    async with failing(path, _READ_ONLY) as (store, disk, troubles):
+        with pytest.raises(StoreFailed):
+            await store.write(Changes(holds={ENGINE.ref: (HOLD,)}, of_gateway=True))
+        disk.heal()
+        await troubles.over()
+        assert disk.db.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
 async def test_a_barrier_behind_a_failed_write_fails(path: Path) -> None:
     async with failing(path, _READ_ONLY) as (store, disk, troubles):
         first, duplicate = store.write(started("s")), store.write(Changes())

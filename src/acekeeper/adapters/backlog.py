@@ -35,6 +35,7 @@ class Rows:
     kept: dict[str, str] = field(default_factory=dict)
     log: deque[Row] = field(default_factory=lambda: deque(maxlen=_MOST))
     samples: deque[Row] = field(default_factory=lambda: deque(maxlen=_MOST))
+    to_disk: bool = False  # not only to the kernel, which forgets it with the host
 
     def __len__(self) -> int:
         rows = len(self.engines) + len(self.streams) + len(self.holds) + len(self.early_ends)
@@ -48,6 +49,7 @@ class Rows:
         self.kept.update(newer.kept)
         self.log.extend(newer.log)
         self.samples.extend(newer.samples)
+        self.to_disk |= newer.to_disk
 
 
 class Backlog:
@@ -81,6 +83,7 @@ class Backlog:
         self._kept = dict(kept)
 
     def add(self, changes: Changes, wall: float) -> None:
+        self.unsaved.to_disk |= not changes.of_gateway
         for slot, engine in changes.engines.items():
             self._engine(slot, engine, wall)
         for stream_id, stream in changes.streams.items():
@@ -136,7 +139,7 @@ class Backlog:
         """The database may lack anything, and one that `is_new` has nothing: whatever is current
         has to be written again."""
         self.again()
-        newer, self.unsaved = self.unsaved, Rows()
+        newer, self.unsaved = self.unsaved, Rows(to_disk=True)
         self.unsaved.engines.update({(Slot(*r[:2]), r[2]): r for r in self._engines.values()})
         self.unsaved.streams.update(self._streams)
         self.unsaved.holds.update(self._holds)

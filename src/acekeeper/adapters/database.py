@@ -122,7 +122,7 @@ def read(db: sqlite3.Connection) -> Contents:
 
 
 def save(db: sqlite3.Connection, rows: Rows) -> None:
-    """All of it or nothing, and on disk when this returns. To save it twice changes nothing."""
+    """All of it or nothing, and kept when this returns. To save it twice changes nothing."""
     ends = rows.early_ends
     db.execute("BEGIN IMMEDIATE")
     db.executemany(_UPSERT_ENGINE, rows.engines.values())
@@ -135,6 +135,12 @@ def save(db: sqlite3.Connection, rows: Rows) -> None:
     db.executemany(_INSERT_SAMPLE, rows.samples)
     db.executemany(_INSERT_LOG, rows.log)
     db.execute("COMMIT")
+
+
+def keep(db: sqlite3.Connection, *, to_disk: bool) -> None:
+    """From here on a commit outlives this process; and if it goes `to_disk`, it outlives the host,
+    with all that were before it."""
+    db.execute(f"PRAGMA synchronous = {'FULL' if to_disk else 'NORMAL'}")
 
 
 def mark(db: sqlite3.Connection) -> None:

@@ -16,6 +16,7 @@ from acekeeper.adapters.database import (
     close_unread,
     connect_to_read,
     is_corrupt,
+    keep,
     mark,
     move_aside,
     newest_log_id,
@@ -67,6 +68,7 @@ class Opened:
         self._log: Log | None = None
         self._file: Identity | None = None  # the file whose contents we know
         self._is_suspect = False
+        self._is_owed = False  # what was saved last did not go to the disk
         self._moved = False  # at most once a run: a disk that corrupts all would fill up with it
         self._tidy_from = LOG_AT_REST
         self._empty_at = 0.0
@@ -106,11 +108,14 @@ class Opened:
             self.is_unread = False
         if not self._backlog.unsaved and log.check(wrote=False) is Seen.EMPTIED:
             self._backlog.again()
-        if not self._backlog.unsaved:
+        if not self._backlog.unsaved and not (self._is_owed and self._backlog.unsaved.to_disk):
+            self._backlog.unsaved.to_disk = False
             return False
         for _ in range(_TRIES):
             rows = self._backlog.numbered(newest_log_id(db))
-            _, seen = _commit(db, log, partial(save, db, rows))
+            keep(db, to_disk=rows.to_disk)
+            _, seen = _commit(db, log, partial(save, db, rows) if rows else partial(mark, db))
+            self._is_owed = not rows.to_disk
             self._backlog.saved()
             if seen is not Seen.EMPTIED:
                 return True

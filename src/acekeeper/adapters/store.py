@@ -88,6 +88,7 @@ class Store:
         self._on_commit = on_commit
         self._queue: SimpleQueue[_Write | None] = SimpleQueue()
         self._newest: _Write | None = None  # until it is answered
+        self._is_owed = False  # what was written last need not outlive the host
         self._patience = Patience(self._busy_for, self._hangs)
         self._writer = threading.Thread(target=self._run, name="store", daemon=True)
         self._closed = False
@@ -133,14 +134,15 @@ class Store:
         return self._saved(found.contents, now) if found else Saved()
 
     def write(self, changes: Changes) -> asyncio.Future[None]:
-        """Done when these changes and all before them are on disk; with none it waits for those
-        before, and the writer hears nothing of it. StoreFailed when they are not, or not in time:
-        they are kept, and tried again."""
+        """Done when these changes and all before them are on disk (those of the gateway: outlive
+        this process); with none it waits for those before, and the writer hears nothing of it.
+        StoreFailed when they are not, or not in time: they are kept, and tried again."""
         durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        has_any = bool(changes or changes.happened)
+        has_any = bool(changes or changes.happened or (self._is_owed and not changes.of_gateway))
         if self._closed:
             durable.set_exception(StoreFailed("the store is closed"))
         elif has_any or self.degraded:
+            self._is_owed = changes.of_gateway
             self._newest = _Write(changes, [durable], time.time())
             self._queue.put(self._newest)
         elif self._newest:

@@ -67,11 +67,15 @@ from acekeeper.core.gateway.facts import GatewayFact
 from acekeeper.core.model import Now, Rules
 from acekeeper.core.state import Changes, State
 
+_OF_GATEWAY = GatewayFact | GatewayAction
+
 
 def apply(state: State, rules: Rules, fact: Fact, now: Now) -> Changes:
     """Changes `state` by one fact and says what changed."""
     _apply(state, rules, fact, now)
     changes, state.changes = state.changes, Changes()
+    cause = fact.action if isinstance(fact, ActionTaken) else fact
+    changes.of_gateway = isinstance(cause, _OF_GATEWAY)
     return changes
 
 

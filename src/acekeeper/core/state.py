@@ -47,6 +47,9 @@ class Changes:
     breaker: Breaker | None = None
     boot: str | None = None
     at_least: int | None = None
+    # By a player of the gateway, or for one: nobody was promised that it outlives the host, with
+    # which engines and their sessions die.
+    of_gateway: bool = False
 
     def __bool__(self) -> bool:
         single = (self.breaker, self.boot, self.at_least)

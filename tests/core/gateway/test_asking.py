@@ -4,13 +4,41 @@ import math
 
 import pytest
 
+from acekeeper.core.facts import ActionTaken, BreakerReset, Fact, StreamEnded
 from acekeeper.core.gateway.actions import StopSession
 from acekeeper.core.gateway.choice import players_waiting
-from acekeeper.core.gateway.facts import PlayerLeft, PlaySilent
+from acekeeper.core.gateway.facts import PlayerLeft, PlaySilent, StopAsked
 from acekeeper.core.gateway.model import NotPlayed
+from acekeeper.core.state import Changes
 
 from ..world import slot
 from .players import players
+
+
+def test_what_is_done_for_players_was_promised_to_no_caller_of_the_api(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Which is what the store asks: whether it has to outlive the host."""
+    world = players(1)
+    by_cause: dict[str, bool] = {}
+    apply = world._apply
+
+    def applied(fact: Fact) -> Changes:
+        changes = apply(fact)
+        cause = fact.action if isinstance(fact, ActionTaken) else fact
+        by_cause[type(cause).__name__] = changes.of_gateway
+        return changes
+
+    monkeypatch.setattr(world, "_apply", applied)
+    world.ask("a", 1)
+    world.run(0.5)
+    world.tell(StopAsked(world.served["a"].id))
+    for cause in ("PlayRequested", "Open", "PlayOpened", "Serve", "StopAsked"):
+        assert by_cause[cause], cause
+    world.tell(StreamEnded(world.served["a"].id))
+    world.tell(BreakerReset())
+    assert not by_cause["StreamEnded"]
+    assert not by_cause["BreakerReset"]
 
 
 @pytest.mark.parametrize("answers", ["refused", "broken"])
