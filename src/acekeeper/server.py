@@ -57,6 +57,7 @@ class Server(uvicorn.Server):
                 lifespan="off",
                 log_config=None,
                 access_log=False,
+                proxy_headers=False,
                 server_header=False,
                 proxy_headers=once,  # the API does not ask who calls
                 timeout_graceful_shutdown=answers_within,

@@ -3,7 +3,6 @@ answered for some seconds, and a restart of the service ends every request."""
 
 import asyncio
 import math
-from asyncio import Event
 from collections.abc import Callable
 from urllib.parse import parse_qsl, urlencode
 
@@ -49,14 +48,13 @@ class Leaving:
     there."""
 
     def __init__(self) -> None:
-        self._begun = Event()
-
-    @property
-    def is_begun(self) -> bool:
-        return self._begun.is_set()
+        self.is_begun = False
+        self._stays: set[asyncio.Timeout] = set()
 
     def begin(self) -> None:
-        self._begun.set()
+        self.is_begun = True
+        while self._stays:
+            self._stays.pop().reschedule(0)
 
     def sends_on(
         self, handler: Handler, clock: Callable[[], Now], most: float, sent: Callable[[], None]
@@ -65,16 +63,16 @@ class Leaving:
 
         async def handle(call: Call) -> Answer | None:
             since = waits_since(call, clock(), most)
-            leaving = asyncio.create_task(self._begun.wait())
-            work = asyncio.create_task(handler(call))
+            stay = asyncio.timeout(0 if self.is_begun else None)
             try:
-                await asyncio.wait((work, leaving), return_when=asyncio.FIRST_COMPLETED)
+                async with stay:
+                    self._stays.add(stay)
+                    return await handler(call)
+            except TimeoutError:
+                if not stay.expired():
+                    raise
             finally:
-                leaving.cancel()
-                work.cancel()
-                await asyncio.wait((work,))
-            if not work.cancelled():
-                return work.result()
+                self._stays.discard(stay)
             sent()
             return again(call, since, hop(call))
 

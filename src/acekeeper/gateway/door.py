@@ -3,7 +3,6 @@
 import asyncio
 import ipaddress
 import json
-from asyncio import Task
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -26,11 +25,11 @@ TEXT = "text/plain"
 
 _TARGET_MOST = 8192  # bytes: a `url` or a `magnet` may be long
 _PARAMETERS_MOST = 64
-_HEADERS = {  # an engine's own; like an engine, the gateway takes one request on a connection
-    "Access-Control-Allow-Origin": "*",
-    "Cache-Control": "no-store",
-    "Connection": "close",
-}
+_HEADERS = (  # an engine's own; like an engine, the gateway takes one request on a connection
+    (b"Access-Control-Allow-Origin", b"*"),
+    (b"Cache-Control", b"no-store"),
+    (b"Connection", b"close"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,11 +96,10 @@ class Door:
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         began = perf_counter()
         request_id_var.set(token_hex(8))
-        hung_up = asyncio.create_task(until_hung_up(receive))
         path = self._routed(scope["path"])
         status = 0
         try:
-            answer = await self._answer(scope, path, hung_up)
+            answer = await self._answer(scope, path, receive)
             if answer is None:
                 await cut(scope, receive)
                 return
@@ -110,7 +108,6 @@ class Door:
                 _tell(scope, answer)
             await _send(scope, send, answer)
         finally:
-            hung_up.cancel()
             self._answered(path or "unmatched", status, perf_counter() - began)
 
     def unheard(self, status: int, why: str) -> bytes:
@@ -127,7 +124,7 @@ class Door:
             return path
         return next((above for above in self._below if path.startswith(above)), "")
 
-    async def _answer(self, scope: HTTPScope, path: str, hung_up: Task[None]) -> Answer | None:
+    async def _answer(self, scope: HTTPScope, path: str, receive: Receive) -> Answer | None:
         peer, here = scope["client"], scope["server"]
         if peer is None or here is None or here[1] is None:
             return None  # the player left before its address was read
@@ -161,15 +158,21 @@ class Door:
             headers=dict(scope["headers"]),
             waited=extensions.get(WAITED, 0.0),
         )
+        presence = asyncio.timeout(None)
+        hung_up = asyncio.create_task(_ends(presence, receive))
         try:
-            return await _unless_gone(route.handler(call), hung_up)
+            async with presence:
+                return await route.handler(call)
         except Exception as error:
+            if isinstance(error, TimeoutError) and presence.expired():
+                return None
             logger.opt(exception=error).error("request_failed", path=whole(scope["path"]))
             return text(500, "Internal Server Error")
         finally:
             if hung_up.done():
                 for give_back in call.if_gone:
                     give_back()
+            hung_up.cancel()
 
     def _may_enter(self, player: str, arrival: str) -> bool:
         """A player on this host that asks at another of its addresses comes from that address."""
@@ -178,17 +181,9 @@ class Door:
         return is_of_this_host or any(address in network for network in self._allowed)
 
 
-async def _unless_gone(
-    answering: Coroutine[Any, Any, Answer | None], hung_up: Task[None]
-) -> Answer | None:
-    """What is begun for a player is over, and has given back what it held, when this returns."""
-    work = asyncio.create_task(answering)
-    try:
-        await asyncio.wait((work, hung_up), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        work.cancel()
-        await asyncio.wait((work,))
-    return None if work.cancelled() else work.result()
+async def _ends(presence: asyncio.Timeout, receive: Receive) -> None:
+    await until_hung_up(receive)
+    presence.reschedule(0)
 
 
 def _first_values(raw_query: str) -> dict[str, str]:
@@ -202,13 +197,12 @@ def _plain(address: str) -> str:
 
 
 def _headers(answer: Answer) -> list[tuple[bytes, bytes]]:
-    headers = {
-        **_HEADERS,
-        "Content-Type": answer.media_type,
-        "Content-Length": str(len(answer.body)),
-        **answer.headers,
-    }
-    return [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    return [
+        *_HEADERS,
+        (b"Content-Type", answer.media_type.encode()),
+        (b"Content-Length", b"%d" % len(answer.body)),
+        *((name.encode(), value.encode("latin-1")) for name, value in answer.headers.items()),
+    ]
 
 
 async def _send(scope: HTTPScope, send: Send, answer: Answer) -> None:
