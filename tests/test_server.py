@@ -7,6 +7,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -73,6 +75,28 @@ class Client(threading.Thread):
         text = response.read()
         assert response.status == expected, text
         self.answers += 1
+
+
+_CONNECTING = """
+import asyncio, socket
+from pathlib import Path
+from acekeeper.server import EventLoop
+
+async def connect():
+    with socket.create_server(("127.0.0.1", 0)) as far, socket.socket() as near:
+        near.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(near, far.getsockname())
+
+with asyncio.Runner(loop_factory=EventLoop) as runner:
+    runner.run(connect())
+print(*(name.read_text().strip() for name in Path("/proc/self/task").glob("*/comm")), sep=",")
+"""
+
+
+def test_no_thread_is_asked_for_an_address_to_connect_to() -> None:
+    """In a process of its own, as such threads stay once they are there."""
+    told = subprocess.run([sys.executable, "-c", _CONNECTING], check=True, stdout=subprocess.PIPE)
+    assert len(told.stdout.split(b",")) == 1
 
 
 def test_a_restart_costs_no_caller_its_answer(tmp_path: Path, held: socket.socket) -> None:

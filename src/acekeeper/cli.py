@@ -133,11 +133,10 @@ def _serve(_: argparse.Namespace) -> int:
         import asyncio
         import ctypes
 
-        import uvloop
-
         os.environ.setdefault(_CERTIFICATES, os.devnull)  # aiohttp would read all of the host's
         from acekeeper import app, log
         from acekeeper.line_writer import takes
+        from acekeeper.server import EventLoop
 
         if os.environ[_CERTIFICATES] == os.devnull:
             del os.environ[_CERTIFICATES]  # it is not for the engines
@@ -154,7 +153,7 @@ def _serve(_: argparse.Namespace) -> int:
             if takes(1):  # a terminal that takes nothing must not delay the start
                 print(greeting(settings, gateway), flush=True)
         with (
-            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+            asyncio.Runner(loop_factory=EventLoop) as runner,
             ending_within(_LEFT_S),
         ):
             runner.run(app.serve(settings, sockets, gateway, lambda: sink.dropped))

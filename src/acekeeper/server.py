@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import uvicorn
+import uvloop
 from litestar.types import Receive, Send
 
 from acekeeper.crowd import Crowd, most_callers, most_players
@@ -22,6 +23,14 @@ _STEPS = 10
 ANSWERS_WITHIN_S = 10
 # Longer than clients keep an idle connection (Go: 90 s): who closes first can lose no request.
 _KEEP_ALIVE_S = 120
+
+
+class EventLoop(uvloop.Loop):
+    """uvloop resolves every address to connect to in a thread, even one that is numeric, unless it
+    is told the type of the socket."""
+
+    async def getaddrinfo(self, *at: Any, **given: Any) -> list[Any]:
+        return await super().getaddrinfo(*at, **{"type": socket.SOCK_STREAM, **given})
 
 
 class Server(uvicorn.Server):

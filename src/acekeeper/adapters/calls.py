@@ -1,12 +1,10 @@
 """HTTP calls to engines, bounded in time and in size."""
 
 import json
-from collections.abc import Awaitable
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import aiohttp
-from aiohttp import ClientTimeout, TraceConfig
+from aiohttp import ClientTimeout
 from yarl import URL
 
 from acekeeper.core.names import Slot
@@ -34,13 +32,9 @@ class Reply(NamedTuple):
 
 
 def new_session(most: int, to_one: int) -> aiohttp.ClientSession:
-    """`most` connections at once, and `to_one` engine; 0 is any number. Each is for one call, as
-    engines close them."""
-    tracing = TraceConfig()
-    tracing.on_connection_create_end.append(_connected)
+    """`most` connections at once, and `to_one` engine; 0 is any number."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=most, limit_per_host=to_one, force_close=True),
-        trace_configs=[tracing],
+        connector=aiohttp.TCPConnector(limit=most, limit_per_host=to_one),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"Accept-Encoding": "identity"},
         auto_decompress=False,  # a small answer must not become a large one here
@@ -55,10 +49,8 @@ async def get(
     query: str,
     within: float,
     host: str | None = None,
-    after: Awaitable[object] | None = None,
 ) -> Reply:
-    """`host`: the name that the URLs of the answer are to have, if not the engine's own address.
-    Only `after` that anything is sent; the connection is made meanwhile."""
+    """`host`: the name that the URLs of the answer are to have, if not the engine's own address."""
     try:
         url = URL.build(
             scheme="http",
@@ -73,7 +65,6 @@ async def get(
             allow_redirects=False,
             timeout=ClientTimeout(total=within),
             headers={"Host": host} if host else None,
-            trace_request_ctx=after,
         ) as response:
             return Reply(
                 response.status,
@@ -86,11 +77,6 @@ async def get(
     except (aiohttp.ClientError, OSError, ValueError) as error:
         why, failure = _why(error)
         raise NoAnswer(why, failure=failure) from error
-
-
-async def _connected(_: aiohttp.ClientSession, call: SimpleNamespace, __: object) -> None:
-    if call.trace_request_ctx is not None:
-        await call.trace_request_ctx
 
 
 def bracketed(address: str) -> str:

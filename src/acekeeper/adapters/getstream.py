@@ -2,7 +2,6 @@
 
 import re
 import uuid
-from collections.abc import Awaitable
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -35,7 +34,6 @@ async def open_session(
     is_hls: bool = False,
     query: str = "",
     host: str | None = None,
-    after: Awaitable[object] | None = None,
 ) -> Opening:
     """EngineRefused: the content cannot be had there. EngineInUse: somebody else is there. `query`
     has what else the player says."""
@@ -44,7 +42,7 @@ async def open_session(
         words["pid"] = uuid.uuid4().hex
     path = "/ace/manifest.m3u8" if is_hls else "/ace/getstream"
     said = "&".join(filter(None, (urlencode(words), query)))
-    return _opening(await get(session, slot, path, said, within, host, after))
+    return _opening(await get(session, slot, path, said, within, host))
 
 
 def check_text(reply: Reply) -> None:

@@ -1,8 +1,6 @@
 """What players do with the sessions that the gateway opened for them. These calls may last, so they
 have connections of their own: no probe waits for them."""
 
-from collections.abc import Awaitable
-
 from acekeeper.adapters.calls import Reply, bracketed, get, new_session, shown
 from acekeeper.adapters.getstream import check_text, content_path, open_session
 from acekeeper.core.gateway.model import Wanted
@@ -23,9 +21,7 @@ class Sessions:
     async def close(self) -> None:
         await self._session.close()
 
-    async def open(
-        self, slot: Slot, wanted: Wanted, within: float, after: Awaitable[object] | None = None
-    ) -> Opening:
+    async def open(self, slot: Slot, wanted: Wanted, within: float) -> Opening:
         return await open_session(
             self._session,
             slot,
@@ -34,7 +30,6 @@ class Sessions:
             is_hls=wanted.is_hls,
             query=wanted.query,
             host=_host(slot, wanted.arrival),
-            after=after,
         )
 
     async def redirect(

@@ -31,10 +31,6 @@ class Outcomes(Generic[T]):
         return True
 
 
-async def kept(durable: Future[None]) -> None:
-    await asyncio.wait((durable,), timeout=_ON_DISK_WITHIN)
-
-
 def once_kept(durable: Future[None], go: Callable[[], None]) -> None:
     """Calls `go` when what it tells of is on disk, or soon if the disk takes its time."""
     is_done = False
