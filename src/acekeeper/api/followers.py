@@ -43,7 +43,8 @@ class Followers:
 
     def committed(self, *_: object) -> None:
         """Something may be new on disk. From any thread."""
-        self._loop.call_soon_threadsafe(self._wake)
+        if self._woken:  # who enters now reads what is on disk by then
+            self._loop.call_soon_threadsafe(self._wake)
 
     def close(self) -> None:
         """They are sent away: we are about to leave."""
