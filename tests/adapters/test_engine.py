@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acekeeper.adapters import engine
+from acekeeper.adapters.calls import connecting
 from acekeeper.adapters.engine import EngineClient
 from acekeeper.core.model import Now, Sample
 from acekeeper.core.names import Slot
@@ -231,6 +232,14 @@ async def test_a_host_may_be_an_ipv6_address(client: EngineClient) -> None:
 async def test_refused_is_silence(client: EngineClient, far: FarSide) -> None:
     await far.close()
     assert await silence(client, far.slot) == "refused the connection"
+
+
+def test_a_connection_on_this_host_is_there_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as far:
+        at = far.getsockname()
+        to = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", at)
+        with connecting(to) as near:
+            assert near.getpeername() == at
 
 
 async def test_a_connection_that_ends_before_it_is_used_is_hung_up(client: EngineClient) -> None:

@@ -1,10 +1,12 @@
 """HTTP calls to engines, bounded in time and in size."""
 
 import json
+import socket
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import aiohttp
-from aiohttp import ClientTimeout
+from aiohttp import AddrInfoType, ClientTimeout
 from yarl import URL
 
 from acekeeper.core.names import Slot
@@ -34,12 +36,24 @@ class Reply(NamedTuple):
 def new_session(most: int, to_one: int) -> aiohttp.ClientSession:
     """`most` connections at once, and `to_one` engine; 0 is any number."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=most, limit_per_host=to_one),
+        connector=aiohttp.TCPConnector(
+            limit=most, limit_per_host=to_one, socket_factory=connecting
+        ),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"Accept-Encoding": "identity"},
         auto_decompress=False,  # a small answer must not become a large one here
         trust_env=False,
     )
+
+
+def connecting(to: AddrInfoType) -> socket.socket:
+    """On one host a connection is there when this returns, so that nobody waits for it."""
+    family, kind, protocol, _, address = to
+    connection = socket.socket(family, kind, protocol)
+    connection.setblocking(False)
+    with suppress(OSError):  # raised again when it is waited for
+        connection.connect_ex(address)
+    return connection
 
 
 async def get(
