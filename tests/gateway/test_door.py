@@ -135,7 +135,9 @@ async def test_a_handler_is_told_what_was_asked_from_where_and_to_where(
     port = held.getsockname()[1]
     async with open_to(playing, held):
         target = f"/ace/getstream?id={ID}&a=1%262&a=3&empty=&pid=%C3%A9"
-        status, headers, body = await ask(held, get(target, "Range: bytes=0-", "X-Y: z"))
+        status, headers, body = await ask(
+            held, get(target, "Range: bytes=0-", "X-Forwarded-For: 192.0.2.9")
+        )
     assert status == b"HTTP/1.1 200 OK"
     assert body == b"played"
     assert headers.items() >= {**AS_AN_ENGINE, "content-type": TEXT, "content-length": "6"}.items()
@@ -146,7 +148,7 @@ async def test_a_handler_is_told_what_was_asked_from_where_and_to_where(
     assert call.player == "127.0.0.1"
     assert call.arrival == ("127.0.0.1", port)  # whatever Host says
     assert call.headers[b"range"] == b"bytes=0-"
-    assert call.headers[b"x-y"] == b"z"
+    assert call.headers[b"x-forwarded-for"] == b"192.0.2.9"  # which says nothing of the player
     assert playing.told == [("/ace/getstream", 200)]
 
 
