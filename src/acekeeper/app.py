@@ -119,10 +119,7 @@ def players(settings: Settings, context: Context) -> Server:
     callers."""
     metrics, leaving = context.metrics, Leaving()
     given = GatewayContext(
-        loop=context.loop,
-        seen=metrics,
-        leaving=leaving,
-        may_name_urls=settings.gateway_allow_urls,
+        loop=context.loop, seen=metrics, leaving=leaving, may_name_urls=settings.gateway_allow_urls
     )
     door = Door(
         routes(given),

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acekeeper.adapters import engine
-from acekeeper.adapters.calls import connecting
+from acekeeper.adapters.calls import connect
 from acekeeper.adapters.engine import EngineClient
 from acekeeper.core.model import Now, Sample
 from acekeeper.core.names import Slot
@@ -238,7 +238,7 @@ def test_a_connection_on_this_host_is_there_at_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as far:
         at = far.getsockname()
         to = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", at)
-        with connecting(to) as near:
+        with connect(to) as near:
             assert near.getpeername() == at
 
 

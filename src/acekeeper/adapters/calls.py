@@ -36,9 +36,7 @@ class Reply(NamedTuple):
 def new_session(most: int, to_one: int) -> aiohttp.ClientSession:
     """`most` connections at once, and `to_one` engine; 0 is any number."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
-            limit=most, limit_per_host=to_one, socket_factory=connecting
-        ),
+        connector=aiohttp.TCPConnector(limit=most, limit_per_host=to_one, socket_factory=connect),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"Accept-Encoding": "identity"},
         auto_decompress=False,  # a small answer must not become a large one here
@@ -46,13 +44,12 @@ def new_session(most: int, to_one: int) -> aiohttp.ClientSession:
     )
 
 
-def connecting(to: AddrInfoType) -> socket.socket:
-    """On one host a connection is there when this returns, so that nobody waits for it."""
-    family, kind, protocol, _, address = to
-    connection = socket.socket(family, kind, protocol)
+def connect(to: AddrInfoType) -> socket.socket:
+    """On one host the connection is there when this returns, so that nobody waits for it."""
+    connection = socket.socket(*to[:3])
     connection.setblocking(False)
     with suppress(OSError):  # raised again when it is waited for
-        connection.connect_ex(address)
+        connection.connect_ex(to[4])
     return connection
 
 

@@ -22,8 +22,8 @@ def routes(context: Context) -> Routes:
 
     longest = longest_wait(loop.rules, for_json=False)
     return {
-        "/ace/getstream": Route(waits(opener.getstream, longest), TS),
-        "/ace/manifest.m3u8": Route(waits(opener.manifest, longest), HLS),
+        "/ace/getstream": Route(waits(partial(opener.open, is_hls=False), longest), TS),
+        "/ace/manifest.m3u8": Route(waits(partial(opener.open, is_hls=True), longest), HLS),
         "/ace/r/": Route(waits(Pictures(context).picture, LASTS), TS),
         "/ace/m/": Route(waits(Playlists(context).playlist, longest), HLS),
         "/ace/stat/": Route(commands.stat, JSON),

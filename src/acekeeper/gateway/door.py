@@ -114,9 +114,9 @@ class Door:
         """The answer to what is no HTTP, or not all of it, as it goes over the wire."""
         logger.info("request_refused", status=status, why=why)
         answer = text(status, why)
-        status_line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode()
-        lines = [status_line, *(b"%b: %b" % header for header in _headers(answer))]
-        return b"\r\n".join([*lines, b"", answer.body])
+        lines = (b"%b: %b" % header for header in _headers(answer))
+        head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode(), *lines
+        return b"\r\n".join([*head, b"", answer.body])
 
     def _routed(self, path: str) -> str:
         """The path of its route, empty if there is none."""

@@ -33,13 +33,7 @@ class Opener:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    async def getstream(self, call: Call) -> Answer:
-        return await self._open(call, is_hls=False)
-
-    async def manifest(self, call: Call) -> Answer:
-        return await self._open(call, is_hls=True)
-
-    async def _open(self, call: Call, *, is_hls: bool) -> Answer:
+    async def open(self, call: Call, *, is_hls: bool) -> Answer:
         context, for_json = self._context, call.query.get("format") == "json"
         try:
             asked = wanted(call, is_hls=is_hls, may_name_urls=context.may_name_urls)
