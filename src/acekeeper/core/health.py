@@ -99,14 +99,14 @@ def engines_surveyed(state: State, fact: EnginesSurveyed, now: Now) -> None:
 def asks(state: State, rules: Rules, now: Now) -> Iterator[Ask | Settle | float]:
     """Starting engines and suspects are asked again and again; the others once a sweep."""
     for engine in state.uneasy_engines():
-        if engine.phase is Phase.STOPPING or not engine.incarnation:
+        if engine.stop or not engine.incarnation:
             continue
         if engine.ready and not engine.settled:
             due = engine.ready.mono + rules.early_death
             yield Settle(*engine.ref) if now.mono >= due else due
         if engine.probe.under_way:
             continue
-        if engine.phase is Phase.STARTING:
+        if engine.ready is None:
             every = rules.ask_starting_every
         elif engine.health is not Health.HEALTHY:
             every = rules.ask_suspect_every

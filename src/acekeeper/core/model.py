@@ -160,16 +160,12 @@ class Engine:
 
     @property
     def phase(self) -> Phase:
-        if self.stop is not None:
-            return Phase.STOPPING
-        return Phase.STARTING if self.ready is None else Phase.RUNNING
+        return Phase.STOPPING if self.stop else Phase.RUNNING if self.ready else Phase.STARTING
 
     @property
     def claimed_until(self) -> Now | None:
         """None without a claim, and while its request is not answered."""
-        if self.claim is None or self.handed is None:
-            return None
-        return self.handed.after(CLAIM_LASTS)
+        return self.handed.after(CLAIM_LASTS) if self.claim is not None and self.handed else None
 
     @property
     def doubt(self) -> Doubt | None:

@@ -115,9 +115,9 @@ def take_back(state: State, rules: Rules, action: TakeBack, now: Now) -> None:
 def drains(state: State, rules: Rules, now: Now) -> Iterator[Stop | Look | float]:
     """Stops a drained engine once nobody can still choose it and nothing on it moves."""
     for engine in state.uneasy_engines():
-        if engine.phase is Phase.STOPPING or not engine.incarnation:
+        if engine.stop or not engine.incarnation:
             continue
-        if engine.phase is Phase.STARTING:
+        if engine.ready is None:
             grace_ends, ran_out = _grace_ends(engine, rules)
             if now.mono < grace_ends:
                 yield grace_ends

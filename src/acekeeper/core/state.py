@@ -308,7 +308,7 @@ class State:
 
     def is_coming(self, engine: Engine, rules: Rules) -> bool:
         """Will be free when it is ready, if nobody claims it before."""
-        return engine.phase is Phase.STARTING and engine.open and self.has_room(engine, rules)
+        return engine.ready is None and engine.open and self.has_room(engine, rules)
 
     def has_room(self, engine: Engine, rules: Rules) -> bool:
         taken = len(self.playing.get(engine.slot, ())) + len(self.holds.get(engine.ref, ()))
