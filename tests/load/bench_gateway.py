@@ -43,27 +43,33 @@ def main() -> None:
         try:
             asyncio.run(service.start(ENGINES, within=120))
             assert service.process
-            with _engine() as engine:
-                asyncio.run(_one_by_one(engine, service.gateway_port))
+            with engine_outside() as engine:
+                _added(engine, service.gateway_port)
                 asyncio.run(_at_once(engine, service.gateway_port, service.process.pid))
         finally:
             service.end()
         waits.measure(Path(directory))
 
 
-async def _one_by_one(engine: int, gateway: int) -> None:
-    """The engines of the pool are free, and nothing of the play before is still to do."""
-    took: dict[int, list[float]] = {engine: [], gateway: []}
-    for _ in range(PLAYS):
-        for port, seconds in took.items():
-            seconds.append(await _play(port))
-            await asyncio.sleep(PAUSE_S)
+def _added(engine: int, gateway: int) -> None:
+    took = asyncio.run(one_by_one(engine, gateway, PLAYS))
     found = {port: _percentiles_ms(seconds) for port, seconds in took.items()}
     row(f"until the answer, {PLAYS} plays of each", "p10 ms", "p50 ms", "p99 ms")
     row("  an engine, directly", *(f"{ms:.2f}" for ms in found[engine]))
     row("  the gateway", *(f"{ms:.2f}" for ms in found[gateway]))
     pairs = zip(found[engine], found[gateway], strict=True)
     row("  added", *(f"{with_it - without:.2f}" for without, with_it in pairs))
+
+
+async def one_by_one(engine: int, gateway: int, plays: int) -> dict[int, list[float]]:
+    """What each play took, by port. The engines of the pool are free, and nothing of the play
+    before is still to do."""
+    took: dict[int, list[float]] = {engine: [], gateway: []}
+    for _ in range(plays):
+        for port, seconds in took.items():
+            seconds.append(await _play(port))
+            await asyncio.sleep(PAUSE_S)
+    return took
 
 
 async def _at_once(engine: int, gateway: int, pid: int) -> None:
@@ -124,7 +130,8 @@ def _percentiles_ms(seconds: list[float]) -> tuple[float, float, float]:
 
 
 @contextmanager
-def _engine() -> Iterator[int]:
+def engine_outside() -> Iterator[int]:
+    """The port of an engine that is none of the pool."""
     port = free_port()
     command = [sys.executable, "-m", "acekeeper.emulator", "--http-port", str(port)]
     process = subprocess.Popen([*command, "--start-delay", "0"], stdout=subprocess.DEVNULL)

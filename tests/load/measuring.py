@@ -1,19 +1,42 @@
 """What the benchmarks have in common: what a process spent, engines that play, and a table."""
 
-import os
+import socket
 import sys
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from subprocess import Popen
 
 import aiohttp
 
 from ..api import bodies
 from ..contract.service import Service, eventually
 
+_SCHEDULED = 2  # what a process really had of the processors: CPUCLOCK_SCHED of Linux
+
 
 def cpu_seconds(pid: int) -> float:
     """Of all its threads, the ended ones included."""
-    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime((~pid << 3) | _SCHEDULED)
+
+
+def by_turns(rounds: int, *measures: Callable[[], float]) -> list[list[float]]:
+    """What each of them found, round by round: what else the machine does meets all alike."""
+    found: list[list[float]] = [[] for _ in measures]
+    for _ in range(rounds):
+        for measure, values in zip(measures, found, strict=True):
+            values.append(measure())
+    return found
+
+
+def listening(port: int, process: Popen[bytes]) -> None:
+    """Returns when something does."""
+    while True:
+        with socket.socket() as client:
+            if not client.connect_ex(("127.0.0.1", port)):
+                return
+        assert process.poll() is None, f"ended with {process.returncode}"
+        time.sleep(0.01)
 
 
 def memory(pid: int) -> dict[str, int]:
@@ -23,19 +46,18 @@ def memory(pid: int) -> dict[str, int]:
     return {name.rstrip(":"): int(kilobytes) for name, kilobytes, _ in rows}
 
 
-async def play_on_all(service: Service) -> None:
-    """A stream on every engine that is listed, each seen by a pass."""
+async def play_on_all(service: Service) -> list[str]:
+    """A stream on every engine that is listed, each seen by a pass; their ids."""
+    streams = []
     engines = await service.get("/engines")
     for engine in engines:
         key, port = f"{engine['port']:040}", engine["port"]
-        body = bodies.started(port=port, key=key, labels={"stream_id": f"plays on {port}"})
         engine_url = f"http://127.0.0.1:{port}/ace/getstream?format=json&infohash={key}"
         async with aiohttp.ClientSession() as http, http.get(engine_url) as answer:
             given = (await answer.json())["response"]
-        body["session"] |= {
-            "stat_url": given["stat_url"],
-            "playback_session_id": given["stat_url"].rpartition("/")[2],
-        }
+        body = bodies.started(port=port, key=key, token=given["stat_url"].rpartition("/")[2])
+        body["session"]["stat_url"] = given["stat_url"]
+        streams.append(body["labels"]["stream_id"])
         assert (await service.call("POST", "/events/stream_started", body)).status == 202
 
     async def all_told() -> bool:
@@ -44,6 +66,13 @@ async def play_on_all(service: Service) -> None:
         return metrics.count(b"orch_stream_peers{") == len(engines)
 
     await eventually(all_told)  # a sweep leaves streams alone that only just began
+    return streams
+
+
+async def end_all(service: Service, streams: Iterable[str]) -> None:
+    for stream in streams:
+        answer = await service.call("POST", "/events/stream_ended", {"stream_id": stream})
+        assert answer.status == 202
 
 
 def row(name: str, *values: str) -> None:
