@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
 
-.PHONY: run stop test test-all test-host runbooks chaos lint docs bench bench-gateway bench-host bench-tuning dashboard pictures dist lock
+.PHONY: run stop test test-all test-host runbooks chaos lint docs bench bench-docs bench-gateway bench-host bench-hour bench-tuning dashboard pictures dist lock
 
 # Inside the checkout, so that two checkouts never share or adopt each other's engines.
 run stop: export STATE_DIR ?= $(CURDIR)/.state
@@ -56,9 +56,16 @@ dashboard: .venv/ready
 pictures: .venv/ready
 	$(BIN)/python -m tests.monitoring.picture
 
-# About a minute; it measures and gates nothing.
+# Some three minutes; it measures and gates nothing.
 bench: .venv/ready
 	$(BIN)/python -m tests.load.bench
+
+# The same, and docs/performance.md shows what it printed.
+bench-docs: .venv/ready
+	$(BIN)/python -m tests.load.bench docs/performance.md
+
+bench-hour: .venv/ready
+	$(BIN)/python -m tests.load.hour
 
 # Some five minutes: what the gateway adds to a play, and what players wait for at the worst.
 bench-gateway: .venv/ready

@@ -5,8 +5,9 @@ engines run meanwhile.
 """
 
 import asyncio
+import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from ..contract.service import NO_SWEEPS, Service
 from . import events, growth, machine, passes, plays, process, reads, trouble
 from .measuring import end_all, play_on_all, say
 from .scale import Bench, Scale
-from .table import Group, render
+from .table import Group, render, shown
 
 
 def measure(scale: Scale, directory: Path) -> list[Group]:
@@ -77,13 +78,17 @@ def head(scale: Scale, directory: Path) -> list[str]:
     return [machine.name(directory), f"{scale.engines} emulated engines"]
 
 
-def main() -> None:
+def main(pages: Sequence[str]) -> None:
+    """`pages` show what was printed."""
     scale = Scale()
     with disk() as directory:
         noise = machine.Noise()
         groups = measure(scale, directory)
-        say(render(head(scale, directory), groups, list(noise.warnings())))
+        table = render(head(scale, directory), groups, list(noise.warnings()))
+    say(table)
+    for page in map(Path, pages):
+        page.write_text(shown(page.read_text("utf-8"), table), "utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

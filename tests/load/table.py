@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+BEGIN, END = "<!-- measured: make bench-docs -->\n", "<!-- end -->\n"
 _COLUMNS = ("floor", "ours", "ratio")
 _WIDTH = 10  # of a number's column
 _AIM_WIDTH = 17
@@ -63,6 +64,13 @@ def render(head: Sequence[str], groups: Sequence[Group], warnings: Sequence[str]
     judged = [row.met for row in rows if row.aim]
     lines += ["", f"{sum(map(bool, judged))} of {len(judged)} aims met"]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def shown(page: str, table: str) -> str:
+    """The page with this table in place of the one before."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n```\n{table}\n```\n\n{END}{after}"
 
 
 def _line(row: Row, width: int) -> str:

@@ -8,7 +8,7 @@ from .bench import measure
 from .hour import measure as hour
 from .hour import verdict
 from .scale import Scale
-from .table import Aim, Group, Row, number, render
+from .table import BEGIN, END, Aim, Group, Row, number, render, shown
 
 TINY = Scale(
     engines=2,
@@ -71,6 +71,14 @@ def test_the_table_says_what_it_compares_and_what_fell_short() -> None:
     )
 
 
+def test_the_page_shows_the_newest_table() -> None:
+    page = (Path(__file__).parents[2] / "docs/performance.md").read_text("utf-8")
+    head, rest = page.split(BEGIN)
+    _, tail = rest.split(END)
+    newest = shown(shown(page, "an older one"), "a table")
+    assert newest == f"{head}{BEGIN}\n```\na table\n```\n\n{END}{tail}"
+
+
 def test_a_number_has_three_digits() -> None:
     written = [number(value) for value in (0.123, 9.994, 9.996, 99.94, 99.96, 1234.5)]
     assert written == ["0.12", "9.99", "10.0", "99.9", "100", "1,234"]
@@ -86,7 +94,7 @@ def test_an_hour_looks_at_the_memory_now_and_then() -> None:
     def look() -> dict[str, float]:
         return {"RSS": loads, "PSS": 0}
 
-    assert hour(load, look, lambda: now, lasts=1000, every=180) == [1, 3, 5, 7, 9]
+    assert hour(load, look, lambda: now, lasts=1000, every=180) == [1, 3, 5, 7, 9, 10]
     assert loads == 10
 
 
