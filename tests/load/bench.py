@@ -67,6 +67,7 @@ def running(scale: Scale, directory: Path) -> Iterator[Bench]:
         "LOG_LEVEL": "WARNING",
     }
     service = Service(directory / "state", settings, slots=scale.engines, start_delay=0)
+    service.environment["ENGINE_COMMAND"] += " --idle-expiry 3600"  # nobody reads what they play
     try:
         asyncio.run(service.start(scale.engines, within=120))
         yield Bench(scale, service, directory)
