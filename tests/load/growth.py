@@ -54,7 +54,7 @@ class Pool:
         self.views = Views(self.state, self.rules)
         self._names = count()
         found = [Found(slot(1000 + n), f"start-{n}", f"id-{n}") for n in range(self.engines)]
-        refs = [(each.slot, each.start) for each in found]
+        refs = [(each.slot, each.incarnation) for each in found]
         facts: tuple[Fact, ...] = (
             RuntimeConnected(),
             EnginesListed(HOST, "boot", self.now, tuple(found)),
