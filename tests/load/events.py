@@ -113,6 +113,9 @@ def _batched(bench: Bench, ports: Sequence[int], size: int, db: sqlite3.Connecti
         waits.append(longest)
         return size / took
 
+    with Kept(bench.port) as kept:
+        answer = kept.ask(post("/events/batch", batch(ports, size)))
+        assert answer.count(b'"success":true') == size, "events failed"
     floors, rates = by_turns(bench.scale.rounds, floor, ours)
     return [
         Row(f"{size:,} a batch, events/s", median(floors), median(rates), _BATCHED),

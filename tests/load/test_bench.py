@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from .bench import measure
+from .hour import Look, verdict
 from .hour import measure as hour
-from .hour import verdict
 from .scale import Scale
 from .table import BEGIN, END, Aim, Group, Row, number, render, shown
 
@@ -91,10 +91,11 @@ def test_an_hour_looks_at_the_memory_now_and_then() -> None:
         nonlocal now, loads
         now, loads = now + 100, loads + 1
 
-    def look() -> dict[str, float]:
-        return {"RSS": loads, "PSS": 0}
+    def look() -> Look:
+        return Look(loads, 0, 0)
 
-    assert hour(load, look, lambda: now, lasts=1000, every=180) == [1, 3, 5, 7, 9, 10]
+    seen = hour(load, look, lambda: now, lasts=1000, every=180)
+    assert [each.rss_mb for each in seen] == [1, 3, 5, 7, 9, 10]
     assert loads == 10
 
 
@@ -107,4 +108,9 @@ def test_an_hour_looks_at_the_memory_now_and_then() -> None:
     ],
 )
 def test_memory_is_flat_that_grows_no_more_once_it_is_warm(rss: list[float], said: str) -> None:
-    assert verdict(rss).partition(":")[0] == said
+    assert verdict([Look(mb, 0, 0) for mb in rss]).partition(":")[0] == said
+
+
+def test_growth_is_told_by_the_ends_that_are_remembered() -> None:
+    looks = [Look(80, 0, 0), Look(90, 0, 20_000), Look(100, 0, 52_768)]
+    assert verdict(looks).endswith("320 bytes for each of 32,768 more ends that it remembers")
