@@ -166,6 +166,7 @@ def _database(path: Path) -> sqlite3.Connection:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
     _, *others = _COLUMNS
+    db.execute("DROP TABLE IF EXISTS streams")
     db.execute(f"CREATE TABLE streams (id TEXT PRIMARY KEY, {', '.join(others)}, ended)")
     return db
 

@@ -43,7 +43,7 @@ def measure(
     every: float,
 ) -> list[Look]:
     """What was seen after a load every so many seconds."""
-    row("minutes", "RSS MB", "PSS MB", "remembered ends")
+    row("minutes", "RSS MB", "PSS MB", "ends it keeps")
     began, looks = clock(), list[Look]()
     while (since := clock() - began) < lasts:
         load()

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from .bench import measure
-from .hour import Look, verdict
+from . import events
+from .bench import measure, running
+from .hour import Look, look, verdict
 from .hour import measure as hour
 from .scale import Scale
 from .table import BEGIN, END, Aim, Group, Row, number, render, shown
@@ -23,14 +24,24 @@ TINY = Scale(
     grown_streams=(2, 8),
     facts=2,
 )
+AIMS = 27
 
 
 def test_every_row_is_measured(tmp_path: Path) -> None:
     groups = measure(TINY, tmp_path)
     rows = [row for group in groups for row in group.rows]
+    assert sum(row.aim is not None for row in rows) == AIMS
     assert all(row.floor > 0 and row.ours > 0 for row in rows), rows
     assert len({(group.name, row.what) for group in groups for row in group.rows}) == len(rows)
     assert len(render(["a machine"], groups).splitlines()) == len(rows) + len(groups) + 5
+
+
+def test_what_is_measured_once_can_be_measured_again(tmp_path: Path) -> None:
+    with running(TINY, tmp_path) as bench:
+        assert len(events.measure(bench)) == len(events.measure(bench))
+        seen = look(bench)
+    assert seen.rss_mb >= seen.pss_mb > 10
+    assert seen.ends == 0
 
 
 @pytest.mark.parametrize(
@@ -91,10 +102,7 @@ def test_an_hour_looks_at_the_memory_now_and_then() -> None:
         nonlocal now, loads
         now, loads = now + 100, loads + 1
 
-    def look() -> Look:
-        return Look(loads, 0, 0)
-
-    seen = hour(load, look, lambda: now, lasts=1000, every=180)
+    seen = hour(load, lambda: Look(loads, 0, 0), lambda: now, lasts=1000, every=180)
     assert [each.rss_mb for each in seen] == [1, 3, 5, 7, 9, 10]
     assert loads == 10
 
