@@ -32,7 +32,7 @@ def indexes(state: State) -> None:
             playing.setdefault(stream.slot, set()).add(stream.id)
     assert {where: set(ids) for where, ids in state.playing.items()} == playing
     all_engines = state.engines.items()
-    assert set(state.starting) == {w for w, e in all_engines if e.phase is Phase.STARTING}
+    assert set(state.index.starting) == {w for w, e in all_engines if e.phase is Phase.STARTING}
     vacant = {
         where
         for where, e in all_engines
@@ -41,22 +41,17 @@ def indexes(state: State) -> None:
         and where not in state.playing
         and e.ref not in state.holds
     }
-    assert set(state.vacant) == vacant
+    assert set(state.index.vacant) == vacant
     calm = {
         where for where, e in all_engines if e.listed and e.settled and not (e.claim or e.probe.due)
     }
     named = {where for where, e in all_engines if e.container_id}
-    assert named - set(state.uneasy) == calm
+    assert named - set(state.index.uneasy) == calm
     unmapped: dict[object, set[str]] = {}
     for stream_id in state.elsewhere:
         for place in state.streams[stream_id].places:
             unmapped.setdefault(place, set()).add(stream_id)
     assert {where: set(ids) for where, ids in state.unmapped.items()} == unmapped
-    containers: dict[str, set[object]] = {}
-    for engine in state.engines.values():
-        if engine.container_id:
-            containers.setdefault(engine.container_id, set()).add(engine.slot)
-    assert {name: set(slots) for name, slots in state.containers.items()} == containers
     tokens = {t: s.id for s in sorted(streams, key=_ended) for t in s.tokens}
     assert state.tokens == tokens
     sessions: dict[object, set[str]] = {}

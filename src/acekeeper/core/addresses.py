@@ -4,6 +4,7 @@ is no longer in their range."""
 
 from collections.abc import Collection
 
+from acekeeper.core.indexes import NOBODY
 from acekeeper.core.model import Engine, Rules
 from acekeeper.core.state import State
 
@@ -42,19 +43,19 @@ def absences(rules: Rules, absent: Collection[str]) -> list[str]:
 def next_to_move(state: State, rules: Rules) -> Engine | None:
     """The engine to replace, one at a time and with nobody on it. One whose address went away
     stays: the address may come back."""
-    engines = state.engines.values()
-    if any(e.drain and e.drain.reason == MOVED for e in engines):
+    wrong = set()
+    for at, ranks in state.index.addresses.ranks.items():  # engines differ in few of them
+        if _is_misplaced(state.engines[ranks[0][1]], state, rules):
+            wrong.add(at)
+    ports = [
+        slot.port for ranks in state.index.ports.ranks.values() for _, slot in (ranks[0], ranks[-1])
+    ]
+    if not wrong and all(port in rules.ports for port in ports):
         return None
-    each = {e.addresses: e for e in engines}  # engines differ in few of them
-    wrong = {at for at, engine in each.items() if _is_misplaced(engine, state, rules)}
-    misplaced = (
-        e
-        for e in engines
-        if (e.addresses in wrong or e.slot.port not in rules.ports)
-        and state.is_free(e, rules)
-        and state.is_vacant(e)
-    )
-    return min(misplaced, key=lambda e: (e.idle_since.mono, e.slot), default=None)
+    if any(e.drain and e.drain.reason == MOVED for e in state.uneasy_engines()):
+        return None
+    idle = (state.engines[slot] for _, slot in state.index.idle.ranks.get(NOBODY, ()))
+    return next((e for e in idle if e.addresses in wrong or e.slot.port not in rules.ports), None)
 
 
 def _is_misplaced(engine: Engine, state: State, rules: Rules) -> bool:

@@ -11,11 +11,10 @@ _REMEMBERED = 100
 
 def ready_or_coming(state: State, rules: Rules) -> int:
     """Engines a next viewer can have: free ones, and starting ones nobody claims."""
-    count = len(state.vacant)
-    if rules.max_streams_per_engine > 1:
-        shared = (e for s in state.playing if (e := state.engines.get(s)) is not None)
-        count += sum(state.is_free(e, rules) or state.is_coming(e, rules) for e in shared)
-    return count
+    free = state.index.free.ranks.items()
+    shared = sum(len(r) for load, r in free if load.streams and load.leaves_room(rules))
+    starting = (state.engines[s] for s in state.index.starting if s in state.playing)
+    return len(state.index.vacant) + shared + sum(state.is_coming(e, rules) for e in starting)
 
 
 def wanted_free(state: State, rules: Rules, now: Now) -> tuple[int, float]:
@@ -24,15 +23,12 @@ def wanted_free(state: State, rules: Rules, now: Now) -> tuple[int, float]:
     `MIN_REPLICAS`, or as many as went lately while one start takes, if that is more: fewer would
     be gone before the next one is ready. With 0, engines start on request only.
     """
-    lately = [at for at in state.taken if at + rules.rush_lasts > now.mono]
-    if len(lately) <= rules.min_replicas:
-        return rules.min_replicas, math.inf
-    peak = max(
-        nth - bisect_right(lately, at - state.typical_start) for nth, at in enumerate(lately, 1)
-    )
-    if peak <= rules.min_replicas:
-        return rules.min_replicas, math.inf
-    return peak, lately[0] + rules.rush_lasts
+    over = bisect_right(state.taken, now.mono, key=lambda at: at + rules.rush_lasts)
+    lately = state.taken[over:]
+    peak = rules.min_replicas
+    for nth in range(peak, len(lately)):  # so many within one start are one more than before
+        peak += lately[nth - peak] > lately[nth] - state.typical_start
+    return peak, lately[0] + rules.rush_lasts if peak > rules.min_replicas else math.inf
 
 
 def taken(state: State, rules: Rules, now: Now, waiting: int = 0) -> None:

@@ -285,7 +285,7 @@ def _blame(
 ) -> None:
     """A try under way is left to its end."""
     state.tell("content_blamed", stream=stream, key=content.key, engines=len(engines), why=why)
-    for engine in list(state.engines.values()):
+    for engine in [state.engines[slot] for slot in state.index.accused]:
         if engine.against is None or engine.against.content != content:
             continue
         if engine.doubt is None:

@@ -1,7 +1,7 @@
 """Everybody who waits for an engine, the oldest first: what one gets is not there for the next."""
 
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, islice
 
 from acekeeper.core import admission
 from acekeeper.core.actions import Action, Answer, Grant, Refuse, Start
@@ -10,7 +10,7 @@ from acekeeper.core.gateway.actions import Open, SeeReaders, Serve, Supersede
 from acekeeper.core.gateway.model import Play
 from acekeeper.core.model import Now, Request, Rules
 from acekeeper.core.state import State
-from acekeeper.core.supply import Supply, rested_at
+from acekeeper.core.supply import Supply, rested_at, resting
 
 
 def give(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
@@ -52,8 +52,8 @@ def _turns(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
             waits = waits or isinstance(step, float)
     yield from choice.hedges(state, rules, supply, now)
     if waits:
-        ends = (rested_at(e, rules) for e in state.engines.values() if state.is_free(e, rules))
-        yield from (end for end in ends if end > now.mono)
+        free = (e for e in resting(state, rules, now) if state.is_free(e, rules))
+        yield from (rested_at(engine, rules) for engine in islice(free, 1))
 
 
 def _in_order(state: State) -> list[Request | Play]:

@@ -1,14 +1,17 @@
 """How many engines are kept ready, and how one is taken away without hurting anybody."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from heapq import heappop, heappush
+from itertools import islice
 
 from acekeeper.core import addresses, admission, callers, demand
 from acekeeper.core.actions import Drain, Look, Start, Stop, TakeBack
 from acekeeper.core.facts import StreamsAsked
 from acekeeper.core.gateway import choice
 from acekeeper.core.health import UNHEALTHY, drain_of
+from acekeeper.core.indexes import NOBODY, Rank
 from acekeeper.core.lifecycle import START_TIMEOUT
 from acekeeper.core.model import Draining, Engine, Health, Now, Phase, Rules
 from acekeeper.core.state import State
@@ -17,7 +20,8 @@ from acekeeper.core.supply import SCALE_DOWN, Supply, may_be_taken_back, rested_
 
 def staying(state: State) -> int:
     """Engines in all, but for those that are to go."""
-    return sum(e.phase is not Phase.STOPPING and e.drain is None for e in state.engines.values())
+    going = sum(e.phase is Phase.STOPPING or e.drain is not None for e in state.uneasy_engines())
+    return len(state.engines) - going
 
 
 def scale(state: State, rules: Rules, now: Now) -> Iterator[Start | TakeBack | Drain | float]:
@@ -43,12 +47,12 @@ def scale(state: State, rules: Rules, now: Now) -> Iterator[Start | TakeBack | D
 def _may_go_first(state: State, rules: Rules, wanted: int) -> bool:
     """Whether a free engine can be done without: there are more than wanted, or another one is left
     and there is no room for its successor."""
-    free = sum(state.is_free(e, rules) for e in state.engines.values())
+    free = state.index.free_for(rules)
     return free > wanted or (free > 1 and len(state.engines) >= rules.max_replicas)
 
 
 def _one_more(state: State, rules: Rules, now: Now) -> Start | TakeBack | float:
-    going = (e for e in state.engines.values() if may_be_taken_back(state, rules, e))
+    going = (e for e in state.uneasy_engines() if may_be_taken_back(state, rules, e))
     engine = min(going, key=lambda e: (e.idle_since.mono, e.slot), default=None)
     if engine is not None:
         return TakeBack(*engine.ref)
@@ -64,24 +68,30 @@ def _scale_down(state: State, rules: Rules, wanted: int, now: Now) -> Iterator[D
     """The engine that has been idle longest goes, once more than `wanted` have been free for the
     grace: if it were judged by itself, one would go whenever a viewer leaves and the next viewer
     would have it started again. One at a time, since viewers leave in clusters and come back."""
-    free = sorted(
-        (
-            max(e.idle_since.mono + rules.engine_grace_period, rested_at(e, rules)),
-            e.slot,
-            e,
-        )
-        for e in state.engines.values()
-        if state.is_free(e, rules)
-    )
-    idle = [engine for _, _, engine in free if state.is_vacant(engine)]
-    if idle and len(free) > wanted:
+    idle = _by_grace(state, rules, state.index.idle.ranks.get(NOBODY, ()))
+    longest = next(idle, None)
+    free = _by_grace(state, rules, state.index.longest_idle(rules))
+    too_many = next(islice(free, wanted, None), None)
+    if longest is not None and too_many is not None:
         going = (
             e.drain.since.mono + rules.drain_wait
-            for e in state.engines.values()
+            for e in state.uneasy_engines()
             if e.drain and e.drain.reason == SCALE_DOWN
         )
-        due = max([free[wanted][0], *going])
-        yield drain_of(idle[0], SCALE_DOWN) if now.mono >= due else due
+        due = max([too_many[0], *going])
+        yield drain_of(state.engines[longest[1]], SCALE_DOWN) if now.mono >= due else due
+
+
+def _by_grace(state: State, rules: Rules, idle: Iterable[Rank]) -> Iterator[Rank]:
+    """When each has been idle for the grace, the soonest first. Few are handed out so late that
+    they rest for longer."""
+    later: list[Rank] = []
+    for since, slot in idle:
+        due = since + rules.engine_grace_period
+        while later and later[0] < (due, slot):
+            yield heappop(later)
+        heappush(later, (max(due, rested_at(state.engines[slot], rules)), slot))
+    yield from sorted(later)
 
 
 def drain(state: State, action: Drain, now: Now) -> None:

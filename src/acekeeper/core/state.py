@@ -5,10 +5,10 @@ Only `apply` and the functions it calls touch it.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 from acekeeper.core.doubt import Callers, Content, Heard, Played, Smell
 from acekeeper.core.gateway.model import Hold, Look, Play, Reader, Ref
+from acekeeper.core.indexes import Indexes, Load, discard
 from acekeeper.core.model import (
     Breaker,
     EarlyEnd,
@@ -57,18 +57,6 @@ class Changes:
         return bool(many) or any(value is not None for value in single)
 
 
-K = TypeVar("K")
-V = TypeVar("V")
-
-
-def _discard(index: dict[K, dict[V, None]], key: K, value: V) -> None:
-    """No key stays that has nothing."""
-    values = index[key]
-    del values[value]
-    if not values:
-        del index[key]
-
-
 @dataclass(slots=True)
 class State:
     engines: dict[Slot, Engine] = field(default_factory=dict)
@@ -94,10 +82,7 @@ class State:
     callers: dict[tuple[Slot, str], Callers] = field(default_factory=dict)
     vacated: dict[Slot, Now] = field(default_factory=dict)
     revision: int = 0  # counts changes of engines and of what runs on them
-    starting: dict[Slot, None] = field(default_factory=dict)  # engines that are not ready yet
-    vacant: dict[Slot, None] = field(default_factory=dict)  # free or coming, and nobody plays
-    uneasy: dict[Slot, None] = field(default_factory=dict)  # engines that are not calm
-    containers: dict[str, dict[Slot, None]] = field(default_factory=dict)  # engines, by their id
+    index: Indexes = field(default_factory=Indexes)  # of the engines
     playing: dict[Slot, dict[str, None]] = field(default_factory=dict)  # started streams, by slot
     elsewhere: dict[str, None] = field(default_factory=dict)  # started on engines not ours
     unmapped: dict[Place, dict[str, None]] = field(default_factory=dict)  # of these, by place
@@ -117,19 +102,14 @@ class State:
     changes: Changes = field(default_factory=Changes)
 
     def put(self, engine: Engine) -> None:
-        before = self.engines.get(engine.slot)
-        if before != engine:
-            if before is None or before.container_id != engine.container_id:
-                self._unname(before)
-                if engine.container_id:
-                    self.containers.setdefault(engine.container_id, {})[engine.slot] = None
+        if self.engines.get(engine.slot) != engine:
             self.engines[engine.slot] = engine
             self.changes.engines[engine.slot] = engine
             self._index(engine.slot)
             self.revision += 1
 
     def remove(self, engine: Engine, now: Now) -> None:
-        self._unname(self.engines.pop(engine.slot))
+        del self.engines[engine.slot]
         self.vacated[engine.slot] = now
         self.played.pop(engine.slot, None)
         self.callers.pop(engine.ref, None)
@@ -139,15 +119,9 @@ class State:
         self.revision += 1
 
     def _index(self, slot: Slot) -> None:
-        """Keeps `starting`, `vacant` and `uneasy` true."""
-        engine = self.engines.get(slot)
-        _mark(self.starting, slot, engine is not None and engine.phase is Phase.STARTING)
-        _mark(self.vacant, slot, engine is not None and engine.open and self.is_vacant(engine))
-        _mark(self.uneasy, slot, engine is not None and not engine.is_calm)
-
-    def _unname(self, engine: Engine | None) -> None:
-        if engine is not None and engine.container_id:
-            _discard(self.containers, engine.container_id, engine.slot)
+        engine, streams = self.engines.get(slot), len(self.playing.get(slot, ()))
+        held = 0 if engine is None else len(self.holds.get(engine.ref, ()))
+        self.index.update(slot, engine, Load(streams, streams + held))
 
     def put_holds(self, ref: Ref, holds: tuple[Hold, ...]) -> None:
         """All of an engine's."""
@@ -224,13 +198,12 @@ class State:
         elif stream.slot is None:
             del self.elsewhere[stream.id]
             for place in stream.places:
-                _discard(self.unmapped, place, stream.id)
+                discard(self.unmapped, place, stream.id)
         else:
-            _discard(self.playing, stream.slot, stream.id)
+            discard(self.playing, stream.slot, stream.id)
             for content in stream.contents:
-                _discard(self.sessions, content, stream.id)
-            if stream.slot not in self.playing:
-                self._index(stream.slot)
+                discard(self.sessions, content, stream.id)
+            self._index(stream.slot)
 
     def put_sample(self, stream: Stream, sample: Sample) -> None:
         """Of a started stream on one of our engines. No part of it: whoever reads the streams
@@ -287,11 +260,15 @@ class State:
 
     def uneasy_engines(self) -> Iterator[Engine]:
         """Those of which upkeep may want something, now or later."""
-        return map(self.engines.__getitem__, self.uneasy)
+        return map(self.engines.__getitem__, self.index.uneasy)
+
+    def accused_engines(self) -> Iterator[Engine]:
+        """Those something speaks against: doubted, or suspect."""
+        return map(self.engines.__getitem__, self.index.accused)
 
     def find(self, container_id: str) -> Engine | None:
-        slot = next(iter(self.containers.get(container_id, ())), None)
-        return None if slot is None else self.engines[slot]
+        ranks = self.index.containers.ranks.get(container_id)
+        return self.engines[ranks[0][1]] if ranks else None
 
     def current(self, slot: Slot, incarnation: str) -> Engine | None:
         """The engine at this slot, if it is still that incarnation."""
@@ -313,10 +290,3 @@ class State:
     def has_room(self, engine: Engine, rules: Rules) -> bool:
         taken = len(self.playing.get(engine.slot, ())) + len(self.holds.get(engine.ref, ()))
         return taken < rules.max_streams_per_engine
-
-
-def _mark(index: dict[Slot, None], slot: Slot, belongs: bool) -> None:
-    if belongs:
-        index[slot] = None
-    else:
-        index.pop(slot, None)

@@ -1,8 +1,10 @@
 """What can be given to requests at one moment: engines in their order, and starts."""
 
 import math
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
+from itertools import chain, islice
 
 from acekeeper.core import breaker
 from acekeeper.core.actions import Code, Refusal
@@ -18,6 +20,13 @@ SCALE_DOWN = "scale_down"
 def rested_at(engine: Engine, rules: Rules) -> float:
     """Until when (monotonic) an engine that was handed out rests: its viewer may be late."""
     return engine.handed.mono + rules.rest_after_hand_out if engine.handed else 0.0
+
+
+def resting(state: State, rules: Rules, now: Now) -> Iterator[Engine]:
+    """Those that were handed out lately; the first that has rested comes first."""
+    handed = state.index.handed.ranks.get(rules.host, ())
+    rested = bisect_right(handed, now.mono, key=lambda rank: rank[0] + rules.rest_after_hand_out)
+    return (state.engines[slot] for _, slot in islice(handed, rested, None))
 
 
 def may_be_taken_back(state: State, rules: Rules, engine: Engine) -> bool:
@@ -56,47 +65,40 @@ class Supply:
         self._slots = free_slots(state, rules, now)
         self._started: set[Slot] = set()
         self._given: set[Slot] = set()
+        self.spent: set[str] = set()  # addresses at which nothing is left for any player
         self._ahead = 0  # starts that were taken, or that somebody waits for
 
     def engine(self) -> Engine | None:
         """The best for a client of the API, of those that are given before one is started."""
-        return self._take(self._for_clients)
+        return self._take(self._for_clients())
 
     def late_engine(self) -> Engine | None:
         """One that has been starting for so long that a new start promises more."""
         return self._take(self._late)
 
     def has_engines(self) -> bool:
-        return bool(self._for_clients or self._late)
+        return any(e.slot not in self._given for e in chain(self._for_clients(), self._late))
 
     def free_engine(
         self, fits: Callable[[Engine], bool], *, lately_checked: bool = False
     ) -> Engine | None:
         """For a player, which waits for no start while one is free: the one idle for longest, or
         that answered a probe last."""
-        order = self._lately_checked if lately_checked else self._free
-        best = next((e for e in order if e.slot not in self._given and fits(e)), None)
-        if best is not None:
-            self._given.add(best.slot)
-        return best
+        order = self._lately_checked if lately_checked else self._free()
+        return self._take(filter(fits, order))
 
     def reserve_coming(self) -> float | None:
         """For a player: an engine that will soon be ready, and until when (monotonic) a new start
         promises no more."""
-        engine = next((e for e in self._soon if e.slot not in self._given), None)
-        if engine is None:
-            return None
-        self._given.add(engine.slot)
-        return self._soon_until(engine)
+        engine = self._take(self._soon)
+        return None if engine is None else self._soon_until(engine)
 
-    def _take(self, engines: list[Engine]) -> Engine | None:
-        """The last one is the best."""
-        while engines:
-            engine = engines.pop()
-            if engine.slot not in self._given:
-                self._given.add(engine.slot)
-                return engine
-        return None
+    def _take(self, engines: Iterable[Engine]) -> Engine | None:
+        """The first one is the best."""
+        best = next((e for e in engines if e.slot not in self._given), None)
+        if best is not None:
+            self._given.add(best.slot)
+        return best
 
     def is_there(self, slot: Slot) -> bool:
         return slot in self._state.engines or slot in self._started
@@ -124,7 +126,7 @@ class Supply:
             return self.breaker_open
         if len(state.engines) + self._ahead >= rules.max_replicas:
             return self.at_capacity
-        if circuit is Circuit.HALF_OPEN and (self._ahead or state.starting):
+        if circuit is Circuit.HALF_OPEN and (self._ahead or state.index.starting):
             return waiting(Code.CIRCUIT_BREAKER, "a trial start is under way", self._next_ready)
         if remaining(state, rules) <= self._ahead:
             return waiting(Code.GENERAL_ERROR, "all provisioning slots are busy", self._next_ready)
@@ -134,31 +136,33 @@ class Supply:
         due += self._ahead * interval
         return due if due > now.mono else None
 
-    @cached_property
-    def _free(self) -> list[Engine]:
+    def _free(self) -> Iterator[Engine]:
         """The best first: the free one idle for longest; then those that drain only because there
         were too many."""
         state, rules, now = self._state, self._rules, self._now
-        found: list[tuple[int, int, float, Slot, Engine]] = []
-        for engine in state.engines.values():
-            if rested_at(engine, rules) > now.mono:
-                continue
-            free = state.is_free(engine, rules)
-            if free or may_be_taken_back(state, rules, engine):
-                streams = len(state.playing.get(engine.slot, ()))
-                idle = (engine.free_since or engine.created).mono
-                found.append((0 if free else 1, streams, idle, engine.slot, engine))
-        return [engine for *_, engine in sorted(found)]
+        free = map(state.engines.__getitem__, state.index.longest_free(rules))
+        return (e for e in chain(free, self._going) if rested_at(e, rules) <= now.mono)
+
+    @cached_property
+    def _going(self) -> list[Engine]:
+        state = self._state
+        going = (e for e in state.uneasy_engines() if may_be_taken_back(state, self._rules, e))
+
+        def order(engine: Engine) -> tuple[int, float, Slot]:
+            streams = len(state.playing.get(engine.slot, ()))
+            return streams, (engine.free_since or engine.created).mono, engine.slot
+
+        return sorted(going, key=order)
 
     @cached_property
     def _lately_checked(self) -> list[Engine]:
-        return sorted(self._free, key=lambda e: (e.checked or e.created).mono, reverse=True)
+        return sorted(self._free(), key=lambda e: (e.checked or e.created).mono, reverse=True)
 
     @cached_property
     def _coming(self) -> list[tuple[float, Slot, Engine]]:
         """With the seconds until each is likely to be ready; the soonest first."""
         state, rules, now = self._state, self._rules, self._now
-        starting = map(state.engines.__getitem__, state.starting)
+        starting = map(state.engines.__getitem__, state.index.starting)
         coming = (engine for engine in starting if state.is_coming(engine, rules))
         return sorted((likely_wait(state, engine, now), engine.slot, engine) for engine in coming)
 
@@ -168,9 +172,7 @@ class Supply:
 
     @cached_property
     def _late(self) -> list[Engine]:
-        """The best last."""
-        late = (e for _, _, e in self._coming if self._now.mono >= self._soon_until(e))
-        return [*late][::-1]
+        return [e for _, _, e in self._coming if self._now.mono >= self._soon_until(e)]
 
     def _soon_until(self, engine: Engine) -> float:
         """From then on (monotonic) it is later than a new start is likely to be."""
@@ -178,15 +180,16 @@ class Supply:
         begun = (engine.started or engine.created).mono
         return begun + _takes(state, engine) + max(rules.sleeps_then, state.typical_start)
 
-    @cached_property
-    def _for_clients(self) -> list[Engine]:
-        """The best last. First come those likely to be ready when the client has slept, since a
+    def _for_clients(self) -> Iterator[Engine]:
+        """First come those likely to be ready when the client has slept, since a
         free one is there for clients that choose by themselves; then the free ones; then the other
         ones that come."""
+        return chain(self._soon[: self._ready], self._free(), self._soon[self._ready :])
+
+    @cached_property
+    def _ready(self) -> int:
         state, rules, now = self._state, self._rules, self._now
-        ready = sum(likely_wait(state, e, now) <= rules.sleeps_then for e in self._soon)
-        order = [*self._soon[:ready], *self._free, *self._soon[ready:]]
-        return order[::-1]
+        return sum(likely_wait(state, e, now) <= rules.sleeps_then for e in self._soon)
 
     @cached_property
     def breaker_open(self) -> Refusal:
@@ -204,16 +207,17 @@ class Supply:
         """The eta is when the next hand-out or drain runs out; nobody knows when a viewer
         leaves."""
         state, rules, now = self._state, self._rules, self._now
-        ends = [
+        handed = (
             rested_at(e, rules)
-            for e in state.engines.values()
-            if e.handed and e.drain is None and (e.claim or state.is_free(e, rules))
-        ] + [
+            for e in resting(state, rules, now)
+            if e.drain is None and (e.claim or state.is_free(e, rules))
+        )
+        ends = [next(handed, 0.0)] + [
             max(
                 (e.unlisted or e.drain.since).mono + rules.drain_wait,
                 until.mono if (until := e.claimed_until) else 0.0,
             )
-            for e in state.engines.values()
+            for e in state.uneasy_engines()
             if e.drain and e.slot not in state.playing
         ]
         ends = [end for end in ends if end > now.mono]
@@ -230,14 +234,15 @@ class Supply:
         """Seconds until the next starting engine should be ready, by what starts took lately."""
         state, now = self._state, self._now
         begun = [
-            (e.started or e.created).mono for e in map(state.engines.__getitem__, state.starting)
+            (e.started or e.created).mono
+            for e in map(state.engines.__getitem__, state.index.starting)
         ]
         return max(0.0, min(begun, default=now.mono) + state.typical_start - now.mono)
 
 
 def remaining(state: State, rules: Rules) -> int:
     """Provisioning slots nobody uses; one is used from a start to its readiness."""
-    return max(0, rules.max_concurrent_provisions - len(state.starting))
+    return max(0, rules.max_concurrent_provisions - len(state.index.starting))
 
 
 def waiting(code: Code, message: str, seconds: float) -> Refusal:

@@ -33,7 +33,7 @@ def choose(state: State, rules: Rules, now: Now) -> None:
     """Doubts the most suspect, as many as may be. A doubt that no try has confirmed makes room for
     a stronger one."""
     for engine in sorted(_suspects(state, rules, now), key=lambda e: _order(state, e)):
-        doubted = [e for e in state.engines.values() if _is_on_trial(e)]
+        doubted = [e for s in state.index.accused if _is_on_trial(e := state.engines[s])]
         if len(doubted) >= max(1, len(state.engines) // 4):
             weakest = max(doubted, key=lambda e: _order(state, e))
             if _order(state, weakest)[:-2] <= _order(state, engine)[:-2]:
@@ -48,7 +48,7 @@ def forget(state: State, engine: Engine) -> None:
 
 
 def _suspects(state: State, rules: Rules, now: Now) -> Iterator[Engine]:
-    for engine in list(state.engines.values()):
+    for engine in [state.engines[slot] for slot in state.index.accused]:
         suspicion = engine.against
         if not isinstance(suspicion, Suspicion):
             continue

@@ -34,7 +34,7 @@ class Pool(Collector):
             total.add_metric([health.value], sum(e.health is health for e in engines))
         yield total
         yield gauge("orch_engines_free", sum(state.is_free(e, rules) for e in engines))
-        yield gauge("orch_engines_starting", len(state.starting))
+        yield gauge("orch_engines_starting", len(state.index.starting))
         yield gauge("orch_engines_draining", sum(e.drain is not None for e in engines))
         starving = sum(e.hunger is not None and e.hunger.told for e in engines)
         yield gauge("orch_engines_starving", starving)

@@ -1,0 +1,110 @@
+"""Engines by what a plan asks of them, kept as they change: a plan costs what it touches, not what
+there is. All of it follows from the engines and from what is on them."""
+
+from bisect import bisect_left, insort
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+from heapq import merge
+from itertools import groupby
+from typing import Generic, NamedTuple, TypeVar
+
+from acekeeper.core.model import Engine, Phase, Rules
+from acekeeper.core.names import Slot
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V", bound=Hashable)
+
+Rank = tuple[float, Slot]
+
+
+class Load(NamedTuple):
+    streams: int  # started ones
+    taken: int  # places, by these and by what is held
+
+    def leaves_room(self, rules: Rules) -> bool:
+        return self.taken < rules.max_streams_per_engine
+
+
+NOBODY = Load(0, 0)
+
+
+@dataclass(slots=True)
+class Ranking(Generic[K]):
+    """Slots under a key each, by a number; equals by themselves. No key stays that has nothing."""
+
+    ranks: dict[K, list[Rank]] = field(default_factory=dict)
+    _places: dict[Slot, tuple[K, float]] = field(default_factory=dict)
+
+    def put(self, slot: Slot, place: tuple[K, float] | None) -> None:
+        """None: nowhere."""
+        before = self._places.pop(slot, None)
+        if place is not None:
+            self._places[slot] = place
+        if before == place:
+            return
+        if before is not None:
+            ranks = self.ranks[before[0]]
+            del ranks[bisect_left(ranks, (before[1], slot))]
+            if not ranks:
+                del self.ranks[before[0]]
+        if place is not None:
+            insort(self.ranks.setdefault(place[0], []), (place[1], slot))
+
+
+@dataclass(slots=True)
+class Indexes:
+    starting: dict[Slot, None] = field(default_factory=dict)  # not ready yet
+    vacant: dict[Slot, None] = field(default_factory=dict)  # free or coming, and nobody plays
+    uneasy: dict[Slot, None] = field(default_factory=dict)  # not calm
+    accused: dict[Slot, None] = field(default_factory=dict)  # doubted, or suspect
+    containers: Ranking[str] = field(default_factory=Ranking)  # by their ports
+    addresses: Ranking[tuple[str, ...]] = field(default_factory=Ranking)  # the same
+    ports: Ranking[str] = field(default_factory=Ranking)  # of each host
+    handed: Ranking[str] = field(default_factory=Ranking)  # on each host, by when
+    # Listed ones that nobody claims: since when each is free, and since when it is idle.
+    free: Ranking[Load] = field(default_factory=Ranking)
+    idle: Ranking[Load] = field(default_factory=Ranking)
+
+    def update(self, slot: Slot, engine: Engine | None, load: Load) -> None:
+        starts = engine is not None and engine.phase is Phase.STARTING
+        mark(self.starting, slot, starts)
+        mark(self.vacant, slot, engine is not None and engine.open and not load.taken)
+        mark(self.uneasy, slot, engine is not None and not engine.is_calm)
+        mark(self.accused, slot, engine is not None and bool(engine.doubt or engine.suspicion))
+        named = engine.container_id if engine else ""
+        self.containers.put(slot, (named, slot.port) if named else None)
+        self.addresses.put(slot, (engine.addresses, slot.port) if engine else None)
+        self.ports.put(slot, (slot.host, slot.port) if engine else None)
+        handed = engine.handed if engine else None
+        self.handed.put(slot, (slot.host, handed.mono) if handed else None)
+        free = engine if engine and engine.open and not starts else None
+        self.free.put(slot, (load, (free.free_since or free.asked).mono) if free else None)
+        self.idle.put(slot, (load, free.idle_since.mono) if free else None)
+
+    def free_for(self, rules: Rules) -> int:
+        """How many are free for one more viewer, of those that are listed."""
+        return sum(len(r) for load, r in self.free.ranks.items() if load.leaves_room(rules))
+
+    def longest_free(self, rules: Rules) -> Iterator[Slot]:
+        """Those with the fewest streams first, of these the one free for longest."""
+        fit = sorted((load, r) for load, r in self.free.ranks.items() if load.leaves_room(rules))
+        for _, alike in groupby(fit, lambda each: each[0].streams):
+            yield from (slot for _, slot in merge(*(ranks for _, ranks in alike)))
+
+    def longest_idle(self, rules: Rules) -> Iterator[Rank]:
+        return merge(*(r for load, r in self.idle.ranks.items() if load.leaves_room(rules)))
+
+
+def mark(index: dict[V, None], value: V, belongs: bool) -> None:
+    if belongs:
+        index[value] = None
+    else:
+        index.pop(value, None)
+
+
+def discard(index: dict[K, dict[V, None]], key: K, value: V) -> None:
+    """No key stays that has nothing."""
+    values = index[key]
+    del values[value]
+    if not values:
+        del index[key]
