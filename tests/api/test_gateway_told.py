@@ -156,7 +156,7 @@ def fill(served: Served) -> list[Engine]:
         ),
     )
     state.put_stream(stream)
-    state.readers[stream.id] = Reader(opened=now.mono, last=now.mono)
+    state.put_reader(stream.id, Reader(opened=now.mono, last=now.mono))
     content = Content("content_id", KEYS[2])
     state.put_holds(engines[1].ref, (Hold(content, now, opening="a-play"),))
     state.put_holds(engines[2].ref, (Hold(content, now, infohash=KEYS[2], token="old"),))

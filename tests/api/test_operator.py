@@ -172,7 +172,7 @@ async def test_a_stream_of_the_gateway_is_ended_and_its_engine_is_held_until_it_
         ),
     )
     state.put_stream(stream)
-    state.readers[stream.id] = Reader(now.mono, last=now.mono)
+    state.put_reader(stream.id, Reader(now.mono, last=now.mono))
     stopped = asyncio.Event()
 
     async def stop(slot: object, url: str) -> None:

@@ -121,7 +121,7 @@ def _play(served: Served, engine: Engine, n: int) -> None:
     )
     state.put_stream(stream)
     if stream.gateway:
-        state.readers[stream.id] = Reader(opened=now.mono, last=now.mono, came=True)
+        state.put_reader(stream.id, Reader(opened=now.mono, last=now.mono, came=True))
     for sample in samples:
         state.put_sample(stream, sample)
 

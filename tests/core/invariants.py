@@ -1,12 +1,15 @@
 """What holds in every state, whatever facts led to it."""
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 from acekeeper.core.actions import Refusal, TakeBack, Try
 from acekeeper.core.breaker import Circuit, circuit
 from acekeeper.core.doubt import Content
 from acekeeper.core.health import UNHEALTHY
-from acekeeper.core.model import Health, Now, Phase, Rules, Stream
+from acekeeper.core.indexes import Ranking
+from acekeeper.core.model import Engine, Health, Now, Phase, Rules, Stream
 from acekeeper.core.plan import plan
 from acekeeper.core.state import State
 
@@ -31,22 +34,7 @@ def indexes(state: State) -> None:
         if stream.ended is None and stream.slot is not None:
             playing.setdefault(stream.slot, set()).add(stream.id)
     assert {where: set(ids) for where, ids in state.playing.items()} == playing
-    all_engines = state.engines.items()
-    assert set(state.index.starting) == {w for w, e in all_engines if e.phase is Phase.STARTING}
-    vacant = {
-        where
-        for where, e in all_engines
-        if (e.listed or (e.phase is Phase.STARTING and e.drain is None))
-        and e.claim is None
-        and where not in state.playing
-        and e.ref not in state.holds
-    }
-    assert set(state.index.vacant) == vacant
-    calm = {
-        where for where, e in all_engines if e.listed and e.settled and not (e.claim or e.probe.due)
-    }
-    named = {where for where, e in all_engines if e.container_id}
-    assert named - set(state.index.uneasy) == calm
+    engine_indexes(state)
     unmapped: dict[object, set[str]] = {}
     for stream_id in state.elsewhere:
         for place in state.streams[stream_id].places:
@@ -64,6 +52,12 @@ def indexes(state: State) -> None:
     assert {content: set(ids) for content, ids in state.sessions.items()} == sessions
     by_gateway = {s.id for s in streams if s.ended is None and s.gateway is not None}
     assert state.readers.keys() == by_gateway
+    given: dict[str, set[str]] = {}
+    for stream_id, reader in state.readers.items():
+        given.setdefault(reader.player, set()).add(stream_id)
+    assert {player: set(ids) for player, ids in state.given.items()} == given
+    assert set(state.gone_on) == {i for i, r in state.readers.items() if r.replaced is not None}
+    assert set(state.staying) == {ref for ref, c in state.callers.items() if c.staying}
     assert all(held and state.current(*ref) for ref, held in state.holds.items())
     assert state.samples.keys() <= state.streams.keys()
     on_ours = {i for ids in state.playing.values() for i in ids}
@@ -72,6 +66,42 @@ def indexes(state: State) -> None:
     assert set(state.moving) == {i for i, s in known.items() if s and s.speed_down > 0}
     assert all(i == s.id for i, s in state.streams.items())
     assert all(s.ended is not None or s.id not in state.early_ends for s in streams)
+
+
+def engine_indexes(state: State) -> None:
+    """As a look at all engines finds them."""
+    index, engines = state.index, state.engines.values()
+    assert set(index.starting) == {e.slot for e in engines if e.phase is Phase.STARTING}
+    assert set(index.accused) == {e.slot for e in engines if e.against}
+    vacant = {
+        e.slot
+        for e in engines
+        if (e.listed or (e.phase is Phase.STARTING and e.drain is None))
+        and e.claim is None
+        and e.slot not in state.playing
+        and e.ref not in state.holds
+    }
+    assert set(index.vacant) == vacant
+    calm = {e.slot for e in engines if e.listed and e.settled and not (e.claim or e.probe.due)}
+    assert {e.slot for e in engines if e.container_id} - set(index.uneasy) == calm
+    ranks(index.containers, ((e.container_id, e.slot.port, e) for e in engines if e.container_id))
+    ranks(index.addresses, ((e.addresses, e.slot.port, e) for e in engines))
+    ranks(index.handed, ((e.slot.host, e.handed.mono, e) for e in engines if e.handed))
+    free = [(load(state, e), e) for e in engines if e.listed and e.claim is None]
+    ranks(index.free, ((its, (e.free_since or e.created).mono, e) for its, e in free))
+    ranks(index.idle, ((its, e.idle_since.mono, e) for its, e in free))
+
+
+def load(state: State, engine: Engine) -> tuple[int, int]:
+    streams = sum(s.ended is None and s.slot == engine.slot for s in state.streams.values())
+    return streams, streams + len(state.holds.get(engine.ref, ()))
+
+
+def ranks(ranking: Ranking[Any], places: Iterable[tuple[object, float, Engine]]) -> None:
+    found: dict[object, list[tuple[float, object]]] = {}
+    for key, number, engine in places:
+        found.setdefault(key, []).append((number, engine.slot))
+    assert ranking.ranks == {key: sorted(of_it) for key, of_it in found.items()}
 
 
 def _ended(stream: Stream) -> float:

@@ -55,7 +55,7 @@ def take(pool: Busy, engines: int) -> None:
         mine = replace(opened, id=f"{name}|{name}", key=name, session=name, gateway=by)
         pool.state.put_stream(mine)
         since = now.mono
-        pool.state.readers[mine.id] = Reader(since, last=since, player=HERE)
+        pool.state.put_reader(mine.id, Reader(since, last=since, player=HERE))
 
 
 async def ask(door: Any, target: str) -> int:

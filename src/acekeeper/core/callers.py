@@ -17,17 +17,20 @@ _SPENT = -math.inf  # a connection that counts no more
 def seen(state: State, rules: Rules, fact: ConnectionsSeen, now: Now) -> None:
     """What a look found. A connection counts if it is there at two looks: one that lasts a moment,
     as a health check's does, waits for nothing."""
-    before, state.callers = state.callers, {}
+    before = state.callers.copy()
+    for ref in before:
+        state.put_callers(ref, None)
     for ref, names in fact.callers.items():
         if state.current(*ref) is not None:
-            state.callers[ref] = _after(before.get(ref), names, fact.at.mono)
+            state.put_callers(ref, _after(before.get(ref), names, fact.at.mono))
     for ref, callers in list(state.callers.items()):
         engine = state.engines[ref[0]]
         stayed = callers.since.keys() & before[ref].since.keys() if ref in before else set[str]()
         if engine.doubt is not None:
             _clear(state, rules, engine, bool(stayed), now)
         elif _is_idle(state, engine) and any(callers.since[n] > _ended(engine) for n in stayed):
-            state.callers[ref] = replace(callers, since=dict.fromkeys(callers.since, _SPENT))
+            spent = dict.fromkeys(callers.since, _SPENT)
+            state.put_callers(ref, replace(callers, since=spent))
             _suspect(state, rules, engine, now)
     suspects.choose(state, rules, now)  # a place may have become free since
 
@@ -53,7 +56,8 @@ def stopped(state: State, stream: Stream, now: Now) -> None:
     if engine is None or engine.slot in state.playing or engine.ref not in state.callers:
         return
     last = state.callers[engine.ref]
-    state.callers[engine.ref] = replace(last, stopped=now.mono, staying=frozenset(last.since))
+    left = replace(last, stopped=now.mono, staying=frozenset(last.since))
+    state.put_callers(engine.ref, left)
 
 
 def is_left_read(callers: Callers, rules: Rules) -> bool:

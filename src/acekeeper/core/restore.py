@@ -48,7 +48,8 @@ def restore(
         if stream.gateway is not None and stream.ended is None:
             came = now.wall - stream.started.wall >= rules.came_within
             player = stream.gateway.player
-            state.readers[stream.id] = Reader(now.mono, last=now.mono, came=came, player=player)
+            reader = Reader(now.mono, last=now.mono, came=came, player=player)
+            state.put_reader(stream.id, reader)
     gone = _put_holds(state, holds, now)
     playback.recall(state, rules, now)
     state.early_ends.update(early_ends)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from acekeeper.core.doubt import Callers, Content, Heard, Played, Smell
 from acekeeper.core.gateway.model import Hold, Look, Play, Reader, Ref
-from acekeeper.core.indexes import Indexes, Load, discard
+from acekeeper.core.indexes import Indexes, Load, discard, mark
 from acekeeper.core.model import (
     Breaker,
     EarlyEnd,
@@ -79,7 +79,8 @@ class State:
     taken: tuple[float, ...] = ()  # when engines went that had to be made up for, monotonic
     smells: dict[Content, Smell] = field(default_factory=dict)  # oldest first
     played: dict[Slot, tuple[Played, ...]] = field(default_factory=dict)  # of late, few
-    callers: dict[tuple[Slot, str], Callers] = field(default_factory=dict)
+    callers: dict[Ref, Callers] = field(default_factory=dict)
+    staying: dict[Ref, None] = field(default_factory=dict)  # engines whose callers are to leave
     vacated: dict[Slot, Now] = field(default_factory=dict)
     revision: int = 0  # counts changes of engines and of what runs on them
     index: Indexes = field(default_factory=Indexes)  # of the engines
@@ -94,6 +95,8 @@ class State:
     plays: dict[str, Play] = field(default_factory=dict)  # players that wait, oldest first
     holds: dict[Ref, tuple[Hold, ...]] = field(default_factory=dict)
     readers: dict[str, Reader] = field(default_factory=dict)  # of the gateway's started streams
+    given: dict[str, dict[str, None]] = field(default_factory=dict)  # these, by their one player
+    gone_on: dict[str, None] = field(default_factory=dict)  # of these, where it asked for another
     tokens: dict[str, str] = field(default_factory=dict)  # the gateway's streams, by each token
     look: Look | None = None  # at who is connected
     seeing: bool = False  # another one is under way
@@ -112,7 +115,7 @@ class State:
         del self.engines[engine.slot]
         self.vacated[engine.slot] = now
         self.played.pop(engine.slot, None)
-        self.callers.pop(engine.ref, None)
+        self.put_callers(engine.ref, None)
         self.put_holds(engine.ref, ())
         self.changes.engines[engine.slot] = None
         self._index(engine.slot)
@@ -122,6 +125,13 @@ class State:
         engine, streams = self.engines.get(slot), len(self.playing.get(slot, ()))
         held = 0 if engine is None else len(self.holds.get(engine.ref, ()))
         self.index.update(slot, engine, Load(streams, streams + held))
+
+    def put_callers(self, ref: Ref, callers: Callers | None) -> None:
+        if callers is None:
+            self.callers.pop(ref, None)
+        else:
+            self.callers[ref] = callers
+        mark(self.staying, ref, callers is not None and bool(callers.staying))
 
     def put_holds(self, ref: Ref, holds: tuple[Hold, ...]) -> None:
         """All of an engine's."""
@@ -238,7 +248,18 @@ class State:
         """What was found out about it matters only while it plays."""
         self.heard.pop(stream_id, None)
         self.moving.pop(stream_id, None)
-        self.readers.pop(stream_id, None)
+        self.put_reader(stream_id, None)
+
+    def put_reader(self, stream_id: str, reader: Reader | None) -> None:
+        """Of a started stream of the gateway."""
+        if stream_id in self.readers:
+            discard(self.given, self.readers[stream_id].player, stream_id)
+        if reader is None:
+            self.readers.pop(stream_id, None)
+        else:
+            self.readers[stream_id] = reader
+            self.given.setdefault(reader.player, {})[stream_id] = None
+        mark(self.gone_on, stream_id, reader is not None and reader.replaced is not None)
 
     def put_early_end(self, stream_id: str, end: EarlyEnd | None) -> None:
         if end is None:

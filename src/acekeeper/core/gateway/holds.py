@@ -38,8 +38,8 @@ def change(state: State, ref: Ref, hold: Hold, changed: Hold | None, now: Now) -
 def stops(state: State, rules: Rules, now: Now) -> Iterator[StopSession | Drain | float]:
     """An engine that does not stop a session for long is replaced: it hangs, or would play to
     nobody. So is one whose reader stays long after the stop."""
-    for ref, seen in state.callers.items():
-        if callers.is_left_read(seen, rules):
+    for ref in state.staying:
+        if callers.is_left_read(state.callers[ref], rules):
             engine = state.current(*ref)
             if engine is not None and engine.drain is None and engine.phase is Phase.RUNNING:
                 yield Drain(*ref, NOT_STOPPED)

@@ -103,13 +103,14 @@ def _begin(state: State, rules: Rules, play: Play, fact: PlayOpened, now: Now) -
     engine = state.engines[fact.slot]
     stream = _stream(play, engine, fact, old, now)
     streams.begin(state, rules, stream, engine, now)
-    state.readers[stream.id] = Reader(
+    reader = Reader(
         now.mono,
         last=now.mono,
         instead_of=waited_on,
         players=reader.players if reader else 1,
         player=_only(reader, play.wanted.player),
     )
+    state.put_reader(stream.id, reader)
     state.plays[play.id] = replace(state.plays[play.id], stream=stream.id)
     state.tell(
         "play_opened",
@@ -245,12 +246,13 @@ def serve(state: State, request: str, stream_id: str, now: Now) -> None:
 def _share(state: State, play: Play, stream: Stream, now: Now) -> None:
     """A session that was opened for another player becomes this one's too."""
     reader = state.readers[stream.id]
-    state.readers[stream.id] = replace(
+    reader = replace(
         reader,
         players=reader.players + 1,
         player=_only(reader, play.wanted.player),
         replaced=None,
     )
+    state.put_reader(stream.id, reader)
     old = _moved_from(state, play)
     if old is None or old.id == stream.id or stream.gateway is None:
         return

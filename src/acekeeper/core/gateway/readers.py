@@ -75,7 +75,7 @@ def told(
             reader = replace(reader, read=now.mono)
         case _:
             assert_never(fact)
-    state.readers[fact.stream] = reader
+    state.put_reader(fact.stream, reader)
 
 
 def _less(reader: Reader) -> int:
@@ -116,7 +116,7 @@ def given_back(state: State, stream_id: str, now: Now) -> None:
     if reader is None:
         return
     if reader.players > 1:
-        state.readers[stream_id] = replace(reader, players=reader.players - 1)
+        state.put_reader(stream_id, replace(reader, players=reader.players - 1))
     else:
         streams.end_stream(state, state.streams[stream_id], STOPPED, now, told=True)
 
@@ -125,8 +125,8 @@ def goes_on(state: State, player: str, content: Content, now: Now) -> None:
     """A player asks for something: its session, if it has only this one, may soon be unread."""
     own = [
         (stream, reader)
-        for stream, gateway, reader in sessions(state)
-        if reader.player == player and not gateway.as_json
+        for stream, gateway, reader in _with_readers(state, state.given.get(player, ()))
+        if not gateway.as_json
     ]
     if len(own) == 1:
         [(stream, reader)] = own
@@ -135,13 +135,13 @@ def goes_on(state: State, player: str, content: Content, now: Now) -> None:
         )
         is_hls = stream.gateway is not None and stream.gateway.is_hls
         if not (same and is_hls):  # else it is given the same session again
-            state.readers[stream.id] = replace(reader, replaced=now.mono)
+            state.put_reader(stream.id, replace(reader, replaced=now.mono))
 
 
 def replaced(state: State, rules: Rules, now: Now) -> Iterator[Supersede | SeeReaders | float]:
     """A session whose player went on to another one ends as soon as the player has left it."""
     its = _Patience(rules.list_gone_after, rules.gone_after)
-    for stream, _, reader in sessions(state):
+    for stream, _, reader in _with_readers(state, state.gone_on):
         if reader.replaced is None or now.mono >= reader.replaced + _PLAYER_GOES_ON_WITHIN:
             continue
         is_read, due = _judge(state, rules, stream, its, now)
