@@ -1,5 +1,6 @@
 """Everybody who waits for an engine, the oldest first: what one gets is not there for the next."""
 
+import math
 from collections.abc import Iterator
 from itertools import chain, islice
 
@@ -38,8 +39,12 @@ def _turns(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
     supply, unread = Supply(state, rules, now), readers.Unread(state, rules, now)
     behind = choice.behind(state)
     waits = given = False
+    until = math.inf
     for waiting in _in_order(state):
         if isinstance(waiting, Play):
+            if supply.is_spent and choice.wants_an_engine(state, rules, waiting, now):
+                until = min(until, waiting.until)
+                continue
             shares = waiting.id in behind
             steps = choice.steps(state, rules, supply, unread, waiting, is_behind=shares, now=now)
         else:
@@ -50,6 +55,7 @@ def _turns(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
             yield step
             given = given or isinstance(step, Grant | Start | Answer | Open | Supersede)
             waits = waits or isinstance(step, float)
+    yield until
     yield from choice.hedges(state, rules, supply, now)
     if waits:
         free = (e for e in resting(state, rules, now) if state.is_free(e, rules))

@@ -66,13 +66,24 @@ def steps(
         yield from _make_room(state, rules, supply, unread, play, now)
 
 
+def waits_on(state: State, supply: Supply, play: Play, now: Now) -> bool:
+    """Whether there is nothing for it, as for one before it: no engine was asked for it so far, and
+    it has no session in sight."""
+    return (
+        play.wanted.arrival in supply.spent
+        and now.mono < play.until
+        and not (play.tried or play.waits_for or play.stream)
+        and not (_may_share(play) and readers.is_played(state, play.wanted.content))
+    )
+
+
 def hedges(state: State, rules: Rules, supply: Supply, now: Now) -> Iterator[Action | float]:
     """Asks another engine beside one that is late: only one that nobody waits for, so this comes
     after the turns of all who wait."""
     if is_slow(state, rules, now):
         return
     for play in state.plays.values():
-        attempts = _outstanding(state, play)
+        attempts = _outstanding(state, play) if play.attempts else ()
         if not attempts or _own(state, play) or len(play.tried) >= rules.engines_asked:
             continue
         due = max(attempt.at for attempt in attempts) + rules.gateway_hedge
@@ -118,7 +129,7 @@ def session_for(state: State, play: Play) -> Stream | None:
     if own is not None:
         return own
     wanted = play.wanted
-    if not (wanted.is_hls or wanted.as_json):
+    if not _may_share(play) or not readers.is_played(state, wanted.content):
         return None
     for stream, gateway, reader in readers.sessions_of(state, wanted.content):
         if (
@@ -131,6 +142,10 @@ def session_for(state: State, play: Play) -> Stream | None:
         ):
             return stream
     return None
+
+
+def _may_share(play: Play) -> bool:
+    return play.wanted.is_hls or play.wanted.as_json
 
 
 def _own(state: State, play: Play) -> Stream | None:
@@ -199,8 +214,9 @@ def _make_room(
         yield verdict
     elif verdict is None and may_be_asked and (slot := supply.start()) is not None:
         yield Start(slot)
-    else:
-        supply.late_engine()  # a younger request of the API must not get it
+    # One that is late goes to no younger request of the API.
+    elif supply.late_engine() is None and not (play.tried or supply.has_engines()):
+        supply.spent.add(play.wanted.arrival)
 
 
 def is_late(since: float, rules: Rules, now: Now) -> bool:

@@ -41,6 +41,11 @@ def sessions(state: State) -> Iterator[tuple[Stream, ByGateway, Reader]]:
     return _with_readers(state, state.readers)
 
 
+def is_played(state: State, content: Content) -> bool:
+    """By a session of the gateway."""
+    return content in state.sessions or contents.canonical(state, content) in state.sessions
+
+
 def sessions_of(state: State, content: Content) -> Iterator[tuple[Stream, ByGateway, Reader]]:
     """Of these, those that play a content."""
     names = content, contents.canonical(state, content)
@@ -170,6 +175,7 @@ class Unread:
         self._state = state
         self._rules = rules
         self._now = now
+        self._looks = state.seeing
 
     def take(self, fits: Callable[[Engine], bool]) -> Stream | tuple[SeeReaders | float, ...]:
         """The session that nobody has read for longest, on an engine that fits; or what tells
@@ -179,7 +185,16 @@ class Unread:
             if fits(engine):
                 del gone[nth]
                 return stream
-        return (SeeReaders(), due) if any(map(fits, unseen)) else (due,)
+        if not any(map(fits, unseen)):
+            return (due,)
+        self._looks = True
+        return SeeReaders(), due
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether nobody can take any more, nor has to ask for a look."""
+        gone, unseen, _ = self._judged
+        return not gone and (self._looks or not unseen)
 
     @cached_property
     def _judged(self) -> _Judged:
