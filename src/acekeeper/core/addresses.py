@@ -43,14 +43,11 @@ def absences(rules: Rules, absent: Collection[str]) -> list[str]:
 def next_to_move(state: State, rules: Rules) -> Engine | None:
     """The engine to replace, one at a time and with nobody on it. One whose address went away
     stays: the address may come back."""
-    wrong = set()
-    for at, ranks in state.index.addresses.ranks.items():  # engines differ in few of them
-        if _is_misplaced(state.engines[ranks[0][1]], state, rules):
-            wrong.add(at)
-    ports = [
-        slot.port for ranks in state.index.ports.ranks.values() for _, slot in (ranks[0], ranks[-1])
-    ]
-    if not wrong and all(port in rules.ports for port in ports):
+    groups = state.index.addresses.ranks.items()  # few
+    firsts = ((at, state.engines[ranks[0][1]]) for at, ranks in groups)
+    wrong = {at for at, engine in firsts if _is_misplaced(engine, state, rules)}
+    ends = (slot.port for _, ranks in groups for _, slot in (ranks[0], ranks[-1]))
+    if not wrong and all(port in rules.ports for port in ends):
         return None
     if any(e.drain and e.drain.reason == MOVED for e in state.uneasy_engines()):
         return None

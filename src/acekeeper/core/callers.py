@@ -17,9 +17,7 @@ _SPENT = -math.inf  # a connection that counts no more
 def seen(state: State, rules: Rules, fact: ConnectionsSeen, now: Now) -> None:
     """What a look found. A connection counts if it is there at two looks: one that lasts a moment,
     as a health check's does, waits for nothing."""
-    before = state.callers.copy()
-    for ref in before:
-        state.put_callers(ref, None)
+    before, state.callers, state.staying = state.callers, {}, {}
     for ref, names in fact.callers.items():
         if state.current(*ref) is not None:
             state.put_callers(ref, _after(before.get(ref), names, fact.at.mono))

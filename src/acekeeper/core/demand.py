@@ -3,6 +3,7 @@
 import math
 from bisect import bisect_right
 
+from acekeeper.core.indexes import with_room
 from acekeeper.core.model import Now, Rules
 from acekeeper.core.state import State
 
@@ -11,8 +12,8 @@ _REMEMBERED = 100
 
 def ready_or_coming(state: State, rules: Rules) -> int:
     """Engines a next viewer can have: free ones, and starting ones nobody claims."""
-    free = state.index.free.ranks.items()
-    shared = sum(len(r) for load, r in free if load.streams and load.leaves_room(rules))
+    free = with_room(state.index.free, rules)
+    shared = sum(len(ranks) for load, ranks in free if load.streams)
     starting = (state.engines[s] for s in state.index.starting if s in state.playing)
     return len(state.index.vacant) + shared + sum(state.is_coming(e, rules) for e in starting)
 

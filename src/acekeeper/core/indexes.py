@@ -21,9 +21,6 @@ class Load(NamedTuple):
     streams: int  # started ones
     taken: int  # places, by these and by what is held
 
-    def leaves_room(self, rules: Rules) -> bool:
-        return self.taken < rules.max_streams_per_engine
-
 
 NOBODY = Load(0, 0)
 
@@ -59,7 +56,6 @@ class Indexes:
     accused: dict[Slot, None] = field(default_factory=dict)  # doubted, or suspect
     containers: Ranking[str] = field(default_factory=Ranking)  # by their ports
     addresses: Ranking[tuple[str, ...]] = field(default_factory=Ranking)  # the same
-    ports: Ranking[str] = field(default_factory=Ranking)  # of each host
     handed: Ranking[str] = field(default_factory=Ranking)  # on each host, by when
     # Listed ones that nobody claims: since when each is free, and since when it is idle.
     free: Ranking[Load] = field(default_factory=Ranking)
@@ -74,25 +70,25 @@ class Indexes:
         named = engine.container_id if engine else ""
         self.containers.put(slot, (named, slot.port) if named else None)
         self.addresses.put(slot, (engine.addresses, slot.port) if engine else None)
-        self.ports.put(slot, (slot.host, slot.port) if engine else None)
         handed = engine.handed if engine else None
         self.handed.put(slot, (slot.host, handed.mono) if handed else None)
         free = engine if engine and engine.open and not starts else None
         self.free.put(slot, (load, (free.free_since or free.asked).mono) if free else None)
         self.idle.put(slot, (load, free.idle_since.mono) if free else None)
 
-    def free_for(self, rules: Rules) -> int:
-        """How many are free for one more viewer, of those that are listed."""
-        return sum(len(r) for load, r in self.free.ranks.items() if load.leaves_room(rules))
-
     def longest_free(self, rules: Rules) -> Iterator[Slot]:
         """Those with the fewest streams first, of these the one free for longest."""
-        fit = sorted((load, r) for load, r in self.free.ranks.items() if load.leaves_room(rules))
-        for _, alike in groupby(fit, lambda each: each[0].streams):
+        for _, alike in groupby(sorted(with_room(self.free, rules)), lambda each: each[0].streams):
             yield from (slot for _, slot in merge(*(ranks for _, ranks in alike)))
 
     def longest_idle(self, rules: Rules) -> Iterator[Rank]:
-        return merge(*(r for load, r in self.idle.ranks.items() if load.leaves_room(rules)))
+        return merge(*(ranks for _, ranks in with_room(self.idle, rules)))
+
+
+def with_room(ranking: Ranking[Load], rules: Rules) -> Iterator[tuple[Load, list[Rank]]]:
+    """Those that have a place for one more viewer."""
+    most = rules.max_streams_per_engine
+    return (each for each in ranking.ranks.items() if each[0].taken < most)
 
 
 def mark(index: dict[V, None], value: V, belongs: bool) -> None:

@@ -42,7 +42,7 @@ def _turns(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
     until = math.inf
     for waiting in _in_order(state):
         if isinstance(waiting, Play):
-            if supply.is_spent and choice.wants_an_engine(state, rules, waiting, now):
+            if choice.waits_on(state, supply, waiting, now):
                 until = min(until, waiting.until)
                 continue
             shares = waiting.id in behind

@@ -11,7 +11,7 @@ from acekeeper.core.actions import Drain, Look, Start, Stop, TakeBack
 from acekeeper.core.facts import StreamsAsked
 from acekeeper.core.gateway import choice
 from acekeeper.core.health import UNHEALTHY, drain_of
-from acekeeper.core.indexes import NOBODY, Rank
+from acekeeper.core.indexes import NOBODY, Rank, with_room
 from acekeeper.core.lifecycle import START_TIMEOUT
 from acekeeper.core.model import Draining, Engine, Health, Now, Phase, Rules
 from acekeeper.core.state import State
@@ -47,7 +47,7 @@ def scale(state: State, rules: Rules, now: Now) -> Iterator[Start | TakeBack | D
 def _may_go_first(state: State, rules: Rules, wanted: int) -> bool:
     """Whether a free engine can be done without: there are more than wanted, or another one is left
     and there is no room for its successor."""
-    free = state.index.free_for(rules)
+    free = sum(len(ranks) for _, ranks in with_room(state.index.free, rules))
     return free > wanted or (free > 1 and len(state.engines) >= rules.max_replicas)
 
 

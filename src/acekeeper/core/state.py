@@ -115,7 +115,8 @@ class State:
         del self.engines[engine.slot]
         self.vacated[engine.slot] = now
         self.played.pop(engine.slot, None)
-        self.put_callers(engine.ref, None)
+        self.callers.pop(engine.ref, None)
+        self.staying.pop(engine.ref, None)
         self.put_holds(engine.ref, ())
         self.changes.engines[engine.slot] = None
         self._index(engine.slot)
@@ -126,12 +127,9 @@ class State:
         held = 0 if engine is None else len(self.holds.get(engine.ref, ()))
         self.index.update(slot, engine, Load(streams, streams + held))
 
-    def put_callers(self, ref: Ref, callers: Callers | None) -> None:
-        if callers is None:
-            self.callers.pop(ref, None)
-        else:
-            self.callers[ref] = callers
-        mark(self.staying, ref, callers is not None and bool(callers.staying))
+    def put_callers(self, ref: Ref, callers: Callers) -> None:
+        self.callers[ref] = callers
+        mark(self.staying, ref, bool(callers.staying))
 
     def put_holds(self, ref: Ref, holds: tuple[Hold, ...]) -> None:
         """All of an engine's."""
@@ -249,14 +247,13 @@ class State:
         self.heard.pop(stream_id, None)
         self.moving.pop(stream_id, None)
         self.put_reader(stream_id, None)
+        self.readers.pop(stream_id, None)
 
     def put_reader(self, stream_id: str, reader: Reader | None) -> None:
         """Of a started stream of the gateway."""
         if stream_id in self.readers:
             discard(self.given, self.readers[stream_id].player, stream_id)
-        if reader is None:
-            self.readers.pop(stream_id, None)
-        else:
+        if reader is not None:
             self.readers[stream_id] = reader
             self.given.setdefault(reader.player, {})[stream_id] = None
         mark(self.gone_on, stream_id, reader is not None and reader.replaced is not None)
@@ -282,10 +279,6 @@ class State:
     def uneasy_engines(self) -> Iterator[Engine]:
         """Those of which upkeep may want something, now or later."""
         return map(self.engines.__getitem__, self.index.uneasy)
-
-    def accused_engines(self) -> Iterator[Engine]:
-        """Those something speaks against: doubted, or suspect."""
-        return map(self.engines.__getitem__, self.index.accused)
 
     def find(self, container_id: str) -> Engine | None:
         ranks = self.index.containers.ranks.get(container_id)

@@ -175,7 +175,6 @@ class Unread:
         self._state = state
         self._rules = rules
         self._now = now
-        self._looks = state.seeing
 
     def take(self, fits: Callable[[Engine], bool]) -> Stream | tuple[SeeReaders | float, ...]:
         """The session that nobody has read for longest, on an engine that fits; or what tells
@@ -185,16 +184,7 @@ class Unread:
             if fits(engine):
                 del gone[nth]
                 return stream
-        if not any(map(fits, unseen)):
-            return (due,)
-        self._looks = True
-        return SeeReaders(), due
-
-    @property
-    def is_spent(self) -> bool:
-        """Whether nobody can take any more, nor has to ask for a look."""
-        gone, unseen, _ = self._judged
-        return not gone and (self._looks or not unseen)
+        return (SeeReaders(), due) if any(map(fits, unseen)) else (due,)
 
     @cached_property
     def _judged(self) -> _Judged:
