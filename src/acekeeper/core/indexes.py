@@ -51,7 +51,6 @@ class Ranking(Generic[K]):
 @dataclass(slots=True)
 class Indexes:
     starting: dict[Slot, None] = field(default_factory=dict)  # not ready yet
-    vacant: dict[Slot, None] = field(default_factory=dict)  # free or coming, and nobody plays
     uneasy: dict[Slot, None] = field(default_factory=dict)  # not calm
     accused: dict[Slot, None] = field(default_factory=dict)  # doubted, or suspect
     containers: Ranking[str] = field(default_factory=Ranking)  # by their ports
@@ -64,7 +63,6 @@ class Indexes:
     def update(self, slot: Slot, engine: Engine | None, load: Load) -> None:
         starts = engine is not None and engine.phase is Phase.STARTING
         mark(self.starting, slot, starts)
-        mark(self.vacant, slot, engine is not None and engine.open and not load.taken)
         mark(self.uneasy, slot, engine is not None and not engine.is_calm)
         mark(self.accused, slot, engine is not None and bool(engine.doubt or engine.suspicion))
         named = engine.container_id if engine else ""
@@ -80,9 +78,6 @@ class Indexes:
         """Those with the fewest streams first, of these the one free for longest."""
         for _, alike in groupby(sorted(with_room(self.free, rules)), lambda each: each[0].streams):
             yield from (slot for _, slot in merge(*(ranks for _, ranks in alike)))
-
-    def longest_idle(self, rules: Rules) -> Iterator[Rank]:
-        return merge(*(ranks for _, ranks in with_room(self.idle, rules)))
 
 
 def with_room(ranking: Ranking[Load], rules: Rules) -> Iterator[tuple[Load, list[Rank]]]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from heapq import heappop, heappush
+from heapq import heappop, heappush, merge
 from itertools import islice
 
 from acekeeper.core import addresses, admission, callers, demand
@@ -70,7 +70,8 @@ def _scale_down(state: State, rules: Rules, wanted: int, now: Now) -> Iterator[D
     would have it started again. One at a time, since viewers leave in clusters and come back."""
     idle = _by_grace(state, rules, state.index.idle.ranks.get(NOBODY, ()))
     longest = next(idle, None)
-    free = _by_grace(state, rules, state.index.longest_idle(rules))
+    ranks = (ranks for _, ranks in with_room(state.index.idle, rules))
+    free = _by_grace(state, rules, merge(*ranks))
     too_many = next(islice(free, wanted, None), None)
     if longest is not None and too_many is not None:
         going = (
