@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
-from itertools import islice
+from itertools import islice, takewhile
 from typing import TypeVar
 
 import msgspec
@@ -12,6 +12,7 @@ from acekeeper.api.wire_status import Capacity, EngineTotals
 from acekeeper.core.actions import Refusal
 from acekeeper.core.admission import blocked
 from acekeeper.core.model import Breaker, Engine, Health, Now, Phase, Rules, Sample, Stream
+from acekeeper.core.names import Slot
 from acekeeper.core.score import health_score
 from acekeeper.core.state import State
 from acekeeper.usecases.turns import one_by_one
@@ -34,15 +35,28 @@ class Views:
         self._list: tuple[int, bytes, bytes] = (-1, b"", b"")
         self._totals: tuple[tuple[int, int], EngineTotals, Capacity] | None = None
         self._open: tuple[int, Breaker] | None = None
+        self._listed: dict[Slot, bytes] = {}  # empty for those that are not
 
     def engines(self) -> tuple[bytes, bytes]:
         """The engines a client may use, and the ETag of that list."""
         revision, body, etag = self._list
         if revision != self._state.revision:
-            body = self._array(e for e in self._state.engines.values() if e.listed)
+            self._update(revision)
+            body = _join(filter(None, self._listed.values()))
             etag = b'"%b"' % blake2b(body, digest_size=12).hexdigest().encode()
             self._list = (self._state.revision, body, etag)
         return body, etag
+
+    def _update(self, revision: int) -> None:
+        """Of what is listed, what changed since."""
+        state = self._state
+        if [*self._listed] != [*state.engines]:
+            self._listed = {slot: self._listed.get(slot, b"") for slot in state.engines}
+        for slot in takewhile(
+            lambda slot: state.touched[slot] >= revision, reversed(state.touched)
+        ):
+            if (engine := state.engines.get(slot)) is not None:
+                self._listed[slot] = self.engine(engine) if engine.listed else b""
 
     def totals(self) -> tuple[EngineTotals, Capacity]:
         state, rules = self._state, self._rules

@@ -83,6 +83,7 @@ class State:
     staying: dict[Ref, None] = field(default_factory=dict)  # engines whose callers are to leave
     vacated: dict[Slot, Now] = field(default_factory=dict)
     revision: int = 0  # counts changes of engines and of what runs on them
+    touched: dict[Slot, int] = field(default_factory=dict)  # at what revision; the last one last
     index: Indexes = field(default_factory=Indexes)  # of the engines
     playing: dict[Slot, dict[str, None]] = field(default_factory=dict)  # started streams, by slot
     elsewhere: dict[str, None] = field(default_factory=dict)  # started on engines not ours
@@ -126,6 +127,8 @@ class State:
         engine, streams = self.engines.get(slot), len(self.playing.get(slot, ()))
         held = 0 if engine is None else len(self.holds.get(engine.ref, ()))
         self.index.update(slot, engine, Load(streams, streams + held))
+        self.touched.pop(slot, None)
+        self.touched[slot] = self.revision
 
     def put_callers(self, ref: Ref, callers: Callers) -> None:
         self.callers[ref] = callers
