@@ -199,3 +199,17 @@ def test_a_fact_costs_what_it_touches(
     few, many = (costs(KEPT[kept], *size) for size in (small, large))
     for (fact, _), less, more in zip(FACTS, few, many, strict=True):
         assert more <= AT_MOST * less, (fact, less, more)
+
+
+def test_who_waits_behind_others_for_nothing_is_passed_over() -> None:
+    full = rules(ports=PORTS, max_replicas=SPARE, min_replicas=0)
+    found = []
+    for players in (100, 200):
+        state = pool(SPARE, 0)
+        for n in range(SPARE):
+            tell(state, full, started(f"s{n}", slot(n)), NOW)
+        for n in range(players):
+            apply(state, full, watch(n, json=bool(n % 2)), NOW)
+        found.append(lines(lambda: plan(state, full, NOW)))  # noqa: B023
+        assert len(state.plays) == players
+    assert found[1] - found[0] <= 150 * 100  # a whole look takes more than 300 each
