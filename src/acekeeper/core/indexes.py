@@ -51,6 +51,7 @@ class Ranking(Generic[K]):
 @dataclass(slots=True)
 class Indexes:
     starting: dict[Slot, None] = field(default_factory=dict)  # not ready yet
+    vacant: dict[Slot, None] = field(default_factory=dict)  # free or coming, and nobody plays
     uneasy: dict[Slot, None] = field(default_factory=dict)  # not calm
     accused: dict[Slot, None] = field(default_factory=dict)  # doubted, or suspect
     containers: Ranking[str] = field(default_factory=Ranking)  # by their ports
@@ -63,6 +64,7 @@ class Indexes:
     def update(self, slot: Slot, engine: Engine | None, load: Load) -> None:
         starts = engine is not None and engine.phase is Phase.STARTING
         mark(self.starting, slot, starts)
+        mark(self.vacant, slot, engine is not None and engine.open and not load.taken)
         mark(self.uneasy, slot, engine is not None and not engine.is_calm)
         mark(self.accused, slot, engine is not None and bool(engine.doubt or engine.suspicion))
         named = engine.container_id if engine else ""
