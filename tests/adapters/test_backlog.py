@@ -39,7 +39,7 @@ def test_what_need_not_be_written_again_takes_no_room(
     save(of, "a", "b")
     save(of, "c", "d")
     forget(of)
-    of.unsaved = Rows()
+    of._unsaved = Rows()
     save(of, "e", "f")
     save(of, "g")
     assert again(of) == 3

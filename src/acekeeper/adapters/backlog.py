@@ -5,19 +5,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from acekeeper.adapters.rows import (
-    ENGINE_ALONG,
-    Row,
-    breaker_value,
-    early_end_row,
-    ended_row,
-    engine_row,
-    gone_row,
-    hold_row,
-    log_row,
-    sample_row,
-    stream_row,
-)
+from acekeeper.adapters import rows
+from acekeeper.adapters.rows import ENGINE_ALONG, Row
 from acekeeper.core.gateway.model import Hold, Ref
 from acekeeper.core.model import Engine, Stream
 from acekeeper.core.names import Slot
@@ -38,8 +27,8 @@ class Rows:
     to_disk: bool = False  # not only to the kernel, which forgets it with the host
 
     def __len__(self) -> int:
-        rows = len(self.engines) + len(self.streams) + len(self.holds) + len(self.early_ends)
-        return rows + len(self.kept) + len(self.log) + len(self.samples)
+        keyed = len(self.engines) + len(self.streams) + len(self.holds) + len(self.early_ends)
+        return keyed + len(self.kept) + len(self.log) + len(self.samples)
 
     def update(self, newer: "Rows") -> None:
         self.engines.update(newer.engines)
@@ -54,7 +43,11 @@ class Rows:
 
 class Backlog:
     def __init__(self) -> None:
-        self.unsaved = Rows()
+        self._unsaved = Rows()
+        # Made a row once, however often it is told of before it is saved.
+        self._told_engines: dict[Slot, Engine | None] = {}
+        self._told_streams: dict[str, Stream | None] = {}
+        self._wall = 0.0  # when it was told of them
         # Saved, but perhaps only in the write-ahead log, which may be lost: it is another file.
         self._logged: deque[Rows] = deque()
         self._rows_logged = 0
@@ -63,6 +56,16 @@ class Backlog:
         self._holds: dict[Ref, tuple[Row, ...]] = {}
         self._early_ends: dict[str, Row] = {}
         self._kept: dict[str, str] = {}
+
+    @property
+    def unsaved(self) -> Rows:
+        self._settle()
+        return self._unsaved
+
+    @property
+    def waiting(self) -> int:
+        """About so many rows are unsaved; asked from any thread."""
+        return len(self._unsaved) + len(self._told_engines) + len(self._told_streams)
 
     def known(
         self,
@@ -83,40 +86,46 @@ class Backlog:
         self._kept = dict(kept)
 
     def add(self, changes: Changes, wall: float) -> None:
-        self.unsaved.to_disk |= not changes.of_gateway
+        self._unsaved.to_disk |= not changes.of_gateway
+        self._wall = wall
         for slot, engine in changes.engines.items():
-            self._engine(slot, engine, wall)
+            if engine is None and slot in self._told_engines:
+                self._settle()
+            self._told_engines[slot] = engine
         for stream_id, stream in changes.streams.items():
-            self._stream(stream_id, stream, wall)
+            if stream is None and stream_id in self._told_streams:
+                self._settle()
+            self._told_streams[stream_id] = stream
         for ref, holds in changes.holds.items():
             self._hold(ref, holds)
-        self.unsaved.samples.extend(sample_row(i, sample) for i, sample in changes.samples)
+        self._unsaved.samples.extend(rows.sample_row(i, sample) for i, sample in changes.samples)
         for stream_id, end in changes.early_ends.items():
-            row = early_end_row(stream_id, end) if end else None
-            self.unsaved.early_ends[stream_id] = row
+            row = rows.early_end_row(stream_id, end) if end else None
+            self._unsaved.early_ends[stream_id] = row
             if row is None:
                 self._early_ends.pop(stream_id, None)
             else:
                 self._early_ends[stream_id] = row
         if changes.breaker is not None:
-            self._keep("breaker", breaker_value(changes.breaker))
+            self._keep("breaker", rows.breaker_value(changes.breaker))
         if changes.boot is not None:
             self._keep("boot", changes.boot)
         if changes.at_least is not None:
             self._keep("at_least", str(changes.at_least))
-        self.unsaved.log.extend(log_row(happening, wall) for happening in changes.happened)
+        self._unsaved.log.extend(rows.log_row(happening, wall) for happening in changes.happened)
 
     def numbered(self, after: int) -> Rows:
         """The unsaved rows. Those of the log get ids, so that saving one twice adds nothing."""
-        ids = itertools.count(max([after, *(row[0] or 0 for row in self.unsaved.log)]) + 1)
-        rows = [row if row[0] else (next(ids), *row[1:]) for row in self.unsaved.log]
-        self.unsaved.log = deque(rows, maxlen=_MOST)
-        return self.unsaved
+        unsaved = self.unsaved
+        ids = itertools.count(max([after, *(row[0] or 0 for row in unsaved.log)]) + 1)
+        numbered = [row if row[0] else (next(ids), *row[1:]) for row in unsaved.log]
+        unsaved.log = deque(numbered, maxlen=_MOST)
+        return unsaved
 
     def saved(self) -> None:
-        self._logged.append(self.unsaved)
-        self._rows_logged += len(self.unsaved)
-        self.unsaved = Rows()
+        self._logged.append(self._unsaved)
+        self._rows_logged += len(self._unsaved)
+        self._unsaved = Rows()
         while self._rows_logged > _MOST:
             self._rows_logged -= len(self._logged.popleft())
 
@@ -127,60 +136,68 @@ class Backlog:
 
     def again(self) -> bool:
         """Counts as unsaved what was saved since the log was last emptied. Whether there is any."""
-        rows = Rows()
+        everything = Rows()
         for some in (*self._logged, self.unsaved):
-            rows.update(some)
+            everything.update(some)
         self._logged.clear()
         self._rows_logged = 0
-        self.unsaved = rows
-        return len(rows) > 0
+        self._unsaved = everything
+        return len(everything) > 0
 
     def start_over(self, *, is_new: bool) -> None:
         """The database may lack anything, and one that `is_new` has nothing: whatever is current
         has to be written again."""
         self.again()
-        newer, self.unsaved = self.unsaved, Rows(to_disk=True)
-        self.unsaved.engines.update({(Slot(*r[:2]), r[2]): r for r in self._engines.values()})
-        self.unsaved.streams.update(self._streams)
-        self.unsaved.holds.update(self._holds)
-        self.unsaved.early_ends.update(self._early_ends)
-        self.unsaved.kept.update(self._kept)
-        self.unsaved.update(newer)
+        newer, self._unsaved = self._unsaved, Rows(to_disk=True)
+        self._unsaved.engines.update({(Slot(*r[:2]), r[2]): r for r in self._engines.values()})
+        self._unsaved.streams.update(self._streams)
+        self._unsaved.holds.update(self._holds)
+        self._unsaved.early_ends.update(self._early_ends)
+        self._unsaved.kept.update(self._kept)
+        self._unsaved.update(newer)
         if is_new:  # ids of its own, behind its first
-            unnumbered = ((None, *row[1:]) for row in self.unsaved.log)
-            self.unsaved.log = deque(unnumbered, maxlen=_MOST)
+            unnumbered = ((None, *row[1:]) for row in self._unsaved.log)
+            self._unsaved.log = deque(unnumbered, maxlen=_MOST)
+
+    def _settle(self) -> None:
+        engines, self._told_engines = self._told_engines, {}
+        for slot, engine in engines.items():
+            self._engine(slot, engine, self._wall)
+        streams, self._told_streams = self._told_streams, {}
+        for stream_id, stream in streams.items():
+            self._stream(stream_id, stream, self._wall)
 
     def _engine(self, slot: Slot, engine: Engine | None, wall: float) -> None:
         before = self._engines.get(slot)
         if before is not None and (engine is None or engine.incarnation != before[2]):
             del self._engines[slot]
-            self.unsaved.engines[slot, before[2]] = gone_row(before, wall)
+            self._unsaved.engines[slot, before[2]] = rows.gone_row(before, wall)
         if engine is not None and engine.incarnation:
-            row = self._engines[slot] = engine_row(engine)
+            row = self._engines[slot] = rows.engine_row(engine)
             if before is None or before[:ENGINE_ALONG] != row[:ENGINE_ALONG]:
-                self.unsaved.engines[engine.ref] = row
+                self._unsaved.engines[engine.ref] = row
 
     def _stream(self, stream_id: str, stream: Stream | None, wall: float) -> None:
         before = self._streams.pop(stream_id, None)
         if stream is None:
             if before is not None:  # it never ended, but nobody follows it any more
-                self.unsaved.streams[stream_id] = ended_row(before, wall, "forgotten")
+                self._unsaved.streams[stream_id] = rows.ended_row(before, wall, "forgotten")
             return
-        row = stream_row(stream)
+        row = rows.stream_row(stream)
         if stream.ended is None:
             self._streams[stream_id] = row
         if row != before:
-            self.unsaved.streams[stream_id] = row
+            self._unsaved.streams[stream_id] = row
 
     def _hold(self, ref: Ref, holds: tuple[Hold, ...]) -> None:
-        rows = tuple(hold_row(ref, hold) for hold in holds)
-        if rows == self._holds.get(ref, ()):
+        held = tuple(rows.hold_row(ref, hold) for hold in holds)
+        if held == self._holds.get(ref, ()):
             return  # what has changed of them is not kept
-        if rows:
-            self._holds[ref] = rows
+        if held:
+            self._holds[ref] = held
         else:
             del self._holds[ref]
-        self.unsaved.holds[ref] = rows
+        self._unsaved.holds[ref] = held
 
     def _keep(self, name: str, value: str) -> None:
-        self._kept[name] = self.unsaved.kept[name] = value
+        self._kept[name] = self._unsaved.kept[name] = value

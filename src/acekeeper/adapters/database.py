@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from acekeeper.errors import StoreFailed
 _BUSY = 0.5  # seconds somebody else may hold the database; an answer must not wait longer
 _NEWEST_ENDED = 10_000
 _PRUNED_AT_ONCE = 500  # so that a write never waits long behind it
+_IN_A_STATEMENT = (256, 64, 16, 4, 1)  # rows; what is prepared for each is kept
 _ROOM = 256 << 10
 LOG_AT_REST = 4 << 20  # bytes of the write-ahead log that stay for the next writes
 
@@ -107,17 +109,18 @@ class Contents:
 
 
 def read(db: sqlite3.Connection) -> Contents:
-    engines = _select("engines", ENGINE, "WHERE gone IS NULL ORDER BY asked")
-    started = _select("streams", STREAM, "WHERE ended IS NULL ORDER BY started")
-    ended = _select("streams", STREAM, "WHERE ended IS NOT NULL ORDER BY ended DESC LIMIT ?")
-    early_ends = _select("early_ends", EARLY_END, "ORDER BY at")
+    def found(table: str, columns: Iterable[str], rest: str = "", *values: int) -> list[Row]:
+        sql = " ".join(("SELECT", ", ".join(columns), "FROM", table, rest))
+        return db.execute(sql, values).fetchall()
+
+    newest = "WHERE ended IS NOT NULL ORDER BY ended DESC LIMIT ?"
     return Contents(
-        engines=db.execute(engines).fetchall(),
-        started=db.execute(started).fetchall(),
-        ended=db.execute(ended, (_NEWEST_ENDED,)).fetchall()[::-1],
-        holds=db.execute(_select("holds", HOLD, "ORDER BY since")).fetchall(),
-        early_ends=db.execute(early_ends).fetchall(),
-        kept=db.execute(_select("kept", KEPT)).fetchall(),
+        engines=found("engines", ENGINE, "WHERE gone IS NULL ORDER BY asked"),
+        started=found("streams", STREAM, "WHERE ended IS NULL ORDER BY started"),
+        ended=found("streams", STREAM, newest, _NEWEST_ENDED)[::-1],
+        holds=found("holds", HOLD, "ORDER BY since"),
+        early_ends=found("early_ends", EARLY_END, "ORDER BY at"),
+        kept=found("kept", KEPT),
     )
 
 
@@ -125,27 +128,26 @@ def save(db: sqlite3.Connection, rows: Rows) -> None:
     """All of it or nothing, and kept when this returns. To save it twice changes nothing."""
     ends = rows.early_ends
     db.execute("BEGIN IMMEDIATE")
-    db.executemany(_UPSERT_ENGINE, rows.engines.values())
-    db.executemany(_UPSERT_STREAM, rows.streams.values())
+    _put(db, _UPSERT_ENGINE, rows.engines.values())
+    _put(db, _UPSERT_STREAM, rows.streams.values())
     db.executemany(_DELETE_HOLDS, [(*slot, incarnation) for slot, incarnation in rows.holds])
-    db.executemany(_UPSERT_HOLD, chain.from_iterable(rows.holds.values()))
-    db.executemany(_UPSERT_EARLY_END, [row for row in ends.values() if row is not None])
+    _put(db, _UPSERT_HOLD, chain.from_iterable(rows.holds.values()))
+    _put(db, _UPSERT_EARLY_END, [row for row in ends.values() if row is not None])
     db.executemany(_DELETE_EARLY_END, [(i,) for i, row in ends.items() if row is None])
-    db.executemany(_UPSERT_KEPT, rows.kept.items())
-    db.executemany(_INSERT_SAMPLE, rows.samples)
-    db.executemany(_INSERT_LOG, rows.log)
+    _put(db, _UPSERT_KEPT, rows.kept.items())
+    _put(db, _INSERT_SAMPLE, rows.samples)
+    _put(db, _INSERT_LOG, rows.log)
     db.execute("COMMIT")
 
 
 def keep(db: sqlite3.Connection, *, to_disk: bool) -> None:
-    """From here on a commit outlives this process; and if it goes `to_disk`, it outlives the host,
-    with all that were before it."""
+    """A commit from here on outlives this process, and `to_disk` the host, with all before it."""
     db.execute(f"PRAGMA synchronous = {'FULL' if to_disk else 'NORMAL'}")
 
 
 def mark(db: sqlite3.Connection) -> None:
     """A write that changes the database for certain: saving rows that are there already may not."""
-    db.execute(_UPSERT_KEPT, ("marked", str(time.time_ns())))
+    _put(db, _UPSERT_KEPT, [("marked", str(time.time_ns()))])
 
 
 def require_sound(db: sqlite3.Connection) -> None:
@@ -249,8 +251,19 @@ _MEANING = {
 _MEANING[sqlite3.SQLITE_NOTADB] = _MEANING[sqlite3.SQLITE_CORRUPT]
 
 
-def _select(table: str, columns: Iterable[str], rest: str = "") -> str:
-    return " ".join(("SELECT", ", ".join(columns), "FROM", table, rest))
+def _put(db: sqlite3.Connection, sql: str, rows: Iterable[Row]) -> None:
+    """Many in a statement: each gives up the interpreter, and has to get it back."""
+    left = list(rows)
+    for many in _IN_A_STATEMENT:
+        while len(left) >= many:
+            now, left = left[:many], left[many:]
+            db.execute(_repeated(sql, len(now[0]), many), list(chain.from_iterable(now)))
+
+
+@cache
+def _repeated(sql: str, columns: int, rows: int) -> str:
+    row = f"({', '.join('?' * columns)})"
+    return sql.replace(row, ", ".join([row] * rows))
 
 
 def _upsert(table: str, key: tuple[str, ...], columns: tuple[str, ...]) -> str:
@@ -272,8 +285,9 @@ _UPSERT_EARLY_END = _upsert("early_ends", EARLY_END_KEY, EARLY_END)
 _DELETE_EARLY_END = "DELETE FROM early_ends WHERE id = ?"
 _UPSERT_KEPT = _upsert("kept", KEPT_KEY, KEPT)
 _INSERT_SAMPLE = (
-    f"INSERT OR IGNORE INTO samples (stream, {', '.join(SAMPLE)})"  # noqa: S608
-    f" SELECT rowid, {', '.join('?' * len(SAMPLE))} FROM streams WHERE id = ?"
+    f"WITH told (id, {', '.join(SAMPLE)}) AS (VALUES ({', '.join('?' * (1 + len(SAMPLE)))}))"  # noqa: S608
+    f" INSERT OR IGNORE INTO samples (stream, {', '.join(SAMPLE)})"
+    f" SELECT s.rowid, {', '.join(SAMPLE)} FROM told CROSS JOIN streams AS s USING (id)"
 )
 _INSERT_LOG = f"{_insert('log', LOG_ROW)} ON CONFLICT (id) DO NOTHING"
 _PRUNE = (

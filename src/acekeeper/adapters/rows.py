@@ -84,6 +84,7 @@ SAMPLE = ("ts", "status", "peers", "speed_down", "speed_up", "downloaded", "uplo
 _LONGEST_TEXT = 1000  # of what others said: an error of Podman's, a client's reason
 LOG = ("ts", "kind", "host", "port", "stream", "data")
 LOG_ROW = ("id", *LOG)
+_encode_data = json.JSONEncoder(default=str).encode
 _encode_gateway = msgspec.json.Encoder().encode
 _decode_gateway = msgspec.json.Decoder(ByGateway).decode
 
@@ -239,6 +240,7 @@ def read_at_least(row: Row, _: Now) -> int:
 
 def sample_row(stream_id: str, sample: Sample) -> Row:
     return (
+        stream_id,
         sample.at.wall,
         sample.status,
         sample.peers,
@@ -246,7 +248,6 @@ def sample_row(stream_id: str, sample: Sample) -> Row:
         sample.speed_up,
         sample.downloaded,
         sample.uploaded,
-        stream_id,
     )
 
 
@@ -263,7 +264,7 @@ def log_row(happening: Happening, wall: float) -> Row:
         happening.kind,
         *(happening.engine or (None, None)),
         happening.stream,
-        json.dumps({name: _bounded(value) for name, value in happening.data.items()}, default=str),
+        _encode_data({name: _bounded(value) for name, value in happening.data.items()}),
     )
 
 

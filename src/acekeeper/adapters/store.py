@@ -117,7 +117,7 @@ class Store:
     @property
     def waiting(self) -> int:
         """Writes nobody has looked at yet, and rows that are not on disk."""
-        return self._queue.qsize() + len(self._backlog.unsaved)
+        return self._queue.qsize() + self._backlog.waiting
 
     def load(self, now: Now) -> Saved:
         """What the file says is served, also where it can only be read; writes fail until they
