@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -51,6 +52,9 @@ from acekeeper.usecases.sweep import Kind, Sweeps
 _OVERDUE_S = 5.0  # a deadline of the plan that passed unheeded for so long: the loop is stuck
 _PLAYERS_LEAVE_WITHIN_S = 1  # those that wait are redirected, and wait on at the next start
 _ADOPT_WITHIN_S = 1.0  # before serving; nothing slow stands in a viewer's way
+# A thread that wants the interpreter back after a call to the system waits so long for one that
+# computes: the writer behind the event loop for every commit, and the event loop behind the writer.
+_SWITCH_S = 0.0005
 _NO_GATEWAY = Gateway()
 WARNINGS = frozenset(
     {
@@ -82,6 +86,7 @@ async def serve(
 ) -> None:
     """Until SIGTERM or SIGINT."""
     raise_descriptors()
+    sys.setswitchinterval(_SWITCH_S)
     notifier = Notifier()
 
     def started() -> None:
@@ -246,7 +251,7 @@ def _loop(
         connections.of_others,
         present,
         store,
-        partial(_observe, metrics),
+        partial(_observe, metrics, logger.level(settings.log_level).no),
         metrics.lagged,
     )
     stack.push_async_callback(loop.close)
@@ -305,8 +310,12 @@ def _store_trouble(why: str) -> None:
         logger.info("store_recovered")
 
 
-def _observe(metrics: Metrics, happening: Happening) -> None:
+def _observe(metrics: Metrics, least: int, happening: Happening) -> None:
+    """`least`: the number of the lowest level that is logged."""
     metrics.observe(happening)
+    level = logger.level("WARNING" if happening.kind in WARNINGS else "INFO")
+    if level.no < least:
+        return
     fields: dict[str, object] = {k: v for k, v in happening.data.items() if v is not None}
     if request := fields.pop("request", None):
         fields["request_id"] = request
@@ -314,5 +323,4 @@ def _observe(metrics: Metrics, happening: Happening) -> None:
         fields["engine"] = happening.engine.container_name
     if happening.stream:
         fields["stream"] = happening.stream
-    level = "WARNING" if happening.kind in WARNINGS else "INFO"
-    logger.bind(**fields).log(level, happening.kind)
+    logger.bind(**fields).log(level.name, happening.kind)

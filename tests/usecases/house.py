@@ -226,9 +226,9 @@ class HeldStore:
     def __init__(self) -> None:
         self.writes: list[tuple[Changes, Future[None]]] = []
 
-    def write(self, changes: Changes) -> Future[None]:
+    def write(self, *changed: Changes) -> Future[None]:
         future: Future[None] = asyncio.get_running_loop().create_future()
-        self.writes.append((changes, future))
+        self.writes += [(changes, future) for changes in changed]
         return future
 
     def release(self) -> None:

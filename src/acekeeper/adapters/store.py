@@ -55,7 +55,7 @@ class Saved:
 
 
 class _Write(NamedTuple):
-    changes: Changes
+    changed: Sequence[Changes]
     durable: list[asyncio.Future[None]]  # its own, and of those after it that change nothing
     wall: float
 
@@ -133,17 +133,18 @@ class Store:
         self._loaded.put(found)
         return self._saved(found.contents, now) if found else Saved()
 
-    def write(self, changes: Changes) -> asyncio.Future[None]:
+    def write(self, *changed: Changes) -> asyncio.Future[None]:
         """Done when these changes and all before them are on disk (those of the gateway: outlive
         this process); with none it waits for those before, and the writer hears nothing of it.
         StoreFailed when they are not, or not in time: they are kept, and tried again."""
         durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        has_any = bool(changes or changes.happened or (self._is_owed and not changes.of_gateway))
+        is_promised = not all(changes.of_gateway for changes in changed)
+        has_any = (self._is_owed and is_promised) or any(c or c.happened for c in changed)
         if self._closed:
             durable.set_exception(StoreFailed("the store is closed"))
         elif has_any or self.degraded:
-            self._is_owed = changes.of_gateway
-            self._newest = _Write(changes, [durable], time.time())
+            self._is_owed = not is_promised
+            self._newest = _Write(changed, [durable], time.time())
             self._queue.put(self._newest)
         elif self._newest:
             self._newest.durable.append(durable)
@@ -224,7 +225,8 @@ class Store:
 
     def _take(self, write: _Write) -> None:
         try:
-            self._backlog.add(write.changes, write.wall)
+            for changes in write.changed:
+                self._backlog.add(changes, write.wall)
         except Exception as error:  # a defect of ours; a dead writer would leave all waiting
             self._failed(error)
 

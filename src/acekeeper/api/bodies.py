@@ -4,7 +4,10 @@ from typing import Any, TypeVar
 
 import msgspec
 from litestar import Request
-from litestar.exceptions import ClientException, HTTPException, InternalServerException
+from litestar.exceptions import ClientException, HTTPException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+
+from acekeeper.api.context import Context
 
 T = TypeVar("T")
 
@@ -37,10 +40,21 @@ def decode(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T:
 
 
 async def _whole(request: Request[Any, Any, Any]) -> bytes:
-    try:
-        return await request.body()
-    except InternalServerException as error:  # the framework's word for a caller that left
-        raise ClientException("the body broke off") from error
+    """As the framework does it, for the tenth of its time: most bodies come in one piece."""
+    most = Context.of(request).limits.max_body_bytes
+    if int(request.headers.get("content-length", 0)) > most:
+        raise RequestEntityTooLarge
+    parts: list[bytes] = []
+    length, is_whole = 0, False
+    while not is_whole:
+        message = await request.receive()
+        if message["type"] != "http.request":
+            raise ClientException("the body broke off")
+        parts.append(message["body"])
+        length, is_whole = length + len(parts[-1]), not message.get("more_body", False)
+        if length > most:
+            raise RequestEntityTooLarge
+    return b"".join(parts)
 
 
 def _require_json(request: Request[Any, Any, Any]) -> None:

@@ -1,8 +1,9 @@
 """/events: what the client tells of its streams."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -20,6 +21,9 @@ from acekeeper.usecases import events
 from acekeeper.usecases.turns import one_by_one
 
 F = TypeVar("F")
+
+_BEGINNING = re.compile(r"(https?://[\w.:-]+)[/?#]", re.ASCII)
+_PLACES = 1024  # addresses that are remembered
 
 _started = msgspec.json.Decoder(wire.StreamStarted)
 _ended = msgspec.json.Decoder(wire.StreamEnded)
@@ -149,10 +153,16 @@ def _ended_fact(event: wire.StreamEnded) -> facts.StreamEnded:
 def _address(url: str) -> tuple[str, int] | None:
     """The engine builds this URL from the Host header it was asked with."""
     try:
-        parts = urlsplit(url)
-        return (_host(parts.hostname), parts.port or 80) if parts.hostname else None
+        beginning = _BEGINNING.match(url)
+        return _place(beginning[1] if beginning else url)
     except ValueError as error:
         raise msgspec.ValidationError(f"{error} - at `$.session.stat_url`") from error
+
+
+@lru_cache(_PLACES)
+def _place(url: str) -> tuple[str, int] | None:
+    parts = urlsplit(url)
+    return (_host(parts.hostname), parts.port or 80) if parts.hostname else None
 
 
 def _host(name: str) -> str:

@@ -2,24 +2,30 @@
 
 import asyncio
 from asyncio import Future
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from acekeeper.core.facts import StreamEnded, StreamStarted
 from acekeeper.core.streams import end_target
 from acekeeper.errors import StoreFailed
 from acekeeper.usecases.loop import Loop
-from acekeeper.usecases.turns import one_by_one, take_turns
+from acekeeper.usecases.turns import one_by_one, slices
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """`stream_id` is None when no stream was meant, `error` empty when all went well. `kept`: it
     is on disk, whatever came of it."""
 
     stream_id: str | None
     error: str = ""
     kept: bool = True
+
+
+class _Told(NamedTuple):
+    """Events that are written together, and the streams they meant."""
+
+    done: Future[None]
+    ids: list[str | None]
 
 
 async def stream_started(loop: Loop, fact: StreamStarted) -> str:
@@ -37,29 +43,34 @@ async def stream_ended(loop: Loop, fact: StreamEnded) -> str | None:
 async def batch(
     loop: Loop, started: Sequence[StreamStarted], ended: Sequence[StreamEnded]
 ) -> tuple[list[Result], list[Result]]:
-    def start(fact: StreamStarted) -> tuple[Future[None], str | None]:
-        return loop.tell(fact), fact.id
+    def start(facts: Sequence[StreamStarted]) -> _Told:
+        return _Told(loop.tell_all(facts), [fact.id for fact in facts])
 
-    def end(fact: StreamEnded) -> tuple[Future[None], str | None]:
-        target = end_target(loop.state, fact)
-        return loop.tell(fact), target.id if target else None
+    def end(facts: Sequence[StreamEnded]) -> _Told:
+        ids: list[str | None] = []
 
-    starts = await one_by_one(started, start)
-    ends = await one_by_one(ended, end)
+        def each() -> Iterator[StreamEnded]:
+            for fact in facts:
+                target = end_target(loop.state, fact)
+                ids.append(target.id if target else None)
+                yield fact
+
+        return _Told(loop.tell_all(each()), ids)
+
+    starts = await one_by_one(slices(started), start, 1)
+    ends = await one_by_one(slices(ended), end, 1)
     return await _results(starts), await _results(ends)
 
 
-async def _results(events: Sequence[tuple[Future[None], str | None]]) -> list[Result]:
-    results = []
-    for n, (done, stream_id) in enumerate(events):
-        await take_turns(n)
-        results.append(await _result(done, stream_id))
+async def _results(told: Sequence[_Told]) -> list[Result]:
+    results: list[Result] = []
+    for done, ids in told:
+        try:
+            await asyncio.shield(done)
+        except StoreFailed as error:
+            why = str(error)
+            results += (Result(stream_id, why, kept=False) for stream_id in ids)
+        else:
+            results += (Result(i, "" if i is not None else "stream not found") for i in ids)
+        await asyncio.sleep(0)
     return results
-
-
-async def _result(done: Future[None], stream_id: str | None) -> Result:
-    try:
-        await asyncio.shield(done)
-    except StoreFailed as error:
-        return Result(stream_id, str(error), kept=False)
-    return Result(stream_id, "" if stream_id is not None else "stream not found")

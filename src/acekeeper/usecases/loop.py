@@ -3,7 +3,7 @@
 import asyncio
 import math
 from asyncio import Future, Task
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextvars import Context
 
 from acekeeper.core.actions import (
@@ -116,12 +116,21 @@ class Loop:
 
     def tell(self, fact: Fact) -> Future[None]:
         """Applies a fact now; the future is done when it is on disk."""
-        changes = apply(self.state, self.rules, fact, self.clock())
-        for happening in changes.happened:
-            self._observe(happening)
-        if may_change(fact, changes):
-            self._plan_soon()
-        return self._write(changes)
+        return self.tell_all((fact,))
+
+    def tell_all(self, facts: Iterable[Fact]) -> Future[None]:
+        """Each is taken when those before it are applied. The future is done when all are on
+        disk."""
+        changed: list[Changes] = []
+        now = self.clock()
+        for fact in facts:
+            changes = apply(self.state, self.rules, fact, now)
+            for happening in changes.happened:
+                self._observe(happening)
+            if not self._planned and may_change(fact, changes):
+                self._plan_soon()
+            changed.append(changes)
+        return self._write(*changed)
 
     def is_overdue(self, seconds: float) -> bool:
         """Whether what was due by the clock so long ago is still not done."""
@@ -153,12 +162,13 @@ class Loop:
         if not task.cancelled() and (error := task.exception()) is not None:
             defect(error)
 
-    def _write(self, changes: Changes) -> Future[None]:
-        durable = self.store.write(changes)
+    def _write(self, *changed: Changes) -> Future[None]:
+        durable = self.store.write(*changed)
         # Not everybody waits for it, and a store that fails tells so itself.
         durable.add_done_callback(lambda done: done.cancelled() or done.exception())
-        if changes.samples:
-            self.unsaved.told(changes.samples, durable)
+        for changes in changed:
+            if changes.samples:
+                self.unsaved.told(changes.samples, durable)
         return durable
 
     def _plan_soon(self) -> None:
