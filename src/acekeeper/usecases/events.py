@@ -2,14 +2,19 @@
 
 import asyncio
 from asyncio import Future
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain
 from typing import NamedTuple
 
 from acekeeper.core.facts import StreamEnded, StreamStarted
 from acekeeper.core.streams import end_target
 from acekeeper.errors import StoreFailed
 from acekeeper.usecases.loop import Loop
-from acekeeper.usecases.turns import one_by_one, slices
+from acekeeper.usecases.turns import slices
+
+_UNDER_WAY = 50  # slices of a batch that wait for the disk: memory is not to grow with it
 
 
 class Result(NamedTuple):
@@ -57,20 +62,25 @@ async def batch(
 
         return _Told(loop.tell_all(each()), ids)
 
-    starts = await one_by_one(slices(started), start, 1)
-    ends = await one_by_one(slices(ended), end, 1)
-    return await _results(starts), await _results(ends)
-
-
-async def _results(told: Sequence[_Told]) -> list[Result]:
+    works: Iterable[Callable[[], _Told]] = chain(
+        (partial(start, facts) for facts in slices(started)),
+        (partial(end, facts) for facts in slices(ended)),
+    )
     results: list[Result] = []
-    for done, ids in told:
-        try:
-            await asyncio.shield(done)
-        except StoreFailed as error:
-            why = str(error)
-            results += (Result(stream_id, why, kept=False) for stream_id in ids)
-        else:
-            results += (Result(i, "" if i is not None else "stream not found") for i in ids)
+    under_way: deque[_Told] = deque()
+    for work in works:
+        if len(under_way) == _UNDER_WAY:
+            results += await _results(under_way.popleft())
+        under_way.append(work())
         await asyncio.sleep(0)
-    return results
+    for told in under_way:
+        results += await _results(told)
+    return results[: len(started)], results[len(started) :]
+
+
+async def _results(told: _Told) -> list[Result]:
+    try:
+        await asyncio.shield(told.done)
+    except StoreFailed as error:
+        return [Result(stream_id, str(error), kept=False) for stream_id in told.ids]
+    return [Result(i, "" if i is not None else "stream not found") for i in told.ids]
