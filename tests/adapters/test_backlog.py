@@ -6,7 +6,10 @@ import pytest
 
 from acekeeper.adapters import backlog
 from acekeeper.adapters.backlog import Backlog, Rows
+from acekeeper.adapters.rows import engine_row, gone_row, stream_row
 from acekeeper.core.state import Changes, Happening
+
+from .storing import ENGINE, NOW, SLOT, stream
 
 
 def save(of: Backlog, *kinds: str) -> None:
@@ -58,3 +61,21 @@ def test_a_save_costs_no_more_when_many_went_before(monkeypatch: pytest.MonkeyPa
     for _ in range(100):
         save(of, "a")
     assert counted < 1000
+
+
+def test_what_is_told_often_before_a_save_is_one_row() -> None:
+    of = Backlog()
+    ended = stream("s", ended=NOW, reason="eof")
+    for playing in (stream("s"), stream("s", container_id="c"), ended):
+        of.add(Changes(streams={"s": playing}, engines={SLOT: ENGINE}), wall=1.0)
+    assert list(of.unsaved.streams.values()) == [stream_row(ended)]
+    assert list(of.unsaved.engines.values()) == [engine_row(ENGINE)]
+
+
+def test_what_ended_and_was_forgotten_before_a_save_is_saved_as_it_ended() -> None:
+    of = Backlog()
+    ended = stream("s", ended=NOW, reason="eof")
+    of.add(Changes(streams={"s": ended}, engines={SLOT: ENGINE}), wall=1.0)
+    of.add(Changes(streams={"s": None}, engines={SLOT: None}), wall=2.0)
+    assert of.unsaved.streams == {"s": stream_row(ended)}
+    assert of.unsaved.engines == {ENGINE.ref: gone_row(engine_row(ENGINE), 2.0)}

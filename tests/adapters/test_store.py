@@ -154,6 +154,22 @@ async def test_what_is_queued_with_a_promise_is_on_disk_with_it(path: Path) -> N
     assert levels.seen == [1, 2]
 
 
+async def test_a_burst_takes_few_statements(path: Path) -> None:
+    """Between two of them the writer waits for the interpreter."""
+    disk = Disk()
+    statements: list[str] = []
+    async with running(path, connect=disk) as store:
+        await store.write(started("first"))
+        disk.db.set_trace_callback(statements.append)
+        happened = [Happening("a", SLOT, f"s{n}") for n in range(1000)]
+        burst = started(*(f"s{n}" for n in range(1000)))
+        await store.write(replace(burst, happened=happened))
+        disk.db.set_trace_callback(None)
+    assert len(statements) < 40
+    assert select(path, "SELECT count(*) FROM streams") == [(1001,)]
+    assert select(path, "SELECT count(DISTINCT stream) FROM log WHERE kind = 'a'") == [(1000,)]
+
+
 async def test_what_is_queued_during_a_commit_goes_into_the_next(path: Path) -> None:
     commits = Commits()
     async with running(path, on_commit=commits) as store:

@@ -107,3 +107,44 @@ async def test_a_long_batch_lets_others_have_their_turns(house: House) -> None:
     reader.cancel()
     assert seen[-1] == 200
     assert max(after - before for before, after in pairwise(seen)) <= 20
+
+
+async def test_of_a_long_batch_only_so_much_waits_for_the_disk(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "_UNDER_WAY", 3)
+    store = HeldStore()
+    house = make_house(store)
+    starts = [started(f"s{n}") for n in range(200)]
+    batch = asyncio.create_task(events.batch(house.loop, starts, [StreamEnded("s0")]))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert len(store.writes) == 60
+    while not batch.done():
+        store.release()
+        await asyncio.sleep(0)
+    results, [end] = batch.result()
+    assert results == [events.Result(fact.id) for fact in starts]
+    assert end == events.Result("s0")
+
+
+async def test_events_of_a_batch_are_written_by_slices(make_house: MakeHouse) -> None:
+    store = HeldStore()
+    house = make_house(store)
+    starts = [started(f"s{n}") for n in range(200)]
+    batch = asyncio.create_task(events.batch(house.loop, starts, []))
+    while not batch.done():
+        store.release()
+        await asyncio.sleep(0)
+    assert len(store.writes) == 200
+    assert len({id(write) for _, write in store.writes}) == 10
+
+
+async def test_what_was_applied_is_written_also_when_a_later_fact_is_a_defect(
+    make_house: MakeHouse,
+) -> None:
+    store = HeldStore()
+    house = make_house(store)
+    with pytest.raises(AssertionError):
+        house.loop.tell_all([started("s"), "no fact", started("t")])  # type: ignore[list-item]
+    assert [list(changes.streams) for changes, _ in store.writes] == [["s"]]

@@ -10,51 +10,22 @@ def _first(db: sqlite3.Connection) -> None:
     db.execute(
         """
         CREATE TABLE engines (
-            host TEXT NOT NULL,
-            port INTEGER NOT NULL,
-            start TEXT NOT NULL,
-            container_id TEXT NOT NULL,
-            phase TEXT NOT NULL,
-            health TEXT NOT NULL,
-            labels TEXT NOT NULL,
-            asked REAL NOT NULL,
-            started REAL,
-            ready REAL,
-            used REAL,
-            free_since REAL,
-            handed REAL,
-            claim TEXT,
-            claim_until REAL,
-            drain TEXT,
-            drain_since REAL,
-            unlisted REAL,
-            unhealthy REAL,
-            stop_reason TEXT NOT NULL,
-            seen REAL,
-            checked REAL,
-            gone REAL,
-            PRIMARY KEY (host, port, start)
+            host TEXT NOT NULL, port INTEGER NOT NULL, start TEXT NOT NULL,
+            container_id TEXT NOT NULL, phase TEXT NOT NULL, health TEXT NOT NULL,
+            labels TEXT NOT NULL, asked REAL NOT NULL, started REAL, ready REAL, used REAL,
+            free_since REAL, handed REAL, claim TEXT, claim_until REAL, drain TEXT,
+            drain_since REAL, unlisted REAL, unhealthy REAL, stop_reason TEXT NOT NULL, seen REAL,
+            checked REAL, gone REAL, PRIMARY KEY (host, port, start)
         )
         """
     )
     db.execute(
         """
         CREATE TABLE streams (
-            id TEXT PRIMARY KEY,
-            key_type TEXT NOT NULL,
-            key TEXT NOT NULL,
-            session TEXT NOT NULL,
-            stat_url TEXT NOT NULL,
-            command_url TEXT NOT NULL,
-            is_live INTEGER NOT NULL,
-            address_host TEXT NOT NULL,
-            address_port INTEGER NOT NULL,
-            host TEXT,
-            port INTEGER,
-            start TEXT NOT NULL,
-            container_id TEXT NOT NULL,
-            started REAL NOT NULL,
-            ended REAL,
+            id TEXT PRIMARY KEY, key_type TEXT NOT NULL, key TEXT NOT NULL, session TEXT NOT NULL,
+            stat_url TEXT NOT NULL, command_url TEXT NOT NULL, is_live INTEGER NOT NULL,
+            address_host TEXT NOT NULL, address_port INTEGER NOT NULL, host TEXT, port INTEGER,
+            start TEXT NOT NULL, container_id TEXT NOT NULL, started REAL NOT NULL, ended REAL,
             reason TEXT NOT NULL
         )
         """
@@ -66,13 +37,8 @@ def _first(db: sqlite3.Connection) -> None:
     db.execute(
         """
         CREATE TABLE log (
-            id INTEGER PRIMARY KEY,
-            ts REAL NOT NULL,
-            kind TEXT NOT NULL,
-            host TEXT,
-            port INTEGER,
-            stream TEXT NOT NULL,
-            data TEXT NOT NULL
+            id INTEGER PRIMARY KEY, ts REAL NOT NULL, kind TEXT NOT NULL, host TEXT, port INTEGER,
+            stream TEXT NOT NULL, data TEXT NOT NULL
         )
         """
     )
@@ -98,15 +64,9 @@ def _samples(db: sqlite3.Connection) -> None:
     db.execute(
         """
         CREATE TABLE samples (
-            stream INTEGER NOT NULL,
-            ts REAL NOT NULL,
-            status TEXT NOT NULL,
-            peers INTEGER NOT NULL,
-            speed_down INTEGER NOT NULL,
-            speed_up INTEGER NOT NULL,
-            downloaded INTEGER NOT NULL,
-            uploaded INTEGER NOT NULL,
-            PRIMARY KEY (stream, ts)
+            stream INTEGER NOT NULL, ts REAL NOT NULL, status TEXT NOT NULL, peers INTEGER NOT NULL,
+            speed_down INTEGER NOT NULL, speed_up INTEGER NOT NULL, downloaded INTEGER NOT NULL,
+            uploaded INTEGER NOT NULL, PRIMARY KEY (stream, ts)
         ) WITHOUT ROWID
         """
     )
@@ -128,14 +88,8 @@ def _holds(db: sqlite3.Connection) -> None:
     db.execute(
         """
         CREATE TABLE holds (
-            host TEXT NOT NULL,
-            port INTEGER NOT NULL,
-            start TEXT NOT NULL,
-            key_type TEXT NOT NULL,
-            key TEXT NOT NULL,
-            infohash TEXT NOT NULL,
-            token TEXT NOT NULL,
-            since REAL NOT NULL,
+            host TEXT NOT NULL, port INTEGER NOT NULL, start TEXT NOT NULL, key_type TEXT NOT NULL,
+            key TEXT NOT NULL, infohash TEXT NOT NULL, token TEXT NOT NULL, since REAL NOT NULL,
             PRIMARY KEY (host, port, start, key_type, key, infohash, token)
         ) WITHOUT ROWID
         """

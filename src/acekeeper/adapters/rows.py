@@ -27,63 +27,32 @@ from acekeeper.core.state import Happening
 
 Row = tuple[Any, ...]
 
-ENGINE_KEY = ("host", "port", "start")
-ENGINE = (
-    *ENGINE_KEY,
-    "container_id",
-    "phase",
-    "health",
-    "labels",
-    "asked",
-    "started",
-    "ready",
-    "used",
-    "free_since",
-    "handed",
-    "claim",
-    "claim_until",
-    "drain",
-    "drain_since",
-    "unlisted",
-    "unhealthy",
-    "stop_reason",
-    "addresses",
-    "seen",
-    "checked",
-    "gone",
-)
+
+def _columns(names: str) -> tuple[str, ...]:
+    return tuple(names.split())
+
+
+ENGINE_KEY = _columns("host port start")
+ENGINE = ENGINE_KEY + _columns("""
+    container_id phase health labels asked started ready used free_since handed claim claim_until
+    drain drain_since unlisted unhealthy stop_reason addresses seen checked gone
+""")
 ENGINE_ALONG = ENGINE.index("seen")  # from here on: stored with the rest, not worth a write alone
-STREAM_KEY = ("id",)
-STREAM = (
-    *STREAM_KEY,
-    "key_type",
-    "key",
-    "session",
-    "stat_url",
-    "command_url",
-    "is_live",
-    "address_host",
-    "address_port",
-    "host",
-    "port",
-    "start",
-    "container_id",
-    "told",
-    "gateway",
-    "started",
-    "ended",
-    "reason",
-)
-HOLD_KEY = (*ENGINE_KEY, "key_type", "key", "infohash", "token")
-HOLD = (*HOLD_KEY, "since", "is_hls")
-EARLY_END_KEY = ("id",)
-EARLY_END = (*EARLY_END_KEY, "at", "reason")
-KEPT_KEY = ("name",)
-KEPT = (*KEPT_KEY, "value")
-SAMPLE = ("ts", "status", "peers", "speed_down", "speed_up", "downloaded", "uploaded")
-_LONGEST_TEXT = 1000  # of what others said: an error of Podman's, a client's reason
-LOG = ("ts", "kind", "host", "port", "stream", "data")
+STREAM_KEY = _columns("id")
+STREAM = STREAM_KEY + _columns("""
+    key_type key session stat_url command_url is_live address_host address_port host port start
+    container_id told gateway started ended reason
+""")
+HOLD_KEY = ENGINE_KEY + _columns("key_type key infohash token")
+HOLD = HOLD_KEY + _columns("since is_hls")
+EARLY_END_KEY = _columns("id")
+EARLY_END = EARLY_END_KEY + _columns("at reason")
+KEPT_KEY = _columns("name")
+KEPT = KEPT_KEY + _columns("value")
+SAMPLE = _columns("ts status peers speed_down speed_up downloaded uploaded")
+LOG = _columns("ts kind host port stream data")
 LOG_ROW = ("id", *LOG)
+_LONGEST_TEXT = 1000  # of what others said: an error of Podman's, a client's reason
 _encode_data = json.JSONEncoder(default=str).encode
 _encode_gateway = msgspec.json.Encoder().encode
 _decode_gateway = msgspec.json.Decoder(ByGateway).decode

@@ -325,24 +325,19 @@ class Store:
             return None
 
     def _saved(self, found: Contents, now: Now) -> Saved:
+        of = {row[0]: [row] for row in found.kept}
         return Saved(
             engines=self._decoded(rows.read_engine, found.engines, now),
             streams=self._decoded(rows.read_stream, [*found.ended, *found.started], now),
             holds=self._decoded(rows.read_hold, found.holds, now),
             early_ends=self._decoded(rows.read_early_end, found.early_ends, now),
-            breaker=self._kept(rows.read_breaker, "breaker", found, now),
-            boot=next((value for name, value in found.kept if name == "boot"), ""),
-            at_least=self._kept(rows.read_at_least, "at_least", found, now) or 0,
+            breaker=next(iter(self._decoded(rows.read_breaker, of.get("breaker", ()), now)), None),
+            boot=next((value for _, value in of.get("boot", ())), ""),
+            at_least=next(iter(self._decoded(rows.read_at_least, of.get("at_least", ()), now)), 0),
         )
 
-    def _kept(
-        self, decode: Callable[[rows.Row, Now], T], name: str, found: Contents, now: Now
-    ) -> T | None:
-        values = self._decoded(decode, [row for row in found.kept if row[0] == name], now)
-        return values[0] if values else None
-
     def _decoded(
-        self, decode: Callable[[rows.Row, Now], T], found: list[rows.Row], now: Now
+        self, decode: Callable[[rows.Row, Now], T], found: Sequence[rows.Row], now: Now
     ) -> list[T]:
         """A row that says what we do not know (a newer version's, say) is not worth the others."""
         values = []

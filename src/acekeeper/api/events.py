@@ -21,7 +21,9 @@ from acekeeper.usecases import events
 from acekeeper.usecases.turns import one_by_one
 
 F = TypeVar("F")
+W = TypeVar("W")
 
+_AT_ONCE = 100  # events of a batch that are decoded in one turn of the event loop
 _BEGINNING = re.compile(r"(https?://[\w.:-]+)[/?#]", re.ASCII)
 _PLACES = 1024  # addresses that are remembered
 
@@ -67,8 +69,8 @@ async def batch(request: Request[Any, Any, Any]) -> ASGIResponse:
     most = context.limits.max_batch_events
     if len(body.started) + len(body.ended) > most:
         raise HTTPException(status_code=413, detail=f"at most {most} events in one batch")
-    started = await _decoded(_decode_started, body.started)
-    ended = await _decoded(_decode_ended, body.ended)
+    started = await one_by_one(body.started, partial(_decoded, _started, _started_fact), _AT_ONCE)
+    ended = await one_by_one(body.ended, partial(_decoded, _ended, _ended_fact), _AT_ONCE)
     starts, ends = await events.batch(
         context.loop,
         [fact for fact in started if not isinstance(fact, str)],
@@ -90,23 +92,10 @@ def _counted(context: Context, event: str) -> Iterator[None]:
         raise
 
 
-def _decode_started(raw: msgspec.Raw) -> facts.StreamStarted:
-    return _started_fact(bodies.decode(raw, _started))
-
-
-def _decode_ended(raw: msgspec.Raw) -> facts.StreamEnded:
-    return _ended_fact(bodies.decode(raw, _ended))
-
-
-async def _decoded(
-    decode: Callable[[msgspec.Raw], F], raws: Sequence[msgspec.Raw]
-) -> list[F | str]:
-    return await one_by_one(raws, partial(_or_error, decode))
-
-
-def _or_error(decode: Callable[[msgspec.Raw], F], raw: msgspec.Raw) -> F | str:
+def _decoded(decoder: msgspec.json.Decoder[W], told: Callable[[W], F], raw: msgspec.Raw) -> F | str:
+    """The fact, or why it is none."""
     try:
-        return decode(raw)
+        return told(bodies.decode(raw, decoder))
     except msgspec.DecodeError as error:
         return str(error)
 
@@ -118,15 +107,12 @@ async def _results(
     remaining = iter(results)
 
     def result(fact: object) -> wire.Result:
-        return wire.Result.failed(fact) if isinstance(fact, str) else _result(next(remaining))
+        if isinstance(fact, str):
+            return wire.Result.failed(fact)
+        stream_id, error, _ = next(remaining)
+        return wire.Result.failed(error) if error else wire.Result(True, stream_id)
 
-    return await one_by_one(decoded, result)
-
-
-def _result(result: events.Result) -> wire.Result:
-    if result.error:
-        return wire.Result.failed(result.error)
-    return wire.Result(success=True, stream_id=result.stream_id)
+    return await one_by_one(decoded, result, _AT_ONCE)
 
 
 def _started_fact(event: wire.StreamStarted) -> facts.StreamStarted:

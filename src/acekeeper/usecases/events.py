@@ -3,12 +3,10 @@
 import asyncio
 from asyncio import Future
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
-from itertools import chain
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from acekeeper.core.facts import StreamEnded, StreamStarted
+from acekeeper.core.facts import Fact, StreamEnded, StreamStarted
 from acekeeper.core.streams import end_target
 from acekeeper.errors import StoreFailed
 from acekeeper.usecases.loop import Loop
@@ -27,8 +25,6 @@ class Result(NamedTuple):
 
 
 class _Told(NamedTuple):
-    """Events that are written together, and the streams they meant."""
-
     done: Future[None]
     ids: list[str | None]
 
@@ -40,42 +36,44 @@ async def stream_started(loop: Loop, fact: StreamStarted) -> str:
 
 async def stream_ended(loop: Loop, fact: StreamEnded) -> str | None:
     """The stream it ended; None when there was none to end (it is remembered all the same)."""
-    target = end_target(loop.state, fact)
+    stream_id = _meant(loop, fact)
     await loop.tell(fact)
-    return target.id if target else None
+    return stream_id
 
 
 async def batch(
     loop: Loop, started: Sequence[StreamStarted], ended: Sequence[StreamEnded]
 ) -> tuple[list[Result], list[Result]]:
-    def start(facts: Sequence[StreamStarted]) -> _Told:
-        return _Told(loop.tell_all(facts), [fact.id for fact in facts])
-
-    def end(facts: Sequence[StreamEnded]) -> _Told:
-        ids: list[str | None] = []
-
-        def each() -> Iterator[StreamEnded]:
-            for fact in facts:
-                target = end_target(loop.state, fact)
-                ids.append(target.id if target else None)
-                yield fact
-
-        return _Told(loop.tell_all(each()), ids)
-
-    works: Iterable[Callable[[], _Told]] = chain(
-        (partial(start, facts) for facts in slices(started)),
-        (partial(end, facts) for facts in slices(ended)),
-    )
+    told: list[StreamStarted | StreamEnded] = [*started, *ended]
     results: list[Result] = []
     under_way: deque[_Told] = deque()
-    for work in works:
+    for facts in slices(told):
         if len(under_way) == _UNDER_WAY:
             results += await _results(under_way.popleft())
-        under_way.append(work())
+        under_way.append(_tell(loop, facts))
         await asyncio.sleep(0)
-    for told in under_way:
-        results += await _results(told)
+    for left in under_way:
+        results += await _results(left)
     return results[: len(started)], results[len(started) :]
+
+
+def _tell(loop: Loop, facts: Sequence[StreamStarted | StreamEnded]) -> _Told:
+    ids: list[str | None] = []
+
+    def each() -> Iterator[Fact]:
+        for fact in facts:
+            ids.append(_meant(loop, fact))
+            yield fact
+
+    return _Told(loop.tell_all(each()), ids)
+
+
+def _meant(loop: Loop, fact: StreamStarted | StreamEnded) -> str | None:
+    """The stream that an event is about to start or end."""
+    if isinstance(fact, StreamStarted):
+        return fact.id
+    target = end_target(loop.state, fact)
+    return target.id if target else None
 
 
 async def _results(told: _Told) -> list[Result]:

@@ -123,14 +123,17 @@ class Loop:
         disk."""
         changed: list[Changes] = []
         now = self.clock()
-        for fact in facts:
-            changes = apply(self.state, self.rules, fact, now)
-            for happening in changes.happened:
-                self._observe(happening)
-            if not self._planned and may_change(fact, changes):
-                self._plan_soon()
-            changed.append(changes)
-        return self._write(*changed)
+        try:
+            for fact in facts:
+                changes = apply(self.state, self.rules, fact, now)
+                changed.append(changes)
+                for happening in changes.happened:
+                    self._observe(happening)
+                if not self._planned and may_change(fact, changes):
+                    self._plan_soon()
+        finally:
+            durable = self._write(*changed)
+        return durable
 
     def is_overdue(self, seconds: float) -> bool:
         """Whether what was due by the clock so long ago is still not done."""
