@@ -19,7 +19,7 @@ from acekeeper.adapters.processes import stop_all
 from acekeeper.adapters.store import Store
 from acekeeper.api.context import Context
 from acekeeper.app import clock, service
-from acekeeper.core.facts import RuntimeChecked
+from acekeeper.core.facts import RuntimeChecked, RuntimeLost
 from acekeeper.core.model import Engine, Health, Rules
 from acekeeper.core.state import Changes
 from acekeeper.errors import NoAnswer
@@ -31,6 +31,7 @@ from acekeeper.usecases.sweep import Kind, check_runtime
 
 from .adapters.storing import ENGINE, NOW, SLOT, next_run, stream
 from .adapters.test_engine import BROKEN_OFF, STAT_URL, FarSide
+from .core.world import started
 from .running import settings
 from .usecases.house import Clock, ScriptedEngines
 
@@ -239,3 +240,26 @@ def test_the_clock_is_both_clocks() -> None:
     first, second = clock(), clock()
     assert first.wall > 1.7e9
     assert first.mono <= second.mono
+
+
+async def test_what_is_below_the_level_of_the_log_is_not_even_put_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound: list[dict[str, Any]] = []
+    bind = type(logger).bind
+
+    def binds(self: Any, **fields: Any) -> Any:
+        bound.append(fields)
+        return bind(self, **fields)
+
+    monkeypatch.setattr(type(logger), "bind", binds)
+    logged: list[str] = []
+    number = logger.add(lambda message: logged.append(message.record["message"]))
+    async with serving(settings(tmp_path, LOG_LEVEL="WARNING")) as context:
+        context.loop.tell(started("s"))
+        context.loop.tell(RuntimeLost("gone"))
+    logger.remove(number)
+    assert "stream_started" not in logged
+    assert {"why": "gone"} in bound
+    assert {"stream": "s", "managed": False} not in bound
+    assert "runtime_lost" in logged

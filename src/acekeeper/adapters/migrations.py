@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 
 def _first(db: sqlite3.Connection) -> None:
-    db.execute(
-        """
+    db.execute("""
         CREATE TABLE engines (
             host TEXT NOT NULL, port INTEGER NOT NULL, start TEXT NOT NULL,
             container_id TEXT NOT NULL, phase TEXT NOT NULL, health TEXT NOT NULL,
@@ -17,10 +16,8 @@ def _first(db: sqlite3.Connection) -> None:
             drain_since REAL, unlisted REAL, unhealthy REAL, stop_reason TEXT NOT NULL, seen REAL,
             checked REAL, gone REAL, PRIMARY KEY (host, port, start)
         )
-        """
-    )
-    db.execute(
-        """
+    """)
+    db.execute("""
         CREATE TABLE streams (
             id TEXT PRIMARY KEY, key_type TEXT NOT NULL, key TEXT NOT NULL, session TEXT NOT NULL,
             stat_url TEXT NOT NULL, command_url TEXT NOT NULL, is_live INTEGER NOT NULL,
@@ -28,20 +25,17 @@ def _first(db: sqlite3.Connection) -> None:
             start TEXT NOT NULL, container_id TEXT NOT NULL, started REAL NOT NULL, ended REAL,
             reason TEXT NOT NULL
         )
-        """
-    )
+    """)
     db.execute(
         "CREATE TABLE early_ends (id TEXT PRIMARY KEY, at REAL NOT NULL, reason TEXT NOT NULL)"
     )
     db.execute("CREATE TABLE kept (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
-    db.execute(
-        """
+    db.execute("""
         CREATE TABLE log (
             id INTEGER PRIMARY KEY, ts REAL NOT NULL, kind TEXT NOT NULL, host TEXT, port INTEGER,
             stream TEXT NOT NULL, data TEXT NOT NULL
         )
-        """
-    )
+    """)
     db.execute("CREATE INDEX engines_gone ON engines (gone)")
     db.execute("CREATE INDEX streams_ended ON streams (ended)")
     db.execute("CREATE INDEX log_ts ON log (ts)")
@@ -61,15 +55,13 @@ def _log_is_read(db: sqlite3.Connection) -> None:
 
 def _samples(db: sqlite3.Connection) -> None:
     """By the rowid of their stream, since its id is longer than all the rest."""
-    db.execute(
-        """
+    db.execute("""
         CREATE TABLE samples (
             stream INTEGER NOT NULL, ts REAL NOT NULL, status TEXT NOT NULL, peers INTEGER NOT NULL,
             speed_down INTEGER NOT NULL, speed_up INTEGER NOT NULL, downloaded INTEGER NOT NULL,
             uploaded INTEGER NOT NULL, PRIMARY KEY (stream, ts)
         ) WITHOUT ROWID
-        """
-    )
+    """)
 
 
 def _all_an_event_told(db: sqlite3.Connection) -> None:
@@ -85,15 +77,13 @@ def _by_the_gateway(db: sqlite3.Connection) -> None:
 
 def _holds(db: sqlite3.Connection) -> None:
     """What may play on an engine beside its streams."""
-    db.execute(
-        """
+    db.execute("""
         CREATE TABLE holds (
             host TEXT NOT NULL, port INTEGER NOT NULL, start TEXT NOT NULL, key_type TEXT NOT NULL,
             key TEXT NOT NULL, infohash TEXT NOT NULL, token TEXT NOT NULL, since REAL NOT NULL,
             PRIMARY KEY (host, port, start, key_type, key, infohash, token)
         ) WITHOUT ROWID
-        """
-    )
+    """)
 
 
 def _addresses(db: sqlite3.Connection) -> None:

@@ -9,22 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from acekeeper.adapters import database
 from acekeeper.adapters.backlog import Backlog
-from acekeeper.adapters.database import (
-    LOG_AT_REST,
-    Contents,
-    close_unread,
-    connect_to_read,
-    is_corrupt,
-    keep,
-    mark,
-    move_aside,
-    newest_log_id,
-    prune,
-    read,
-    require_sound,
-    save,
-)
+from acekeeper.adapters.database import LOG_AT_REST, Contents, save
 from acekeeper.adapters.readers import Readers
 from acekeeper.adapters.wal import Disturbed, Identity, Log, Seen, WrittenByOthers, identity
 
@@ -79,7 +66,7 @@ class Opened:
             self._file = file
 
     def read(self) -> Contents:
-        return self._healed(lambda db, _: read(db))
+        return self._healed(lambda db, _: database.read(db))
 
     def save(self) -> bool:
         """Whether anything was unsaved. In any case all that was saved before is still there."""
@@ -87,7 +74,7 @@ class Opened:
 
     def prune(self, before: float) -> bool:
         """Whether there may be more."""
-        more, _ = self._healed(lambda db, log: _commit(db, log, lambda: prune(db, before)))
+        more, _ = self._healed(lambda db, log: _commit(db, log, lambda: database.prune(db, before)))
         return more
 
     def tidy(self) -> None:
@@ -104,7 +91,7 @@ class Opened:
 
     def _save(self, db: sqlite3.Connection, log: Log) -> bool:
         if self.is_unread:
-            _commit(db, log, lambda: close_unread(db, time.time()))
+            _commit(db, log, lambda: database.close_unread(db, time.time()))
             self.is_unread = False
         if not self._backlog.unsaved and log.check(wrote=False) is Seen.EMPTIED:
             self._backlog.again()
@@ -112,9 +99,10 @@ class Opened:
             self._backlog.unsaved.to_disk = False
             return False
         for _ in range(_TRIES):
-            rows = self._backlog.numbered(newest_log_id(db))
-            keep(db, to_disk=rows.to_disk)
-            _, seen = _commit(db, log, partial(save, db, rows) if rows else partial(mark, db))
+            rows = self._backlog.numbered(database.newest_log_id(db))
+            database.keep(db, to_disk=rows.to_disk)
+            work = partial(save, db, rows) if rows else partial(database.mark, db)
+            _, seen = _commit(db, log, work)
             self._is_owed = not rows.to_disk
             self._backlog.saved()
             if seen is not Seen.EMPTIED:
@@ -150,7 +138,7 @@ class Opened:
                 if not left:
                     raise
             except sqlite3.Error as error:
-                if self._moved or not left or not is_corrupt(error):
+                if self._moved or not left or not database.is_corrupt(error):
                     raise
                 self._begin_anew(error)
         raise AssertionError
@@ -171,13 +159,13 @@ class Opened:
 
     def _open(self) -> tuple[_Connected, Log]:
         db = self._connect(self._path)
-        connected = _Connected(db, connect_to_read(self._path))
+        connected = _Connected(db, database.connect_to_read(self._path))
         try:
             connected.guard.execute("SELECT 1 FROM sqlite_master").fetchone()
             self._file = identity(self._path)
             log = Log(self._path, db)
             if self._is_suspect:
-                require_sound(db)
+                database.require_sound(db)
         except BaseException:
             connected.close()
             raise
@@ -211,7 +199,7 @@ class Opened:
 
     def _begin_anew(self, error: sqlite3.Error) -> None:
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        aside = move_aside(self._path, stamp)
+        aside = database.move_aside(self._path, stamp)
         self._moved = True
         self._file = self._log = None
         self._backlog.start_over(is_new=True)
@@ -226,7 +214,7 @@ def _commit(db: sqlite3.Connection, log: Log, work: Callable[[], T]) -> tuple[T,
         return done, log.check(wrote=False)
     seen = log.check(wrote=True)
     if seen is Seen.SAME:  # perhaps all was there already
-        mark(db)
+        database.mark(db)
         seen = log.check(wrote=True)
         if seen is Seen.SAME:
             raise Disturbed("what is written to the write-ahead log does not get there")

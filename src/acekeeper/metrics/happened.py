@@ -13,29 +13,33 @@ class Happened:
         self._errors = errors
         self._gateway = gateway
         self._durations = histogram("orch_provision_duration_seconds", registry)
-        self._provisions = counter("orch_provision_total", registry)
         self._refused = counter("orch_provision_refused_total", registry)
-        self._started = counter("orch_events_started_total", registry)
-        self._ended = counter("orch_events_ended_total", registry)
         self._failed = counter("orch_streams_failed_total", registry)
         self._reaped = counter("orch_streams_reaped_total", registry)
         self._starts = counter("orch_engine_starts_total", registry)
         self._start_failures = counter("orch_engine_start_failures_total", registry)
         self._deaths = counter("orch_engine_deaths_total", registry)
         self._drains = counter("orch_engine_drains_total", registry)
-        self._taken_back = counter("orch_engine_drains_taken_back_total", registry)
-        self._suspicions = counter("orch_engine_suspicions_total", registry)
         self._tries = counter("orch_playback_tries_total", registry)
         self._detection = histogram("orch_detection_seconds", registry)
+        suspicions = counter("orch_engine_suspicions_total", registry)
+        self._counted = {
+            "stream_started": counter("orch_events_started_total", registry),
+            "stream_ended": counter("orch_events_ended_total", registry),
+            "engine_granted": counter("orch_provision_total", registry).labels("acestream"),
+            "engine_suspected": suspicions.labels("probe"),
+            "playback_doubted": suspicions.labels("playback"),
+            "playback_failed": self._tries.labels("failed"),
+            "drain_taken_back": counter("orch_engine_drains_taken_back_total", registry),
+        }
 
     def observe(self, happening: Happening) -> None:
         data = happening.data
         self._errors.happened(happening)
+        if counted := self._counted.get(happening.kind):
+            counted.inc()
         match happening.kind:
-            case "stream_started":
-                self._started.inc()
             case "stream_ended":
-                self._ended.inc()
                 if data["failed"]:
                     self._failed.labels(str(data["reason"])).inc()
                 if data.get("reaped"):
@@ -44,8 +48,6 @@ class Happened:
                 self._reap("expired")
             case "engine_starting":
                 self._starts.labels("request" if data.get("request") else "spare").inc()
-            case "engine_granted":
-                self._provisions.labels("acestream").inc()
             case "provision_refused":
                 self._refused.labels(str(data["code"])).inc()
             case "engine_ready":
@@ -58,18 +60,10 @@ class Happened:
                 self._deaths.labels(_known("orch_engine_deaths_total", "cause", happening)).inc()
                 if data.get("noticed_after") is not None:
                     self._detection.observe(_seconds(happening, "noticed_after"))
-            case "engine_suspected":
-                self._suspicions.labels("probe").inc()
-            case "playback_doubted":
-                self._suspicions.labels("playback").inc()
             case "playback_tried":
                 self._tries.labels(str(data["verdict"])).inc()
-            case "playback_failed":
-                self._tries.labels("failed").inc()
             case "engine_draining":
                 self._drains.labels(_known("orch_engine_drains_total", "reason", happening)).inc()
-            case "drain_taken_back":
-                self._taken_back.inc()
             case "play_opened":
                 self._gateway.opened(happening, _seconds(happening, "waited"))
             case _:

@@ -10,9 +10,11 @@ from acekeeper.core.facts import Fact, StreamEnded, StreamStarted
 from acekeeper.core.streams import end_target
 from acekeeper.errors import StoreFailed
 from acekeeper.usecases.loop import Loop
-from acekeeper.usecases.turns import slices
 
-_UNDER_WAY = 50  # slices of a batch that wait for the disk: memory is not to grow with it
+_AT_ONCE = 20  # events of a batch that are told in one turn of the event loop, and written together
+_UNDER_WAY = 50  # such slices that wait for the disk: memory is not to grow with the batch
+
+_Told = tuple[Future[None], list[str | None]]  # and the streams that were meant
 
 
 class Result(NamedTuple):
@@ -22,11 +24,6 @@ class Result(NamedTuple):
     stream_id: str | None
     error: str = ""
     kept: bool = True
-
-
-class _Told(NamedTuple):
-    done: Future[None]
-    ids: list[str | None]
 
 
 async def stream_started(loop: Loop, fact: StreamStarted) -> str:
@@ -47,13 +44,13 @@ async def batch(
     told: list[StreamStarted | StreamEnded] = [*started, *ended]
     results: list[Result] = []
     under_way: deque[_Told] = deque()
-    for facts in slices(told):
+    for n in range(0, len(told), _AT_ONCE):
         if len(under_way) == _UNDER_WAY:
-            results += await _results(under_way.popleft())
-        under_way.append(_tell(loop, facts))
+            results += await _results(*under_way.popleft())
+        under_way.append(_tell(loop, told[n : n + _AT_ONCE]))
         await asyncio.sleep(0)
     for left in under_way:
-        results += await _results(left)
+        results += await _results(*left)
     return results[: len(started)], results[len(started) :]
 
 
@@ -65,7 +62,7 @@ def _tell(loop: Loop, facts: Sequence[StreamStarted | StreamEnded]) -> _Told:
             ids.append(_meant(loop, fact))
             yield fact
 
-    return _Told(loop.tell_all(each()), ids)
+    return loop.tell_all(each()), ids
 
 
 def _meant(loop: Loop, fact: StreamStarted | StreamEnded) -> str | None:
@@ -76,9 +73,9 @@ def _meant(loop: Loop, fact: StreamStarted | StreamEnded) -> str | None:
     return target.id if target else None
 
 
-async def _results(told: _Told) -> list[Result]:
+async def _results(done: Future[None], ids: Sequence[str | None]) -> list[Result]:
     try:
-        await asyncio.shield(told.done)
+        await asyncio.shield(done)
     except StoreFailed as error:
-        return [Result(stream_id, str(error), kept=False) for stream_id in told.ids]
-    return [Result(i, "" if i is not None else "stream not found") for i in told.ids]
+        return [Result(stream_id, str(error), kept=False) for stream_id in ids]
+    return [Result(i, "" if i is not None else "stream not found") for i in ids]

@@ -2,7 +2,7 @@
 
 import asyncio
 from asyncio import Task
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -25,10 +25,6 @@ async def one_by_one(
         done.append(work(value))
         await take_turns(n, at_once)
     return done
-
-
-def slices(values: Sequence[V], at_once: int = _AT_ONCE) -> Iterator[Sequence[V]]:
-    return (values[n : n + at_once] for n in range(0, len(values), at_once))
 
 
 async def gather_in_turns(
