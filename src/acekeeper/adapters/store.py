@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import NamedTuple, TypeVar
@@ -36,7 +37,8 @@ _PRUNE_EVERY = 3600.0
 _LOOK_EVERY = 1.0  # whether what was written is still there, when nothing else is to do
 _READ_WITHIN = 3.0  # at the start: viewers wait
 _CLOSE_WITHIN = 5.0
-_ANSWERED_AT_ONCE = 500  # in one turn of the event loop
+_ANSWERED_AT_ONCE = 200  # in one turn of the event loop
+_OF_GATEWAY, _HAPPENED = attrgetter("of_gateway"), attrgetter("happened")
 
 T = TypeVar("T")
 
@@ -138,8 +140,8 @@ class Store:
         this process); with none it waits for those before, and the writer hears nothing of it.
         StoreFailed when they are not, or not in time: they are kept, and tried again."""
         durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        is_promised = not all(changes.of_gateway for changes in changed)
-        has_any = (self._is_owed and is_promised) or any(c or c.happened for c in changed)
+        is_promised = not all(map(_OF_GATEWAY, changed))
+        has_any = any(map(_HAPPENED, changed)) or any(changed) or (self._is_owed and is_promised)
         if self._closed:
             durable.set_exception(StoreFailed("the store is closed"))
         elif has_any or self.degraded:

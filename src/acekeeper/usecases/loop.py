@@ -5,6 +5,8 @@ import math
 from asyncio import Future, Task
 from collections.abc import Callable, Coroutine, Iterable
 from contextvars import Context
+from itertools import chain
+from operator import attrgetter
 
 from acekeeper.core.actions import (
     Action,
@@ -59,6 +61,7 @@ from acekeeper.usecases.turns import gather_in_turns
 _LOST_MEANWHILE = waiting(Code.GENERAL_ERROR, "the engine it was given ended or was taken", 1)
 _NOBODY_THERE = "runtime_unavailable"  # cause of a start that failed
 _STATS_AT_ONCE = 8  # so many begin in one turn of the event loop
+_SAMPLES = attrgetter("samples")
 _STREAM_SETTLES_AFTER = 2.0  # an engine may not know a session yet that was just announced
 
 Provision = Engine | Refusal
@@ -169,9 +172,8 @@ class Loop:
         durable = self.store.write(*changed)
         # Not everybody waits for it, and a store that fails tells so itself.
         durable.add_done_callback(lambda done: done.cancelled() or done.exception())
-        for changes in changed:
-            if changes.samples:
-                self.unsaved.told(changes.samples, durable)
+        if samples := [*chain.from_iterable(map(_SAMPLES, changed))]:
+            self.unsaved.told(samples, durable)
         return durable
 
     def _plan_soon(self) -> None:
