@@ -75,7 +75,13 @@ def test_what_is_told_often_before_a_save_is_one_row() -> None:
 def test_what_ended_and_was_forgotten_before_a_save_is_saved_as_it_ended() -> None:
     of = Backlog()
     ended = stream("s", ended=NOW, reason="eof")
-    of.add(Changes(streams={"s": ended}, engines={SLOT: ENGINE}), wall=1.0)
-    of.add(Changes(streams={"s": None}, engines={SLOT: None}), wall=2.0)
+    of.add(Changes(streams={"s": ended}), wall=1.0)
+    of.add(Changes(streams={"s": None}), wall=2.0)
     assert of.unsaved.streams == {"s": stream_row(ended)}
+
+
+def test_an_engine_that_came_and_went_before_a_save_is_saved_as_gone() -> None:
+    of = Backlog()
+    of.add(Changes(engines={SLOT: ENGINE}), wall=1.0)
+    of.add(Changes(engines={SLOT: None}), wall=2.0)
     assert of.unsaved.engines == {ENGINE.ref: gone_row(engine_row(ENGINE), 2.0)}
