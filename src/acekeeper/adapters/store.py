@@ -42,6 +42,9 @@ _OF_GATEWAY, _HAPPENED = attrgetter("of_gateway"), attrgetter("happened")
 
 T = TypeVar("T")
 
+_Decode = Callable[[rows.Row, Now], T]
+_Found = tuple[Contents, Identity | None]  # what the database holds already, and in which file
+
 
 @dataclass(frozen=True, slots=True)
 class Saved:
@@ -60,13 +63,6 @@ class _Write(NamedTuple):
     changed: Sequence[Changes]
     durable: list[asyncio.Future[None]]  # its own, and of those after it that change nothing
     wall: float
-
-
-class _Found(NamedTuple):
-    """What the database holds already, and which file that is."""
-
-    contents: Contents
-    file: Identity | None
 
 
 class Store:
@@ -127,13 +123,13 @@ class Store:
         self._writer.start()
         found: _Found | None
         try:
-            found = _Found(self._first_read.result(_READ_WITHIN), None)
+            found = self._first_read.result(_READ_WITHIN), None
         except (sqlite3.Error, OSError) as error:
             if self._first_read.cancel():  # it did not fail: it is late
                 self._hangs()
             found = self._read_copy(error)
         self._loaded.put(found)
-        return self._saved(found.contents, now) if found else Saved()
+        return self._saved(found[0], now) if found else Saved()
 
     def write(self, *changed: Changes) -> asyncio.Future[None]:
         """Done when these changes and all before them are on disk (those of the gateway: outlive
@@ -203,9 +199,9 @@ class Store:
         if found is None:
             self._opened.is_unread = True
         else:
-            if found.file is not None:
-                self._opened.holds(found.file)
-            known = found.contents
+            known, file = found
+            if file is not None:
+                self._opened.holds(file)
             self._backlog.known(
                 known.engines, known.started, known.holds, known.early_ends, known.kept
             )
@@ -319,7 +315,7 @@ class Store:
     def _read_copy(self, error: Exception) -> _Found | None:
         file = identity(self._path)
         try:
-            return _Found(within(_READ_WITHIN, lambda: read_copy(self._path)), file)
+            return within(_READ_WITHIN, lambda: read_copy(self._path)), file
         except (FileNotFoundError, NotADirectoryError):
             return None  # there is none
         except (sqlite3.Error, OSError) as also:
@@ -338,9 +334,7 @@ class Store:
             at_least=next(iter(self._decoded(rows.read_at_least, of.get("at_least", ()), now)), 0),
         )
 
-    def _decoded(
-        self, decode: Callable[[rows.Row, Now], T], found: Sequence[rows.Row], now: Now
-    ) -> list[T]:
+    def _decoded(self, decode: _Decode[T], found: Sequence[rows.Row], now: Now) -> list[T]:
         """A row that says what we do not know (a newer version's, say) is not worth the others."""
         values = []
         for row in found:

@@ -155,7 +155,7 @@ class Log:
     def _followed(self, log: int) -> Seen:
         """To the end of the next commit, if there is one."""
         end = self._end
-        for frame in self._frames(log, end):
+        for frame in self._heads(log, end):
             if frame[8:16] != self._header[16:24]:
                 break
             end += self._step()
@@ -166,8 +166,8 @@ class Log:
                 return Seen.COMMIT
         return Seen.SAME
 
-    def _frames(self, log: int, at: int) -> Iterator[bytes]:
-        """Many are read at once: every read gives up the interpreter, and has to get it back."""
+    def _heads(self, log: int, at: int) -> Iterator[bytes]:
+        """Of frames. Many are read at once: a read gives up the interpreter."""
         step = self._step()
         while data := os.pread(log, _READ_AT_ONCE * step, at):
             yield from (data[n : n + _FRAME] for n in range(0, len(data), step))

@@ -40,21 +40,21 @@ def decode(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T:
 
 
 async def _whole(request: Request[Any, Any, Any]) -> bytes:
-    """As the framework does it, for the tenth of its time: most bodies come in one piece."""
+    """The framework's own way costs ten times this, and most bodies come in one piece."""
     most = Context.of(request).limits.max_body_bytes
     if int(request.headers.get("content-length", 0)) > most:
         raise RequestEntityTooLarge
-    parts: list[bytes] = []
-    length, is_whole = 0, False
-    while not is_whole:
+    parts, length = [], 0
+    while True:
         message = await request.receive()
         if message["type"] != "http.request":
             raise ClientException("the body broke off")
         parts.append(message["body"])
-        length, is_whole = length + len(parts[-1]), not message.get("more_body", False)
+        length += len(parts[-1])
         if length > most:
             raise RequestEntityTooLarge
-    return b"".join(parts)
+        if not message.get("more_body", False):
+            return b"".join(parts)
 
 
 def _require_json(request: Request[Any, Any, Any]) -> None:

@@ -25,7 +25,6 @@ W = TypeVar("W")
 
 _AT_ONCE = 100  # events of a batch that are decoded in one turn of the event loop
 _BEGINNING = re.compile(r"(https?://[\w.:-]+)[/?#]", re.ASCII)
-_PLACES = 1024  # addresses that are remembered
 
 _started = msgspec.json.Decoder(wire.StreamStarted)
 _ended = msgspec.json.Decoder(wire.StreamEnded)
@@ -145,7 +144,7 @@ def _address(url: str) -> tuple[str, int] | None:
         raise msgspec.ValidationError(f"{error} - at `$.session.stat_url`") from error
 
 
-@lru_cache(_PLACES)
+@lru_cache(1024)
 def _place(url: str) -> tuple[str, int] | None:
     parts = urlsplit(url)
     return (_host(parts.hostname), parts.port or 80) if parts.hostname else None

@@ -47,8 +47,7 @@ class Changes:
     breaker: Breaker | None = None
     boot: str | None = None
     at_least: int | None = None
-    # By a player of the gateway, or for one: nobody was promised that it outlives the host, with
-    # which engines and their sessions die.
+    # By or for a player of the gateway: nobody was promised that it outlives the host.
     of_gateway: bool = False
 
     def __bool__(self) -> bool:

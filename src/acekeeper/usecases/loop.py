@@ -122,8 +122,7 @@ class Loop:
         return self.tell_all((fact,))
 
     def tell_all(self, facts: Iterable[Fact]) -> Future[None]:
-        """Each is taken when those before it are applied. The future is done when all are on
-        disk."""
+        """Each is taken when those before it are applied; done when all are on disk."""
         changed: list[Changes] = []
         now = self.clock()
         try:
