@@ -12,19 +12,17 @@ import pytest
 from litestar.handlers import HTTPRouteHandler
 
 from acekeeper.api import (
-    breaker,
     containers,
     engines,
     events,
     health,
     log,
+    operator,
     panel,
     provision,
-    scale,
     schema,
     status,
     streams,
-    sweeps,
 )
 from acekeeper.api.application import ROUTES
 from acekeeper.core.facts import EnginesSurveyed, StreamsAsked, TimePassed
@@ -83,10 +81,10 @@ LOOKS: Mapping[HTTPRouteHandler, Work] = {
     events.batch: ask("POST", "/events/batch", BATCH),
     provision.provision_acestream: ask("POST", "/provision/acestream", {"labels": {}}),
     provision.provision_container: ask("POST", "/provision"),
-    sweeps.sweep: ask("POST", "/sweeps/streams"),
-    sweeps.sweep_all: ask("POST", "/gc"),
-    scale.scale: ask("POST", f"/scale/{ENGINES}"),
-    breaker.reset_breaker: ask("POST", "/health/circuit-breaker/reset"),
+    operator.sweep: ask("POST", "/sweeps/streams"),
+    operator.sweep_all: ask("POST", "/gc"),
+    operator.scale: ask("POST", f"/scale/{ENGINES}"),
+    operator.reset_breaker: ask("POST", "/health/circuit-breaker/reset"),
     status.ready: ask("GET", "/health/ready"),
     status.orchestrator_status: ask("GET", "/orchestrator/status"),
     status.metrics: ask("GET", "/metrics"),

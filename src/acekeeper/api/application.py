@@ -9,20 +9,18 @@ from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 
 from acekeeper.api import (
-    breaker,
     containers,
     engines,
     events,
     health,
     log,
+    operator,
     panel,
     provision,
     queries,
-    scale,
     schema,
     status,
     streams,
-    sweeps,
 )
 from acekeeper.api.access import Access
 from acekeeper.api.board import Board
@@ -47,10 +45,10 @@ ROUTES: Sequence[HTTPRouteHandler] = (
     events.batch,
     provision.provision_acestream,
     provision.provision_container,
-    sweeps.sweep,
-    sweeps.sweep_all,
-    scale.scale,
-    breaker.reset_breaker,
+    operator.sweep,
+    operator.sweep_all,
+    operator.scale,
+    operator.reset_breaker,
     status.ready,
     status.orchestrator_status,
     log.list_log,
