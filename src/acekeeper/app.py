@@ -12,11 +12,11 @@ from loguru import logger
 
 from acekeeper import __version__
 from acekeeper.adapters import connections
-from acekeeper.adapters.addresses import present
 from acekeeper.adapters.engine import EngineClient
 from acekeeper.adapters.history import History
 from acekeeper.adapters.notify import Notifier
 from acekeeper.adapters.playback import Player
+from acekeeper.adapters.ports import present
 from acekeeper.adapters.proc import boot_id
 from acekeeper.adapters.processes import Processes
 from acekeeper.adapters.readers import Readers

@@ -1,4 +1,5 @@
-"""Whether an engine's ports can be had, tried by binding them."""
+"""Which addresses this host has, and whether an engine's ports can be had there: tried by binding
+them. Nothing listens there, nothing is sent."""
 
 import errno
 import socket
@@ -31,3 +32,17 @@ def test(ports: Ports, addresses: tuple[str, ...]) -> None:
                 raise EngineFailed(
                     f"{name} port {port} cannot be used: {error.strerror}"
                 ) from error
+
+
+def present(wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """An address that cannot be tried counts as present."""
+    return tuple(address for address in wanted if _is_here(address))
+
+
+def _is_here(address: str) -> bool:
+    try:
+        with socket.socket() as tried:
+            tried.bind((address, 0))
+    except OSError as error:
+        return error.errno != errno.EADDRNOTAVAIL
+    return True

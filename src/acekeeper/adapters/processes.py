@@ -16,8 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from acekeeper.adapters import proc, stops
-from acekeeper.adapters.addresses import present
-from acekeeper.adapters.ports import test
+from acekeeper.adapters.ports import present, test
 from acekeeper.adapters.proc import Process
 from acekeeper.adapters.spawn import log_file, spawn
 from acekeeper.adapters.tail import read_tail

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from acekeeper.adapters import proc
-from acekeeper.adapters.addresses import present
 from acekeeper.adapters.bus import runtime_dir
 from acekeeper.adapters.causes import Why, why
 from acekeeper.adapters.container import read_inspection
 from acekeeper.adapters.image import HINT, Image
 from acekeeper.adapters.podman import Podman
-from acekeeper.adapters.ports import test
+from acekeeper.adapters.ports import present, test
 from acekeeper.adapters.reservations import Reservations
 from acekeeper.adapters.systemd import Systemd
 from acekeeper.adapters.unit import GONE, Unit

@@ -4,8 +4,7 @@ import os
 from collections.abc import Container, Iterator
 from pathlib import Path
 
-from acekeeper.adapters.addresses import present
-from acekeeper.adapters.ports import test
+from acekeeper.adapters.ports import present, test
 from acekeeper.core.names import PortPlan, Slot
 from acekeeper.doctor.finding import Finding, well, wrong
 from acekeeper.doctor.tool import run

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from acekeeper.adapters import addresses
+from acekeeper.adapters import ports
 from acekeeper.doctor.finding import Finding, well, wrong
 from acekeeper.doctor.tool import complaint, run
 from acekeeper.settings import Settings
@@ -38,7 +38,7 @@ def check(settings: Settings) -> Iterator[Finding]:
         yield complaint("images", present, "Run `podman info` as the user")
     else:
         yield well("the engine image is here")
-        yield _container(image, addresses.present(settings.engine_host))
+        yield _container(image, ports.present(settings.engine_host))
 
 
 def _container(image: str, there: tuple[str, ...]) -> Finding:

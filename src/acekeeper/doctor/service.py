@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from acekeeper import __version__
-from acekeeper.adapters.addresses import present
+from acekeeper.adapters.ports import present
 from acekeeper.client import call
 from acekeeper.core.addresses import absences, wanted
 from acekeeper.doctor.finding import Finding, well, wrong
