@@ -19,14 +19,14 @@ from acekeeper.adapters.processes import stop_all
 from acekeeper.adapters.store import Store
 from acekeeper.api.context import Context
 from acekeeper.app import clock, service
-from acekeeper.core.facts import RuntimeChecked, RuntimeLost
+from acekeeper.core.facts import AnswerDelivered, RuntimeChecked, RuntimeLost
 from acekeeper.core.model import Engine, Health, Rules
 from acekeeper.core.state import Changes
 from acekeeper.errors import NoAnswer
 from acekeeper.listening import Gateway
 from acekeeper.rules import rules_of
 from acekeeper.settings import load
-from acekeeper.usecases.provision import delivered, provision
+from acekeeper.usecases.requests import provision
 from acekeeper.usecases.sweep import Kind, check_runtime
 
 from .adapters.storing import ENGINE, NOW, SLOT, next_run, stream
@@ -152,7 +152,7 @@ async def test_what_happens_is_logged_with_its_engine_its_stream_and_its_request
     async with serving(settings(tmp_path)) as context:
         engine = await provision(context.loop, "the-request", None, {})
         assert not hasattr(engine, "eta"), engine
-        delivered(context.loop, "the-request")
+        context.loop.tell(AnswerDelivered("the-request"))
         [pid] = [e.incarnation.split(":")[0] for e in context.state.engines.values()]
         os.kill(int(pid), signal.SIGKILL)
         await until(lambda: not context.state.engines)

@@ -26,7 +26,7 @@ from acekeeper.core.state import State
 from acekeeper.errors import EngineInUse, EngineRefused, Failure, NoAnswer
 from acekeeper.usecases import loop, outcomes
 from acekeeper.usecases.gateway import Failed
-from acekeeper.usecases.plays import play
+from acekeeper.usecases.requests import play
 
 from ..core.world import slot
 from .conftest import MakeHouse

@@ -12,6 +12,7 @@ import pytest
 
 from acekeeper.core.actions import Refusal
 from acekeeper.core.facts import (
+    AnswerDelivered,
     AnswerLost,
     EngineDied,
     Fact,
@@ -26,7 +27,8 @@ from acekeeper.core.plan import Plan
 from acekeeper.core.state import State
 from acekeeper.errors import EngineFailed, PortTaken, RuntimeUnavailable, StartTimedOut
 from acekeeper.log import request_id_var
-from acekeeper.usecases import loop, outcomes, provision
+from acekeeper.usecases import loop, outcomes
+from acekeeper.usecases.requests import provision
 from acekeeper.usecases.sweep import Kind
 
 from ..adapters.storing import next_run
@@ -36,13 +38,13 @@ from .house import HeldStore, House
 
 
 def ask_for_engine(house: House, name: str = "r", port: int | None = None) -> asyncio.Task[Any]:
-    return asyncio.create_task(provision.provision(house.loop, name, port, {}))
+    return asyncio.create_task(provision(house.loop, name, port, {}))
 
 
 async def test_facts_told_in_one_turn_are_planned_once(house: House) -> None:
     await house.open()
     house.loop.tell(ProvisionRequested("here and"))
-    provision.lost(house.loop, "here and")
+    house.loop.tell(AnswerLost("here and"))
     await house.turns()
     assert house.runtime.calls == []  # planned in between, an engine would have been started
     house.loop.tell(ProvisionRequested("here to stay"))
@@ -114,7 +116,7 @@ async def test_a_request_gets_an_engine_that_answers(house: House) -> None:
         "id-start-1",
         Health.HEALTHY,
     )
-    provision.delivered(house.loop, "r")
+    house.loop.tell(AnswerDelivered("r"))
     assert house.loop.state.requests == {}
 
 

@@ -15,11 +15,12 @@ from acekeeper.api import bodies, wire
 from acekeeper.api.context import Context, json_answer
 from acekeeper.api.described import described
 from acekeeper.core.actions import Code, Refusal
+from acekeeper.core.facts import AnswerDelivered, AnswerLost
 from acekeeper.core.model import Engine
 from acekeeper.log import request_id_var
 from acekeeper.protocol import until_hung_up
 from acekeeper.usecases.loop import Loop
-from acekeeper.usecases.provision import delivered, lost, provision
+from acekeeper.usecases.requests import provision
 
 _decoder = msgspec.json.Decoder(wire.ProvisionRequest)
 _RETRY_AFTER_UNKNOWN = 30  # seconds, where nobody can tell: a client's own polling interval
@@ -62,7 +63,7 @@ async def _provision(
         await asyncio.wait({work, hung_up}, return_when=asyncio.FIRST_COMPLETED)
     except BaseException:  # our own time ran out, in the very moment of an answer perhaps
         hung_up.cancel()
-        lost(context.loop, request_id)
+        context.loop.tell(AnswerLost(request_id))
         raise
     finally:
         work.cancel()
@@ -92,11 +93,11 @@ class _ClaimAnswer(ASGIResponse):
             gone = self._hung_up.done()
             await super().__call__(scope, receive, send)
         except BaseException:
-            lost(self._loop, self._request_id)
+            self._loop.tell(AnswerLost(self._request_id))
             raise
         finally:
             self._hung_up.cancel()
-        (lost if gone else delivered)(self._loop, self._request_id)
+        self._loop.tell((AnswerLost if gone else AnswerDelivered)(self._request_id))
 
 
 def _check(body: wire.ProvisionRequest, target_image: str | None) -> None:

@@ -14,7 +14,7 @@ from acekeeper.gateway.door import Answer, Call, as_json, text
 from acekeeper.gateway.urls import origin, redirect
 from acekeeper.gateway.wanted import wanted
 from acekeeper.usecases.gateway import Failed
-from acekeeper.usecases.plays import play
+from acekeeper.usecases.requests import play
 
 _FAILURES: Mapping[NotPlayed, Ending] = {
     NotPlayed.REFUSED: "refused",

@@ -19,7 +19,7 @@ from acekeeper.gateway.opening import not_played
 from acekeeper.gateway.urls import redirect
 from acekeeper.gateway.visit import Place, Visit
 from acekeeper.usecases.gateway import Failed
-from acekeeper.usecases.plays import play, wanted_again
+from acekeeper.usecases.requests import play, wanted_again
 
 LASTS = 60.0  # a wait for the picture, all redirects included
 _PATH = re.compile(r"/ace/r/\w{1,64}/(\w{1,64})", re.ASCII)

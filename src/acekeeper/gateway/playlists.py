@@ -20,7 +20,7 @@ from acekeeper.gateway.lists import Playlist, Point, Progress, begin, follow, go
 from acekeeper.gateway.opening import longest_wait, not_played
 from acekeeper.gateway.urls import origin
 from acekeeper.usecases.gateway import Failed
-from acekeeper.usecases.plays import play, wanted_again
+from acekeeper.usecases.requests import play, wanted_again
 
 _PATH = re.compile(r"/ace/m/(\w{1,64})/(\w{1,64})\.m3u8", re.ASCII)
 _INFOHASH = re.compile(r"[0-9a-f]{40}")

@@ -15,7 +15,7 @@ from acekeeper.errors import EngineInUse, EngineRefused, NoAnswer
 from acekeeper.gateway.context import Context, by_gateway, slot_of
 from acekeeper.gateway.door import Call
 from acekeeper.usecases.gateway import Failed
-from acekeeper.usecases.plays import play, wanted_again
+from acekeeper.usecases.requests import play, wanted_again
 
 _MOVES_AFTER = 7.0
 _AGAIN_AFTER = 1.0  # an engine answers 500 while it fills its buffer

@@ -1,11 +1,27 @@
-"""A player asks for a content."""
+"""A client asks for an engine, and a player for a content. Cancelled: who asked is gone."""
 
+from collections.abc import Mapping
+
+from acekeeper.core.facts import AnswerLost, ProvisionRequested
 from acekeeper.core.gateway.contents import of_stream
 from acekeeper.core.gateway.facts import PlayerLeft, PlayRequested
 from acekeeper.core.gateway.model import Wanted
 from acekeeper.core.model import Now, Stream
 from acekeeper.usecases.gateway import Failed
-from acekeeper.usecases.loop import Loop
+from acekeeper.usecases.loop import Loop, Provision
+
+
+async def provision(
+    loop: Loop, request: str, port: int | None, labels: Mapping[str, str]
+) -> Provision:
+    """An engine that is promised to this request, or why not."""
+    outcome = loop.outcomes.wait(request)
+    loop.tell(ProvisionRequested(request, port, labels))
+    try:
+        return await outcome
+    except BaseException:
+        loop.tell(AnswerLost(request))
+        raise
 
 
 async def play(
@@ -16,7 +32,7 @@ async def play(
     within: float,
     instead_of: str = "",
 ) -> Stream | Failed:
-    """Its session, or why it gets none. Cancelled: the player hung up."""
+    """Its session, or why it gets none."""
     outcome = loop.gateway.outcomes.wait(request)
     loop.tell(PlayRequested(request, wanted, received, within, instead_of))
     try:
