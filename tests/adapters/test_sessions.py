@@ -203,8 +203,8 @@ async def test_what_no_engine_answers_is_no_answer(
 async def test_an_engine_that_does_not_answer_is_given_up(far: FarSide, sessions: Sessions) -> None:
     calls = [
         sessions.open(far.slot, WANTED, 0.1),
-        sessions.redirect(far.slot, ID, TOKEN, "127.0.0.1", 0.1),
-        sessions.list(far.slot, ID, TOKEN, "127.0.0.1", 0.1),
+        sessions.redirect(far.slot, OPENING, "127.0.0.1", 0.1),
+        sessions.list(far.slot, OPENING, "127.0.0.1", 0.1),
     ]
     for call in calls:
         with pytest.raises(NoAnswer) as raised:
@@ -236,7 +236,7 @@ async def test_of_where_an_engine_sends_a_player_the_path_and_the_query_are_used
     far: FarSide, sessions: Sessions, location: str, place: str
 ) -> None:
     far.answer = web.Response(status=302, headers={"Location": location})
-    assert await sessions.redirect(far.slot, ID, TOKEN, "192.0.2.7", 10) == place
+    assert await sessions.redirect(far.slot, OPENING, "192.0.2.7", 10) == place
     [request] = far.requests
     assert request.path_qs == f"/ace/r/{ID}/{TOKEN}"
     assert request.host == f"192.0.2.7:{far.slot.port}"
@@ -248,7 +248,7 @@ async def test_of_where_an_engine_sends_a_player_the_path_and_the_query_are_used
 async def test_and_only_to_a_content(far: FarSide, sessions: Sessions, location: str) -> None:
     far.answer = web.Response(status=302, headers={"Location": location})
     with pytest.raises(NoAnswer, match="sends its reader to"):
-        await sessions.redirect(far.slot, ID, TOKEN, "127.0.0.1", 10)
+        await sessions.redirect(far.slot, OPENING, "127.0.0.1", 10)
 
 
 @pytest.mark.parametrize(
@@ -265,12 +265,12 @@ async def test_what_else_is_told_to_a_player_that_comes_for_the_picture(
 ) -> None:
     far.answer = answer
     with pytest.raises(error):
-        await sessions.redirect(far.slot, ID, TOKEN, "127.0.0.1", 10)
+        await sessions.redirect(far.slot, OPENING, "127.0.0.1", 10)
 
 
 async def test_a_list_is_passed_on_as_it_is(far: FarSide, sessions: Sessions) -> None:
     far.answer = web.Response(text="#EXTM3U\n", content_type="application/vnd.apple.mpegurl")
-    assert await sessions.list(far.slot, ID, TOKEN, "192.0.2.7", 10) == b"#EXTM3U\n"
+    assert await sessions.list(far.slot, OPENING, "192.0.2.7", 10) == b"#EXTM3U\n"
     [request] = far.requests
     assert request.path == f"/ace/m/{ID}/{TOKEN}.m3u8"
     assert request.host == f"192.0.2.7:{far.slot.port}"
@@ -279,8 +279,8 @@ async def test_a_list_is_passed_on_as_it_is(far: FarSide, sessions: Sessions) ->
 async def test_a_stat_is_passed_on_as_it_is_if_it_is_json(far: FarSide, sessions: Sessions) -> None:
     body = '{"response": {"status":  "dl"}, "error": null}'
     far.answer = web.Response(text=body, content_type="application/json")
-    assert await sessions.stat(far.slot, ID, TOKEN, "127.0.0.1") == body.encode()
+    assert await sessions.stat(far.slot, OPENING, "127.0.0.1") == body.encode()
     assert far.requests[0].path == f"/ace/stat/{ID}/{TOKEN}"
     far.answer = web.Response(text="<html>", content_type="text/html")
     with pytest.raises(NoAnswer):
-        await sessions.stat(far.slot, ID, TOKEN, "127.0.0.1")
+        await sessions.stat(far.slot, OPENING, "127.0.0.1")

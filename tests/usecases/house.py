@@ -191,17 +191,13 @@ class ScriptedSessions:
             raise answer
         return answer
 
-    async def redirect(
-        self, slot: Slot, infohash: str, token: str, arrival: str, within: float
-    ) -> str:
+    async def redirect(self, slot: Slot, opening: Opening, arrival: str, within: float) -> str:
         raise NotImplementedError
 
-    async def list(
-        self, slot: Slot, infohash: str, token: str, arrival: str, within: float
-    ) -> bytes:
+    async def list(self, slot: Slot, opening: Opening, arrival: str, within: float) -> bytes:
         raise NotImplementedError
 
-    async def stat(self, slot: Slot, infohash: str, token: str, arrival: str) -> bytes:
+    async def stat(self, slot: Slot, opening: Opening, arrival: str) -> bytes:
         raise NotImplementedError
 
 

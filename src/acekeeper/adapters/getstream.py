@@ -45,6 +45,10 @@ async def open_session(
     return _opening(await get(session, slot, path, said, within, host))
 
 
+def session_path(call: str, opening: Opening) -> str:
+    return f"/ace/{call}/{opening.infohash}/{opening.token}"
+
+
 def check_text(reply: Reply) -> None:
     """Raises what an engine says in plain text against a session."""
     if reply.status >= 400 and reply.media_type == "text/plain":

@@ -10,7 +10,7 @@ from yarl import URL
 from acekeeper.adapters import connections
 from acekeeper.adapters.calls import bracketed
 from acekeeper.adapters.engine import EngineClient
-from acekeeper.adapters.getstream import TAKEN_OVER, content_path, open_session
+from acekeeper.adapters.getstream import TAKEN_OVER, content_path, open_session, session_path
 from acekeeper.core.doubt import Content
 from acekeeper.core.facts import Verdict
 from acekeeper.core.model import Opening
@@ -44,9 +44,9 @@ class Player:
     async def _verdict(self, slot: Slot, opening: Opening) -> tuple[Verdict, str]:
         with suppress(TimeoutError):
             async with asyncio.timeout(_BYTES_WITHIN):
-                await self._first_bytes(slot, _path("r", opening))
+                await self._first_bytes(slot, session_path("r", opening))
                 return Verdict.PLAYS, ""
-        sample = await self._engines.stat(slot, _path("stat", opening))
+        sample = await self._engines.stat(slot, session_path("stat", opening))
         if sample is None:
             raise EngineInUse("its session was ended by somebody else")
         if sample.peers == 0 and sample.speed_down == 0:
@@ -80,11 +80,9 @@ class Player:
         """Not when it has become another's, whom a stop by our URL would end as well. A session
         that cannot be stopped ends by itself, since nobody reads it."""
         with suppress(NoAnswer):
-            _, answer = await self._engines.ask(slot, _path("stat", opening), "", _STAT_WITHIN)
+            _, answer = await self._engines.ask(
+                slot, session_path("stat", opening), "", _STAT_WITHIN
+            )
             now = answer.get("response")
             if isinstance(now, dict) and now.get("playback_session_id") == opening.session:
-                await self._engines.stop(slot, _path("cmd", opening))
-
-
-def _path(call: str, opening: Opening) -> str:
-    return f"/ace/{call}/{opening.infohash}/{opening.token}"
+                await self._engines.stop(slot, session_path("cmd", opening))

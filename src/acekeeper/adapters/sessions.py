@@ -2,7 +2,7 @@
 have connections of their own: no probe waits for them."""
 
 from acekeeper.adapters.calls import Reply, bracketed, get, new_session, shown
-from acekeeper.adapters.getstream import check_text, content_path, open_session
+from acekeeper.adapters.getstream import check_text, content_path, open_session, session_path
 from acekeeper.core.gateway.model import Wanted
 from acekeeper.core.model import Opening
 from acekeeper.core.names import Slot
@@ -32,28 +32,24 @@ class Sessions:
             host=_host(slot, wanted.arrival),
         )
 
-    async def redirect(
-        self, slot: Slot, infohash: str, token: str, arrival: str, within: float
-    ) -> str:
+    async def redirect(self, slot: Slot, opening: Opening, arrival: str, within: float) -> str:
         """Where the engine sends its player for the picture: a path there, and a query."""
-        reply = await self._ask(slot, f"/ace/r/{infohash}/{token}", arrival, within)
+        reply = await self._ask(slot, session_path("r", opening), arrival, within)
         if reply.status != 302:
             raise NoAnswer(f"answered {reply.status} {shown(reply.media_type)} for a picture")
         return content_path(reply.location)
 
-    async def list(
-        self, slot: Slot, infohash: str, token: str, arrival: str, within: float
-    ) -> bytes:
+    async def list(self, slot: Slot, opening: Opening, arrival: str, within: float) -> bytes:
         """The list of an HLS session, as the engine wrote it."""
-        reply = await self._ask(slot, f"/ace/m/{infohash}/{token}.m3u8", arrival, within)
+        reply = await self._ask(slot, session_path("m", opening) + ".m3u8", arrival, within)
         if reply.status != 200:
             raise NoAnswer(f"answered {reply.status} {shown(reply.media_type)} for a list")
         return reply.body
 
-    async def stat(self, slot: Slot, infohash: str, token: str, arrival: str) -> bytes:
+    async def stat(self, slot: Slot, opening: Opening, arrival: str) -> bytes:
         """The JSON of its answer."""
-        path = f"/ace/stat/{infohash}/{token}"
-        reply = await get(self._session, slot, path, "", _STAT_WITHIN, _host(slot, arrival))
+        path, host = session_path("stat", opening), _host(slot, arrival)
+        reply = await get(self._session, slot, path, "", _STAT_WITHIN, host)
         reply.json()
         return reply.body
 

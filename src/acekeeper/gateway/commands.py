@@ -26,9 +26,7 @@ class Commands:
         self._context.loop.tell(SessionRead(stream.id))
         opening, arrival = by_gateway(stream).opening, call.arrival[0]
         try:
-            body = await self._context.loop.gateway.sessions.stat(
-                stream.slot, opening.infohash, opening.token, arrival
-            )
+            body = await self._context.loop.gateway.sessions.stat(stream.slot, opening, arrival)
         except NoAnswer as error:
             return as_json({"response": None, "error": f"the engine: {error}"}, 503)
         return Answer(status=200, media_type=JSON, body=body)

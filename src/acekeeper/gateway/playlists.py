@@ -19,6 +19,7 @@ from acekeeper.gateway.door import HLS, Answer, Call, text
 from acekeeper.gateway.lists import Playlist, Point, Progress, begin, follow, go_on, read, written
 from acekeeper.gateway.opening import longest_wait, not_played
 from acekeeper.gateway.urls import origin
+from acekeeper.gateway.visit import loads
 from acekeeper.usecases.gateway import Failed
 from acekeeper.usecases.requests import play, wanted_again
 
@@ -114,11 +115,8 @@ class Playlists:
         sessions = self._context.loop.gateway.sessions
         while True:
             try:
-                playlist = read(
-                    await sessions.list(
-                        slot_of(stream), opening.infohash, opening.token, arrival, _SILENT_AFTER
-                    )
-                )
+                body = await sessions.list(slot_of(stream), opening, arrival, _SILENT_AFTER)
+                playlist = read(body)
             except EngineInUse:
                 return None  # somebody else opened the content there
             except EngineRefused:
@@ -144,11 +142,7 @@ class Playlists:
         stat."""
         if error.failure is not Failure.TIMEOUT:
             return error.failure is not Failure.ERROR
-        try:
-            sample = await self._context.loop.engines.stat(slot_of(stream), stream.stat_url)
-        except NoAnswer:
-            return True
-        return sample is None or sample.peers > 0
+        return await loads(self._context, stream)
 
     def _goes_on(self, asked: _Asked, stream: Stream, playlist: Playlist) -> Progress:
         now, before = self._context.loop.clock(), self._progress.pop(asked.url, None)

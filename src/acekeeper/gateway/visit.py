@@ -31,6 +31,16 @@ class Place(NamedTuple):
     path: str
 
 
+async def loads(context: Context, stream: Stream) -> bool:
+    """Whether its engine ought to give a picture: the network has peers, or the engine does not
+    even answer a stat, or knows no such session."""
+    try:
+        sample = await context.loop.engines.stat(slot_of(stream), stream.stat_url)
+    except NoAnswer:
+        return True
+    return sample is None or sample.peers > 0
+
+
 @dataclass(slots=True)
 class Visit:
     """Moments are monotonic. `ends`: when the wait is over. `hops_at`: when the player is
@@ -64,11 +74,11 @@ class Visit:
             await asyncio.wait((here, there))
 
     async def _from(self, stream: Stream, sent: Sent) -> Place | Failed:
-        opening, slot = by_gateway(stream).opening, slot_of(stream)
+        opening, slot, arrival = by_gateway(stream).opening, slot_of(stream), self.call.arrival[0]
         while True:
             try:
                 path = await self.context.loop.gateway.sessions.redirect(
-                    slot, opening.infohash, opening.token, self.call.arrival[0], self._left()
+                    slot, opening, arrival, self._left()
                 )
             except EngineRefused as error:
                 self.words = error.message
@@ -114,16 +124,9 @@ class Visit:
         waited = self._now() - self.since.mono
         await asyncio.sleep(max(_AGAIN_AFTER, _MOVES_AFTER - waited))
         while True:
-            if not self.words and await self._loads(stream):
+            if not self.words and await loads(self.context, stream):
                 return
             await asyncio.sleep(_AGAIN_AFTER)
-
-    async def _loads(self, stream: Stream) -> bool:
-        try:
-            sample = await self.context.loop.engines.stat(slot_of(stream), stream.stat_url)
-        except NoAnswer:
-            return True
-        return sample is None or sample.peers > 0
 
     async def _is_gone(self, stream: Stream) -> bool:
         with suppress(NoAnswer):

@@ -84,24 +84,20 @@ class Player(Protocol):
 
 
 class Sessions(Protocol):
-    """Those of the gateway's players, at their engines, each by its infohash and token. Answers
-    name `arrival`, the address of this host at which the player reaches it. All raise NoAnswer,
-    and but for `stat` EngineRefused with what the engine says against the session, and EngineInUse
-    if somebody else opened the content there meanwhile."""
+    """Those of the gateway's players, at their engines. Answers name `arrival`, the address of this
+    host at which the player reaches it. All raise NoAnswer, and but for `stat` EngineRefused with
+    what the engine says against the session, and EngineInUse if somebody else opened the content
+    there meanwhile."""
 
     async def open(self, slot: Slot, wanted: Wanted, within: float) -> Opening: ...
 
-    async def redirect(
-        self, slot: Slot, infohash: str, token: str, arrival: str, within: float
-    ) -> str:
+    async def redirect(self, slot: Slot, opening: Opening, arrival: str, within: float) -> str:
         """The path and the query at that engine to which it sends a player for the picture."""
 
-    async def list(
-        self, slot: Slot, infohash: str, token: str, arrival: str, within: float
-    ) -> bytes:
+    async def list(self, slot: Slot, opening: Opening, arrival: str, within: float) -> bytes:
         """The list of an HLS session, as the engine wrote it."""
 
-    async def stat(self, slot: Slot, infohash: str, token: str, arrival: str) -> bytes:
+    async def stat(self, slot: Slot, opening: Opening, arrival: str) -> bytes:
         """The JSON of its answer."""
 
 
