@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from acekeeper.core.doubt import Content
 from acekeeper.core.gateway.actions import GatewayAction
-from acekeeper.core.names import Slot
+from acekeeper.core.names import OfOneStart, Slot
 
 
 class Code(StrEnum):
@@ -56,69 +56,48 @@ class Refuse:
 
 
 @dataclass(frozen=True, slots=True)
-class Drain:
-    slot: Slot
-    incarnation: str
+class Drain(OfOneStart):
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class TakeBack:
+class TakeBack(OfOneStart):
     """Ends a drain that only scales down: a viewer needs the engine."""
-
-    slot: Slot
-    incarnation: str
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(OfOneStart):
     """`reason` in one word; `why` says more where the word does not say it all."""
 
-    slot: Slot
-    incarnation: str
     reason: str
     why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(OfOneStart):
     """Asks an engine whether it is alive."""
 
-    slot: Slot
-    incarnation: str
-
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Look(OfOneStart):
     """Asks an engine about its streams."""
 
-    slot: Slot
-    incarnation: str
-
 
 @dataclass(frozen=True, slots=True)
-class Try:
+class Try(OfOneStart):
     """Tries whether an engine that nobody uses plays."""
 
-    slot: Slot
-    incarnation: str
     content: Content
 
 
 @dataclass(frozen=True, slots=True)
-class GiveWay:
+class GiveWay(OfOneStart):
     """Breaks off a try: a viewer came."""
-
-    slot: Slot
-    incarnation: str
 
 
 @dataclass(frozen=True, slots=True)
-class Settle:
+class Settle(OfOneStart):
     """An engine outlived its first seconds: its start was a success."""
-
-    slot: Slot
-    incarnation: str
 
 
 Action = (

@@ -12,7 +12,7 @@ from enum import StrEnum
 from acekeeper.core.actions import Action
 from acekeeper.core.gateway.facts import GatewayFact
 from acekeeper.core.model import KeyType, Now, Sample
-from acekeeper.core.names import HERE, Slot
+from acekeeper.core.names import HERE, OfOneStart, Slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,9 @@ class RuntimeChecked:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Found(OfOneStart):
     """An engine the runtime says is running. `dying` when it is already on its way out."""
 
-    slot: Slot
-    incarnation: str
     container_id: str
     dying: bool = False
     addresses: tuple[str, ...] = (HERE,)
@@ -61,9 +59,7 @@ class EnginesListed:
 
 
 @dataclass(frozen=True, slots=True)
-class EngineStarted:
-    slot: Slot
-    incarnation: str
+class EngineStarted(OfOneStart):
     container_id: str
     addresses: tuple[str, ...] = (HERE,)
 
@@ -80,45 +76,36 @@ class EngineStartFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class EngineIdentified:
+class EngineIdentified(OfOneStart):
     """The runtime learned the container id of a start only now."""
 
-    slot: Slot
-    incarnation: str
     container_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class EngineDied:
+class EngineDied(OfOneStart):
     """`cause` in one or two words, `detail` for the reader of a log; `at` on the monotonic clock,
     None when nobody knows."""
 
-    slot: Slot
-    incarnation: str
     cause: str
     detail: str = ""
     at: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
-class EngineStopFailed:
-    slot: Slot
-    incarnation: str
+class EngineStopFailed(OfOneStart):
     why: str
 
 
 @dataclass(frozen=True, slots=True)
-class EngineAnswered:
-    slot: Slot
-    incarnation: str
+class EngineAnswered(OfOneStart):
+    pass
 
 
 @dataclass(frozen=True, slots=True)
-class EngineSilent:
+class EngineSilent(OfOneStart):
     """`excused`: our own loop was late while it was asked, so the silence may be ours."""
 
-    slot: Slot
-    incarnation: str
     why: str
     excused: bool = False
 
@@ -139,30 +126,24 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class PlaybackAnswered:
-    slot: Slot
-    incarnation: str
+class PlaybackAnswered(OfOneStart):
     verdict: Verdict
     detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class PlaybackFailed:
+class PlaybackFailed(OfOneStart):
     """`excused`: it says nothing about the engine (our loop was late, somebody else used it)."""
 
-    slot: Slot
-    incarnation: str
     why: str
     excused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class StreamsAsked:
+class StreamsAsked(OfOneStart):
     """What an engine said of its streams, by their refs. For `silent` ones it was asked and did
     not answer; a stream nowhere here was not asked about."""
 
-    slot: Slot
-    incarnation: str
     samples: Mapping[tuple[str, str], Sample] = field(default_factory=dict)
     unknown: frozenset[tuple[str, str]] = frozenset()
     silent: frozenset[tuple[str, str]] = frozenset()
@@ -225,17 +206,13 @@ class StreamStopped:
 
 
 @dataclass(frozen=True, slots=True)
-class DrainRequested:
-    slot: Slot
-    incarnation: str
+class DrainRequested(OfOneStart):
+    pass
 
 
 @dataclass(frozen=True, slots=True)
-class StopRequested:
+class StopRequested(OfOneStart):
     """Now, whatever plays on it."""
-
-    slot: Slot
-    incarnation: str
 
 
 @dataclass(frozen=True, slots=True)

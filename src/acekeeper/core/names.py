@@ -1,6 +1,7 @@
 """An engine's identity, and every name and port that follows from it."""
 
 import re
+from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 HERE = "127.0.0.1"  # where we reach our own engines, wherever players do
@@ -59,3 +60,11 @@ class Slot(NamedTuple):
     def container_id_file(self) -> str:
         """Where Podman writes it, as a quadlet's unit tells it to."""
         return f"engine@{self.port}.cid"
+
+
+@dataclass(frozen=True, slots=True)
+class OfOneStart:
+    """What is about an engine names its start too: at its port there may be another one by now."""
+
+    slot: Slot
+    incarnation: str
