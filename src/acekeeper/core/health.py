@@ -134,12 +134,8 @@ def replacements(state: State, rules: Rules, now: Now) -> Iterator[Drain | float
         if now.mono < due:
             yield due
             continue
-        yield drain_of(engine, UNHEALTHY)
+        yield Drain(*engine.ref, UNHEALTHY)
         return
-
-
-def drain_of(engine: Engine, reason: str) -> Drain:
-    return Drain(engine.slot, engine.incarnation, reason)
 
 
 def settle(state: State, action: Settle) -> None:

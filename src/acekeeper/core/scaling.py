@@ -10,7 +10,7 @@ from acekeeper.core import addresses, admission, callers, demand
 from acekeeper.core.actions import Drain, Look, Start, Stop, TakeBack
 from acekeeper.core.facts import StreamsAsked
 from acekeeper.core.gateway import choice
-from acekeeper.core.health import UNHEALTHY, drain_of
+from acekeeper.core.health import UNHEALTHY
 from acekeeper.core.indexes import NOBODY, Rank, with_room
 from acekeeper.core.lifecycle import START_TIMEOUT
 from acekeeper.core.model import Draining, Engine, Health, Now, Phase, Rules
@@ -35,7 +35,7 @@ def scale(state: State, rules: Rules, now: Now) -> Iterator[Start | TakeBack | D
     misplaced = addresses.next_to_move(state, rules)
     if misplaced is not None:
         if _may_go_first(state, rules, wanted):
-            yield drain_of(misplaced, addresses.MOVED)
+            yield Drain(*misplaced.ref, addresses.MOVED)
             return
         spare -= 1  # its successor comes first
     if spare < 0:
@@ -80,7 +80,8 @@ def _scale_down(state: State, rules: Rules, wanted: int, now: Now) -> Iterator[D
             if e.drain and e.drain.reason == SCALE_DOWN
         )
         due = max([too_many[0], *going])
-        yield drain_of(state.engines[longest[1]], SCALE_DOWN) if now.mono >= due else due
+        drain = Drain(*state.engines[longest[1]].ref, SCALE_DOWN)
+        yield drain if now.mono >= due else due
 
 
 def _by_grace(state: State, rules: Rules, idle: Iterable[Rank]) -> Iterator[Rank]:
@@ -144,10 +145,10 @@ def drains(state: State, rules: Rules, now: Now) -> Iterator[Stop | Look | float
         elif engine.claim is not None:
             continue  # its lapse is a deadline of its own
         elif engine.slot not in state.playing or (engine.drain.idle and looked >= due):
-            yield Stop(engine.slot, engine.incarnation, engine.drain.reason)
+            yield Stop(*engine.ref, engine.drain.reason)
         elif not engine.drain.looking:
             again = max(due, looked + rules.drain_look_again)
-            yield Look(engine.slot, engine.incarnation) if now.mono >= again else again
+            yield Look(*engine.ref) if now.mono >= again else again
 
 
 def _grace_ends(engine: Engine, rules: Rules) -> tuple[float, str]:
@@ -195,5 +196,5 @@ def stop_retries(state: State, now: Now) -> Iterator[Stop | float]:
     for engine in state.uneasy_engines():
         if engine.stop is not None and engine.stop.retry is not None:
             due = engine.stop.retry.mono
-            again = Stop(engine.slot, engine.incarnation, engine.stop.reason)
+            again = Stop(*engine.ref, engine.stop.reason)
             yield again if now.mono >= due else due
