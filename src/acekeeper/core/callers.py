@@ -83,8 +83,7 @@ def _suspect(state: State, rules: Rules, engine: Engine, now: Now) -> None:
     if engine.cleared is not None and now.mono - engine.cleared < rules.blame_lasts:
         return  # it was found well lately: the content they ask for is to blame
     content = playback.content_that_plays(state)
-    if content is not None:
-        suspects.suspect(state, rules, engine, content, suspects.CONNECTION, now)
+    suspects.suspect(state, rules, engine, content, suspects.CONNECTION, now)
 
 
 def _clear(state: State, rules: Rules, engine: Engine, stayed: bool, now: Now) -> None:

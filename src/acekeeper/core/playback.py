@@ -97,11 +97,9 @@ def claim_lapsed(state: State, rules: Rules, engine: Engine, now: Now) -> None:
     Nobody knows what was wanted, so it is tried with what plays elsewhere or did."""
     if engine.slot in state.playing:
         return
-    state.put(engine.to_be_asked())
-    content = content_that_plays(state)
-    if content is not None:
-        engine = state.engines[engine.slot]
-        suspects.suspect(state, rules, engine, content, suspects.CLAIM_LAPSED, now)
+    engine = engine.to_be_asked()
+    state.put(engine)
+    suspects.suspect(state, rules, engine, content_that_plays(state), suspects.CLAIM_LAPSED, now)
 
 
 def content_that_plays(state: State) -> Content | None:
@@ -228,11 +226,8 @@ def recall(state: State, rules: Rules, now: Now) -> None:
     last = {(s.slot, s.incarnation): s for s in (state.streams[i] for i in state.ended)}
     for engine in list(state.engines.values()):
         stream = last.get(engine.ref)
-        if engine.health is Health.HEALTHY or stream is None or not smells(stream):
-            continue
-        content = content_of(stream)
-        if content is not None:
-            suspects.suspect(state, rules, engine, content, stream.reason, now)
+        if engine.health is not Health.HEALTHY and stream is not None and smells(stream):
+            suspects.suspect(state, rules, engine, content_of(stream), stream.reason, now)
 
 
 def forget_old(state: State, rules: Rules, now: Now) -> None:

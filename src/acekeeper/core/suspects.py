@@ -18,10 +18,10 @@ REASONS = (SILENT, "timeout", "empty_timeout", "completed", CLAIM_LAPSED, CONNEC
 
 
 def suspect(
-    state: State, rules: Rules, engine: Engine, content: Content, why: str, now: Now
+    state: State, rules: Rules, engine: Engine, content: Content | None, why: str, now: Now
 ) -> None:
-    """Doubts the engine, at once or when there is room."""
-    if not _may_be_doubted(engine) or engine.doubt:
+    """Doubts the engine, at once or when there is room, if there is a content to try it with."""
+    if content is None or engine.doubt or not _may_be_doubted(engine):
         return
     before = engine.against
     if before is None or _rank(why) <= _rank(before.why):
