@@ -76,12 +76,10 @@ def _answer(state: State, request: Request, now: Now, deadline: float) -> Action
     engine = state.engines[request.slot] if request.slot else None
     if engine is None:
         raise AssertionError("a request keeps its slot only while the engine is there")
-    if engine.ready and engine.container_id:
+    if engine.container_id and (engine.ready or now.mono >= deadline):
         return Answer(request.id)
     if now.mono < deadline:
         return deadline
-    if engine.container_id:
-        return Answer(request.id)
     wait = waiting(Code.GENERAL_ERROR, "the engine is still being created", 2)
     return Refuse(request.id, wait)
 
