@@ -12,7 +12,6 @@ from acekeeper.core import (
     playback,
     scaling,
     streams,
-    unread,
 )
 from acekeeper.core.actions import (
     Action,
@@ -119,7 +118,7 @@ def _apply(state: State, rules: Rules, fact: Fact, now: Now) -> None:
             streams.stream_ended(state, rules, fact, now)
         case ConnectionsSeen():
             callers.seen(state, rules, fact, now)
-            unread.end(state, rules, now)
+            callers.end_unread(state, rules, now)
             readers.end_idle(state, rules, now)
         case ProvisionRequested():
             admission.provision_requested(state, fact, now)

@@ -1,16 +1,18 @@
 """Who is connected to the engines. A client whose `getstream` hangs sends no event: that it is
-connected to an engine, and that no stream begins there, is all there is to see."""
+connected to an engine, and that no stream begins there, is all there is to see. Nor does the end
+of a stream always come: where the engine says nothing of it, who is connected tells."""
 
 import math
 from dataclasses import replace
 
-from acekeeper.core import playback, suspects
-from acekeeper.core.doubt import Callers
+from acekeeper.core import playback, streams, suspects
+from acekeeper.core.doubt import Callers, Heard
 from acekeeper.core.facts import ConnectionsSeen
 from acekeeper.core.model import Engine, Now, Rules, Stream
 from acekeeper.core.state import State
 
 _WAITS = 25.0  # a client gives up a getstream after 20 s: a longer connection waits for none
+_UNREAD = "unread"
 _SPENT = -math.inf  # a connection that counts no more
 
 
@@ -62,6 +64,19 @@ def is_left_read(callers: Callers, rules: Rules) -> bool:
     """Whether somebody goes on reading what was stopped, so that nobody could tell any more when
     a later stream of this engine is not read."""
     return bool(callers.staying) and callers.at - callers.stopped >= rules.still_read_after
+
+
+def end_unread(state: State, rules: Rules, now: Now) -> None:
+    """Streams of which nothing was heard while nobody was connected, both for so long."""
+    for slot in list(state.playing):
+        engine = state.engines.get(slot)
+        if engine is None or nobody_for(state, engine) < rules.unread_after:
+            continue
+        last = state.callers[engine.ref].at
+        for stream in list(state.started_on(slot)):
+            silent = state.heard.get(stream.id, Heard()).silent
+            if silent is not None and last - silent >= rules.unread_after:
+                streams.end_stream(state, stream, _UNREAD, now)
 
 
 def nobody_for(state: State, engine: Engine) -> float:
