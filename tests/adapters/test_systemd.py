@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from dbus_fast import Message
 
-from acekeeper.adapters import bus
+from acekeeper.adapters import user_bus
 from acekeeper.adapters.systemd import Systemd
 from acekeeper.adapters.unit import Unit
 from acekeeper.errors import EngineFailed, Failure, RuntimeUnavailable
@@ -171,7 +171,7 @@ async def test_a_refusal_says_what_systemd_said(
 async def test_a_call_nobody_answers_is_given_up(
     systemd: FakeSystemd, ours: Systemd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bus, "_ANSWER_WITHIN", 0.05)
+    monkeypatch.setattr(user_bus, "_ANSWER_WITHIN", 0.05)
     systemd.on_get = lambda _: True
     with pytest.raises(RuntimeUnavailable, match=r"did not answer Get within 0\.05 s") as late:
         await ours.invocation(UNIT)

@@ -8,9 +8,9 @@ from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from acekeeper.adapters.bus import runtime_dir
 from acekeeper.adapters.retries import Retries
 from acekeeper.adapters.tail import LONGEST_LOG, last_lines
+from acekeeper.adapters.user_bus import runtime_dir
 from acekeeper.errors import Failure, RuntimeUnavailable
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from acekeeper.adapters import proc
-from acekeeper.adapters.bus import runtime_dir
 from acekeeper.adapters.causes import Why, why
 from acekeeper.adapters.container import read_inspection
 from acekeeper.adapters.image import HINT, Image
@@ -20,6 +19,7 @@ from acekeeper.adapters.ports import present, test
 from acekeeper.adapters.reservations import Reservations
 from acekeeper.adapters.systemd import Systemd
 from acekeeper.adapters.unit import GONE, Unit
+from acekeeper.adapters.user_bus import runtime_dir
 from acekeeper.core.facts import (
     EngineDied,
     EngineIdentified,

@@ -12,10 +12,10 @@ from dbus_fast.aio import MessageBus
 from loguru import logger
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-from acekeeper.adapters import bus as user_bus
-from acekeeper.adapters.bus import SYSTEMD, ask
+from acekeeper.adapters import user_bus
 from acekeeper.adapters.retries import Retries, failure_of, pauses
 from acekeeper.adapters.unit import Unit, decode, name_of, path_of
+from acekeeper.adapters.user_bus import SYSTEMD, ask
 from acekeeper.errors import AcekeeperError, Failure, RuntimeUnavailable
 
 _PATH = "/org/freedesktop/systemd1"
