@@ -37,7 +37,6 @@ from acekeeper.core.state import Happening
 from acekeeper.crowd import raise_descriptors
 from acekeeper.gateway.again import Leaving
 from acekeeper.gateway.application import routes
-from acekeeper.gateway.context import Context as GatewayContext
 from acekeeper.gateway.door import Door
 from acekeeper.listening import Gateway, are_loopback
 from acekeeper.metrics import Host, Metrics, Pool
@@ -123,11 +122,8 @@ def players(settings: Settings, context: Context) -> Server:
     """Players have a server of their own, so that they never take the places of the API's
     callers."""
     metrics, leaving = context.metrics, Leaving()
-    given = GatewayContext(
-        loop=context.loop, seen=metrics, leaving=leaving, may_name_urls=settings.gateway_allow_urls
-    )
     door = Door(
-        routes(given),
+        routes(context.loop, metrics, leaving, may_name_urls=settings.gateway_allow_urls),
         settings.gateway_allow,
         lambda _, status, __: metrics.gateway_turned_away(status),
     )

@@ -14,7 +14,6 @@ from acekeeper.core.model import ByGateway, Opening
 from acekeeper.core.names import HERE
 from acekeeper.gateway.again import Leaving
 from acekeeper.gateway.application import routes
-from acekeeper.gateway.context import Context
 from acekeeper.gateway.door import Door, Routes
 from acekeeper.metrics import Metrics
 from acekeeper.usecases.turns import gather_in_turns
@@ -85,10 +84,7 @@ async def ask(door: Any, target: str) -> int:
 
 
 def players(pool: Busy) -> Routes:
-    context = Context(
-        loop=pool.loop, seen=Metrics(pool.loop.clock), leaving=Leaving(), may_name_urls=False
-    )
-    return routes(context)
+    return routes(pool.loop, Metrics(pool.loop.clock), Leaving(), may_name_urls=False)
 
 
 def longest(

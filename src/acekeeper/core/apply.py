@@ -59,9 +59,9 @@ from acekeeper.core.facts import (
     StreamStopped,
     TimePassed,
 )
-from acekeeper.core.gateway import apply as gateway
 from acekeeper.core.gateway import plays, readers
 from acekeeper.core.gateway.actions import GatewayAction
+from acekeeper.core.gateway.apply import take, told
 from acekeeper.core.gateway.facts import GatewayFact
 from acekeeper.core.model import Now, Rules
 from acekeeper.core.state import Changes, State
@@ -80,7 +80,7 @@ def apply(state: State, rules: Rules, fact: Fact, now: Now) -> Changes:
 
 def _apply(state: State, rules: Rules, fact: Fact, now: Now) -> None:
     if isinstance(fact, GatewayFact):
-        gateway.told(state, rules, fact, now)
+        told(state, rules, fact, now)
         return
     match fact:
         case RuntimeConnected() | RuntimeLost() | RuntimeChecked():
@@ -143,7 +143,7 @@ def _apply(state: State, rules: Rules, fact: Fact, now: Now) -> None:
 
 def _take(state: State, rules: Rules, action: Action, now: Now) -> None:
     if isinstance(action, GatewayAction):
-        gateway.take(state, rules, action, now)
+        take(state, rules, action, now)
         return
     match action:
         case Start():
