@@ -12,9 +12,14 @@ from acekeeper.core.model import Now, Opening, Sample
 from acekeeper.core.names import Ports, Slot
 from acekeeper.core.state import Changes
 
+Clock = Callable[[], Now]
 
-class Clock(Protocol):
-    def __call__(self) -> Now: ...
+Connections = Callable[[Collection[int]], Mapping[int, frozenset[str]]]
+"""A name for each connection to each of these ports of this host, but for our own. It blocks: not
+to be called on the event loop."""
+
+Addresses = Callable[[tuple[str, ...]], tuple[str, ...]]
+"""Those of the addresses asked for that this host has."""
 
 
 class Runtime(Protocol):
@@ -99,17 +104,6 @@ class Sessions(Protocol):
 
     async def stat(self, slot: Slot, opening: Opening, arrival: str) -> bytes:
         """The JSON of its answer."""
-
-
-class Connections(Protocol):
-    def __call__(self, ports: Collection[int]) -> Mapping[int, frozenset[str]]:
-        """A name for each connection to each of these ports of this host, but for our own. It
-        blocks: not to be called on the event loop."""
-
-
-class Addresses(Protocol):
-    def __call__(self, wanted: tuple[str, ...]) -> tuple[str, ...]:
-        """Those this host has."""
 
 
 class Store(Protocol):
