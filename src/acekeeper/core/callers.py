@@ -37,15 +37,15 @@ def seen(state: State, rules: Rules, fact: ConnectionsSeen, now: Now) -> None:
 
 def _after(last: Callers | None, names: frozenset[str], at: float) -> Callers:
     """Nobody knows how old the connections of the first look are."""
-    came = _SPENT if last is None else last.at
-    known = {} if last is None else last.since
-    nobody = at if last is None or last.nobody is None else last.nobody
-    return Callers(
-        at,
-        {n: known.get(n, came) for n in names},
-        None if names else nobody,
-        stopped=0.0 if last is None else last.stopped,
-        staying=frozenset() if last is None else last.staying & names,
+    if last is None:
+        return Callers(at, dict.fromkeys(names, _SPENT), None if names else at)
+    nobody = at if last.nobody is None else last.nobody
+    return replace(
+        last,
+        at=at,
+        since={n: last.since.get(n, last.at) for n in names},
+        nobody=None if names else nobody,
+        staying=last.staying & names,
     )
 
 
