@@ -107,18 +107,24 @@ def start_failed(state: State, rules: Rules, fact: EngineStartFailed, now: Now) 
         pause = _FIRST_PAUSE * 2.0 ** min(state.excused, _DOUBLED)
         state.excused += 1
         state.starts_from = now.mono + min(pause, rules.start_retry)
-    else:
+    _start_failed(state, rules, engine, fact.cause, fact.why, excused, now)
+    _gone(state, engine, now)
+
+
+def _start_failed(
+    state: State, rules: Rules, engine: Engine, cause: str, why: str, excused: bool, now: Now
+) -> None:
+    if not excused:
         state.put_breaker(breaker.failed(state.breaker, rules, now))
     state.tell(
         "engine_start_failed",
         engine.slot,
         request=engine.claim,
-        cause=fact.cause or None,
-        why=fact.why,
+        cause=cause or None,
+        why=why,
         excused=excused,
         seconds=round(now.mono - engine.created.mono, 3),
     )
-    _gone(state, engine, now)
 
 
 def engine_died(state: State, rules: Rules, fact: EngineDied, now: Now) -> None:
@@ -159,16 +165,8 @@ def stop(state: State, rules: Rules, action: Stop, now: Now) -> None:
     if engine is None:
         return
     if action.reason == START_TIMEOUT and engine.phase is Phase.STARTING:
-        state.put_breaker(breaker.failed(state.breaker, rules, now))
-        state.tell(
-            "engine_start_failed",
-            engine.slot,
-            request=engine.claim,
-            cause=action.reason,
-            why=action.why or action.reason,
-            excused=False,
-            seconds=round(now.mono - engine.created.mono, 3),
-        )
+        why = action.why or action.reason
+        _start_failed(state, rules, engine, action.reason, why, excused=False, now=now)
     state.put(replace(engine, stop=Stopping(action.reason), claim=None))
     admission.turn_away(state, engine)
     state.tell("engine_stopping", engine.slot, reason=action.reason)
