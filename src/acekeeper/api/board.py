@@ -6,10 +6,9 @@ from asyncio import Event
 from collections.abc import AsyncGenerator, Mapping
 from functools import partial
 from itertools import chain, islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
-from litestar import Request
 
 from acekeeper import __version__
 from acekeeper.api import followers
@@ -48,11 +47,6 @@ class Board:
         self._shown = Shown({}, {}, b"")
         self._until = -math.inf  # monotonic
         self._making = asyncio.Lock()  # one message in a turn, however many look
-
-    @staticmethod
-    def of(request: Request[Any, Any, Any]) -> "Board":
-        board: Board = request.app.state["board"]
-        return board
 
     async def feed(self, _: Event) -> AsyncGenerator[bytes, None]:
         """First all of it, then what is not any more what was sent; what is gone is null."""

@@ -7,9 +7,8 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from loguru import logger
 
-from acekeeper.errors import AcekeeperError, RuntimeUnavailable, StoreFailed
+from acekeeper.errors import RuntimeUnavailable, StoreFailed
 
-_OURS: dict[type[AcekeeperError], int] = {StoreFailed: 503, RuntimeUnavailable: 503}
 _RETRY_AFTER = {"Retry-After": "2"}
 
 
@@ -34,8 +33,8 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
         case HTTPException():
             headers = dict(error.headers or {})
             return detail(request, error.status_code, error.detail, headers)
-        case AcekeeperError() if type(error) in _OURS:
-            return detail(request, _OURS[type(error)], str(error), _RETRY_AFTER)
+        case StoreFailed() | RuntimeUnavailable():
+            return detail(request, 503, str(error), _RETRY_AFTER)
         case _:
             logger.opt(exception=error).error("request_failed", path=request.url.path)
             text = "internal error; the log has it under this request's id"

@@ -107,9 +107,5 @@ class _Following(ASGIResponse):
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         async with aclosing(self._feed(woken)) as messages:
             async for message in messages:
-                await _send(send, message)
-
-
-async def _send(send: Send, body: bytes) -> None:
-    async with asyncio.timeout(_TAKEN_WITHIN):
-        await send({"type": "http.response.body", "body": body, "more_body": True})
+                async with asyncio.timeout(_TAKEN_WITHIN):
+                    await send({"type": "http.response.body", "body": message, "more_body": True})

@@ -15,7 +15,6 @@ from acekeeper.api.deadline import LONG
 from acekeeper.api.described import described
 from acekeeper.core.breaker import circuit
 from acekeeper.core.facts import BreakerReset, ScaleRequested
-from acekeeper.core.model import Phase
 from acekeeper.usecases.sweep import Kind, Report
 
 
@@ -31,8 +30,8 @@ async def scale(
     if count > context.rules.max_replicas:
         raise ClientException(f"count: at most MAX_REPLICAS ({context.rules.max_replicas})")
     await context.loop.tell(ScaleRequested(count))
-    running = sum(e.phase is Phase.RUNNING for e in context.state.engines.values())
-    return json_answer(msgspec.json.encode(wire.Scaled(count, running)))
+    engines, _ = context.views.totals()
+    return json_answer(msgspec.json.encode(wire.Scaled(count, engines.running)))
 
 
 @post("/health/circuit-breaker/reset", opt=described("key", wire.Told))

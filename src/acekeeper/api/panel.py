@@ -65,7 +65,8 @@ async def follow(request: Request[Any, Any, Any]) -> ASGIResponse:
     An event's `data` has `engines` and `streams` by name, null for what is gone, and the whole
     `overview`; there is at most one in a second.
     """
-    return Context.of(request).followers.follow(Board.of(request).feed)
+    board: Board = request.app.state["board"]
+    return Context.of(request).followers.follow(board.feed)
 
 
 def _file(name: str) -> ASGIResponse:

@@ -1,6 +1,8 @@
 """What clients ask to see whether their engine lives: answered from memory, and well as long as
 an engine can be had."""
 
+from dataclasses import replace
+
 from acekeeper.core.admission import blocked
 from acekeeper.core.model import Phase
 from acekeeper.gateway.door import JSON, Answer, Call, Route, Routes, as_json
@@ -56,5 +58,4 @@ def _failed(message: str) -> dict[str, object]:
 
 
 def _unavailable(body: object) -> Answer:
-    answer = as_json(body, 503)
-    return Answer(status=503, media_type=JSON, body=answer.body, headers={"Retry-After": _AGAIN_S})
+    return replace(as_json(body, 503), headers={"Retry-After": _AGAIN_S})
