@@ -7,7 +7,7 @@ from .counters import Count, Counters
 from .faults import Faults
 from .hls import Hls
 from .kinds import Part
-from .opening import HoldAt, Opening
+from .opening import HoldAt
 from .playback import Playback
 from .reading import Reading
 from .service import Service
@@ -31,10 +31,9 @@ class Engine:
         self._counters = counters
         self._service = Service(faults)
         self._playback = Playback(sessions, faults, counters, rate)
-        programme = Programme(rate)
-        opening = Opening(sessions, faults, hold_at)
-        self._reading = Reading(sessions, faults, counters, programme, opening)
-        self._hls = Hls(sessions, faults, counters, programme, opening)
+        read = (sessions, faults, counters, Programme(rate), hold_at)
+        self._reading = Reading(*read)
+        self._hls = Hls(*read)
 
     def serve(self, client: socket.socket, request: Request) -> None:
         part, infohash = _touched(request)

@@ -3,13 +3,12 @@
 import socket
 import time
 
-from .counters import Count, Counters
-from .faults import Faults
+from .counters import Count
 from .kinds import Part
-from .opening import Opening, is_cut
+from .opening import Opening
 from .picture import FRAMES_PER_SECOND
-from .sessions import Session, Sessions
-from .transport_stream import MOST_FRAMES, Programme
+from .sessions import Session
+from .transport_stream import MOST_FRAMES
 from .waiting import send
 from .wire import Answer, head_lines, text
 
@@ -19,29 +18,15 @@ _AT_ONCE = 3  # segments that the prebuffer holds: players want so many before t
 _LISTED = 17
 
 
-class Hls:
-    def __init__(
-        self,
-        sessions: Sessions,
-        faults: Faults,
-        counters: Counters,
-        programme: Programme,
-        opening: Opening,
-    ) -> None:
-        self._sessions = sessions
-        self._faults = faults
-        self._counters = counters
-        self._programme = programme
-        self._opening = opening
-
+class Hls(Opening):
     def serve_list(self, client: socket.socket, host: str, infohash: str, token: str) -> None:
         """/ace/m"""
-        session = self._opening.playable(infohash, token, is_hls=True)
+        session = self._playable(infohash, token, is_hls=True)
         if isinstance(session, Answer):
             client.sendall(session.encoded())
             return
         with self._sessions.reading(session):
-            if self._opening.is_prebuffered(client, session):
+            if self._is_prebuffered(client, session):
                 session.has_played = True
                 body = _playlist(f"http://{host}/ace/c/{infohash}", self._there(session))
                 client.sendall(Answer(200, "application/vnd.apple.mpegurl", body).encoded())
@@ -59,8 +44,7 @@ class Hls:
 
     def _there(self, session: Session) -> range:
         """The segments that can be had: the newest, as the broadcast goes on."""
-        stalled = self._faults.holding(Part.STREAM, session.infohash) is not None
-        self._sessions.fetch(session, stalled=stalled)
+        self._follow(session)
         end = _AT_ONCE + int(session.live_seconds / _SEGMENT_S)
         return range(max(0, end - _LISTED), end)
 
@@ -76,9 +60,7 @@ class Hls:
                 client, Part.STREAM, session.infohash, session.ended
             ):
                 return
-            if not send(client, data, session.ended) or is_cut(
-                client, session, self._faults, began
-            ):
+            if not send(client, data, session.ended) or self._is_cut(client, session, began):
                 return
             sent = frames * self._programme.frame_bytes
             self._counters.add(Count.BYTES_SENT, session.infohash, sent)

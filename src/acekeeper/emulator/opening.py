@@ -4,9 +4,11 @@ import enum
 import socket
 import time
 
+from .counters import Counters
 from .faults import Faults
 from .kinds import Part
 from .sessions import Session, Sessions
+from .transport_stream import Programme
 from .waiting import pause, remaining, reset_on_close
 from .wire import Answer, text
 
@@ -20,16 +22,23 @@ class HoldAt(enum.StrEnum):
 
 
 class Opening:
-    def __init__(self, sessions: Sessions, faults: Faults, hold_at: HoldAt) -> None:
+    """What both forms have in common."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        faults: Faults,
+        counters: Counters,
+        programme: Programme,
+        hold_at: HoldAt,
+    ) -> None:
         self._sessions = sessions
         self._faults = faults
+        self._counters = counters
+        self._programme = programme
         self._hold_at = hold_at
 
-    @property
-    def holds_redirect(self) -> bool:
-        return self._hold_at is HoldAt.R
-
-    def playable(self, infohash: str, token: str, *, is_hls: bool) -> Session | Answer:
+    def _playable(self, infohash: str, token: str, *, is_hls: bool) -> Session | Answer:
         """What a playback_url plays, or why it does not: only the newest of a content does."""
         session = self._sessions.of_token(infohash, token)
         if session is None or self._faults.of("not_found", infohash):
@@ -42,7 +51,7 @@ class Opening:
             return text(500, "download not found")
         return session
 
-    def is_prebuffered(self, client: socket.socket, session: Session) -> bool:
+    def _is_prebuffered(self, client: socket.socket, session: Session) -> bool:
         """Wait for it; False when the client left or the session ended first."""
         return (
             pause(client, remaining(session.prebuffered), session.ended)
@@ -61,10 +70,15 @@ class Opening:
             and self._faults.holding(Part.PREBUFFER, session.infohash) is not None
         )
 
+    def _follow(self, session: Session) -> bool:
+        """Fetch the broadcast up to now; whether it is stalled."""
+        stalled = self._faults.holding(Part.STREAM, session.infohash) is not None
+        self._sessions.fetch(session, stalled=stalled)
+        return stalled
 
-def is_cut(client: socket.socket, session: Session, faults: Faults, began: float) -> bool:
-    cut = faults.of("cut", session.infohash)
-    if cut is None or time.monotonic() - began < cut.amount:
-        return False
-    reset_on_close(client)
-    return True
+    def _is_cut(self, client: socket.socket, session: Session, began: float) -> bool:
+        cut = self._faults.of("cut", session.infohash)
+        if cut is None or time.monotonic() - began < cut.amount:
+            return False
+        reset_on_close(client)
+        return True

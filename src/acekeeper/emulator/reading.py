@@ -3,12 +3,10 @@
 import socket
 import time
 
-from .counters import Count, Counters
-from .faults import Faults
-from .kinds import Part
-from .opening import Opening, is_cut
-from .sessions import PREBUFFER_BYTES, Session, Sessions
-from .transport_stream import FRAME_S, MOST_FRAMES, Programme
+from .counters import Count
+from .opening import HoldAt, Opening
+from .sessions import PREBUFFER_BYTES, Session
+from .transport_stream import FRAME_S, MOST_FRAMES
 from .waiting import pause, send
 from .wire import Answer, head_lines, redirect, text
 
@@ -36,27 +34,13 @@ class Pace:
         return int(self._played / FRAME_S) + 1
 
 
-class Reading:
-    def __init__(
-        self,
-        sessions: Sessions,
-        faults: Faults,
-        counters: Counters,
-        programme: Programme,
-        opening: Opening,
-    ) -> None:
-        self._sessions = sessions
-        self._faults = faults
-        self._counters = counters
-        self._programme = programme
-        self._opening = opening
-
+class Reading(Opening):
     def serve_redirect(self, client: socket.socket, host: str, infohash: str, token: str) -> None:
         """/ace/r"""
-        session = self._opening.playable(infohash, token, is_hls=False)
+        session = self._playable(infohash, token, is_hls=False)
         if isinstance(session, Answer):
             client.sendall(session.encoded())
-        elif not self._opening.holds_redirect or self._opening.is_prebuffered(client, session):
+        elif self._hold_at is not HoldAt.R or self._is_prebuffered(client, session):
             location = f"http://{host}/content/{infohash}/{session.file_name}"
             client.sendall(redirect(location).encoded())
 
@@ -78,7 +62,7 @@ class Reading:
 
     def _play(self, client: socket.socket, session: Session) -> None:
         """Until the session ends or the reader leaves; headers wait for the prebuffer."""
-        if not self._opening.is_prebuffered(client, session):
+        if not self._is_prebuffered(client, session):
             return
         if not send(client, _VIDEO_HEAD, session.ended):
             return
@@ -88,10 +72,9 @@ class Reading:
         sent = 0
         while not session.ended.is_set:
             now = time.monotonic()
-            if is_cut(client, session, self._faults, began):
+            if self._is_cut(client, session, began):
                 return
-            stalled = self._faults.holding(Part.STREAM, session.infohash) is not None
-            self._sessions.fetch(session, stalled=stalled)
+            stalled = self._follow(session)
             count = min(MOST_FRAMES, pace.frames_due(now, stalled=stalled) - sent)
             if stalled or count == 0:
                 if not pause(client, _TICK_S, session.ended):
