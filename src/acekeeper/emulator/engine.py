@@ -12,10 +12,11 @@ from .playback import Playback
 from .reading import Reading
 from .service import Service
 from .sessions import Sessions
-from .spoiling import spoiled
 from .transport_stream import Programme
 from .waiting import pause
 from .wire import Answer, Request, text
+
+_HTML = "<!DOCTYPE html><html><body><h1>502 Bad Gateway</h1></body></html>"
 
 
 class Engine:
@@ -54,7 +55,7 @@ class Engine:
                 self._hls.serve_segment(client, infohash, name.removesuffix(".ts"))
             case path:
                 answer = self._answer(request, path)
-                client.sendall(spoiled(answer, self._faults, infohash).encoded())
+                client.sendall(self._spoiled(answer, infohash).encoded())
 
     def _may_go_on(self, client: socket.socket, part: Part, infohash: str | None) -> bool:
         """After what holds it up; False when the client did not wait for that."""
@@ -81,6 +82,19 @@ class Engine:
                 return self._playback.command(request, infohash, token)
             case _:
                 return text(404, "Not Found")
+
+    def _spoiled(self, answer: Answer, infohash: str | None) -> Answer:
+        """A JSON document as it should not be, where a fault says so."""
+        if answer.content_type != "application/json":
+            return answer
+        if self._faults.of("html", infohash):
+            return Answer(answer.status, "text/html", _HTML)
+        if self._faults.of("bad_json", infohash):
+            return answer._replace(body=answer.body[: len(answer.body) // 2])
+        if self._faults.of("bool_is_live", infohash):
+            body = answer.body.replace('"is_live": 1', '"is_live": true')
+            return answer._replace(body=body.replace('"is_encrypted": 0', '"is_encrypted": false'))
+        return answer
 
 
 def _touched(request: Request) -> tuple[Part, str | None]:
