@@ -25,10 +25,6 @@ _REASONS = {
 }
 
 
-class BadRequest(Exception):
-    pass
-
-
 class CannotListen(Exception):
     pass
 
@@ -122,7 +118,7 @@ class Server:
                 client.settimeout(PATIENCE_S)
                 try:
                     request = _read(client)
-                except (BadRequest, ValueError) as error:
+                except ValueError as error:
                     client.sendall(text(400, str(error)).encoded())
                 else:
                     self._handle(client, request)
@@ -133,36 +129,31 @@ class Server:
 
 
 def _read(client: socket.socket) -> Request:
+    """ValueError says what is wrong with it."""
     received = b""
     while b"\r\n\r\n" not in received:
         if len(received) >= HEAD_LIMIT:
-            raise BadRequest("request head too long")
+            raise ValueError("request head too long")
         received += _receive(client, HEAD_LIMIT - len(received))
     head, _, body = received.partition(b"\r\n\r\n")
     request_line, *header_lines = head.decode("latin-1").split("\r\n")
-    method, target, version = _words(request_line)
-    if not version.startswith("HTTP/1.") or not target.startswith("/"):
-        raise BadRequest("malformed request line")
+    words = request_line.split(" ")
+    if len(words) != 3 or not words[1].startswith("/") or not words[2].startswith("HTTP/1."):
+        raise ValueError("malformed request line")
+    method, target, _ = words
     headers: dict[str, str] = {}
     for line in header_lines:
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
     length = int(headers.get("content-length", "0"))
     if not 0 <= length <= BODY_LIMIT:
-        raise BadRequest("request body too long")
+        raise ValueError("request body too long")
     while len(body) < length:
         body += _receive(client, length - len(body))
     path, _, query = target.partition("?")
     host = headers.get("host") or "{}:{}".format(*client.getsockname())
     fields = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=100))
     return Request(method, unquote(path), fields, host, body)
-
-
-def _words(request_line: str) -> tuple[str, str, str]:
-    words = request_line.split(" ")
-    if len(words) != 3:
-        raise BadRequest("malformed request line")
-    return words[0], words[1], words[2]
 
 
 def _receive(client: socket.socket, limit: int) -> bytes:
