@@ -5,7 +5,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 from .faults import Fault
@@ -22,47 +21,35 @@ class Limits(NamedTuple):
 
 def carry(fault: Fault, limits: Limits) -> None:
     """Begin what the fault does by itself, if it is one of these."""
-    burden: Callable[[Fault], None]
-    match fault.kind:
-        case "crash_after":
-            burden = _crash
-        case "grow_memory":
-            burden = partial(_grow_memory, limit=limits.memory)
-        case "grow_cache":
-            burden = partial(_grow_cache, folder=limits.cache_dir)
-        case "burn_cpu":
-            burden = _burn_cpu
-        case "leak_fds":
-            burden = _leak_fds
-        case _:
-            return
-    threading.Thread(target=burden, args=(fault,), daemon=True).start()
+    burden = _BURDENS.get(fault.kind)
+    if burden is not None:
+        threading.Thread(target=burden, args=(fault, limits), daemon=True).start()
 
 
-def _crash(fault: Fault) -> None:
+def _crash(fault: Fault, _: Limits) -> None:
     if not fault.is_over(fault.amount):
         os._exit(1)
 
 
-def _grow_memory(fault: Fault, limit: int) -> None:
+def _grow_memory(fault: Fault, limits: Limits) -> None:
     grown = [b""]
     while not fault.is_over(_STEP_S):
         grown.append(b"\xff" * _step_bytes(fault))  # written to, so that it is resident
-        if _resident() > limit:
+        if _resident() > limits.memory:
             os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does to a container
 
 
-def _grow_cache(fault: Fault, folder: str) -> None:
+def _grow_cache(fault: Fault, limits: Limits) -> None:
     try:
-        os.makedirs(folder, exist_ok=True)  # noqa: PTH103  pathlib weighs too much here
-        with open(f"{folder}/grown", "ab", buffering=0) as file:  # noqa: PTH123
+        os.makedirs(limits.cache_dir, exist_ok=True)  # noqa: PTH103  pathlib weighs too much here
+        with open(f"{limits.cache_dir}/grown", "ab", buffering=0) as file:  # noqa: PTH123
             while not fault.is_over(_STEP_S) and file.tell() < CACHE_LIMIT:
                 file.write(bytes(min(_step_bytes(fault), CACHE_LIMIT - file.tell())))
     except OSError:
         pass  # the disk is full, or not ours: it grows no more
 
 
-def _burn_cpu(fault: Fault) -> None:
+def _burn_cpu(fault: Fault, _: Limits) -> None:
     period = 0.05
     while not fault.is_over(period * (1 - fault.amount / 100)):
         busy_until = time.monotonic() + period * fault.amount / 100
@@ -70,7 +57,7 @@ def _burn_cpu(fault: Fault) -> None:
             pass
 
 
-def _leak_fds(fault: Fault) -> None:
+def _leak_fds(fault: Fault, _: Limits) -> None:
     leaked: list[int] = []
     due = 0.0
     try:
@@ -85,6 +72,15 @@ def _leak_fds(fault: Fault) -> None:
     finally:
         for descriptor in leaked:
             os.close(descriptor)
+
+
+_BURDENS: dict[str, Callable[[Fault, Limits], None]] = {
+    "crash_after": _crash,
+    "grow_memory": _grow_memory,
+    "grow_cache": _grow_cache,
+    "burn_cpu": _burn_cpu,
+    "leak_fds": _leak_fds,
+}
 
 
 def _step_bytes(fault: Fault) -> int:
