@@ -3,7 +3,6 @@
 import itertools
 import math
 from collections.abc import Generator
-from random import Random
 
 from acekeeper.core import admission
 from acekeeper.core.actions import Refusal
@@ -11,7 +10,6 @@ from acekeeper.core.facts import ProvisionRequested, StreamEnded, StreamStarted
 from acekeeper.core.model import Engine, KeyType, Phase
 from acekeeper.core.names import Slot
 from acekeeper.simulation.pool import OPENED_AFTER_S, Outcome, Pool, Process
-from acekeeper.simulation.report import Tally
 from acekeeper.simulation.trace import Viewer
 
 _LIST_CACHED_S = 2.0
@@ -25,10 +23,8 @@ _Steps = Generator[float | ProvisionRequested, Outcome | None, Engine | None]
 class Client:
     """One proxy: its viewers share its list of engines and its last look at the status."""
 
-    def __init__(self, pool: Pool, tally: Tally, random: Random) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._tally = tally
-        self._random = random
         self._numbers = itertools.count(1)
         self._listed: list[tuple[Slot, str]] = []
         self._listed_until = 0.0
@@ -46,24 +42,35 @@ class Client:
         arrived = pool.now.mono
         engine = self._free()
         if engine is not None:
-            self._tally.at_once += 1
+            pool.tally.at_once += 1
         elif not self._can_provision:
-            self._tally.refused += 1
+            pool.tally.refused += 1
             return
         else:
             engine = yield from self._ask()
             if engine is None:
-                self._tally.refused += 1
+                pool.tally.refused += 1
                 return
-            self._tally.waited(arrived, pool.now.mono)
-        yield self._random.uniform(*OPENED_AFTER_S)
+            pool.tally.waited(arrived, pool.now.mono)
+        yield pool.random.uniform(*OPENED_AFTER_S)
         now = pool.state.current(*engine.ref)
         if now is None or now.phase is not Phase.RUNNING:
-            self._tally.failed += 1
+            pool.tally.failed += 1
             return
-        self._tally.shared += engine.slot in pool.state.playing
+        pool.tally.shared += engine.slot in pool.state.playing
         stream = f"stream-{next(self._numbers)}"
-        pool.tell(_started(stream, engine.slot))
+        pool.tell(
+            StreamStarted(
+                id=stream,
+                key_type=KeyType.INFOHASH,
+                key=stream,
+                session=stream,
+                stat_url="",
+                command_url="",
+                is_live=True,
+                addresses=(engine.slot,),
+            )
+        )
         yield viewer.stays
         pool.tell(StreamEnded(stream))
 
@@ -103,16 +110,3 @@ class Client:
     def _streams(self, engine: Engine) -> int:
         """A claim shows as one."""
         return len(self._pool.state.playing.get(engine.slot, ())) + (engine.claim is not None)
-
-
-def _started(stream: str, slot: Slot) -> StreamStarted:
-    return StreamStarted(
-        id=stream,
-        key_type=KeyType.INFOHASH,
-        key=stream,
-        session=stream,
-        stat_url="",
-        command_url="",
-        is_live=True,
-        addresses=(slot,),
-    )

@@ -24,15 +24,14 @@ def simulate(
 ) -> Tally:
     """The same seed gives the same day. Starts take `start_seconds` on average. The viewers have a
     client of the API, or each asks the gateway."""
-    random = Random(seed)
     tally = Tally(rules, _SETTLES_WITHIN_S)
 
     def arrive(viewer: Viewer) -> None:
         tally.arrived(pool.now.mono)
         pool.follow(who.watch(viewer))
 
-    pool = Pool(rules, start_seconds, random, tally.acted, tally.passed)
-    who = Players(pool, tally, random) if by_gateway else Client(pool, tally, random)
+    pool = Pool(rules, start_seconds, Random(seed), tally)
+    who = Players(pool) if by_gateway else Client(pool)
     for viewer in viewers:
         pool.later(tally.zero + viewer.arrives, partial(arrive, viewer))
     last = tally.zero + max(viewer.arrives + viewer.stays for viewer in viewers)

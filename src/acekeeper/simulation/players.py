@@ -1,7 +1,6 @@
 """What players of the gateway do, as if they had one engine: ask, follow the redirect, hang up."""
 
 import itertools
-from random import Random
 
 from acekeeper.core.doubt import Content
 from acekeeper.core.gateway.facts import PlayRequested, ReaderCame, ReaderSent
@@ -9,7 +8,6 @@ from acekeeper.core.gateway.model import Wanted
 from acekeeper.core.model import KeyType, Stream
 from acekeeper.core.names import HERE
 from acekeeper.simulation.pool import Pool, Process
-from acekeeper.simulation.report import Tally
 from acekeeper.simulation.trace import Viewer
 
 _LOOKS_EVERY_S = 10.0  # MONITOR_INTERVAL_S by default
@@ -18,10 +16,8 @@ _LOOKS_EVERY_S = 10.0  # MONITOR_INTERVAL_S by default
 class Players:
     """None of them tells when it stops watching: it closes its connection to the engine."""
 
-    def __init__(self, pool: Pool, tally: Tally, random: Random) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._tally = tally
-        self._random = random
         self._numbers = itertools.count(1)
 
     def meanwhile(self, until: float) -> Process:
@@ -46,10 +42,10 @@ class Players:
         within = max(rules.gateway_wait, rules.gateway_wait_redirected)
         stream = yield PlayRequested(request, wanted, arrived, within)
         if not isinstance(stream, Stream) or stream.slot is None:
-            self._tally.refused += 1
+            pool.tally.refused += 1
             return
-        self._tally.served(request, arrived.mono)
-        self._tally.shared += len(pool.state.playing[stream.slot]) > 1
+        pool.tally.served(request, arrived.mono)
+        pool.tally.shared += len(pool.state.playing[stream.slot]) > 1
         pool.tell(ReaderCame(stream.id))
         pool.tell(ReaderSent(stream.id))
         pool.connected[stream.id] = stream.slot, stream.incarnation

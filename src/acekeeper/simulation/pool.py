@@ -32,6 +32,7 @@ from acekeeper.core.model import Engine, Now, Opening, Rules, Sample, Stream
 from acekeeper.core.names import Slot
 from acekeeper.core.plan import plan
 from acekeeper.core.state import State
+from acekeeper.simulation.report import Tally
 
 _NAMED_AFTER_S = 0.5
 _STOPPED_AFTER_S = 0.5
@@ -47,22 +48,14 @@ Process = Generator[float | Asked, Outcome | None, None]
 
 
 class Pool:
-    def __init__(
-        self,
-        rules: Rules,
-        start_seconds: float,
-        random: Random,
-        on_action: Callable[[Action, float], None],
-        on_pass: Callable[[State, float, float], None],
-    ) -> None:
-        """Tells of every action once it was taken, and of every step of time before it."""
+    def __init__(self, rules: Rules, start_seconds: float, random: Random, tally: Tally) -> None:
+        """Tallies every action once it was taken, and every step of time before it."""
         self.rules = rules
+        self.random = random
+        self.tally = tally
         self.state = State()
         self.now = Now(0.0, 0.0)
         self._start_seconds = start_seconds
-        self._random = random
-        self._on_action = on_action
-        self._on_pass = on_pass
         self._deadline = math.inf
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
@@ -80,7 +73,7 @@ class Pool:
             due = max(self.now.mono, min(event, self._deadline))
             if due > until:
                 return
-            self._on_pass(self.state, self.now.mono, due)
+            self.tally.passed(self.state, self.now.mono, due)
             self.now = Now(due, due)
             if event <= due:
                 heapq.heappop(self._agenda)[2]()
@@ -106,7 +99,7 @@ class Pool:
         while (planned := plan(self.state, self.rules, self.now)).actions:
             for action in planned.actions:
                 apply(self.state, self.rules, ActionTaken(action), self.now)
-                self._on_action(action, self.now.mono)
+                self.tally.acted(action, self.now.mono)
                 self._execute(action)
         self._deadline = planned.deadline
 
@@ -137,7 +130,7 @@ class Pool:
                 token = f"{next(self._numbers):032x}"
                 opening = Opening(infohash, token, token, is_live=True)
                 opened = PlayOpened(request, slot, incarnation, opening)
-                self.later(self._random.uniform(*OPENED_AFTER_S), partial(self.tell, opened))
+                self.later(self.random.uniform(*OPENED_AFTER_S), partial(self.tell, opened))
             case Serve(request, stream):
                 self.later(0.0, partial(self._answer, request, self.state.streams[stream]))
             case Fail(request):
@@ -152,7 +145,7 @@ class Pool:
 
     def _started(self, slot: Slot) -> None:
         incarnation = f"start-{next(self._numbers)}"
-        takes = self._start_seconds * self._random.uniform(1 - _VARIETY, 1 + _VARIETY)
+        takes = self._start_seconds * self.random.uniform(1 - _VARIETY, 1 + _VARIETY)
         self._ready_at[incarnation] = self.now.mono + takes
         self.tell(EngineStarted(slot, incarnation, incarnation))
 
