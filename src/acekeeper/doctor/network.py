@@ -5,11 +5,11 @@ from collections.abc import Container, Iterator
 from pathlib import Path
 
 from acekeeper.adapters.ports import present, test
-from acekeeper.core.names import PortPlan, Slot
-from acekeeper.doctor.finding import Finding, well, wrong
-from acekeeper.doctor.tool import run
+from acekeeper.core.names import Slot
+from acekeeper.doctor.finding import Finding, run, well, wrong
 from acekeeper.errors import AcekeeperError, EngineFailed
 from acekeeper.firewall import firewall
+from acekeeper.rules import rules_of
 from acekeeper.settings import Settings
 
 _TUN = "/dev/net/tun"
@@ -53,16 +53,9 @@ def _firewall(settings: Settings, path: Path) -> Iterator[Finding]:
 def ports(settings: Settings, ours: Container[int]) -> Iterator[Finding]:
     """`ours`: the HTTP ports of engines that run."""
     there = present(settings.engine_host)
-    first = settings.port_range_host[0]
-    plan = PortPlan(
-        first,
-        settings.port_range_host[-1],
-        settings.engine_https_base,
-        settings.engine_p2p_base,
-        settings.engine_api_base,
-    )
+    plan = rules_of(settings).ports
     taken = []
-    for port in range(first, first + settings.max_replicas):
+    for port in settings.port_range_host[: settings.max_replicas]:
         if port not in ours:
             try:
                 test(plan.ports(port), there)

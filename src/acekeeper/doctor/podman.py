@@ -66,8 +66,11 @@ def _published(there: tuple[str, ...]) -> list[str]:
 
 def _answers() -> Finding:
     path = Path(os.environ["XDG_RUNTIME_DIR"], "podman/podman.sock")
-    connection = _UnixConnection(path)
+    connection = http.client.HTTPConnection("podman")
     try:
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(_ANSWERS_WITHIN_S)
+        connection.sock.connect(str(path))
         connection.request("GET", "/_ping")
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
@@ -88,14 +91,3 @@ def _answers() -> Finding:
             f"{path} answered {status}", "`systemctl --user status podman.service` says more"
         )
     return well("podman.socket answers")
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("podman", timeout=_ANSWERS_WITHIN_S)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(_ANSWERS_WITHIN_S)
-        self.sock.connect(str(self._path))
