@@ -83,7 +83,7 @@ def test_a_word_nobody_foresaw_is_another_one() -> None:
 
 
 def test_every_cause_the_adapters_know_is_a_value() -> None:
-    words = re.findall(r'Why\("(\w+)"', (ADAPTERS / "causes.py").read_text())
+    words = re.findall(r'Why\("(\w+)"', (ADAPTERS / "unit.py").read_text())
     words += re.findall(r'Why\("(\w+)"', (ADAPTERS / "quadlet.py").read_text())
     words += re.findall(r'return "(\w+)", ', (ADAPTERS / "processes.py").read_text())
     assert len(words) > 12

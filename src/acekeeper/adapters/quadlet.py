@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from acekeeper.adapters import proc
-from acekeeper.adapters.causes import Why, why
 from acekeeper.adapters.container import read_inspection
 from acekeeper.adapters.image import HINT, Image
 from acekeeper.adapters.podman import Podman
 from acekeeper.adapters.ports import present, test
 from acekeeper.adapters.reservations import Reservations
 from acekeeper.adapters.systemd import Systemd
-from acekeeper.adapters.unit import GONE, Unit
+from acekeeper.adapters.unit import GONE, Unit, Why, why
 from acekeeper.adapters.user_bus import runtime_dir
 from acekeeper.core.facts import (
     EngineDied,
@@ -42,7 +41,6 @@ from acekeeper.errors import (
 )
 
 _UNITS = "engine@*.service"
-_START_WITHIN = 120.0
 _STOP_WITHIN = 60.0  # longer than the unit's own limits, after which systemd kills
 # For an operator to see in `systemctl --user --failed`; the journal keeps the reason.
 _FAILED_SHOWN = 600.0
@@ -68,7 +66,7 @@ class Quadlet:
         clock: Callable[[], Now],
         systemd: Systemd,
         podman: Podman,
-        start_within: float = _START_WITHIN,
+        start_within: float,
     ) -> None:
         """`addresses`: ENGINE_HOST; `start_within`: PROVISION_TIMEOUT_S."""
         self._addresses = addresses
