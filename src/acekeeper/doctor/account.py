@@ -4,8 +4,7 @@ import os
 import pwd
 from collections.abc import Iterator
 
-from acekeeper.doctor.finding import Finding, well, wrong
-from acekeeper.doctor.tool import complaint, run
+from acekeeper.doctor.finding import Finding, complaint, run, well, wrong
 from acekeeper.settings import Settings
 
 _IDS_NEEDED = 65536

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from acekeeper.adapters import ports
-from acekeeper.doctor.finding import Finding, well, wrong
-from acekeeper.doctor.tool import complaint, run
+from acekeeper.doctor.finding import Finding, complaint, run, well, wrong
 from acekeeper.settings import Settings
 
 _OLDEST = (5, 4)
@@ -45,7 +44,11 @@ def _container(image: str, there: tuple[str, ...]) -> Finding:
     advice = "Run `podman info` as the user"
     if len(there) > 1:
         advice += "; a passt older than Debian 13's publishes no port at several addresses"
-    created = run("podman", "create", *_CREATE, *_published(there), image)
+    with socket.socket() as free:
+        free.bind(("", 0))
+        port = free.getsockname()[1]
+    published = [f"--publish={address}:{port}:{port}/tcp" for address in there]
+    created = run("podman", "create", *_CREATE, *published, image)
     if created.failed:
         return complaint("a container cannot be made", created, advice)
     container = created.out.splitlines()[-1]
@@ -55,13 +58,6 @@ def _container(image: str, there: tuple[str, ...]) -> Finding:
         if step.failed:
             return complaint("a container cannot be set up", step, advice)
     return well("a container can be set up")
-
-
-def _published(there: tuple[str, ...]) -> list[str]:
-    with socket.socket() as free:
-        free.bind(("", 0))
-        port = free.getsockname()[1]
-    return [f"--publish={address}:{port}:{port}/tcp" for address in there]
 
 
 def _answers() -> Finding:

@@ -5,8 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from acekeeper.doctor.finding import Finding, well, wrong
-from acekeeper.doctor.tool import complaint, run
+from acekeeper.doctor.finding import Finding, complaint, run, well, wrong
 from acekeeper.drop_ins import outdated
 from acekeeper.settings import Settings
 
