@@ -107,6 +107,12 @@ def send(pidfd: int, number: signal.Signals) -> None:
         signal.pidfd_send_signal(pidfd, number)
 
 
+def signal_name(number: int) -> str:
+    with suppress(ValueError):
+        return signal.Signals(number).name
+    return f"signal {number}"
+
+
 def ended(pidfd: int, within: float = 0.0) -> bool:
     """A zombie has ended."""
     poll = select.poll()

@@ -293,7 +293,4 @@ def _reap(pidfd: int) -> tuple[str, str]:
         return "gone", ""
     if end.si_code == os.CLD_EXITED:
         return "exited", f"code {end.si_status}"
-    try:
-        return "killed", signal.Signals(end.si_status).name
-    except ValueError:
-        return "killed", f"signal {end.si_status}"
+    return "killed", proc.signal_name(end.si_status)

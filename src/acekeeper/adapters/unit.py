@@ -3,10 +3,10 @@ in the paths of D-Bus."""
 
 import os
 import re
-import signal
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, NamedTuple
+
+from acekeeper.adapters.proc import signal_name
 
 GONE = frozenset({"inactive", "failed"})  # of ActiveState: nothing is left but what is recorded
 
@@ -86,17 +86,11 @@ def why(unit: Unit, *, ran: bool, asked: bool) -> Why:
     if asked:
         return Why("stopped", "systemd was asked to")
     if unit.exit_code in (os.CLD_KILLED, os.CLD_DUMPED):
-        return Why("killed", f"its monitor got {_signal(unit.exit_status)}")
+        return Why("killed", f"its monitor got {signal_name(unit.exit_status)}")
     if unit.exit_code != os.CLD_EXITED:
         return Why("gone", unit.result)
     if not ran and unit.exit_status in _PODMAN:
         return _PODMAN[unit.exit_status]
     if unit.exit_status > 128:
-        return Why("killed", _signal(unit.exit_status - 128))
+        return Why("killed", signal_name(unit.exit_status - 128))
     return Why("exited", f"code {unit.exit_status}")
-
-
-def _signal(number: int) -> str:
-    with suppress(ValueError):
-        return signal.Signals(number).name
-    return f"signal {number}"
