@@ -53,23 +53,18 @@ def open_gateway(
         return Gateway()
     if handed:
         return Gateway(handed)
-    opened, off = _listen_on_each(hosts, port)
-    if handed is None:
-        return Gateway(opened, off)
-    for bound in opened:  # tried only to see who is in the way of the unit
-        bound.close()
-    failed = "acekeeper-gateway.socket handed over no socket; `systemctl --user status` says why"
-    return Gateway(off=off or [failed])
-
-
-def _listen_on_each(hosts: Sequence[str], port: int) -> tuple[list[socket.socket], list[str]]:
     opened, off = [], []
     for host in hosts:
         try:
             opened.append(_listen(socket.AF_INET, host, port, also_absent=True))
         except OSError as error:
             off.append(_not_served(error, host, port))
-    return opened, off
+    if handed is None:
+        return Gateway(opened, off)
+    for bound in opened:  # tried only to see who is in the way of the unit
+        bound.close()
+    failed = "acekeeper-gateway.socket handed over no socket; `systemctl --user status` says why"
+    return Gateway(off=off or [failed])
 
 
 def _not_served(error: OSError, host: str, port: int) -> str:

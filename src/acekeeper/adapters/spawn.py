@@ -35,6 +35,11 @@ def spawn(
         )
     places: dict[str, object] = {f"{n}_port": port for n, port in ports._asdict().items()}
     places["addresses"] = ",".join(addresses)
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _SECRETS and not name.startswith(_SUPERVISION)
+    }
     try:
         with _log(log_file(directory, slot)) as log:
             child = subprocess.Popen(  # noqa: S603 (the operator's command, and no shell)
@@ -44,7 +49,7 @@ def spawn(
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=directory if directory.is_dir() else "/",
-                env=_environment() | mark,
+                env=environment | mark,
                 start_new_session=True,
                 umask=0o077,
             )
@@ -58,14 +63,6 @@ def spawn(
 
 def log_file(directory: Path, slot: Slot) -> Path:
     return directory / "logs" / f"{slot.container_name}.log"
-
-
-def _environment() -> dict[str, str]:
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name not in _SECRETS and not name.startswith(_SUPERVISION)
-    }
 
 
 def _log(path: Path) -> BinaryIO:

@@ -1,6 +1,6 @@
 """The running service: whether it answers, is this very version, and is well; and its gateway."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from acekeeper import __version__
 from acekeeper.adapters.ports import present
@@ -41,7 +41,8 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield from map(_trouble, health["degraded"])
     gateway = call(settings, "GET", "/orchestrator/status").get("gateway")
     if gateway and gateway["listening"]:
-        yield well(_listening(gateway["listening"], settings))
+        allowed = " and ".join(map(str, ["this host", *settings.gateway_allow]))
+        yield well(f"the gateway listens on {', '.join(gateway['listening'])}, for {allowed}")
     if not health["ready"] and not health["degraded"]:
         yield wrong(
             f"the service is not ready; its circuit breaker is {health['circuit_state']}",
@@ -51,11 +52,6 @@ def check(settings: Settings) -> Iterator[Finding]:
 
 def _trouble(text: str) -> Finding:
     return wrong(text, _ADVICE.get(text.partition(":")[0], "The service's log says more"))
-
-
-def _listening(addresses: Sequence[str], settings: Settings) -> str:
-    allowed = " and ".join(map(str, ["this host", *settings.gateway_allow]))
-    return f"the gateway listens on {', '.join(addresses)}, for {allowed}"
 
 
 def _expected(settings: Settings) -> Iterator[str]:
