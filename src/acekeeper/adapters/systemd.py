@@ -138,10 +138,8 @@ class Systemd:
         return await self._retries(_SOURCE, lambda left: self._invocation(unit, left), _READ_WITHIN)
 
     async def reset_failed(self, unit: str) -> None:
-        async def attempt(left: float) -> None:
-            await self._call(left, "ResetFailedUnit", "s", unit)
-
-        await self._retries(_SOURCE, attempt, _READ_WITHIN)
+        words = ("ResetFailedUnit", "s", unit)
+        await self._retries(_SOURCE, lambda left: self._call(left, *words), _READ_WITHIN)
 
     async def _became(self, unit: str, before: str, left: float) -> str:
         """What came of a start that was not answered: the result of its job. Empty: nothing."""
