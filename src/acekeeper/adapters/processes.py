@@ -11,11 +11,12 @@ import signal
 import time
 from asyncio import Future, Task
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from acekeeper.adapters import proc, stops
+from acekeeper.adapters import proc
 from acekeeper.adapters.ports import present, test
 from acekeeper.adapters.proc import Process
 from acekeeper.adapters.spawn import log_file, spawn
@@ -36,6 +37,7 @@ from acekeeper.errors import EngineFailed, PortTaken, RuntimeUnavailable, StartT
 
 _MARK = "ACEKEEPER_ENGINE"
 _ADDRESSES = "ACEKEEPER_ADDRESSES"
+_STOPPED = "stopped"  # names the engines that `acekeeper stop` ended
 _KILL_AFTER = 10.0
 _KILLED_WITHIN = 5.0
 _START_WITHIN = 120.0
@@ -81,7 +83,7 @@ class Processes:
     async def open(self, tell: Callable[[Fact], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._tell = tell
-        self._stopped = await asyncio.to_thread(stops.noted, self._state_dir)
+        self._stopped = await asyncio.to_thread(_noted_stops, self._state_dir)
         tell(RuntimeConnected())
 
     async def close(self) -> None:
@@ -224,10 +226,19 @@ class Processes:
 
 def note_stops(state_dir: Path) -> None:
     """Before `stop_all`: names the starts it will end, so that the next service knows they were
-    meant to end."""
+    meant to end. They never come again: an old word harms nobody."""
     boot = proc.boot_id()
     if leaders := _leaders(state_dir.resolve()):
-        stops.note(state_dir, [_start(process, boot) for process, _ in leaders])
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        with os.fdopen(os.open(state_dir / _STOPPED, flags, 0o600), "w") as file:
+            file.writelines(f"{_start(process, boot)}\n" for process, _ in leaders)
+
+
+def _noted_stops(state_dir: Path) -> frozenset[str]:
+    """Empty if it cannot be read: its engines are called vanished then, which is true too."""
+    with suppress(OSError):
+        return frozenset((state_dir / _STOPPED).read_text(errors="replace").split())
+    return frozenset()
 
 
 def stop_all(state_dir: Path, kill_after: float = _KILL_AFTER) -> int:
