@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from acekeeper.emulator.counters import Count
-from acekeeper.emulator.flags import Flags
 from acekeeper.emulator.kinds import KINDS
+from acekeeper.emulator.process import Flags
 
 DOCUMENTED = (Path(__file__).parents[2] / "docs/emulator.md").read_text()
 
