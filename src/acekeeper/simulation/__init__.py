@@ -3,8 +3,7 @@
 It does no I/O and knows the rules alone; `acekeeper simulate` prints what it finds.
 """
 
-from acekeeper.simulation.day import simulate
-from acekeeper.simulation.days import DAYS
+from acekeeper.simulation.day import DAYS, simulate
 from acekeeper.simulation.report import text
 from acekeeper.simulation.trace import Viewer, read
 

@@ -1,4 +1,5 @@
-"""What Acexy does for each viewer, in its order: look, take a free engine, else ask for one."""
+"""What is done for each viewer: Acexy looks, takes a free engine, or else asks for one; a player of
+the gateway asks as if there were one engine, follows the redirect, and hangs up."""
 
 import itertools
 import math
@@ -6,9 +7,12 @@ from collections.abc import Generator
 
 from acekeeper.core import admission
 from acekeeper.core.actions import Refusal
+from acekeeper.core.doubt import Content
 from acekeeper.core.facts import ProvisionRequested, StreamEnded, StreamStarted
-from acekeeper.core.model import Engine, KeyType, Phase
-from acekeeper.core.names import Slot
+from acekeeper.core.gateway.facts import PlayRequested, ReaderCame, ReaderSent
+from acekeeper.core.gateway.model import Wanted
+from acekeeper.core.model import Engine, KeyType, Phase, Stream
+from acekeeper.core.names import HERE, Slot
 from acekeeper.simulation.pool import OPENED_AFTER_S, Outcome, Pool, Process
 from acekeeper.simulation.trace import Viewer
 
@@ -16,6 +20,7 @@ _LIST_CACHED_S = 2.0
 _STATUS_POLLED_S = 30.0
 _SLEEP_S = 5.0  # after an engine was promised, before it looks for it in the list
 _TRIES = 3
+_LOOKS_EVERY_S = 10.0  # MONITOR_INTERVAL_S by default
 
 _Steps = Generator[float | ProvisionRequested, Outcome | None, Engine | None]
 
@@ -110,3 +115,43 @@ class Client:
     def _streams(self, engine: Engine) -> int:
         """A claim shows as one."""
         return len(self._pool.state.playing.get(engine.slot, ())) + (engine.claim is not None)
+
+
+class Players:
+    """None of them tells when it stops watching: it closes its connection to the engine."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._numbers = itertools.count(1)
+
+    def meanwhile(self, until: float) -> Process:
+        """The looks that find sessions nobody reads."""
+        while self._pool.now.mono < until or self._pool.state.playing:
+            self._pool.see_connections()
+            yield _LOOKS_EVERY_S
+
+    def watch(self, viewer: Viewer) -> Process:
+        """A channel of its own: nobody shares an engine by watching the same."""
+        pool, rules = self._pool, self._pool.rules
+        arrived = pool.now
+        number = next(self._numbers)
+        request = f"play-{number}"
+        wanted = Wanted(
+            content=Content(KeyType.CONTENT_ID, f"{number:040x}"),
+            is_hls=False,
+            as_json=False,
+            player=viewer.player or request,
+            arrival=HERE,
+        )
+        within = max(rules.gateway_wait, rules.gateway_wait_redirected)
+        stream = yield PlayRequested(request, wanted, arrived, within)
+        if not isinstance(stream, Stream) or stream.slot is None:
+            pool.tally.refused += 1
+            return
+        pool.tally.served(request, arrived.mono)
+        pool.tally.shared += len(pool.state.playing[stream.slot]) > 1
+        pool.tell(ReaderCame(stream.id))
+        pool.tell(ReaderSent(stream.id))
+        pool.connected[stream.id] = stream.slot, stream.incarnation
+        yield viewer.stays
+        del pool.connected[stream.id]
