@@ -6,9 +6,8 @@ import time
 from .counters import Count
 from .kinds import Part
 from .opening import Opening
-from .picture import FRAMES_PER_SECOND
 from .sessions import Session
-from .transport_stream import MOST_FRAMES
+from .transport_stream import FRAMES_PER_SECOND, MOST_FRAMES
 from .waiting import send
 from .wire import Answer, head_lines, text
 

@@ -5,8 +5,7 @@ null packets up to the bitrate. So one frame is built once, and sending the n-th
 patched bytes in its first three packets: continuity counters, PCR and PTS.
 """
 
-from .picture import FRAMES_PER_SECOND, grey_picture
-
+FRAMES_PER_SECOND = 25
 PACKET = 188
 FRAME_S = 1 / FRAMES_PER_SECOND
 MOST_FRAMES = 16  # sent in one go: a burst needs little memory, and a stall stops it midway
@@ -23,17 +22,31 @@ _PCR_AT = 6  # in its packet: after the header, the field's length and its flags
 _PES_HEADER = 14
 _PTS_AT = 9  # in the PES packet
 
+# The picture is in MPEG-1 video (ISO/IEC 11172-2), the smallest that every decoder shows.
+_WIDTH = 128
+_HEIGHT = 64
+
+_SEQUENCE_HEADER = 0x1B3
+_GROUP_START = 0x1B8
+_PICTURE_START = 0x100
+_FIRST_SLICE = 0x101
+
+# One 16x16 macroblock: address increment 1, type intra; then four blocks of luminance and two of
+# chrominance, each "no difference from the block before" and "end of block". As the prediction
+# starts from the middle of the range, the whole picture is grey.
+_GREY_MACROBLOCK = "1" + "1" + ("100" + "10") * 4 + ("00" + "10") * 2
+
 
 class Programme:
     """`rate` is in kbit/s, rounded up to whole packets a frame."""
 
     def __init__(self, rate: int) -> None:
         packets = -(-rate * 1000 // (8 * PACKET * FRAMES_PER_SECOND))
-        video = _video_packet(grey_picture())
+        video = _video_packet(_grey_picture())
         self._head = _psi_packet(0, _pat()) + _psi_packet(_PMT_PID, _pmt()) + video
         padding = _header(_NULL_PID, starts=False, control=0x10) + b"\xff" * (PACKET - 4)
         self._padding = padding * (packets - 3)
-        self._pts_at = 3 * PACKET - len(grey_picture()) - _PES_HEADER + _PTS_AT
+        self._pts_at = 3 * PACKET - len(_grey_picture()) - _PES_HEADER + _PTS_AT
         self.frame_bytes = packets * PACKET
 
     def frames(self, first: int, count: int) -> bytes:
@@ -114,3 +127,40 @@ def _pts(ticks: int) -> bytes:
         + (middle << 1 | 1).to_bytes(2, "big")
         + (low << 1 | 1).to_bytes(2, "big")
     )
+
+
+def _grey_picture() -> bytes:
+    """Can be decoded without any other: it brings its sequence and group headers."""
+    macroblocks = (_WIDTH // 16) * (_HEIGHT // 16)
+    return b"".join(
+        (
+            _unit(
+                _SEQUENCE_HEADER,
+                f"{_WIDTH:012b}{_HEIGHT:012b}"
+                "0001"  # square pixels
+                "0011"  # 25 pictures a second
+                f"{100:018b}"  # at most 40 kbit/s
+                "1"  # marker
+                f"{20:010b}"  # decoder's buffer, in units of 2 KiB
+                "000",  # not constrained, default quantiser matrices
+            ),
+            _unit(
+                _GROUP_START,
+                f"{0:012b}1{0:012b}"  # time code: hours and minutes, marker, seconds and pictures
+                "10",  # needs no earlier group, and none is missing
+            ),
+            _unit(
+                _PICTURE_START,
+                f"{0:010b}"  # first of its group
+                "001"  # intra coded
+                f"{0xFFFF:016b}"  # no constant-rate buffer delay
+                "0",
+            ),
+            _unit(_FIRST_SLICE, "00001" + "0" + _GREY_MACROBLOCK * macroblocks),
+        )
+    )
+
+
+def _unit(start_code: int, bits: str) -> bytes:
+    padded = bits + "0" * (-len(bits) % 8)
+    return start_code.to_bytes(4, "big") + int(padded, 2).to_bytes(len(padded) // 8, "big")
