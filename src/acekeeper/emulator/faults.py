@@ -35,9 +35,6 @@ class Fault:
         self.lifted.wait(within if left is None else min(within, left))
         return self.lifted.is_set or self.remaining == 0
 
-    def holds(self, part: Part, infohash: str | None) -> bool:
-        return part in KINDS[self.kind].holds and names(self.content, infohash)
-
 
 class Faults:
     def __init__(self) -> None:
@@ -75,7 +72,8 @@ class Faults:
             return fault.met >= fault.amount
 
     def holding(self, part: Part, infohash: str | None = None) -> Fault | None:
-        return next((f for f in self.active() if f.holds(part, infohash)), None)
+        holding = (f for f in self.active() if part in KINDS[f.kind].holds)
+        return next((f for f in holding if names(f.content, infohash)), None)
 
     def wait_until_free(
         self, client: socket.socket, part: Part, infohash: str | None = None, *ended: Latch

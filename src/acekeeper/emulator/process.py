@@ -20,10 +20,6 @@ from .wire import CannotListen, Server
 _STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
 
-class BadFlag(Exception):
-    pass
-
-
 class Flags(NamedTuple):
     """The engine's options as far as they change what the emulator does, and ours."""
 
@@ -48,7 +44,7 @@ def main(argv: list[str]) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     try:
         given = _parse(argv)
-    except BadFlag as error:
+    except ValueError as error:
         _say(f"bad option: {error}")
         return 2
     counters = Counters()
@@ -93,7 +89,8 @@ def _say(line: str) -> None:
 
 
 def _parse(argv: list[str]) -> Flags:
-    """Options the emulator has no use for are passed over, with or without a value."""
+    """Options the emulator has no use for are passed over, with or without a value. ValueError says
+    which is bad."""
     given = _options(argv)
     return Flags(
         http_port=int(_number(given, "http-port", Flags().http_port, 1, 65535)),
@@ -125,7 +122,7 @@ def _options(argv: list[str]) -> dict[str, str]:
 def _hold_at(given: dict[str, str]) -> HoldAt:
     name = given.get("hold-at", Flags().hold_at)
     if name not in [*HoldAt]:
-        raise BadFlag(f"--hold-at must be {', '.join(HoldAt)}, not {name!r}")
+        raise ValueError(f"--hold-at must be {', '.join(HoldAt)}, not {name!r}")
     return HoldAt(name)
 
 
@@ -135,7 +132,7 @@ def _number(given: dict[str, str], name: str, default: float, low: float, high: 
     try:
         value = float(given[name])
     except ValueError:
-        raise BadFlag(f"--{name} needs a number, not {given[name]!r}") from None
+        raise ValueError(f"--{name} needs a number, not {given[name]!r}") from None
     if not low <= value <= high:
-        raise BadFlag(f"--{name} must be {low} to {high}, not {given[name]}")
+        raise ValueError(f"--{name} must be {low} to {high}, not {given[name]}")
     return value
