@@ -7,6 +7,7 @@ import string
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -36,27 +37,25 @@ class Kind:
 
 
 def whole(default: int, low: int, high: int, *, unit: str = "", older_name: str = "") -> Kind:
-    def parse(said: str) -> int:
-        if not re.fullmatch(r"-?[0-9]{1,18}", said):
-            raise ValueError("is not a whole number")
-        if not low <= int(said) <= high:
-            raise ValueError("is out of range")
-        return int(said)
-
     allowed = f"a whole number{unit and f' of {unit}'} from {low} to {high}"
+    parse = partial(_number, r"-?[0-9]{1,18}", int, "a whole number", low, high)
     return Kind(parse, str(default), allowed, older_name)
 
 
 def seconds(default: float, low: float, high: float, *, older_name: str = "") -> Kind:
-    def parse(said: str) -> float:
-        if not re.fullmatch(r"-?([0-9]*\.)?[0-9]+", said):
-            raise ValueError("is not a number of seconds")
-        if not low <= float(said) <= high:
-            raise ValueError("is out of range")
-        return float(said)
-
     allowed = f"a number of seconds from {low:g} to {high:g}"
+    parse = partial(_number, r"-?([0-9]*\.)?[0-9]+", float, "a number of seconds", low, high)
     return Kind(parse, f"{default:g}", allowed, older_name)
+
+
+def _number(
+    form: str, of: Callable[[str], float], what: str, low: float, high: float, said: str
+) -> float:
+    if not re.fullmatch(form, said):
+        raise ValueError(f"is not {what}")
+    if not low <= of(said) <= high:
+        raise ValueError("is out of range")
+    return of(said)
 
 
 def flag(default: str) -> Kind:
