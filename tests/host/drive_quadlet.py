@@ -51,7 +51,7 @@ async def main() -> None:
     retries = Retries(3, 2.0, lambda _source, _failure: None)
     systemd, podman = Contested(retries), Podman(retries)
     state_dir = Path.home() / ".local/state/acekeeper"
-    runtime = Quadlet((HOST,), sys.argv[1], state_dir, clock, systemd, podman)
+    runtime = Quadlet((HOST,), sys.argv[1], state_dir, clock, systemd, podman, 120.0)
     await runtime.open(tell)
 
     async def do(word: str, *rest: str) -> Any:
