@@ -38,6 +38,8 @@ def test_what_it_says_can_be_set(profile: str) -> None:
         "PROFILE": profile,
         "MONITOR_INTERVAL_S": "1234.567",
         "ENGINE_COMMAND": "run 'a b' -p{http_port}",
+        "ENGINE_HOST": "127.0.0.1,192.168.1.2",
+        "GATEWAY_ALLOW": "192.168.1.0/24,fd00:5::/64",
     }
     settings = load(environ)
     again = load({name: value for name, (value, _) in said(environ).items()})

@@ -9,14 +9,14 @@ from acekeeper.settings import SETTINGS, Settings
 
 def table(settings: Settings) -> str:
     lines = [
-        (f"{name}={_said(getattr(settings, name.lower()))}", settings.sources[name])
+        (f"{name}={_said(name, getattr(settings, name.lower()))}", settings.sources[name])
         for name in SETTINGS
     ]
     width = min(max(len(said) for said, _ in lines), 60)
     return "\n".join(f"{said:{width}}  # {source}" for said, source in lines)
 
 
-def _said(value: object) -> str:
+def _said(name: str, value: object) -> str:
     match value:
         case None:
             return ""
@@ -28,6 +28,8 @@ def _said(value: object) -> str:
             return str(value).removesuffix(".0")
         case range():
             return f"{value[0]}-{value[-1]}"
+        case tuple() if name != "ENGINE_COMMAND":
+            return ",".join(map(str, value))
         case tuple():
             return shlex.join(value)
         case str() | int() | Path():
