@@ -64,8 +64,6 @@ class Handler(BaseHTTPRequestHandler):
             kept = LINES[-int(query["tail"][0]) :]
             frames = b"".join(struct.pack(">BxxxL", 1, len(line)) + line for line in kept)
             self.answer(200, frames)
-        elif path == "/containers/stats" and query["containers"] == [ID]:
-            self.answer(200, {"Error": None, "Stats": [{"CPU": 1.5}]})
         else:
             self.answer(404, {"cause": "no such container", "message": f"no {path}"})
 
@@ -165,7 +163,6 @@ async def test_nobody_knows_that_an_image_is_missing_while_podman_cannot_be_aske
 
 async def test_a_container_is_described(podman: Podman) -> None:
     assert (await podman.inspect(ID) or {})["State"] == {"Status": "running"}
-    assert await podman.stats(ID) == {"CPU": 1.5}
 
 
 async def test_the_last_lines_are_read_whatever_their_bytes(podman: Podman) -> None:
@@ -185,7 +182,6 @@ async def test_of_a_long_log_the_end_is_kept(
 async def test_an_unknown_container_is_none(podman: Podman) -> None:
     other = "ef" * 32
     assert await podman.inspect(other) is None
-    assert await podman.stats(other) is None
     assert await podman.logs(other, 10) is None
 
 
@@ -219,7 +215,7 @@ async def test_what_broke_off_is_asked_again(fake: FakePodman) -> None:
         assert failed.calls == [("podman", Failure.BROKEN)] * 2
         fake.breaks = 100
         with pytest.raises(RuntimeUnavailable, match=r"podman\.socket"):
-            await podman.stats(ID)
+            await podman.inspect(ID)
         assert len(failed.calls) == 5
 
 

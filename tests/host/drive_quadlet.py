@@ -75,8 +75,8 @@ async def main() -> None:
                 return await systemd.start(Slot(HOST, int(port)).unit)
             case "bare-stop", (port,):
                 return await systemd.stop(Slot(HOST, int(port)).unit)
-            case (("inspect" | "stats"), (container_id,)):
-                return await getattr(podman, word)(container_id)
+            case "inspect", (container_id,):
+                return await podman.inspect(container_id)
             case "logs", (container_id, tail):
                 return await podman.logs(container_id, int(tail))
             case _:

@@ -78,16 +78,6 @@ class Podman:
 
         return await self._call("logs", read)
 
-    async def stats(self, container_id: str) -> dict[str, Any] | None:
-        """What it uses at the moment. None: there is no such container."""
-
-        def read() -> dict[str, Any] | None:
-            container = self._client.containers.get(container_id)
-            answer = cast(dict[str, Any], container.stats(stream=False, decode=True))
-            return next(iter(answer["Stats"] or ()), None)
-
-        return await self._call("stats", read)
-
     @property
     def _client(self) -> "PodmanClient":
         from podman import PodmanClient
