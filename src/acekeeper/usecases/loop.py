@@ -62,6 +62,7 @@ _LOST_MEANWHILE = waiting(Code.GENERAL_ERROR, "the engine it was given ended or 
 _NOBODY_THERE = "runtime_unavailable"  # cause of a start that failed
 _STATS_AT_ONCE = 8  # so many begin in one turn of the event loop
 _SAMPLES = attrgetter("samples")
+_RESTS = 0.005  # seconds before the plan that follows, if that is in no haste
 _STREAM_SETTLES_AFTER = 2.0  # an engine may not know a session yet that was just announced
 
 Provision = Engine | Refusal
@@ -195,8 +196,10 @@ class Loop:
             self._alarm.cancel()
             self._alarm = None
         wait = max(0.0, planned.deadline - now.mono) if planned.is_last else 0.0
+        if planned.may_rest:  # a player waits for the writer, which cannot run while we plan
+            wait = _RESTS
         self._due = loop.time() + wait
-        if not planned.is_last:
+        if not (planned.is_last or planned.may_rest):
             self._plan_soon()
         elif wait < math.inf:
             self._alarm = loop.call_later(wait, self.tell, TimePassed())
