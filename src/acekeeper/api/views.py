@@ -1,7 +1,6 @@
 """What readers see, encoded on the first read after a change."""
 
 from collections.abc import Callable, Iterable, Sequence
-from hashlib import blake2b
 from itertools import islice, takewhile
 from typing import TypeVar
 
@@ -21,6 +20,9 @@ _AT_ONCE = 200
 
 V = TypeVar("V")
 
+_Counts = tuple[int, ...]  # as `totals` names them
+_NOTHING: _Counts = (0,) * 5
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -33,52 +35,56 @@ class Views:
         self._engines: dict[str, tuple[Engine, tuple[str, ...], bytes]] = {}
         self._streams: dict[str, tuple[Stream, bytes]] = {}
         self._list: tuple[int, bytes, bytes] = (-1, b"", b"")
-        self._totals: tuple[tuple[int, int], EngineTotals, Capacity] | None = None
         self._open: tuple[int, Breaker] | None = None
+        self._revision = -1  # of what follows
         self._listed: dict[Slot, bytes] = {}  # empty for those that are not
+        self._counted: dict[Slot, _Counts] = {}
+        self._counts = _NOTHING  # the sums of these
 
     def engines(self) -> tuple[bytes, bytes]:
         """The engines a client may use, and the ETag of that list."""
         revision, body, etag = self._list
         if revision != self._state.revision:
-            self._update(revision)
-            body = _join(filter(None, self._listed.values()))
-            etag = b'"%b"' % blake2b(body, digest_size=12).hexdigest().encode()
+            self._update()
+            listed = tuple(filter(None, self._listed.values()))
+            body = _join(listed)
+            etag = b'"%x"' % hash(listed)  # every part of it keeps its own
             self._list = (self._state.revision, body, etag)
         return body, etag
 
-    def _update(self, revision: int) -> None:
-        """Of what is listed, what changed since."""
-        state = self._state
+    def _update(self) -> None:
+        """Of what is listed and counted, what changed since."""
+        state, since, self._revision = self._state, self._revision, self._state.revision
+        if since == state.revision:
+            return
         if [*self._listed] != [*state.engines]:
             self._listed = {slot: self._listed.get(slot, b"") for slot in state.engines}
-        for slot in takewhile(
-            lambda slot: state.touched[slot] >= revision, reversed(state.touched)
-        ):
+        for slot in takewhile(lambda slot: state.touched[slot] >= since, reversed(state.touched)):
+            counts, before = _NOTHING, self._counted.pop(slot, _NOTHING)
             if (engine := state.engines.get(slot)) is not None:
                 self._listed[slot] = self.engine(engine) if engine.listed else b""
+                counts = self._counted[slot] = self._counts_of(engine)
+            self._counts = tuple(map(int.__add__, self._counts, map(int.__sub__, counts, before)))
+
+    def _counts_of(self, engine: Engine) -> _Counts:
+        state = self._state
+        return (
+            engine.phase is Phase.RUNNING,
+            engine.listed,
+            engine.health is Health.UNHEALTHY,
+            engine.claim is not None or not state.is_vacant(engine),
+            state.is_free(engine, self._rules),
+        )
 
     def totals(self) -> tuple[EngineTotals, Capacity]:
-        state, rules = self._state, self._rules
-        at = state.revision, state.at_least
-        if self._totals is None or self._totals[0] != at:
-            engines = list(state.engines.values())
-            totals = EngineTotals(
-                total=len(engines),
-                running=sum(e.phase is Phase.RUNNING for e in engines),
-                healthy=sum(e.listed for e in engines),
-                unhealthy=sum(e.health is Health.UNHEALTHY for e in engines),
-            )
-            capacity = Capacity(
-                total=len(engines),
-                used=sum(e.claim is not None or not state.is_vacant(e) for e in engines),
-                available=sum(state.is_free(e, rules) for e in engines),
-                max_replicas=rules.max_replicas,
-                min_replicas=rules.min_replicas,
-                at_least=state.at_least,
-            )
-            self._totals = at, totals, capacity
-        return self._totals[1:]
+        self._update()
+        total, rules = len(self._state.engines), self._rules
+        running, healthy, unhealthy, used, available = self._counts
+        at_least, most, least = self._state.at_least, rules.max_replicas, rules.min_replicas
+        return (
+            EngineTotals(total=total, running=running, healthy=healthy, unhealthy=unhealthy),
+            Capacity(total, used, available, most, least, at_least),
+        )
 
     def blocked(self, now: Now) -> Refusal | None:
         """Why no provision would be tried. Where one would be, time alone does not change that."""
