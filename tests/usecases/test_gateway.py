@@ -69,10 +69,11 @@ async def test_a_player_gets_the_session_that_was_opened_for_it(house: House) ->
     assert not house.loop.state.holds
 
 
-async def test_a_play_and_its_stop_take_five_plans(
+async def test_a_play_and_its_stop_take_four_plans(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After each fact, and once more after an engine was taken."""
+    """After each fact. What follows from an engine that was taken waits for its answer."""
+    monkeypatch.setattr(loop, "_RESTS", 3600)
     await house.open(0)
     await house.turns()
     planned: list[Plan] = []
@@ -87,11 +88,25 @@ async def test_a_play_and_its_stop_take_five_plans(
     house.loop.tell(ReaderCame(session.id))
     house.loop.tell(SessionRead(session.id))
     await house.turns()
-    assert len(planned) == 3
+    assert len(planned) == 2
     house.loop.tell(StopAsked(session.id))
     await house.until(lambda: not house.loop.state.holds)
     await house.turns()
-    assert len(planned) == 5
+    assert len(planned) == 4
+
+
+async def test_who_takes_the_last_free_engine_has_another_one_started(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though nothing is heard of the one that was asked, and nothing else happens."""
+    monkeypatch.setattr(outcomes, "_ON_DISK_WITHIN", 3600)
+    house = make_house(HeldStore(), min_replicas=1)
+    await house.open(0)
+    assert not house.runtime.calls
+    waiting = asks(house)
+    await house.until(lambda: house.runtime.calls)
+    assert not house.sessions.opened
+    waiting.cancel()
 
 
 async def test_it_is_given_it_when_it_is_on_disk_or_soon(

@@ -196,10 +196,10 @@ class Loop:
             self._alarm.cancel()
             self._alarm = None
         wait = max(0.0, planned.deadline - now.mono) if planned.is_last else 0.0
-        if planned.may_rest:  # a player waits for the writer, which cannot run while we plan
-            wait = _RESTS
         self._due = loop.time() + wait
-        if not (planned.is_last or planned.may_rest):
+        if planned.may_rest:  # a player waits for the writer, which cannot run while we plan
+            self._alarm = loop.call_later(_RESTS, self._plan_soon)
+        elif not planned.is_last:
             self._plan_soon()
         elif wait < math.inf:
             self._alarm = loop.call_later(wait, self.tell, TimePassed())
