@@ -5,15 +5,19 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
 
 from acekeeper.api.views import Views
 from acekeeper.core.apply import apply
 from acekeeper.core.doubt import Content, Doubt, Hunger
 from acekeeper.core.facts import StreamEnded, TimePassed
 from acekeeper.core.gateway.facts import StopAsked
-from acekeeper.core.model import Engine, Health, Now
+from acekeeper.core.gateway.model import Hold
+from acekeeper.core.model import Engine, Health, Now, Phase, Stopping
 from acekeeper.core.state import State
 
+from ..core import growing
 from ..core.gateway.players import players
 from ..core.world import rules, slot, started
 
@@ -200,3 +204,58 @@ def test_doubts_and_starvation_are_shown() -> None:
     shown = [msgspec.json.decode(views.engine(e)) for e in (doubted, hungry, starving)]
     assert [e["playback_doubted"] for e in shown] == [True, False, False]
     assert [e["starving"] for e in shown] == [False, False, True]
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9), st.booleans()), max_size=40))
+def test_list_and_totals_are_as_those_that_are_made_now(
+    deeds: list[tuple[int, int, bool]],
+) -> None:
+    state = State()
+    views = Views(state, rules())
+
+    def are_true() -> bool:
+        engines, (totals, capacity) = state.engines.values(), views.totals()
+        assert totals.running == sum(e.phase is Phase.RUNNING for e in engines)
+        assert totals.healthy == sum(e.listed for e in engines)
+        assert totals.unhealthy == sum(e.health is Health.UNHEALTHY for e in engines)
+        assert totals.total == capacity.total == len(engines)
+        assert capacity.used == sum(bool(e.claim) or not state.is_vacant(e) for e in engines)
+        assert capacity.available == sum(state.is_free(e, rules()) for e in engines)
+        return views.engines() == Views(state, rules()).engines()
+
+    for n, (which, deed, is_read) in enumerate(deeds):
+        assert not is_read or are_true()
+        there = state.engines.get(slot(which))
+        if there is None:
+            state.put(engine(which, ready=NOW if deed else None))
+        elif deed == 0:
+            state.remove(there, NOW)
+        elif deed == 1:
+            ill = Health.UNHEALTHY if there.health is Health.HEALTHY else Health.HEALTHY
+            state.put(replace(there, health=ill))
+        elif deed == 2 and (playing := [*state.started_on(there.slot)]):
+            state.put_stream(replace(playing[0], ended=NOW))
+        elif deed == 3 and (playing := [*state.started_on(there.slot)]):
+            state.remove_stream(playing[0])
+        elif deed == 7:
+            state.put(replace(there, claim=None if there.claim else "request", handed=NOW))
+        elif deed == 8:
+            content = Content("infohash", "c" * 40)
+            held = () if state.holds.get(there.ref) else (Hold(content, since=NOW),)
+            state.put_holds(there.ref, held)
+        elif deed == 9:
+            state.put(replace(there, stop=None if there.stop else Stopping("asked")))
+        else:
+            apply(state, rules(), started(f"s{n}", there.slot), NOW)
+    assert are_true()
+
+
+def test_of_the_list_only_what_changed_is_made_anew() -> None:
+    costs = []
+    for engines in (100, 1000):
+        state = growing.pool(engines, 0)
+        views = Views(state, rules())
+        views.engines()
+        state.put(replace(state.engines[slot(50)], used=NOW))
+        costs.append(growing.lines(views.engines))
+    assert costs[1] <= 2 * costs[0]
