@@ -32,7 +32,7 @@ class Views:
     def __init__(self, state: State, rules: Rules) -> None:
         self._state = state
         self._rules = rules
-        self._engines: dict[str, tuple[Engine, tuple[str, ...], bytes]] = {}
+        self._engines: dict[Slot, tuple[Engine, tuple[str, ...], bytes]] = {}
         self._streams: dict[str, tuple[Stream, bytes]] = {}
         self._list: tuple[int, bytes, bytes] = (-1, b"", b"")
         self._open: tuple[int, Breaker] | None = None
@@ -63,18 +63,14 @@ class Views:
             counts, before = _NOTHING, self._counted.pop(slot, _NOTHING)
             if (engine := state.engines.get(slot)) is not None:
                 self._listed[slot] = self.engine(engine) if engine.listed else b""
-                counts = self._counted[slot] = self._counts_of(engine)
+                counts = self._counted[slot] = (
+                    engine.phase is Phase.RUNNING,
+                    engine.listed,
+                    engine.health is Health.UNHEALTHY,
+                    engine.claim is not None or not state.is_vacant(engine),
+                    state.is_free(engine, self._rules),
+                )
             self._counts = tuple(map(int.__add__, self._counts, map(int.__sub__, counts, before)))
-
-    def _counts_of(self, engine: Engine) -> _Counts:
-        state = self._state
-        return (
-            engine.phase is Phase.RUNNING,
-            engine.listed,
-            engine.health is Health.UNHEALTHY,
-            engine.claim is not None or not state.is_vacant(engine),
-            state.is_free(engine, self._rules),
-        )
 
     def totals(self) -> tuple[EngineTotals, Capacity]:
         self._update()
@@ -96,29 +92,24 @@ class Views:
         return refusal
 
     def all_engines(self) -> bytes:
-        return self._array(self._state.engines.values())
+        if len(self._engines) > 2 * len(self._state.engines) + 16:
+            self._engines.clear()
+        return _join(map(self.engine, self._state.engines.values()))
 
     def engine(self, engine: Engine) -> bytes:
         streams = tuple(self._state.playing.get(engine.slot, ()))
-        name = engine.slot.container_name
-        known = self._engines.get(name)
+        known = self._engines.get(engine.slot)
         if known is not None and known[0] is engine and known[1] == streams:
             return known[2]
         body = _encode(_engine(engine, streams))
-        self._engines[name] = (engine, streams, body)
+        self._engines[engine.slot] = (engine, streams, body)
         return body
 
     def engine_with_streams(self, engine: Engine) -> bytes:
-        streams = self._state.started_on(engine.slot)
         return b'{"engine":%b,"streams":%b}' % (
             self.engine(engine),
-            _join(self.stream(s) for s in streams),
+            _join(self.stream(s) for s in self._state.started_on(engine.slot)),
         )
-
-    def _array(self, engines: Iterable[Engine]) -> bytes:
-        if len(self._engines) > 2 * len(self._state.engines) + 16:
-            self._engines.clear()
-        return _join(self.engine(e) for e in engines)
 
     async def streams(self, status: str, container_id: str | None, limit: int, now: Now) -> bytes:
         """Every started one, and the newest `limit` ended ones, as they are now. Those of no

@@ -40,7 +40,9 @@ def _turns(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
     behind = choice.behind(state)
     waits = given = False
     until = math.inf
-    for waiting in _in_order(state):
+    requests = (request for request in state.requests.values() if not request.answered)
+    everybody: Iterator[Request | Play] = chain(requests, state.plays.values())
+    for waiting in sorted(everybody, key=lambda who: who.received.mono):
         if isinstance(waiting, Play):
             if choice.waits_on(state, supply, waiting, now):
                 until = min(until, waiting.until)
@@ -60,8 +62,3 @@ def _turns(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
     if waits:
         free = (e for e in resting(state, rules, now) if state.is_free(e, rules))
         yield from (rested_at(engine, rules) for engine in islice(free, 1))
-
-
-def _in_order(state: State) -> list[Request | Play]:
-    requests = (request for request in state.requests.values() if not request.answered)
-    return sorted(chain(requests, state.plays.values()), key=lambda who: who.received.mono)
