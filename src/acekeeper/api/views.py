@@ -37,7 +37,8 @@ class Views:
         self._list: tuple[int, bytes, bytes] = (-1, b"", b"")
         self._open: tuple[int, Breaker] | None = None
         self._revision = -1  # of what follows
-        self._listed: dict[Slot, bytes] = {}  # empty for those that are not
+        self._removed = 0  # before these
+        self._listed: dict[Slot, bytes] = {}  # of all engines; empty for those that are not
         self._counted: dict[Slot, _Counts] = {}
         self._counts = _NOTHING  # the sums of these
 
@@ -57,7 +58,8 @@ class Views:
         state, since, self._revision = self._state, self._revision, self._state.revision
         if since == state.revision:
             return
-        if [*self._listed] != [*state.engines]:
+        if (self._removed, len(self._listed)) != (state.removed, len(state.engines)):
+            self._removed = state.removed
             self._listed = {slot: self._listed.get(slot, b"") for slot in state.engines}
         for slot in takewhile(lambda slot: state.touched[slot] >= since, reversed(state.touched)):
             counts, before = _NOTHING, self._counted.pop(slot, _NOTHING)

@@ -83,6 +83,7 @@ class State:
     vacated: dict[Slot, Now] = field(default_factory=dict)
     revision: int = 0  # counts changes of engines and of what runs on them
     touched: dict[Slot, int] = field(default_factory=dict)  # at what revision; the last one last
+    removed: int = 0  # engines so far: while it is the same, those that are stay in their order
     index: Indexes = field(default_factory=Indexes)  # of the engines
     playing: dict[Slot, dict[str, None]] = field(default_factory=dict)  # started streams, by slot
     elsewhere: dict[str, None] = field(default_factory=dict)  # started on engines not ours
@@ -113,6 +114,7 @@ class State:
 
     def remove(self, engine: Engine, now: Now) -> None:
         del self.engines[engine.slot]
+        self.removed += 1
         self.vacated[engine.slot] = now
         self.played.pop(engine.slot, None)
         self.callers.pop(engine.ref, None)
