@@ -86,7 +86,7 @@ async def serve(
     """Until SIGTERM or SIGINT."""
     raise_descriptors()
     sys.setswitchinterval(_SWITCH_S)
-    notifier = Notifier()
+    notifier, serving = Notifier(), asyncio.Event()
 
     def started() -> None:
         logger.info(
@@ -99,8 +99,9 @@ async def serve(
         for why in gateway.off:
             logger.warning("gateway_lacks", why=why)
         notifier.ready()
+        serving.set()
 
-    async with service(settings, lines_lost, gateway) as context:
+    async with service(settings, lines_lost, gateway, serving) as context:
         app = api(settings, context, are_loopback(sockets), lambda: server.should_exit)
         server = Server(
             app, started, app.unheard, settings.api_request_timeout_s, context.followers.close
@@ -151,7 +152,10 @@ def api(
 
 @asynccontextmanager
 async def service(
-    settings: Settings, lines_lost: Callable[[], int], gateway: Gateway = _NO_GATEWAY
+    settings: Settings,
+    lines_lost: Callable[[], int],
+    gateway: Gateway = _NO_GATEWAY,
+    serving: asyncio.Event | None = None,
 ) -> AsyncIterator[Context]:
     """`lines_lost` counts those of the log that could not be written."""
     rules = rules_of(settings)
@@ -184,7 +188,7 @@ async def service(
         loop.spawn(host.watch_disk())
         sweeps = Sweeps(loop, metrics.swept)
         stack.push_async_callback(sweeps.close)
-        adoption = Adoption(loop, sweeps)
+        adoption = Adoption(loop, sweeps, serving)
         await adoption.open()
         with suppress(TimeoutError):
             await asyncio.wait_for(adoption.listed.wait(), _ADOPT_WITHIN_S)

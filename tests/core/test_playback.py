@@ -8,7 +8,7 @@ from acekeeper.core.actions import Ask, Drain, GiveWay, Try
 from acekeeper.core.doubt import Content
 from acekeeper.core.facts import PlaybackAnswered, PlaybackFailed, TimePassed, Verdict
 from acekeeper.core.model import Health, KeyType
-from acekeeper.core.playback import failing
+from acekeeper.core.playback import blame, failing, is_blamed
 from acekeeper.core.restore import restore
 
 from .world import World, pool, rules, slot, started
@@ -83,6 +83,15 @@ def test_blame_is_forgotten_in_time() -> None:
     assert world.state.smells == {}
     watch(world, 0)
     assert world.listed() == []
+
+
+def test_of_contents_to_blame_the_newest_are_remembered() -> None:
+    world = pool(1)
+    contents = [Content("infohash", f"{n:040x}") for n in range(1025)]
+    for content in contents:
+        blame(world.state, world.rules, content, frozenset(), world.now)
+    assert list(world.state.smells) == contents[1:]
+    assert is_blamed(world.state, world.rules, contents[-1], world.now)
 
 
 def test_an_answering_status_alone_does_not_bring_it_back() -> None:

@@ -20,6 +20,12 @@ def cpu_seconds(pid: int) -> float:
     return time.clock_gettime((~pid << 3) | _SCHEDULED)
 
 
+def loop_seconds(pid: int) -> float:
+    """Of the processor, by the thread of the event loop: the first one of the process."""
+    spent = Path(f"/proc/{pid}/task/{pid}/schedstat").read_text("ascii").split()[0]
+    return int(spent) / 1e9
+
+
 def by_turns(rounds: int, *measures: Callable[[], float]) -> list[list[float]]:
     """What each of them found, round by round: what else the machine does meets all alike."""
     found: list[list[float]] = [[] for _ in measures]

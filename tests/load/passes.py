@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from ..contract.service import Service
 from .generator import Kept, get, post
-from .measuring import by_turns, cpu_seconds
+from .measuring import by_turns, cpu_seconds, loop_seconds
 from .scale import Bench
 from .table import Aim, Group, Row
 
@@ -30,7 +30,7 @@ def measure(bench: Bench) -> list[Group]:
     best = f"best of {bench.scale.rounds} rounds"
     return [
         Group(
-            f"A sweep: CPU ms of the service above its idle CPU, {best}",
+            f"A sweep: CPU ms of the event loop's thread above its idle CPU, {best}",
             "as many bare aiohttp GETs",
             [
                 _sweep(bench, f"health, {what}", "health", status),
@@ -55,10 +55,10 @@ def _sweep(bench: Bench, what: str, kind: str, urls: Sequence[str]) -> Row:
 
         def sweeps() -> float:
             idle = _idle(bench)
-            began, before = time.perf_counter(), cpu_seconds(bench.pid)
+            began, before = time.perf_counter(), loop_seconds(bench.pid)
             for _ in range(times):
                 kept.ask(post(f"/sweeps/{kind}"))
-            spent = cpu_seconds(bench.pid) - before
+            spent = loop_seconds(bench.pid) - before
             return 1000 * max(0.0, spent - idle * (time.perf_counter() - began)) / times
 
         floor, ours = by_turns(bench.scale.rounds, gets, sweeps)
@@ -66,10 +66,10 @@ def _sweep(bench: Bench, what: str, kind: str, urls: Sequence[str]) -> Row:
 
 
 def _idle(bench: Bench) -> float:
-    """Seconds of CPU a second."""
-    before = cpu_seconds(bench.pid)
+    """Seconds of the loop's CPU a second."""
+    before = loop_seconds(bench.pid)
     time.sleep(bench.scale.turn_s)
-    return (cpu_seconds(bench.pid) - before) / bench.scale.turn_s
+    return (loop_seconds(bench.pid) - before) / bench.scale.turn_s
 
 
 async def _gets(urls: Sequence[str], times: int) -> float:

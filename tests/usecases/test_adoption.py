@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from acekeeper.core.facts import EngineDied, RuntimeConnected, RuntimeLost
+from acekeeper.usecases.adoption import Adoption
 from acekeeper.usecases.sweep import Kind
 
 from ..core.world import slot, started
@@ -34,6 +35,18 @@ async def test_nothing_is_started_while_the_first_engine_still_thinks(
     await house.turns()
     assert house.runtime.calls == ["list"]
     assert not house.loop.state.surveyed
+
+
+async def test_engines_are_asked_when_readers_are_served(house: House) -> None:
+    await house.open(0)
+    serving = asyncio.Event()
+    adoption = Adoption(house.loop, house.sweeps, serving)
+    await adoption.open()
+    await adoption.listed.wait()
+    await house.turns()
+    assert house.engines.asked == []
+    serving.set()
+    await house.until(lambda: house.engines.asked == ["status 19000"])
 
 
 async def test_when_it_is_back_it_is_listed_and_engines_and_streams_are_asked(

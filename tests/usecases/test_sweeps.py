@@ -8,6 +8,7 @@ import pytest
 from acekeeper.core.facts import TimePassed
 from acekeeper.core.model import Health, Phase, Sample, Stream
 from acekeeper.core.names import Slot
+from acekeeper.core.state import Changes
 from acekeeper.errors import NoAnswer, RuntimeUnavailable
 from acekeeper.usecases.sweep import Kind
 
@@ -232,6 +233,25 @@ async def test_what_one_engine_says_waits_for_no_other(
     assert (await sweep)["silent_engines"] == 1
     assert state.known("hangs") is None
     assert state.known("plays") is not None
+
+
+async def test_what_engines_say_of_their_streams_is_written_together(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.open(0, 1, 2)
+    for n in range(3):
+        house.loop.tell(started(f"s{n}", slot(n)))
+        house.engines.plays(f"s{n}")
+    house.clock.ahead += 2.1
+    write, written = house.loop.store.write, list[int]()
+
+    def seen(*changed: Changes) -> asyncio.Future[None]:
+        written.append(sum(len(changes.samples) for changes in changed))
+        return write(*changed)
+
+    monkeypatch.setattr(house.loop.store, "write", seen)
+    assert (await house.sweeps.run(Kind.STREAMS))["checked"] == 3
+    assert sorted(written)[-1] == 3
 
 
 async def test_one_stream_that_cannot_be_asked_about_hides_no_other(

@@ -22,6 +22,7 @@ _SOON = 1.0  # a stream that is complete within it was an error page
 _PLAYS_AFTER = 30.0  # the client gives up a silent stream after 20 s
 _RECENT = 50  # ended streams among which one is looked for
 _PLAYED_OF_LATE = 3  # contents of an engine that are remembered
+_SMELLS_MOST = 1024
 _ID = re.compile(r"[0-9a-fA-F]{40}")
 
 
@@ -267,6 +268,8 @@ def _smell(state: State, rules: Rules, content: Content, now: Now) -> Smell | No
 def _remember(state: State, content: Content, smell: Smell) -> None:
     state.smells.pop(content, None)  # so that the newest is the last
     state.smells[content] = smell
+    if len(state.smells) > _SMELLS_MOST:
+        del state.smells[next(iter(state.smells))]
 
 
 def _blame(

@@ -11,9 +11,12 @@ from acekeeper.usecases.sweep import Kind, Sweeps, check_runtime, list_engines
 
 
 class Adoption:
-    def __init__(self, loop: Loop, sweeps: Sweeps) -> None:
+    """Engines are asked once `serving` is set: readers are not to wait for that."""
+
+    def __init__(self, loop: Loop, sweeps: Sweeps, serving: asyncio.Event | None = None) -> None:
         self._loop = loop
         self._sweeps = sweeps
+        self._serving = serving
         self.listed = asyncio.Event()
 
     async def open(self) -> None:
@@ -32,6 +35,8 @@ class Adoption:
             logger.warning("engines_not_listed", why=str(error))
             return
         self.listed.set()
+        if self._serving is not None:
+            await self._serving.wait()
         await self._sweeps.run(Kind.HEALTH)
         await self._sweeps.run(Kind.STREAMS)
         await check_runtime(self._loop)
