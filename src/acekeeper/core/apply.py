@@ -135,7 +135,6 @@ def _apply(state: State, rules: Rules, fact: Fact, now: Now) -> None:
         case TimePassed():
             admission.lapse_claims(state, rules, now)
             streams.forget_old(state, rules, now)
-            playback.forget_old(state, rules, now)
             plays.forget_old(state, rules, now)
         case _:
             assert_never(fact)

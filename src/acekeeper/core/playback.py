@@ -231,13 +231,6 @@ def recall(state: State, rules: Rules, now: Now) -> None:
             suspects.suspect(state, rules, engine, content_of(stream), stream.reason, now)
 
 
-def forget_old(state: State, rules: Rules, now: Now) -> None:
-    for content, smell in list(state.smells.items()):
-        if now.mono - smell.last < rules.blame_lasts:
-            break  # the order of insertion is the order of time
-        del state.smells[content]
-
-
 def content_of(stream: Stream) -> Content | None:
     return content_by_id(Content(stream.key_type.value, stream.key))
 
