@@ -147,7 +147,7 @@ def api(
     app = application(
         context, access, settings.api_request_timeout_s, settings.api_long_operation_timeout_s
     )
-    return Edge(app, context, access, draining)
+    return Edge(app, context, access, draining, settings.api_request_timeout_s)
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ from acekeeper.listening import since_data_came
 WHOLE = "acekeeper.whole"
 # Ends the connection at once, whatever of the answer was not taken yet.
 CUT = "acekeeper.cut"
+BODY = "acekeeper.body"  # in the scope's state: a small one that came with its head
 # With `once`: for how many seconds the request lay in the kernel before the service took it.
 WAITED = "acekeeper.waited"
 
@@ -79,7 +80,7 @@ class Protocol(HttpToolsProtocol):
         if not self._crowd.enter(self, len(self.connections)):
             self._refuse(503, "too many connections wait for their answers; try again")
             return
-        self._wait_for_more()  # one that never sends a request is closed after that time too
+        self._idle.add(self)  # one that never sends a request is closed after that time too
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._drop()
@@ -129,7 +130,7 @@ class Protocol(HttpToolsProtocol):
             self._read_on()
         if self._is_in_head and not (self._is_over or self._is_answering):
             if not self._bare:
-                self._wait_for_more()
+                self._idle.add(self)
             elif self._late is None:
                 self._late = self.loop.call_later(self._within, self._head_is_late)
 
@@ -193,6 +194,8 @@ class Protocol(HttpToolsProtocol):
         self._bare = 0
         self._crowd.busy(self)
         super().on_message_complete()
+        if len(self.cycle.body) <= _STEP:
+            self.cycle.scope["state"][BODY] = bytes(self.cycle.body)
         if self._once:
             self._has_asked = True
             self._rest = _NOTHING
@@ -204,7 +207,7 @@ class Protocol(HttpToolsProtocol):
             if self.pipeline:
                 self._start_asgi_task(*self.pipeline.pop())
             else:
-                self._wait_for_more()
+                self._idle.add(self)
         if self._is_held:
             self._read_on()
         if self._is_answering:  # the next of the pipeline
@@ -260,9 +263,6 @@ class Protocol(HttpToolsProtocol):
             authority = _AFTER_AUTHORITY.split(rest, maxsplit=1)[0]
             self.headers[:] = [header for header in self.headers if header[0] != b"host"]
             self.headers.append((b"host", authority))
-
-    def _wait_for_more(self) -> None:
-        self._idle.add(self)
 
     def _unset_keepalive_if_required(self) -> None:
         self._idle.discard(self)

@@ -84,7 +84,7 @@ class Busy:
         self.engines = engines
         access = Access([], True, context.rules.local_names)
         app = application(context, access, 600, 600)
-        self._app: Any = Edge(app, context, access, draining=lambda: False)
+        self._app: Any = Edge(app, context, access, lambda: False, 600)
 
     async def ask(
         self, method: str, path: str, body: object = None, parts: int | None = None

@@ -10,6 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from acekeeper.api.access import Access
@@ -17,7 +18,9 @@ from acekeeper.api.application import ROUTES, application
 from acekeeper.api.context import Context
 from acekeeper.api.described import says
 from acekeeper.api.edge import Edge
+from acekeeper.core.facts import Fact, StreamEnded
 from acekeeper.core.model import Breaker, Health
+from acekeeper.errors import StoreFailed
 from acekeeper.listening import bind
 from acekeeper.protocol import WHOLE
 
@@ -25,6 +28,7 @@ from ..core.world import slot
 from ..ports import free_port
 from ..running import LIMIT_S
 from ..test_server import serving
+from . import bodies
 from .busy import busy, container
 
 KEY = "k" * 32
@@ -66,6 +70,22 @@ HEADERS = [
     {"Connection": "close"},
     {"Expect": "100-continue"},
 ]
+STARTED, ENDED = msgspec.json.encode(bodies.started()), b'{"stream_id":"nowhere"}'
+EVENTS = {
+    "/events/stream_started": [STARTED, b"{}", b"[", b"", STARTED + b" " * 2000],
+    "/events/stream_ended": [ENDED, b"{}", b'{"stream_id":1}', b'{"stream_id":"\xff"}'],
+}
+JSON = {"Content-Type": "application/json"}
+TOLD_WITH = [
+    ({}, True),
+    ({"Authorization": f"Bearer {KEY}"}, True),
+    ({"Host": "elsewhere.example"}, True),
+    ({"Origin": "https://elsewhere.example"}, True),
+    ({"Connection": "close"}, True),
+    ({"Content-Type": "application/json; charset=utf-8"}, False),
+    ({"Content-Type": "text/plain"}, False),
+    ({"Expect": "100-continue"}, False),
+]
 _LAST = b"/last"
 SAME = re.compile(rb"(?<=\r\n)(?:x-request-id: [0-9a-f]{16}|date: [^\r]+)\r\n")
 
@@ -73,28 +93,32 @@ SAME = re.compile(rb"(?<=\r\n)(?:x-request-id: [0-9a-f]{16}|date: [^\r]+)\r\n")
 class Both:
     """The service on a socket, and which requests came to the framework."""
 
-    def __init__(self, context: Context, access: Access, listening: socket.socket) -> None:
+    def __init__(
+        self, context: Context, access: Access, listening: socket.socket, within: float
+    ) -> None:
         self.context = context
         self.is_leaving = False
         self.came: list[bytes] = []
         self.counted: list[Any] = []
-        self._framework: Any = application(context, access, 600, 600)
+        self._framework: Any = application(context, access, within, 600)
         self._address = listening.getsockname()
-        self.edge: Any = Edge(self._go_on, context, access, lambda: self.is_leaving)
+        self.edge: Any = Edge(self._go_on, context, access, lambda: self.is_leaving, within)
 
     async def _go_on(self, scope: Any, *more: Any) -> None:
         if scope["raw_path"] != _LAST:
             self.came.append(scope["raw_path"])
         await self._framework(scope, *more)
 
-    async def ask(self, method: str, target: str, headers: dict[str, str]) -> tuple[bool, bytes]:
+    async def ask(
+        self, method: str, target: str, headers: dict[str, str], body: bytes = b""
+    ) -> tuple[bool, bytes]:
         """Whether it was answered at once; and the answer, which is the same both ways. To the
         framework a slash more is the same path, while the edge knows only the plain one."""
         said, at_once = [], False
         for path in (target, f"/{target}"):
             self.came.clear()
             self.counted.clear()
-            answer = await self.exchange(method, path, headers)
+            answer = await self.exchange(method, path, headers, body)
             said.append((SAME.sub(b"", answer), self.counted[0][:3]))
             assert len(SAME.findall(answer)) == 2
             at_once = at_once or not self.came
@@ -103,16 +127,22 @@ class Both:
         assert first == second
         return at_once, first[0]
 
-    async def exchange(self, method: str, target: str, headers: dict[str, str]) -> bytes:
+    async def exchange(
+        self, method: str, target: str, headers: dict[str, str], content: bytes = b""
+    ) -> bytes:
         """The answer, as it comes; what follows it is the answer to a second request, or nothing if
         it says so."""
         lines = {"Host": "localhost"} | headers
+        if content:
+            lines |= {"Content-Length": str(len(content))}
         head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         last = f"GET {_LAST.decode()} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         reader, writer = await asyncio.open_connection(*self._address)
-        writer.write(f"{method} {target} HTTP/1.1\r\n{head}\r\n{last}".encode())
+        asked = f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode()
+        writer.write(asked + content + last.encode())
         said = await asyncio.wait_for(reader.read(), LIMIT_S)
         writer.close()
+        said = said.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
         given, _, rest = said.partition(b"\r\n\r\n")
         length = re.search(rb"\r\ncontent-length: (\d+)", given)
         body = rest[: int(length[1])] if length and method != "HEAD" else b""
@@ -138,10 +168,14 @@ async def context(tmp_path: Path) -> AsyncIterator[Context]:
 
 @asynccontextmanager
 async def both(
-    context: Context, listening: socket.socket, keys: Sequence[str] = (), local: bool = True
+    context: Context,
+    listening: socket.socket,
+    keys: Sequence[str] = (),
+    local: bool = True,
+    within: float = 600,
 ) -> AsyncIterator[Both]:
     access = Access(keys, local, context.rules.local_names)
-    served = Both(context, access, listening)
+    served = Both(context, access, listening, within)
     context.metrics.answered = lambda *told: served.counted.append(told)  # type: ignore[method-assign]
     async with serving(served.edge, listening, unheard=served.edge.unheard):
         yield served
@@ -158,6 +192,54 @@ async def test_either_way_says_the_same(
             good = answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 304 "))
             plain = target in AT_ONCE and method != "POST" and good
             assert at_once == plain, (target, method, headers)
+
+
+@pytest.mark.parametrize(("keys", "local"), [*product([(), (KEY,)], [True, False])])
+async def test_an_event_is_taken_the_same_either_way(
+    context: Context, listening: socket.socket, keys: Sequence[str], local: bool
+) -> None:
+    async with both(context, listening, keys, local) as served:
+        for (target, told), (given, is_plain) in product(EVENTS.items(), TOLD_WITH):
+            for body in told:
+                at_once, answer = await served.ask("POST", target, JSON | given, body)
+                taken = answer.startswith(b"HTTP/1.1 202 ")
+                assert at_once == (taken and is_plain), (target, given, body)
+        assert not (await served.ask("POST", f"{target}?of=", JSON, ENDED))[0]
+        assert not (await served.ask("GET", target, JSON))[0]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (StoreFailed("the disk is full", "Free space"), b"the disk is full"),
+        (None, b"not done within the 0.2 s of API_REQUEST_TIMEOUT_S"),
+    ],
+)
+async def test_an_event_that_is_not_kept_is_told_once(
+    context: Context,
+    listening: socket.socket,
+    monkeypatch: pytest.MonkeyPatch,
+    error: StoreFailed | None,
+    said: bytes,
+) -> None:
+    told: list[Fact] = []
+    failed: list[str] = []
+
+    def tell(fact: Fact) -> asyncio.Future[None]:
+        told.append(fact)
+        durable = asyncio.get_running_loop().create_future()
+        if error:
+            durable.set_exception(error)
+        return durable
+
+    async with both(context, listening, within=0.2) as served:
+        monkeypatch.setattr(context.loop, "tell", tell)
+        monkeypatch.setattr(context.metrics, "event_failed", failed.append)
+        _, answer = await served.ask("POST", "/events/stream_ended", JSON, ENDED)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert said in answer
+        assert told.count(StreamEnded("nowhere", "", "")) == 2  # once a request
+        assert failed == (["stream_ended"] * 2 if error else [])
 
 
 async def test_either_way_says_what_is_so_now(context: Context, listening: socket.socket) -> None:
@@ -249,7 +331,9 @@ async def test_who_takes_nothing_is_not_answered_at_once(
         assert [body for _, _, body in sends] == [message["body"] for message in told[1:]] == [kept]
 
 
-def test_only_reads_are_given_at_once() -> None:
+def test_only_reads_and_single_events_are_given_at_once() -> None:
     given = [route for route in ROUTES if says(route.opt).at_once]
     assert len(given) == 4
     assert {method for route in given for method in route.http_methods} == {"GET"}
+    begun = [route for route in ROUTES if says(route.opt).begin]
+    assert {path for route in begun for path in route.paths} == set(EVENTS)

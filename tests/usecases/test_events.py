@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from acekeeper.adapters.store import Store
-from acekeeper.core.facts import StreamEnded
+from acekeeper.core.facts import StreamEnded, StreamStarted
 from acekeeper.errors import StoreFailed
 from acekeeper.usecases import events
 
@@ -30,14 +30,20 @@ async def test_it_is_done_when_it_is_on_disk(make_house: MakeHouse) -> None:
     await start
 
 
+async def _told(house: House, fact: StreamStarted | StreamEnded) -> str | None:
+    durable, stream_id = events.tell(house.loop, fact)
+    await durable
+    return stream_id
+
+
 async def test_an_acknowledged_start_and_end_are_there_in_the_next_run(
     house: House, db: Path
 ) -> None:
     await house.open(0)
     for name in ("plays", "ended"):
-        assert await events.stream_started(house.loop, started(name, slot(0))) == name
-    assert await events.stream_ended(house.loop, StreamEnded("ended", reason="eof")) == "ended"
-    assert await events.stream_ended(house.loop, StreamEnded("not yet")) is None
+        assert await _told(house, started(name, slot(0))) == name
+    assert await _told(house, StreamEnded("ended", reason="eof")) == "ended"
+    assert await _told(house, StreamEnded("not yet")) is None
     # Another connection, as after a kill: the writer still has its own open.
     rows = select(db, "SELECT id, ended IS NULL, reason FROM streams ORDER BY id")
     assert rows == [("ended", 0, "eof"), ("plays", 1, "")]
@@ -62,9 +68,9 @@ async def failing(make_house: MakeHouse, db: Path) -> Any:
 async def test_what_is_not_on_disk_is_refused_but_kept(failing: Any, db: Path) -> None:
     house, disk, troubles = failing
     with pytest.raises(StoreFailed):
-        await events.stream_started(house.loop, started("s"))
+        await _told(house, started("s"))
     with pytest.raises(StoreFailed):
-        await events.stream_ended(house.loop, StreamEnded("before"))
+        await _told(house, StreamEnded("before"))
     assert house.loop.state.streams["s"].ended is None
     assert house.loop.state.streams["before"].ended is not None
     assert house.store.degraded

@@ -14,9 +14,13 @@ T = TypeVar("T")
 
 async def read(request: Request[Any, Any, Any], decoder: msgspec.json.Decoder[T]) -> T:
     """Raises msgspec's errors (400 with the path of the bad field), 415, or 413."""
+    return decode(await json(request), decoder)
+
+
+async def json(request: Request[Any, Any, Any]) -> bytes:
     body = await _whole(request)
     _require_json(request)
-    return decode(body, decoder)
+    return body
 
 
 async def read_or_default(

@@ -1,5 +1,6 @@
 """What the handlers work with, put together once by the wiring."""
 
+from asyncio import Future
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -87,10 +88,24 @@ AtOnce = Callable[[Context, Mapping[str, str], Headers], Prepared | None]
 """A route's answer from memory to this query and these headers. None: its handler knows more."""
 
 
-def prepared(body: bytes, *headers: tuple[bytes, bytes]) -> Prepared:
+BEGUN = "begun"  # in the scope's state
+
+
+class Begun(NamedTuple):
+    """A request that is taken: its answer, for when what it told is on disk."""
+
+    durable: Future[None]
+    answer: Prepared
+
+
+Begin = Callable[[Context, bytes], Begun]
+"""Takes a body. What it raises is wrong with that, and nothing is taken."""
+
+
+def prepared(body: bytes, *headers: tuple[bytes, bytes], status: int = 200) -> Prepared:
     """JSON."""
     kind, length = (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))
-    return Prepared(200, [*headers, kind, length], body)
+    return Prepared(status, [*headers, kind, length], body)
 
 
 def stream_name(segment: str) -> str:

@@ -14,6 +14,7 @@ from acekeeper.protocol import cut
 # What a route may have in its `opt`:
 LONG = "long"  # it may take the longer time
 ENDLESS = "endless"  # its answer ends when its caller leaves
+LATE = "late"  # in the scope's state: its time is up already
 
 
 def deadline(
@@ -32,7 +33,7 @@ def deadline(
         if LONG in scope["route_handler"].opt:
             name, deadlines = "API_LONG_OPERATION_TIMEOUT_S", long
         request = _Request(receive, send)
-        timer = asyncio.timeout(None)
+        timer = asyncio.timeout(0 if LATE in scope["state"] else None)
         try:
             async with timer:
                 deadlines.add(timer)

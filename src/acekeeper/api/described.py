@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from acekeeper.api.access import Level
-from acekeeper.api.context import AtOnce
+from acekeeper.api.context import AtOnce, Begin
 
 JSON = "application/json"
 _SAYS = "says"
@@ -23,7 +23,9 @@ class Says:
     body: Any = None
     body_needed: bool = True
     also: Mapping[int, Any] = field(default_factory=dict)  # other answers: their type, or None
-    at_once: AtOnce | None = None  # gives the good answer of GET, before the framework is asked
+    # Before the framework is asked: the good answer of GET, and what POST begins.
+    at_once: AtOnce | None = None
+    begin: Begin | None = None
 
 
 def described(access: Level, answer: Any, **more: Any) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """What every request and every answer passes, also those that no handler sees."""
 
 import re
+from asyncio import Future
 from collections.abc import Callable
 from http import HTTPStatus
-from secrets import token_hex
+from random import getrandbits
 from time import perf_counter
 from typing import Any
 from urllib.parse import unquote
@@ -23,15 +24,18 @@ from loguru import logger
 
 from acekeeper.api.access import Access, Headers, Level
 from acekeeper.api.application import ROUTES
-from acekeeper.api.context import AtOnce, Context, Prepared
+from acekeeper.api.context import BEGUN, AtOnce, Begin, Context, Prepared
+from acekeeper.api.deadline import LATE
 from acekeeper.api.described import says
 from acekeeper.api.queries import plain
 from acekeeper.core.breaker import circuit, seconds_left
 from acekeeper.core.supply import remaining
+from acekeeper.deadlines import Deadlines
 from acekeeper.log import request_id_var, whole
-from acekeeper.protocol import WHOLE
+from acekeeper.protocol import BODY, WHOLE
 
 _SLASHES = re.compile(b"/{2,}")
+_OF_BODY = frozenset({b"content-type", b"expect"})
 _SLASH_OR_PERCENT = re.compile("%(?=2f|25)", re.IGNORECASE)
 
 
@@ -39,7 +43,12 @@ class Edge:
     """`draining`: we are about to leave, so no connection is to be kept."""
 
     def __init__(
-        self, app: ASGIApp, context: Context, access: Access, draining: Callable[[], bool]
+        self,
+        app: ASGIApp,
+        context: Context,
+        access: Access,
+        draining: Callable[[], bool],
+        request_timeout: float,
     ) -> None:
         self._app = app
         self._context = context
@@ -47,11 +56,12 @@ class Edge:
         self._draining = draining
         self._counted = -1  # the revision of the state in which `_always` was made
         self._always: Headers = ()
-        self._at_once: dict[bytes, tuple[str, Level, AtOnce]] = {
-            path.encode(): (path, route.opt["access"], answer)
+        self._deadlines = Deadlines(request_timeout, _wake)
+        self._at_once: dict[bytes, tuple[str, Level, AtOnce | None, Begin | None]] = {
+            path.encode(): (path, route.opt["access"], said.at_once, said.begin)
             for route in ROUTES
             for path in route.paths
-            if (answer := says(route.opt).at_once)
+            if (said := says(route.opt)).at_once or said.begin
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,20 +69,24 @@ class Edge:
             await self._app(scope, receive, send)
             return
         began = perf_counter()
-        request_id = token_hex(8)
+        request_id = _new_id()
         request_id_var.set(request_id)
-        if not self._answers(scope, request_id, began):
+        if not await self._answers(scope, request_id, began):
             await self._route(scope, receive, send, request_id, began)
 
-    def _answers(self, scope: HTTPScope, request_id: str, began: float) -> bool:
+    async def _answers(self, scope: HTTPScope, request_id: str, began: float) -> bool:
         route, method = self._at_once.get(scope["raw_path"]), scope["method"]
         extensions: Any = scope.get("extensions") or {}
         send = extensions.get(WHOLE)
-        if route is None or send is None or method not in {"GET", "HEAD"} or self._draining():
+        if route is None or send is None or self._draining():
             return False
-        path, level, answer = route
-        prepared = self._prepared(scope, level, answer)
-        if prepared is None:
+        path, level, at_once, begin = route
+        prepared = None
+        if at_once and method in {"GET", "HEAD"}:
+            prepared = self._prepared(scope, level, at_once)
+        elif begin and method == "POST":
+            prepared = await self._done(scope, level, begin)
+        if prepared is None or self._draining():
             return False
         status, headers, body = prepared
         headers = [*headers, (b"x-request-id", request_id.encode()), *self._standard()]
@@ -91,6 +105,32 @@ class Edge:
             return answer(self._context, query, headers)
         except Exception:  # which comes again there, and is told
             return None
+
+    async def _done(self, scope: HTTPScope, level: Level, begin: Begin) -> Prepared | None:
+        """None: the framework goes on with what is begun."""
+        body, headers, state = scope["state"].get(BODY), scope["headers"], scope["state"]
+        if (
+            body is None
+            or len(body) > self._context.limits.max_body_bytes
+            or [value for name, value in headers if name in _OF_BODY] != [b"application/json"]
+            or plain(scope["query_string"]) is None
+            or self._access.refusal(level, headers)
+        ):
+            return None
+        try:
+            begun = begin(self._context, body)
+        except Exception:  # which comes again there, and is told
+            return None
+        state[BEGUN], durable = begun, begun.durable
+        over: Future[None] = durable.get_loop().create_future()
+        durable.add_done_callback(lambda _: _wake(over))
+        self._deadlines.add(over)
+        await over
+        self._deadlines.discard(over)
+        if durable.done():
+            return None if durable.exception() else begun.answer
+        state[LATE] = True
+        return None
 
     async def _route(
         self, scope: HTTPScope, receive: Receive, send: Send, request_id: str, began: float
@@ -127,7 +167,7 @@ class Edge:
                 (b"connection", b"close"),
             ],
         }
-        self._add_headers(message, token_hex(8))
+        self._add_headers(message, _new_id())
         status_line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode()
         lines = [status_line, *(b"%b: %b" % h for h in message["headers"])]
         return b"\r\n".join([*lines, b"", body])
@@ -163,6 +203,16 @@ class Edge:
             left = seconds_left(state.breaker, rules, now)
             headers = (*headers, (b"x-circuit-state", where), (b"retry-after", b"%d" % left))
         return (*headers, (b"connection", b"close")) if self._draining() else headers
+
+
+def _new_id() -> str:
+    """No secret; to ask the system for one gives up the interpreter."""
+    return f"{getrandbits(64):016x}"
+
+
+def _wake(over: Future[None]) -> None:
+    if not over.done():
+        over.set_result(None)
 
 
 def _without_body(send: Send) -> Send:

@@ -1,8 +1,7 @@
 """/events: what the client tells of its streams."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -13,7 +12,7 @@ from litestar.exceptions import HTTPException
 from litestar.response.base import ASGIResponse
 
 from acekeeper.api import bodies, wire
-from acekeeper.api.context import Context, json_answer
+from acekeeper.api.context import BEGUN, Begin, Begun, Context, json_answer, prepared
 from acekeeper.api.described import described
 from acekeeper.core import facts
 from acekeeper.errors import StoreFailed
@@ -31,21 +30,45 @@ _ended = msgspec.json.Decoder(wire.StreamEnded)
 _batch = msgspec.json.Decoder(wire.EventBatch)
 
 
+def _start(context: Context, body: bytes) -> Begun:
+    return _told(context, _started_fact(bodies.decode(body, _started)))
+
+
+def _end(context: Context, body: bytes) -> Begun:
+    return _told(context, _ended_fact(bodies.decode(body, _ended)))
+
+
+def _told(context: Context, fact: facts.StreamStarted | facts.StreamEnded) -> Begun:
+    durable, stream_id = events.tell(context.loop, fact)
+    return Begun(durable, prepared(msgspec.json.encode(wire.Accepted(stream_id)), status=202))
+
+
+async def _done(request: Request[Any, Any, Any], begin: Begin, event: str) -> ASGIResponse:
+    """An event that is not kept is told so, and counts."""
+    context = Context.of(request)
+    begun: Begun | None = request.scope["state"].get(BEGUN)
+    if begun is None:
+        begun = begin(context, await bodies.json(request))
+    try:
+        await begun.durable
+    except StoreFailed:
+        context.metrics.event_failed(event)
+        raise
+    return begun.answer.response()
+
+
 @post(
     "/events/stream_started",
-    opt=described("key", wire.Accepted, status=202, body=wire.StreamStarted),
+    opt=described("key", wire.Accepted, status=202, body=wire.StreamStarted, begin=_start),
 )
 async def stream_started(request: Request[Any, Any, Any]) -> ASGIResponse:
     """A stream started. It is on disk when this is answered."""
-    fact = _started_fact(await bodies.read(request, _started))
-    context = Context.of(request)
-    with _counted(context, "stream_started"):
-        stream_id = await events.stream_started(context.loop, fact)
-    return json_answer(msgspec.json.encode(wire.Accepted(stream_id)), status=202)
+    return await _done(request, _start, "stream_started")
 
 
 @post(
-    "/events/stream_ended", opt=described("key", wire.Accepted, status=202, body=wire.StreamEnded)
+    "/events/stream_ended",
+    opt=described("key", wire.Accepted, status=202, body=wire.StreamEnded, begin=_end),
 )
 async def stream_ended(request: Request[Any, Any, Any]) -> ASGIResponse:
     """A stream ended. It is on disk when this is answered.
@@ -53,11 +76,7 @@ async def stream_ended(request: Request[Any, Any, Any]) -> ASGIResponse:
     Without a `stream_id` it ends the only stream of its engine, or none. An end that comes before
     its start is remembered for an hour.
     """
-    fact = _ended_fact(await bodies.read(request, _ended))
-    context = Context.of(request)
-    with _counted(context, "stream_ended"):
-        stream_id = await events.stream_ended(context.loop, fact)
-    return json_answer(msgspec.json.encode(wire.Accepted(stream_id)), status=202)
+    return await _done(request, _end, "stream_ended")
 
 
 @post("/events/batch", opt=described("key", wire.BatchResult, body=wire.EventBatch))
@@ -79,16 +98,6 @@ async def batch(request: Request[Any, Any, Any]) -> ASGIResponse:
     context.metrics.event_failed("stream_ended", sum(not r.kept for r in ends))
     answer = wire.BatchResult(await _results(started, starts), await _results(ended, ends))
     return json_answer(msgspec.json.encode(answer))
-
-
-@contextmanager
-def _counted(context: Context, event: str) -> Iterator[None]:
-    """An event that is not kept is told so, and counts."""
-    try:
-        yield
-    except StoreFailed:
-        context.metrics.event_failed(event)
-        raise
 
 
 def _decoded(decoder: msgspec.json.Decoder[W], told: Callable[[W], F], raw: msgspec.Raw) -> F | str:

@@ -26,16 +26,10 @@ class Result(NamedTuple):
     kept: bool = True
 
 
-async def stream_started(loop: Loop, fact: StreamStarted) -> str:
-    await loop.tell(fact)
-    return fact.id
-
-
-async def stream_ended(loop: Loop, fact: StreamEnded) -> str | None:
-    """The stream it ended; None when there was none to end (it is remembered all the same)."""
+def tell(loop: Loop, fact: StreamStarted | StreamEnded) -> tuple[Future[None], str | None]:
+    """The stream it started or ended; None when there was none to end (that is remembered)."""
     stream_id = _meant(loop, fact)
-    await loop.tell(fact)
-    return stream_id
+    return loop.tell(fact), stream_id
 
 
 async def batch(
