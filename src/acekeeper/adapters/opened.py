@@ -55,6 +55,7 @@ class Opened:
         self._log: Log | None = None
         self._file: Identity | None = None  # the file whose contents we know
         self._is_suspect = False
+        self._is_to_disk = True  # what is committed on this connection
         self._is_owed = False  # what was saved last did not go to the disk
         self._moved = False  # at most once a run: a disk that corrupts all would fill up with it
         self._tidy_from = LOG_AT_REST
@@ -79,7 +80,9 @@ class Opened:
 
     def tidy(self) -> None:
         """Keeps the log short, as far as readers let it."""
-        self._healed(self._tidy)
+        log = self._log
+        if log is None or log.size >= self._tidy_from or log.file_size > _LARGE:
+            self._healed(self._tidy)
 
     def close(self) -> None:
         """And empties the log."""
@@ -100,7 +103,9 @@ class Opened:
             return False
         for _ in range(_TRIES):
             rows = self._backlog.numbered(database.newest_log_id(db))
-            database.keep(db, to_disk=rows.to_disk)
+            if self._is_to_disk != rows.to_disk:
+                database.keep(db, to_disk=rows.to_disk)
+                self._is_to_disk = rows.to_disk
             work = partial(save, db, rows) if rows else partial(database.mark, db)
             _, seen = _commit(db, log, work)
             self._is_owed = not rows.to_disk
@@ -161,6 +166,7 @@ class Opened:
         db = self._connect(self._path)
         connected = _Connected(db, database.connect_to_read(self._path))
         try:
+            self._is_to_disk = True
             connected.guard.execute("SELECT 1 FROM sqlite_master").fetchone()
             self._file = identity(self._path)
             log = Log(self._path, db)

@@ -7,6 +7,7 @@ import errno
 import os
 import sqlite3
 import struct
+import weakref
 from collections.abc import Iterator
 from enum import Enum, auto
 from pathlib import Path
@@ -38,11 +39,15 @@ class Identity(NamedTuple):
 
 def identity(path: Path) -> Identity | None:
     """Of the file that has this name now, if one does."""
+    file = _status(path)
+    return Identity(file.st_dev, file.st_ino) if file else None
+
+
+def _status(path: Path) -> os.stat_result | None:
     try:
-        file = path.stat()
+        return path.stat()
     except OSError:
         return None
-    return Identity(file.st_dev, file.st_ino)
 
 
 def beside(path: Path, suffix: str) -> Path:
@@ -63,22 +68,17 @@ class Log:
         frames = self.put_into_database(db)
         if frames < 0:
             raise BlockingIOError(errno.EAGAIN, "somebody else does that just now")
-        with self._wal.open("rb", buffering=0) as log:
-            self._header = os.pread(log.fileno(), _HEADER, 0)
-            self._end = _HEADER + (frames * self._step() if frames else 0)
-            self._last = self._frame(log.fileno(), self._end - self._step()) if frames else b""
+        self._open = os.open(self._wal, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self._open)
+        self.file_size = os.fstat(self._open).st_size  # when it was checked last
+        self._header = os.pread(self._open, _HEADER, 0)
+        self._end = _HEADER + (frames * self._step() if frames else 0)
+        self._last = self._frame(self._end - self._step()) if frames else b""
 
     @property
     def size(self) -> int:
         """Of what is committed and was not begun anew since."""
         return self._end
-
-    @property
-    def file_size(self) -> int:
-        try:
-            return self._wal.stat().st_size
-        except FileNotFoundError:
-            raise self._gone(self._wal) from None
 
     def put_into_database(self, db: sqlite3.Connection, mode: str = "PASSIVE") -> int:
         """As far as others let us; how many frames are in the log
@@ -98,31 +98,35 @@ class Log:
             self._header, self._end, self._last = b"", _HEADER, b""
 
     def check(self, *, wrote: bool) -> Seen:
-        """At any time, and after every commit: whether it `wrote` to the log. Raises Disturbed."""
-        for part, known in self._known.items():
-            if known is None or identity(part) != known:
-                raise self._gone(part)
-        is_foreign = self._database() != self._written
-        with self._wal.open("rb", buffering=0) as log:
-            header = os.pread(log.fileno(), _HEADER, 0)
-            if header == self._header:
-                if self._last and self._frame(log.fileno(), self._end - self._step()) != self._last:
-                    raise Disturbed(f"{self._wal} was overwritten or cut")
-                if is_foreign:
-                    raise WrittenByOthers(f"somebody else wrote to {self._path}")
-                return self._followed(log.fileno()) if wrote else Seen.SAME
-            if is_foreign and self.is_whole:
-                raise WrittenByOthers(f"somebody else wrote to {self._path}")
-            if not is_foreign and not self.is_whole:
-                raise Disturbed(f"{self._wal} was overwritten or cut")
-            # Begun anew, since the database has all that was in it.
-            self.is_whole = True
-            self._written = self._database()
-            seen = self._followed_anew(log.fileno(), header) if wrote else Seen.SAME
-            return Seen.EMPTIED if is_foreign else seen
+        """At any time, and after every commit: whether it `wrote` to the log. Raises Disturbed.
 
-    def _gone(self, part: Path) -> Disturbed:
-        return Disturbed(f"{part} was taken away or replaced")
+        Every call to the system gives up the interpreter, so there are few."""
+        files = [self._there(part, known) for part, known in self._known.items()]
+        self.file_size = files[1].st_size
+        is_foreign = (files[0].st_size, files[0].st_mtime_ns) != self._written
+        header = os.pread(self._open, _HEADER, 0)
+        if header == self._header:
+            if self._last and self._frame(self._end - self._step()) != self._last:
+                raise Disturbed(f"{self._wal} was overwritten or cut")
+            if is_foreign:
+                raise WrittenByOthers(f"somebody else wrote to {self._path}")
+            return self._followed() if wrote else Seen.SAME
+        if is_foreign and self.is_whole:
+            raise WrittenByOthers(f"somebody else wrote to {self._path}")
+        if not is_foreign and not self.is_whole:
+            raise Disturbed(f"{self._wal} was overwritten or cut")
+        # Begun anew, since the database has all that was in it.
+        self.is_whole = True
+        self._written = self._database()
+        seen = self._followed_anew(header) if wrote else Seen.SAME
+        return Seen.EMPTIED if is_foreign else seen
+
+    @staticmethod
+    def _there(part: Path, known: Identity | None) -> os.stat_result:
+        file = _status(part)
+        if file is None or (file.st_dev, file.st_ino) != known:
+            raise Disturbed(f"{part} was taken away or replaced")
+        return file
 
     def is_in_place(self) -> bool:
         return identity(self._wal) == self._known[self._wal]
@@ -142,39 +146,39 @@ class Log:
         file = self._path.stat()
         return file.st_size, file.st_mtime_ns
 
-    def _followed_anew(self, log: int, header: bytes) -> Seen:
+    def _followed_anew(self, header: bytes) -> Seen:
         if len(header) < _HEADER:
             return Seen.SAME
         before = self._header, self._end, self._last
         self._header, self._end, self._last = header, _HEADER, b""
-        seen = self._followed(log)
+        seen = self._followed()
         if seen is Seen.SAME:
             self._header, self._end, self._last = before
         return seen
 
-    def _followed(self, log: int) -> Seen:
+    def _followed(self) -> Seen:
         """To the end of the next commit, if there is one."""
         end = self._end
-        for frame in self._heads(log, end):
+        for frame in self._heads(end):
             if frame[8:16] != self._header[16:24]:
                 break
             end += self._step()
             if frame[4:8] != bytes(4):  # the last of a commit says how long the database is
-                if os.fstat(log).st_size < end:
+                if os.fstat(self._open).st_size < end:
                     break
                 self._end, self._last, self.is_whole = end, frame, False
                 return Seen.COMMIT
         return Seen.SAME
 
-    def _heads(self, log: int, at: int) -> Iterator[bytes]:
+    def _heads(self, at: int) -> Iterator[bytes]:
         """Of frames. Many are read at once: a read gives up the interpreter."""
         step = self._step()
-        while data := os.pread(log, _READ_AT_ONCE * step, at):
+        while data := os.pread(self._open, _READ_AT_ONCE * step, at):
             yield from (data[n : n + _FRAME] for n in range(0, len(data), step))
             at += _READ_AT_ONCE * step
 
-    def _frame(self, log: int, at: int) -> bytes:
-        return os.pread(log, _FRAME, at)
+    def _frame(self, at: int) -> bytes:
+        return os.pread(self._open, _FRAME, at)
 
     def _step(self) -> int:
         return _FRAME + _page_size(self._header)
