@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from acekeeper.adapters import patience
 from acekeeper.adapters.database import connect, save
 from acekeeper.adapters.store import Store
 from acekeeper.core.model import Breaker, EarlyEnd
@@ -105,29 +104,29 @@ async def test_a_write_that_hangs_fails_in_time_and_is_kept(
 
 
 async def test_commits_that_are_slow_one_after_another_do_not_add_up(
-    monkeypatch: pytest.MonkeyPatch,
+    path: Path, commits: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each below the limit, and yet the second one is too late for who waited for the first."""
-    monkeypatch.setattr(patience, "WITHIN", 0.05)
-    busy_for, asked = 0.0, asyncio.Semaphore(0)
+    monkeypatch.setattr("acekeeper.adapters.store._WITHIN", 0.05)
+    monkeypatch.setattr("acekeeper.adapters.store._AT_A_TIME", 1000.0)
+    looked = asyncio.Semaphore(0)
+    async with running(path) as store, asyncio.timeout(20):
+        late_for = store._late_for
 
-    def busy() -> float:
-        asked.release()
-        return busy_for
+        def look(durable: asyncio.Future[None]) -> None:
+            looked.release()
+            late_for(durable)
 
-    waiting = patience.Patience(busy, lambda: StoreFailed("late"))
-    loop = asyncio.get_running_loop()
-    done, patient = loop.create_future(), loop.create_future()
-    waiting.add(done)
-    waiting.add(patient)
-    done.set_result(None)
-    async with asyncio.timeout(20):
+        monkeypatch.setattr(store, "_late_for", look)
+        commits.clear()
+        patient = store.write(started("s"))
         for _ in range(3):  # it is late by then, but much is done, and it is soon its turn
-            await asked.acquire()
+            await looked.acquire()
         assert not patient.done()
-        busy_for = 0.8
-        with pytest.raises(StoreFailed, match="late"):
+        monkeypatch.setattr("acekeeper.adapters.store._AT_A_TIME", 0.0)
+        with pytest.raises(StoreFailed, match="did not take a write"):
             await patient
+        commits.set()
 
 
 async def test_a_stop_does_not_wait_for_a_disk_that_hangs(

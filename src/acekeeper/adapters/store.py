@@ -23,13 +23,13 @@ from acekeeper.adapters.backlog import Backlog
 from acekeeper.adapters.copied import read_copy
 from acekeeper.adapters.database import Contents, connect, failure
 from acekeeper.adapters.opened import Opened
-from acekeeper.adapters.patience import WITHIN, Patience
 from acekeeper.adapters.readers import Readers
 from acekeeper.adapters.threads import within
 from acekeeper.adapters.wal import Identity, identity
 from acekeeper.core.gateway.model import Hold, Ref
 from acekeeper.core.model import Breaker, EarlyEnd, Engine, Now, Stream
 from acekeeper.core.state import Changes
+from acekeeper.deadlines import Deadlines
 from acekeeper.errors import StoreFailed
 
 _RETRY_FIRST, _RETRY_LAST = 0.5, 5.0
@@ -37,6 +37,9 @@ _PRUNE_EVERY = 3600.0
 _LOOK_EVERY = 1.0  # whether what was written is still there, when nothing else is to do
 _READ_WITHIN = 3.0  # at the start: viewers wait
 _CLOSE_WITHIN = 5.0
+_WITHIN = 2.0  # seconds that a write may wait; the client gives up after 3
+_AT_A_TIME = 0.75  # one thing that takes longer hangs, however much there is to do
+_LATE_AGAIN = 0.1
 _ANSWERED_AT_ONCE = 200  # in one turn of the event loop
 _OF_GATEWAY, _HAPPENED = attrgetter("of_gateway"), attrgetter("happened")
 
@@ -87,7 +90,7 @@ class Store:
         self._queue: SimpleQueue[_Write | None] = SimpleQueue()
         self._newest: _Write | None = None  # until it is answered
         self._is_owed = False  # what was written last need not outlive the host
-        self._patience = Patience(self._busy_for, self._hangs)
+        self._promised = Deadlines[asyncio.Future[None]](_WITHIN, self._late_for)
         self._writer = threading.Thread(target=self._run, name="store", daemon=True)
         self._closed = False
         self._on_end: Callable[[], object] = lambda: None
@@ -149,7 +152,8 @@ class Store:
         else:
             durable.set_result(None)
         if not durable.done():
-            self._patience.add(durable)
+            self._promised.add(durable)
+            durable.add_done_callback(self._promised.discard)
         return durable
 
     async def close(self) -> None:
@@ -264,14 +268,20 @@ class Store:
         finally:
             self._busy_since = None
 
-    def _busy_for(self) -> float:
+    def _late_for(self, durable: asyncio.Future[None]) -> None:
+        """Who waits behind a disk that hangs is told so."""
         since = self._busy_since
-        return 0.0 if since is None else time.monotonic() - since
+        if durable.done():
+            return
+        if since is not None and time.monotonic() - since > _AT_A_TIME:
+            durable.set_exception(self._hangs())
+        else:
+            durable.get_loop().call_later(_LATE_AGAIN, self._late_for, durable)
 
     def _hangs(self) -> StoreFailed:
         """On the event loop."""
         hangs = StoreFailed(
-            f"the database did not take a write within {WITHIN:g} s",
+            f"the database did not take a write within {_WITHIN:g} s",
             f"See what holds up the disk under {self._path.parent}",
         )
         if not self._late:

@@ -133,14 +133,11 @@ class Log:
 
     def remove(self, *, unless_intact: bool = False) -> None:
         """If others made something else of it, nobody is to take that for the database's."""
-        is_intact = unless_intact and self.is_in_place() and self._read_header() == self._header
+        header = os.pread(self._open, _HEADER, 0)
+        is_intact = unless_intact and self.is_in_place() and header == self._header
         for part in (self._shm,) if is_intact else (self._wal, self._shm):
             if identity(part) == self._known[part] is not None:
                 part.unlink()
-
-    def _read_header(self) -> bytes:
-        with self._wal.open("rb", buffering=0) as log:
-            return os.pread(log.fileno(), _HEADER, 0)
 
     def _database(self) -> tuple[int, int]:
         file = self._path.stat()

@@ -24,9 +24,9 @@ from loguru import logger
 
 from acekeeper.api.access import Access, Headers, Level
 from acekeeper.api.application import ROUTES
-from acekeeper.api.context import BEGUN, AtOnce, Begin, Context, Prepared
+from acekeeper.api.context import BEGUN, Begun, Context, Prepared
 from acekeeper.api.deadline import LATE
-from acekeeper.api.described import says
+from acekeeper.api.described import Says, says
 from acekeeper.api.queries import plain
 from acekeeper.core.breaker import circuit, seconds_left
 from acekeeper.core.supply import remaining
@@ -57,8 +57,8 @@ class Edge:
         self._counted = -1  # the revision of the state in which `_always` was made
         self._always: Headers = ()
         self._deadlines = Deadlines(request_timeout, _wake)
-        self._at_once: dict[bytes, tuple[str, Level, AtOnce | None, Begin | None]] = {
-            path.encode(): (path, route.opt["access"], said.at_once, said.begin)
+        self._at_once: dict[bytes, tuple[str, Level, Says]] = {
+            path.encode(): (path, route.opt["access"], said)
             for route in ROUTES
             for path in route.paths
             if (said := says(route.opt)).at_once or said.begin
@@ -80,12 +80,10 @@ class Edge:
         send = extensions.get(WHOLE)
         if route is None or send is None or self._draining():
             return False
-        path, level, at_once, begin = route
-        prepared = None
-        if at_once and method in {"GET", "HEAD"}:
-            prepared = self._prepared(scope, level, at_once)
-        elif begin and method == "POST":
-            prepared = await self._done(scope, level, begin)
+        path, level, said = route
+        prepared = self._prepared(scope, level, said)
+        if isinstance(prepared, Begun):
+            prepared = await self._kept(scope, prepared)
         if prepared is None or self._draining():
             return False
         status, headers, body = prepared
@@ -96,41 +94,35 @@ class Edge:
         self._context.metrics.answered(path, method, status, perf_counter() - began)
         return True
 
-    def _prepared(self, scope: HTTPScope, level: Level, answer: AtOnce) -> Prepared | None:
+    def _prepared(self, scope: HTTPScope, level: Level, said: Says) -> Prepared | Begun | None:
         """None: the framework finds out, and says it if something is wrong with the request."""
-        query, headers = plain(scope["query_string"]), scope["headers"]
+        query, headers, method = plain(scope["query_string"]), scope["headers"], scope["method"]
         if query is None or self._access.refusal(level, headers):
             return None
         try:
-            return answer(self._context, query, headers)
+            if said.at_once and method in {"GET", "HEAD"}:
+                return said.at_once(self._context, query, headers)
+            body = scope["state"].get(BODY)
+            if not (said.begin and method == "POST" and body and self._is_json(body, headers)):
+                return None
+            return said.begin(self._context, body)
         except Exception:  # which comes again there, and is told
             return None
 
-    async def _done(self, scope: HTTPScope, level: Level, begin: Begin) -> Prepared | None:
-        """None: the framework goes on with what is begun."""
-        body, headers, state = scope["state"].get(BODY), scope["headers"], scope["state"]
-        if (
-            body is None
-            or len(body) > self._context.limits.max_body_bytes
-            or [value for name, value in headers if name in _OF_BODY] != [b"application/json"]
-            or plain(scope["query_string"]) is None
-            or self._access.refusal(level, headers)
-        ):
-            return None
-        try:
-            begun = begin(self._context, body)
-        except Exception:  # which comes again there, and is told
-            return None
-        state[BEGUN], durable = begun, begun.durable
+    def _is_json(self, body: bytes, headers: Headers) -> bool:
+        kinds = [value for name, value in headers if name in _OF_BODY]
+        return kinds == [b"application/json"] and len(body) <= self._context.limits.max_body_bytes
+
+    async def _kept(self, scope: HTTPScope, begun: Begun) -> Prepared | None:
+        """None: the framework goes on with it."""
+        durable = begun.durable
         over: Future[None] = durable.get_loop().create_future()
         durable.add_done_callback(lambda _: _wake(over))
         self._deadlines.add(over)
         await over
         self._deadlines.discard(over)
-        if durable.done():
-            return None if durable.exception() else begun.answer
-        state[LATE] = True
-        return None
+        scope["state"] |= {BEGUN: begun} if durable.done() else {BEGUN: begun, LATE: True}
+        return begun.answer if durable.done() and not durable.exception() else None
 
     async def _route(
         self, scope: HTTPScope, receive: Receive, send: Send, request_id: str, began: float
