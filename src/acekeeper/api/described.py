@@ -23,9 +23,8 @@ class Says:
     body: Any = None
     body_needed: bool = True
     also: Mapping[int, Any] = field(default_factory=dict)  # other answers: their type, or None
-    # Before the framework is asked: the good answer of GET, and what POST begins.
-    at_once: AtOnce | None = None
-    begin: Begin | None = None
+    at_once: AtOnce | None = None  # gives the good answer of GET, before the framework is asked
+    begin: Begin | None = None  # takes the body of POST, before that too
 
 
 def described(access: Level, answer: Any, **more: Any) -> dict[str, Any]:
