@@ -79,10 +79,13 @@ def apply(state: State, rules: Rules, fact: Fact, now: Now) -> Changes:
 
 
 def _apply(state: State, rules: Rules, fact: Fact, now: Now) -> None:
-    if isinstance(fact, GatewayFact):
-        told(state, rules, fact, now)
-        return
     match fact:
+        case StreamStarted():
+            streams.forget_old(state, rules, now, streams.WITH_AN_EVENT)
+            streams.stream_started(state, rules, fact, now)
+        case StreamEnded():
+            streams.forget_old(state, rules, now, streams.WITH_AN_EVENT)
+            streams.stream_ended(state, rules, fact, now)
         case RuntimeConnected() | RuntimeLost() | RuntimeChecked():
             lifecycle.runtime_told(state, rules, fact)
         case EnginesListed():
@@ -110,12 +113,6 @@ def _apply(state: State, rules: Rules, fact: Fact, now: Now) -> None:
         case StreamsAsked():
             scaling.looked(state, rules, fact, now)
             streams.streams_asked(state, rules, fact, now)
-        case StreamStarted():
-            streams.forget_old(state, rules, now, streams.WITH_AN_EVENT)
-            streams.stream_started(state, rules, fact, now)
-        case StreamEnded():
-            streams.forget_old(state, rules, now, streams.WITH_AN_EVENT)
-            streams.stream_ended(state, rules, fact, now)
         case ConnectionsSeen():
             callers.seen(state, rules, fact, now)
             callers.end_unread(state, rules, now)
@@ -136,6 +133,8 @@ def _apply(state: State, rules: Rules, fact: Fact, now: Now) -> None:
             admission.lapse_claims(state, rules, now)
             streams.forget_old(state, rules, now)
             plays.forget_old(state, rules, now)
+        case _ if isinstance(fact, GatewayFact):
+            told(state, rules, fact, now)
         case _:
             assert_never(fact)
 

@@ -3,6 +3,7 @@
 Only `apply` and the functions it calls touch it.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -14,7 +15,6 @@ from acekeeper.core.model import (
     EarlyEnd,
     Engine,
     Now,
-    Phase,
     Place,
     Request,
     Rules,
@@ -60,7 +60,8 @@ class Changes:
 class State:
     engines: dict[Slot, Engine] = field(default_factory=dict)
     streams: dict[str, Stream] = field(default_factory=dict)
-    early_ends: dict[str, EarlyEnd] = field(default_factory=dict)
+    # In order: the first of a plain dict is found behind all that were removed before it.
+    early_ends: OrderedDict[str, EarlyEnd] = field(default_factory=OrderedDict)
     requests: dict[str, Request] = field(default_factory=dict)
     breaker: Breaker = field(default_factory=Breaker)
     boot: str = ""  # the boot of the host its engines belong to
@@ -84,12 +85,13 @@ class State:
     revision: int = 0  # counts changes of engines and of what runs on them
     touched: dict[Slot, int] = field(default_factory=dict)  # at what revision; the last one last
     removed: int = 0  # engines so far: while it is the same, those that are stay in their order
-    index: Indexes = field(default_factory=Indexes)  # of the engines
+    _indexes: Indexes = field(default_factory=Indexes, compare=False)
+    _unindexed: dict[Slot, None] = field(default_factory=dict, compare=False)  # changed since
     playing: dict[Slot, dict[str, None]] = field(default_factory=dict)  # started streams, by slot
     elsewhere: dict[str, None] = field(default_factory=dict)  # started on engines not ours
     unmapped: dict[Place, dict[str, None]] = field(default_factory=dict)  # of these, by place
     sessions: dict[Content, dict[str, None]] = field(default_factory=dict)  # the gateway's of these
-    ended: dict[str, None] = field(default_factory=dict)  # ended streams, oldest first
+    ended: OrderedDict[str, None] = field(default_factory=OrderedDict)  # streams, oldest first
     heard: dict[str, Heard] = field(default_factory=dict)  # of started streams, by looks
     samples: dict[str, Sample] = field(default_factory=dict)  # what was last said of a stream
     moving: dict[str, None] = field(default_factory=dict)  # started streams that had speed then
@@ -124,10 +126,18 @@ class State:
         self._index(engine.slot)
         self.revision += 1
 
+    @property
+    def index(self) -> Indexes:
+        """Of the engines. An engine that changed often since the last look is put in once."""
+        for slot in self._unindexed:
+            engine, streams = self.engines.get(slot), len(self.playing.get(slot, ()))
+            held = 0 if engine is None else len(self.holds.get(engine.ref, ()))
+            self._indexes.update(slot, engine, Load(streams, streams + held))
+        self._unindexed.clear()
+        return self._indexes
+
     def _index(self, slot: Slot) -> None:
-        engine, streams = self.engines.get(slot), len(self.playing.get(slot, ()))
-        held = 0 if engine is None else len(self.holds.get(engine.ref, ()))
-        self.index.update(slot, engine, Load(streams, streams + held))
+        self._unindexed[slot] = None
         self.touched.pop(slot, None)
         self.touched[slot] = self.revision
 

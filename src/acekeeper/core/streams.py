@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import islice
 
 from acekeeper.core import admission, demand, playback, starvation
@@ -10,7 +9,7 @@ from acekeeper.core.doubt import Heard
 from acekeeper.core.facts import StreamEnded, StreamsAsked, StreamStarted
 from acekeeper.core.gateway import contents
 from acekeeper.core.gateway.model import Hold
-from acekeeper.core.model import EarlyEnd, Engine, Now, Place, Rules, Stream
+from acekeeper.core.model import EarlyEnd, Engine, Now, Place, Rules, Stream, replace
 from acekeeper.core.names import Slot
 from acekeeper.core.state import State
 
@@ -210,18 +209,21 @@ def unmapped(state: State, rules: Rules, slot: Slot, container_id: str) -> list[
 def forget_old(state: State, rules: Rules, now: Now, at_most: int = _IN_PASSING) -> None:
     """Drops what nobody needs any more, so that memory stays flat: so many of a kind, the oldest
     first, since the order of insertion is the order of time."""
-    for stream in [state.streams[i] for i in islice(state.elsewhere, at_most)]:
+    for stream_id in list(islice(state.elsewhere, at_most)):
+        stream = state.streams[stream_id]
         if now.mono - stream.started.mono < rules.unmanaged_stream_ttl:
             break
         state.remove_stream(stream)
         state.tell("stream_expired", None, stream.id)
     over = min(at_most, len(state.ended) - rules.keep_ended)
-    for stream in [state.streams[i] for i in islice(state.ended, max(0, over))]:
+    for stream_id in list(islice(state.ended, max(0, over))):
+        stream = state.streams[stream_id]
         state.remove_stream(stream)
         if stream.ended is not None and now.mono - stream.ended.mono < rules.remember_ended:
             state.put_early_end(stream.id, EarlyEnd(stream.ended, stream.reason))
     over = len(state.early_ends) - _EARLY_ENDS_MOST
-    for n, (stream_id, end) in enumerate(list(islice(state.early_ends.items(), at_most))):
+    for n, stream_id in enumerate(list(islice(state.early_ends, at_most))):
+        end = state.early_ends[stream_id]
         if n >= over and now.mono - end.at.mono < rules.remember_ended:
             break
         state.put_early_end(stream_id, None)
