@@ -1,15 +1,11 @@
 """A fact and the plan after it cost what they touch, not what there is. Counted in lines."""
 
-import sys
-from collections.abc import Callable
-from types import FrameType
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
 from acekeeper.core.actions import Action, Ask
 from acekeeper.core.apply import apply
-from acekeeper.core.doubt import Callers
 from acekeeper.core.facts import (
     ActionTaken,
     DrainRequested,
@@ -26,105 +22,19 @@ from acekeeper.core.facts import (
 )
 from acekeeper.core.gateway.actions import Open, StopSession
 from acekeeper.core.gateway.facts import PlayRequested, ReaderCame, ReaderSent, StopAsked
-from acekeeper.core.gateway.model import Reader, Wanted
-from acekeeper.core.model import (
-    ByGateway,
-    Engine,
-    Health,
-    KeyType,
-    Now,
-    Opening,
-    Phase,
-    Rules,
-    Stream,
-)
-from acekeeper.core.names import HERE, PortPlan
+from acekeeper.core.gateway.model import Wanted
+from acekeeper.core.indexes import Indexes, Load
+from acekeeper.core.model import Engine, Now, Rules
+from acekeeper.core.names import HERE, Slot
 from acekeeper.core.plan import plan
 from acekeeper.core.state import State
 
 from .gateway.players import channel
-from .world import MONO, WALL, rules, slot, started
+from .growing import NOW, PORTS, SPARE, lines, pool
+from .world import rules, slot, started
 
-NOW = Now(WALL, MONO).after(10_000)
 AT_MOST = 2.0  # times as many lines
-SPARE = 10  # free engines
-PORTS = PortPlan(19000, 20999, 30000, 40000, 50000)
 DRAINED, SUSPECT, HANGS, DIES, QUIET, STOPS, ENDS = range(SPARE, SPARE + 7)
-
-
-def stream(n: int, name: str, at: Now, ended: Now | None = None, *, of_gateway: bool) -> Stream:
-    by = ByGateway(
-        opening=Opening(f"{n:040x}", name, "", is_live=True),
-        player=f"192.0.2.{n}",
-        arrival=HERE,
-        as_json=False,
-        is_hls=False,
-        query="",
-    )
-    return Stream(
-        id=name,
-        key_type=KeyType.INFOHASH,
-        key=f"{n:040x}",
-        session=name,
-        stat_url="",
-        command_url="",
-        is_live=True,
-        address=(HERE, slot(n).port),
-        started=at,
-        slot=slot(n),
-        start=f"start-{n}",
-        container_id=f"id-{n}",
-        ended=ended,
-        gateway=by if of_gateway else None,
-    )
-
-
-def pool(engines: int, streams: int) -> State:
-    """All are well and play but for some that are free; `streams` of each engine are over."""
-    state = State(connected=True, listed=True, surveyed=True, boot="boot")
-    for n in range(engines):
-        began = NOW.after(-1000 - n)
-        engine = Engine(
-            slot=slot(n),
-            asked=began,
-            start=f"start-{n}",
-            container_id=f"id-{n}",
-            phase=Phase.RUNNING,
-            health=Health.HEALTHY,
-            started=began,
-            ready=began,
-            settled=True,
-            free_since=began if n < SPARE else None,
-        )
-        state.put(engine)
-        state.put_callers(engine.ref, Callers(NOW.mono - 10, {"x": 0.0}, None))
-        for m in range(streams):
-            over = NOW.after(-900 + m / streams)
-            state.put_stream(stream(n, f"over-{n}-{m}", began, over, of_gateway=True))
-        if n < SPARE:
-            continue
-        state.put_stream(stream(n, f"s{n}", NOW.after(-100), of_gateway=bool(n % 2)))
-        if n % 2:
-            since = NOW.mono - 50
-            state.put_reader(f"s{n}", Reader(since, since, came=True, player=f"192.0.2.{n}"))
-    return state
-
-
-def lines(work: Callable[[], object]) -> int:
-    count = 0
-
-    def line(frame: FrameType, event: str, argument: object) -> Callable[..., Any]:
-        nonlocal count
-        count += 1
-        return line
-
-    before = sys.gettrace()
-    sys.settrace(line)
-    try:
-        work()
-    finally:
-        sys.settrace(before)
-    return count
 
 
 def tell(state: State, rules: Rules, fact: Fact, now: Now) -> list[Action]:
@@ -213,3 +123,20 @@ def test_who_waits_behind_others_for_nothing_is_passed_over() -> None:
         found.append(lines(lambda: plan(state, full, NOW)))  # noqa: B023
         assert len(state.plays) == players
     assert found[1] - found[0] <= 150 * 100  # a whole look takes more than 300 each
+
+
+def test_an_engine_that_changed_often_is_indexed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = pool(2, 0)
+    assert state.index.containers.ranks
+    updates: list[Slot] = []
+    update = Indexes.update
+
+    def counted(self: Indexes, at: Slot, engine: Engine | None, load: Load) -> None:
+        updates.append(at)
+        update(self, at, engine, load)
+
+    monkeypatch.setattr(Indexes, "update", counted)
+    for n in range(5):
+        state.put(replace(state.engines[slot(0)], used=NOW.after(n)))
+    assert state.index is state.index
+    assert updates == [slot(0)]

@@ -112,7 +112,7 @@ async def test_a_long_batch_lets_others_have_their_turns(house: House) -> None:
     await events.batch(house.loop, [started(f"s{n}") for n in range(200)], [])
     reader.cancel()
     assert seen[-1] == 200
-    assert max(after - before for before, after in pairwise(seen)) <= 20
+    assert max(after - before for before, after in pairwise(seen)) <= 50
 
 
 async def test_of_a_long_batch_only_so_much_waits_for_the_disk(
@@ -125,7 +125,7 @@ async def test_of_a_long_batch_only_so_much_waits_for_the_disk(
     batch = asyncio.create_task(events.batch(house.loop, starts, [StreamEnded("s0")]))
     for _ in range(100):
         await asyncio.sleep(0)
-    assert len(store.writes) == 60
+    assert len(store.writes) == 150
     while not batch.done():
         store.release()
         await asyncio.sleep(0)
@@ -143,7 +143,7 @@ async def test_events_of_a_batch_are_written_by_slices(make_house: MakeHouse) ->
         store.release()
         await asyncio.sleep(0)
     assert len(store.writes) == 200
-    assert len({id(write) for _, write in store.writes}) == 10
+    assert len({id(write) for _, write in store.writes}) == 4
 
 
 async def test_what_was_applied_is_written_also_when_a_later_fact_is_a_defect(

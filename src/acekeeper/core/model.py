@@ -19,8 +19,7 @@ else:
         if not hasattr(value, "__dict__"):
             return dataclasses.replace(value, **changes)
         new = object.__new__(type(value))
-        new.__dict__.update(value.__dict__)
-        new.__dict__.update(changes)
+        new.__dict__.update(value.__dict__ | changes)
         return new
 
 

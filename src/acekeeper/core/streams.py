@@ -209,21 +209,18 @@ def unmapped(state: State, rules: Rules, slot: Slot, container_id: str) -> list[
 def forget_old(state: State, rules: Rules, now: Now, at_most: int = _IN_PASSING) -> None:
     """Drops what nobody needs any more, so that memory stays flat: so many of a kind, the oldest
     first, since the order of insertion is the order of time."""
-    for stream_id in list(islice(state.elsewhere, at_most)):
-        stream = state.streams[stream_id]
+    for stream in [*map(state.streams.__getitem__, islice(state.elsewhere, at_most))]:
         if now.mono - stream.started.mono < rules.unmanaged_stream_ttl:
             break
         state.remove_stream(stream)
         state.tell("stream_expired", None, stream.id)
     over = min(at_most, len(state.ended) - rules.keep_ended)
-    for stream_id in list(islice(state.ended, max(0, over))):
-        stream = state.streams[stream_id]
+    for stream in [*map(state.streams.__getitem__, islice(state.ended, max(0, over)))]:
         state.remove_stream(stream)
         if stream.ended is not None and now.mono - stream.ended.mono < rules.remember_ended:
             state.put_early_end(stream.id, EarlyEnd(stream.ended, stream.reason))
     over = len(state.early_ends) - _EARLY_ENDS_MOST
-    for n, stream_id in enumerate(list(islice(state.early_ends, at_most))):
-        end = state.early_ends[stream_id]
+    for n, (stream_id, end) in enumerate([*islice(state.early_ends.items(), at_most)]):
         if n >= over and now.mono - end.at.mono < rules.remember_ended:
             break
         state.put_early_end(stream_id, None)
