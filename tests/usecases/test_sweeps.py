@@ -10,6 +10,7 @@ from acekeeper.core.model import Health, Phase, Sample, Stream
 from acekeeper.core.names import Slot
 from acekeeper.core.state import Changes
 from acekeeper.errors import NoAnswer, RuntimeUnavailable
+from acekeeper.usecases import sweep
 from acekeeper.usecases.sweep import Kind
 
 from ..core.world import slot, started
@@ -235,9 +236,13 @@ async def test_what_one_engine_says_waits_for_no_other(
     assert state.known("plays") is not None
 
 
+@pytest.mark.parametrize(("at_once", "most"), [(500, 3), (2, 2)])
 async def test_what_engines_say_of_their_streams_is_written_together(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: House, monkeypatch: pytest.MonkeyPatch, at_once: int, most: int
 ) -> None:
+    """But for so much that others would wait for long."""
+    monkeypatch.setattr(sweep, "_TOLD_AT_ONCE", at_once)
+    monkeypatch.setattr(sweep, "_TOLD_WITHIN_S", 60.0)
     await house.open(0, 1, 2)
     for n in range(3):
         house.loop.tell(started(f"s{n}", slot(n)))
@@ -251,7 +256,7 @@ async def test_what_engines_say_of_their_streams_is_written_together(
 
     monkeypatch.setattr(house.loop.store, "write", seen)
     assert (await house.sweeps.run(Kind.STREAMS))["checked"] == 3
-    assert sorted(written)[-1] == 3
+    assert max(written) == most
 
 
 async def test_one_stream_that_cannot_be_asked_about_hides_no_other(

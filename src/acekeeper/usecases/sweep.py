@@ -25,6 +25,7 @@ from acekeeper.usecases.loop import Loop
 from acekeeper.usecases.turns import gather_in_turns
 
 _TOLD_WITHIN_S = 0.02  # together with what others say meanwhile: one write for all of it
+_TOLD_AT_ONCE = 500  # streams, or all of one engine: then others have their turn
 
 
 class Kind(StrEnum):
@@ -122,7 +123,9 @@ async def _streams(loop: Loop) -> Report:
 
     async def look(engine: Engine) -> None:
         untold.append(await loop.look(*engine.ref))
-        if len(untold) == 1:
+        if sum(len(a.samples) + len(a.unknown) + len(a.silent) for a in untold) >= _TOLD_AT_ONCE:
+            tell()
+        elif len(untold) == 1:
             asyncio.get_running_loop().call_later(_TOLD_WITHIN_S, tell)
 
     # Of an engine that a restart lost the streams are there until the next list of what runs.
