@@ -68,7 +68,6 @@ class Server(uvicorn.Server):
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
-                proxy_headers=once,  # the API does not ask who calls
                 timeout_graceful_shutdown=answers_within,
                 backlog=BACKLOG,
             )

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 
 from acekeeper.core import breaker, demand, playback
 from acekeeper.core.actions import Action, Answer, Code, Grant, Refusal, Refuse, Start, TakeBack
 from acekeeper.core.breaker import Circuit
 from acekeeper.core.facts import ProvisionRequested
-from acekeeper.core.model import Engine, Now, Phase, Request, Rules, replace
+from acekeeper.core.model import Engine, Now, Phase, Request, Rules
 from acekeeper.core.names import Slot
 from acekeeper.core.state import State
 from acekeeper.core.supply import Supply, waiting

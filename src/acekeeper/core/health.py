@@ -1,11 +1,12 @@
 """Whether an engine is alive, whom to ask next, and who has to be replaced."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from acekeeper.core import breaker
 from acekeeper.core.actions import Ask, Drain, Settle
 from acekeeper.core.facts import EngineAnswered, EngineSilent, EnginesSurveyed
-from acekeeper.core.model import Engine, Health, Now, Phase, Probe, Rules, replace
+from acekeeper.core.model import Engine, Health, Now, Phase, Probe, Rules
 from acekeeper.core.state import State
 
 UNHEALTHY = "unhealthy"

@@ -66,14 +66,14 @@ class Indexes:
         mark(self.starting, slot, starts)
         mark(self.vacant, slot, engine is not None and engine.open and not load.taken)
         mark(self.uneasy, slot, engine is not None and not engine.is_calm)
-        mark(self.accused, slot, engine is not None and bool(engine.doubt or engine.suspicion))
+        mark(self.accused, slot, engine is not None and engine.against is not None)
         named = engine.container_id if engine else ""
         self.containers.put(slot, (named, slot.port) if named else None)
         self.addresses.put(slot, (engine.addresses, slot.port) if engine else None)
         handed = engine.handed if engine else None
         self.handed.put(slot, (slot.host, handed.mono) if handed else None)
         free = engine if engine and engine.open and not starts else None
-        self.free.put(slot, (load, (free.free_since or free.asked).mono) if free else None)
+        self.free.put(slot, (load, (free.free_since or free.created).mono) if free else None)
         self.idle.put(slot, (load, free.idle_since.mono) if free else None)
 
     def longest_free(self, rules: Rules) -> Iterator[Slot]:

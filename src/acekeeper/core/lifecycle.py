@@ -1,6 +1,7 @@
 """Engines come and go: started, found, dead."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 
 from acekeeper.core import addresses, admission, breaker, demand, streams
@@ -17,7 +18,7 @@ from acekeeper.core.facts import (
     RuntimeConnected,
     RuntimeLost,
 )
-from acekeeper.core.model import Engine, Now, Phase, Rules, Stopping, replace
+from acekeeper.core.model import Engine, Now, Phase, Rules, Stopping
 from acekeeper.core.names import Slot
 from acekeeper.core.state import State
 

@@ -1,27 +1,13 @@
 """The values of what is known: engines, streams, requests. They never change; `State` holds the
 current ones."""
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 from acekeeper.core.doubt import Content, Doubt, Hunger, Suspicion
 from acekeeper.core.names import EVERYWHERE, HERE, PortPlan, Slot
-
-if TYPE_CHECKING:
-    from dataclasses import replace as replace  # noqa: PLC0414
-else:
-
-    def replace(value: Any, /, **changes: Any) -> Any:
-        """As that of dataclasses, which gets and sets field by field; an engine has many."""
-        if not hasattr(value, "__dict__"):
-            return dataclasses.replace(value, **changes)
-        new = object.__new__(type(value))
-        new.__dict__.update(value.__dict__ | changes)
-        return new
-
 
 CLAIM_LASTS = 60.0  # seconds from the answer to the request
 
@@ -143,7 +129,7 @@ class Probe:
     judged: Now | None = None  # when the last one did that said something
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
     """One incarnation of an engine: a slot and one start of it."""
 

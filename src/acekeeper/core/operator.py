@@ -1,5 +1,6 @@
 """What an operator asks for by hand. The plan does it."""
 
+from dataclasses import replace
 from typing import assert_never
 
 from acekeeper.core import admission, scaling, streams
@@ -12,7 +13,7 @@ from acekeeper.core.facts import (
     StopRequested,
     StreamStopped,
 )
-from acekeeper.core.model import Breaker, Engine, Now, Phase, Stopping, replace
+from acekeeper.core.model import Breaker, Engine, Now, Phase, Stopping
 from acekeeper.core.state import State
 
 OPERATOR = "operator"

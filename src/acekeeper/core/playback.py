@@ -4,6 +4,7 @@ streams end makes one doubt it, and a try of our own tells."""
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain, islice
 
 from acekeeper.core import health, suspects
@@ -12,7 +13,7 @@ from acekeeper.core.doubt import Content, Heard, Played, Smell
 from acekeeper.core.facts import PlaybackAnswered, PlaybackFailed, Verdict
 from acekeeper.core.gateway import contents
 from acekeeper.core.gateway.model import Ref
-from acekeeper.core.model import Engine, Health, KeyType, Now, Phase, Rules, Sample, Stream, replace
+from acekeeper.core.model import Engine, Health, KeyType, Now, Phase, Rules, Sample, Stream
 from acekeeper.core.state import State
 
 _AT_ONCE = "completed"

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from heapq import heappop, heappush, merge
 from itertools import islice
 
@@ -12,7 +13,7 @@ from acekeeper.core.gateway import choice
 from acekeeper.core.health import UNHEALTHY
 from acekeeper.core.indexes import NOBODY, Rank, with_room
 from acekeeper.core.lifecycle import START_TIMEOUT
-from acekeeper.core.model import Draining, Engine, Health, Now, Phase, Rules, replace
+from acekeeper.core.model import Draining, Engine, Health, Now, Phase, Rules
 from acekeeper.core.state import State
 from acekeeper.core.supply import SCALE_DOWN, Supply, may_be_taken_back, rested_at
 

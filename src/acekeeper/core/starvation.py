@@ -1,9 +1,10 @@
 """Engines that get nothing from the network. They are not to blame, and none is replaced for it."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from acekeeper.core.doubt import Hunger
-from acekeeper.core.model import Engine, Now, Rules, Sample, replace
+from acekeeper.core.model import Engine, Now, Rules, Sample
 from acekeeper.core.state import State
 
 

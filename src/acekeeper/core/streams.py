@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 
 from acekeeper.core import admission, demand, playback, starvation
@@ -9,7 +10,7 @@ from acekeeper.core.doubt import Heard
 from acekeeper.core.facts import StreamEnded, StreamsAsked, StreamStarted
 from acekeeper.core.gateway import contents
 from acekeeper.core.gateway.model import Hold
-from acekeeper.core.model import EarlyEnd, Engine, Now, Place, Rules, Stream, replace
+from acekeeper.core.model import EarlyEnd, Engine, Now, Place, Rules, Stream
 from acekeeper.core.names import Slot
 from acekeeper.core.state import State
 

@@ -3,10 +3,11 @@ list never empties by doubt alone."""
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 from acekeeper.core import health
 from acekeeper.core.doubt import Content, Doubt, Played, Suspicion
-from acekeeper.core.model import Engine, Health, Now, Phase, Rules, replace
+from acekeeper.core.model import Engine, Health, Now, Phase, Rules
 from acekeeper.core.state import State
 
 CLAIM_LAPSED = "claim_lapsed"
