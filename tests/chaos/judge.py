@@ -72,10 +72,17 @@ class Judge:
         wrong = []
         tokens = {s["stat_url"].rpartition("/")[2] for s in streams if s["status"] == Kind.STARTED}
         tokens |= {url.rpartition("/")[2] for url in self._audience.stat_urls.values()}
-        for engine in engines:
-            for session in await self._service.sessions(engine["port"]):
-                if session["token"] not in tokens:
-                    wrong.append(f"{engine['port']} has {session}, and no stream is listed")
+        for port in (engine["port"] for engine in engines):
+            try:
+                sessions = await self._service.sessions(port)
+            except aiohttp.ClientConnectionError:  # it ended since it was listed, say
+                wrong.append(f"{port} is listed, and cannot be asked")
+                continue
+            wrong += [
+                f"{port} has {session}, and no stream is listed"
+                for session in sessions
+                if session["token"] not in tokens
+            ]
         return wrong
 
     async def _live(self) -> set[str]:
