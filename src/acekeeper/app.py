@@ -51,8 +51,8 @@ from acekeeper.usecases.sweep import Kind, Sweeps
 _OVERDUE_S = 5.0  # a deadline of the plan that passed unheeded for so long: the loop is stuck
 _PLAYERS_LEAVE_WITHIN_S = 1  # those that wait are redirected, and wait on at the next start
 _ADOPT_WITHIN_S = 1.0  # before serving; nothing slow stands in a viewer's way
-# A thread that wants the interpreter back after a call to the system waits so long for one that
-# computes: the writer behind the event loop for every commit, and the event loop behind the writer.
+# The longest that a thread keeps the interpreter lock while another one waits for it. The store's
+# writer waits for the event loop at every statement, and the event loop for the writer.
 _SWITCH_S = 0.0005
 _NO_GATEWAY = Gateway()
 WARNINGS = frozenset(

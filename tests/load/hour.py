@@ -1,8 +1,8 @@
 """Whether the memory of the service stays flat: `make bench-hour`, the load of `make bench` again
 and again for an hour.
 
-What it does remember for an hour are the ends of streams that it no longer lists; so many in a row
-are no day of any host, and the table counts them.
+The table also counts the ends of streams that the service remembers and no longer lists: the newest
+10,000, for an hour at most.
 """
 
 import sqlite3

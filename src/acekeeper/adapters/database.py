@@ -252,7 +252,7 @@ _MEANING[sqlite3.SQLITE_NOTADB] = _MEANING[sqlite3.SQLITE_CORRUPT]
 
 
 def _put(db: sqlite3.Connection, sql: str, rows: Iterable[Row]) -> None:
-    """Many in a statement: each gives up the interpreter, and has to get it back."""
+    """Each statement releases the interpreter lock and waits for it again: many rows share one."""
     left = list(rows)
     for many in _IN_A_STATEMENT:
         while len(left) >= many:

@@ -269,7 +269,7 @@ class Store:
             self._busy_since = None
 
     def _late_for(self, durable: asyncio.Future[None]) -> None:
-        """Who waits behind a disk that hangs is told so."""
+        """A write that waits behind a disk that hangs gets StoreFailed."""
         since = self._busy_since
         if durable.done():
             return

@@ -198,7 +198,7 @@ class Edge:
 
 
 def _new_id() -> str:
-    """No secret; to ask the system for one gives up the interpreter."""
+    """It is no secret, and os.urandom would release the interpreter lock to other threads."""
     return f"{getrandbits(64):016x}"
 
 

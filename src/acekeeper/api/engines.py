@@ -17,7 +17,7 @@ from acekeeper.core.model import Phase
 
 
 def usable(context: Context, query: Mapping[str, str], asked: Headers) -> Prepared | None:
-    """Not the list again for whom has it."""
+    """A caller that has this list already gets 304."""
     if query.get("include", "usable") != "usable":
         return None
     body, etag = context.views.engines()

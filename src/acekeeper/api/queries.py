@@ -17,8 +17,8 @@ _PLAIN = re.compile(rb"[\w.~-]+=[\w.~-]+(?:&[\w.~-]+=[\w.~-]+)*", re.ASCII)
 
 
 def plain(query: bytes) -> dict[str, str] | None:
-    """Its parameters; None where nothing is encoded, or one is empty or given more than once, is
-    not sure."""
+    """Its parameters. None if one may be encoded, is empty, or is given twice: the framework reads
+    those."""
     if not query:
         return {}
     if not _PLAIN.fullmatch(query):

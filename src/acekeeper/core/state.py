@@ -261,13 +261,14 @@ class State:
         self.heard.pop(stream_id, None)
         self.moving.pop(stream_id, None)
         self.put_reader(stream_id, None)
-        self.readers.pop(stream_id, None)
 
     def put_reader(self, stream_id: str, reader: Reader | None) -> None:
         """Of a started stream of the gateway."""
         if stream_id in self.readers:
             discard(self.given, self.readers[stream_id].player, stream_id)
-        if reader is not None:
+        if reader is None:
+            self.readers.pop(stream_id, None)
+        else:
             self.readers[stream_id] = reader
             self.given.setdefault(reader.player, {})[stream_id] = None
         mark(self.gone_on, stream_id, reader is not None and reader.replaced is not None)

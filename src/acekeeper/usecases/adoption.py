@@ -11,7 +11,7 @@ from acekeeper.usecases.sweep import Kind, Sweeps, check_runtime, list_engines
 
 
 class Adoption:
-    """Engines are asked once `serving` is set: readers are not to wait for that."""
+    """Engines are probed after `serving` is set, so that the first answers do not wait for that."""
 
     def __init__(self, loop: Loop, sweeps: Sweeps, serving: asyncio.Event | None = None) -> None:
         self._loop = loop
