@@ -6,13 +6,13 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from loguru import logger
+from msgspec.structs import replace
 
 from acekeeper.adapters.proc import boot_id
 from acekeeper.adapters.processes import stop_all
@@ -207,7 +207,7 @@ def test_every_setting_of_the_rules_reaches_its_rule() -> None:
     assert {*rules.addresses, "localhost", "::1"} <= rules.local_names
     # What no setting changes is what the rules say themselves.
     named = {"addresses", "gateway_addresses", "host", "local_names", "ports"}
-    others = {f.name for f in fields(Rules)} - SETTING_OF.keys() - named
+    others = set(Rules.__struct_fields__) - SETTING_OF.keys() - named
     plain = Rules(host="", local_names=frozenset(), ports=rules.ports)
     assert [name for name in others if getattr(rules, name) != getattr(plain, name)] == []
 

@@ -3,12 +3,12 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from acekeeper.adapters.backlog import Backlog
 from acekeeper.adapters.database import Contents, connect, read, save
@@ -146,9 +146,9 @@ def saved_and_read(db: sqlite3.Connection, changes: Changes) -> Contents:
 
 
 def test_every_field_is_looked_at() -> None:
-    assert set(ENGINES) == {f.name for f in fields(Engine)}
-    assert set(STREAMS) == {f.name for f in fields(Stream)}
-    assert set(HOLDS) == {f.name for f in fields(Hold)}
+    assert set(ENGINES) == set(Engine.__struct_fields__)
+    assert set(STREAMS) == set(Stream.__struct_fields__)
+    assert set(HOLDS) == set(Hold.__struct_fields__)
 
 
 @given(engine=engines)

@@ -5,10 +5,10 @@ import sqlite3
 import threading
 import time
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from acekeeper.adapters.backlog import Rows
 from acekeeper.adapters.database import connect, save

@@ -8,10 +8,10 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from acekeeper.adapters.backlog import Rows
 from acekeeper.adapters.database import failure, move_aside, save

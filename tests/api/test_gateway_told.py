@@ -3,8 +3,9 @@
 import json
 from asyncio import Event
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from acekeeper.api.board import Board
 from acekeeper.core.doubt import Content, Doubt

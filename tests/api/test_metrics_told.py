@@ -4,10 +4,10 @@ import os
 import re
 import signal
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 import acekeeper
 from acekeeper.core.doubt import Hunger

@@ -1,12 +1,12 @@
 """/streams/{id}/stats: what an engine said of a stream over time."""
 
 import asyncio
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from msgspec.structs import replace
 
 from acekeeper.core.facts import StreamsAsked
 from acekeeper.core.model import Now, Sample

@@ -3,13 +3,13 @@ no turn is long. Counted in lines, so that it is the same on every machine."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from litestar.handlers import HTTPRouteHandler
+from msgspec.structs import replace
 
 from acekeeper.api import (
     containers,

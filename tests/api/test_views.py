@@ -1,12 +1,12 @@
 """What is kept of what was encoded."""
 
 import tracemalloc
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from acekeeper.api.views import Views
 from acekeeper.core.apply import apply

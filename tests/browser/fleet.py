@@ -1,7 +1,8 @@
 """A pool as a busy host has it, put in the state of a service: engines are the far side here."""
 
 import math
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from acekeeper.core.doubt import Content, Hunger
 from acekeeper.core.gateway.model import Hold, Play, Reader, Wanted

@@ -1,9 +1,10 @@
 """A large pool, a small screen, a dark one."""
 
+import dataclasses
 import re
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from playwright.async_api import expect
 
 from .conftest import IN_BROWSER, PanelOf
@@ -50,7 +51,7 @@ async def test_who_plays_by_the_gateway_and_who_waits(panel_of: PanelOf) -> None
     panel = await panel_of(**ROOM)
     await fill(panel.served, 12)
     context = replace(panel.served.context, gateway=["127.0.0.1:6878", "192.0.2.1:6878"])
-    panel.served = replace(panel.served, context=context)
+    panel.served = dataclasses.replace(panel.served, context=context)
     await panel.open()
     card = panel.find("#gateway")
     await expect(card.locator("dd").first).to_have_text("3 playing")
@@ -79,7 +80,9 @@ async def test_without_a_gateway_nothing_is_said_of_it(panel_of: PanelOf) -> Non
     await panel.open()
     await expect(panel.find("#status dd").first).to_have_text("unavailable")
     await expect(panel.find("#gateway")).to_be_hidden()
-    panel.served = replace(panel.served, context=replace(panel.served.context, gateway=[]))
+    panel.served = dataclasses.replace(
+        panel.served, context=replace(panel.served.context, gateway=[])
+    )
     await panel.stop()
     await panel.start()
     await expect(panel.find("#gateway")).to_contain_text("listens nowhere")

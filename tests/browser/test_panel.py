@@ -1,8 +1,8 @@
 """What an operator sees at /panel, and what the buttons do."""
 
 import asyncio
-from dataclasses import replace
 
+from msgspec.structs import replace
 from playwright.async_api import Route, expect
 
 from acekeeper.core.doubt import Content, Doubt

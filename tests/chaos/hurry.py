@@ -11,8 +11,9 @@ import json
 import signal
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from acekeeper import app
 from acekeeper.cli import main

@@ -4,12 +4,13 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 
 from acekeeper import app
 from acekeeper.adapters.processes import stop_all
@@ -85,7 +86,7 @@ async def serving(
             **settings,
         }
     )
-    rules = replace(rules_of(given), **numbers)  # type: ignore[arg-type]
+    rules = replace(rules_of(given), **numbers)
     monkeypatch.setattr(app, "rules_of", lambda _: rules)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         try:

@@ -1,4 +1,4 @@
-from dataclasses import replace
+from msgspec.structs import replace
 
 from acekeeper.core.actions import Drain
 from acekeeper.core.addresses import absences, absent

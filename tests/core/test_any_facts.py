@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from acekeeper.core.actions import Action, Answer, Drain, Refuse, Start, TakeBack, Try
 from acekeeper.core.apply import apply

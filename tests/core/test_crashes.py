@@ -6,7 +6,7 @@ Between the rules and the disk is what is there in the service too, but for the 
 import math
 import sqlite3
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from copy import copy
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -81,7 +81,7 @@ class MortalWorld(World):
 
     def _start(self, where: Slot) -> None:
         """At once, though its name is known only later: a crash in between leaves it running."""
-        script = replace(self.script)
+        script = copy(self.script)
         if script.fails:
             super()._start(where)
             return

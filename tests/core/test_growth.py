@@ -1,8 +1,7 @@
 """A fact and the plan after it cost what they touch, not what there is. Counted in lines."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from acekeeper.core.actions import Action, Ask
 from acekeeper.core.apply import apply

@@ -1,7 +1,7 @@
 import math
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from acekeeper.core.actions import Ask, Drain
 from acekeeper.core.apply import apply

@@ -1,8 +1,7 @@
 """Engines that answer and do not play: found by how streams end, and by careful tries."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from acekeeper.core.actions import Ask, Drain, GiveWay, Try
 from acekeeper.core.doubt import Content

@@ -1,7 +1,7 @@
 import math
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from acekeeper.core.actions import Stop
 from acekeeper.core.apply import apply

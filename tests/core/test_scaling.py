@@ -1,7 +1,7 @@
 import math
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from acekeeper.core import admission
 from acekeeper.core.actions import Answer, Code, Drain, Grant, Look, Start, TakeBack

@@ -1,6 +1,5 @@
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from acekeeper.core import streams
 from acekeeper.core.facts import (

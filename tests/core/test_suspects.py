@@ -1,8 +1,7 @@
 """Which engines are doubted when something speaks against many, and when it is the content."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from acekeeper.core.facts import DrainRequested, Verdict
 from acekeeper.core.model import Health

@@ -8,7 +8,10 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from acekeeper.core.actions import (
     Action,
@@ -80,7 +83,7 @@ TRY_TIMEOUT = 20.0
 
 
 def rules(**numbers: object) -> Rules:
-    return replace(RULES, **numbers)  # type: ignore[arg-type]
+    return replace(RULES, **numbers)
 
 
 def slot(n: int) -> Slot:
@@ -211,7 +214,7 @@ class World:
     # What the outside does.
 
     def _start(self, where: Slot) -> None:
-        script = replace(self.script)
+        script = copy(self.script)
         if script.fails:
             failed = EngineStartFailed(where, script.fails, excused=script.excused)
             self.later(script.named_after, lambda: self.tell(failed))

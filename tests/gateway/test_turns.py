@@ -3,11 +3,11 @@ Counted in lines, as in the API's tests."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from acekeeper.core.gateway.model import Reader
 from acekeeper.core.model import ByGateway, Opening

@@ -4,7 +4,6 @@ Does what each line of its input says, and prints as JSON lines what the runtime
 """
 
 import asyncio
-import dataclasses
 import json
 import shlex
 import socket
@@ -12,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from msgspec import to_builtins
 
 from acekeeper.adapters.podman import Podman
 from acekeeper.adapters.quadlet import Quadlet
@@ -44,7 +45,7 @@ def say(kind: str, **what: Any) -> None:
 
 
 def tell(fact: Fact) -> None:
-    say("fact", fact=type(fact).__name__, **dataclasses.asdict(fact))
+    say("fact", fact=type(fact).__name__, **to_builtins(fact))
 
 
 async def main() -> None:
@@ -57,10 +58,10 @@ async def main() -> None:
     async def do(word: str, *rest: str) -> Any:
         match word, rest:
             case "list", ():
-                return dataclasses.asdict(await runtime.list())
+                return to_builtins(await runtime.list())
             case "start", (port,):
                 slot = Slot(HOST, int(port))
-                return dataclasses.asdict(await runtime.start(slot, PORTS.ports(slot.port)))
+                return to_builtins(await runtime.start(slot, PORTS.ports(slot.port)))
             case "start-beside", (port, taken):
                 systemd.port = int(taken)
                 try:

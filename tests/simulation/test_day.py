@@ -1,10 +1,10 @@
 """A day of viewers on the real rules, under the numbers of each profile."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from acekeeper.core.model import Rules
 from acekeeper.profiles import PROFILES
@@ -17,7 +17,7 @@ SEEDS = (0, 1, 2)
 
 
 def profile(name: str, **numbers: object) -> Rules:
-    return replace(rules_of(load({"PROFILE": name})), **numbers)  # type: ignore[arg-type]
+    return replace(rules_of(load({"PROFILE": name})), **numbers)
 
 
 def burst(viewers: int, within: float, seed: int) -> list[Viewer]:

@@ -1,8 +1,7 @@
 """The same days with players of the gateway, who tell nobody when they have seen enough."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from acekeeper.core.model import Rules
 from acekeeper.profiles import PROFILES

@@ -2,9 +2,9 @@
 
 import asyncio
 from asyncio import Task
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import force_setattr, replace
 
 from acekeeper.core.doubt import Content
 from acekeeper.core.facts import Fact
@@ -56,7 +56,7 @@ def listen(house: House) -> list[Fact]:
         told.append(fact)
         return tell(fact)
 
-    object.__setattr__(house.loop.gateway, "tell", hear)
+    force_setattr(house.loop.gateway, "tell", hear)
     return told
 
 
@@ -321,7 +321,7 @@ async def test_a_look_tells_which_engines_have_a_reader(house: House) -> None:
 async def test_a_look_that_fails_ends_nobodys_session(house: House) -> None:
     await house.open(0, 1)
     told = listen(house)
-    object.__setattr__(house.loop.gateway, "see", fails)
+    force_setattr(house.loop.gateway, "see", fails)
     await house.loop.gateway.look()
     [seen] = told
     assert isinstance(seen, ReadersSeen)

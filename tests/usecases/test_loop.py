@@ -4,11 +4,11 @@ import asyncio
 import gc
 import math
 import weakref
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from acekeeper.core.actions import Refusal
 from acekeeper.core.facts import (

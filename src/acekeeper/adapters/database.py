@@ -5,10 +5,11 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from pathlib import Path
+
+from msgspec import Struct
 
 from acekeeper.adapters.backlog import Rows
 from acekeeper.adapters.migrations import migrate
@@ -98,8 +99,7 @@ def _require_room(directory: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
+class Contents(Struct, frozen=True):
     engines: list[Row]  # those that are not gone
     started: list[Row]
     ended: list[Row]  # the newest, oldest first

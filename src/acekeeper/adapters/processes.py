@@ -12,9 +12,10 @@ import time
 from asyncio import Future, Task
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+from msgspec import Struct
 
 from acekeeper.adapters import proc
 from acekeeper.adapters.ports import present, test
@@ -43,8 +44,7 @@ _KILLED_WITHIN = 5.0
 _START_WITHIN = 120.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Engine:
+class _Engine(Struct, frozen=True):
     slot: Slot
     session: int
     incarnation: str

@@ -3,10 +3,10 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from loguru import logger
+from msgspec import Struct
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -25,8 +25,7 @@ UNANSWERED = frozenset({Failure.TIMEOUT, Failure.UNREACHABLE, Failure.BROKEN})
 _LEAST = 0.1  # for a last attempt; to some of those who get it, 0 means no limit
 
 
-@dataclass(frozen=True, slots=True)
-class Retries:
+class Retries(Struct, frozen=True):
     """MAX_RETRIES and RETRY_BACKOFF_S. `failed` is told of every attempt that failed: whom it
     called, and how."""
 

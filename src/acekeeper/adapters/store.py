@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import NamedTuple, TypeVar
+
+from msgspec import Struct
 
 from acekeeper.adapters import rows
 from acekeeper.adapters.backlog import Backlog
@@ -49,8 +50,7 @@ _Decode = Callable[[rows.Row, Now], T]
 _Found = tuple[Contents, Identity | None]  # what the database holds already, and in which file
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
+class Saved(Struct, frozen=True):
     """What the last run left, as `core.restore` takes it."""
 
     engines: Sequence[Engine] = ()

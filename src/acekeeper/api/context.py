@@ -2,13 +2,13 @@
 
 from asyncio import Future
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from litestar import Request
 from litestar.exceptions import NotFoundException
 from litestar.response.base import ASGIResponse
+from msgspec import Struct
 
 from acekeeper.api.access import Headers
 from acekeeper.api.followers import Followers
@@ -21,14 +21,12 @@ from acekeeper.usecases.protocols import History
 from acekeeper.usecases.sweep import Sweeps
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Struct, frozen=True, kw_only=True):
     max_body_bytes: int
     max_batch_events: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class Context(Struct, frozen=True, kw_only=True):
     loop: Loop
     sweeps: Sweeps
     views: Views

@@ -1,8 +1,9 @@
 """What a route says of itself for the API's document, beside what its signature tells."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
 
 from acekeeper.api.access import Level
 from acekeeper.api.context import AtOnce, Begin
@@ -11,18 +12,17 @@ JSON = "application/json"
 _SAYS = "says"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Says:
+class Says(Struct, frozen=True, kw_only=True):
     """Types are those that are encoded and decoded. Errors that every route of its kind has are
     not repeated here: they follow from who may call it and what it takes."""
 
     answer: Any
     status: int = 200
     media: str = JSON
-    headers: Mapping[str, str] = field(default_factory=dict)  # of the good answer, with a meaning
+    headers: Mapping[str, str] = {}  # of the good answer, with a meaning
     body: Any = None
     body_needed: bool = True
-    also: Mapping[int, Any] = field(default_factory=dict)  # other answers: their type, or None
+    also: Mapping[int, Any] = {}  # other answers: their type, or None
     at_once: AtOnce | None = None  # gives the good answer of GET, before the framework is asked
     begin: Begin | None = None  # takes the body of POST, before that too
 

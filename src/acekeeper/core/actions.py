@@ -1,7 +1,8 @@
 """What must be done. `plan` names it, the loop does it and tells `apply` that it was taken."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from acekeeper.core.doubt import Content
 from acekeeper.core.gateway.actions import GatewayAction
@@ -16,8 +17,7 @@ class Code(StrEnum):
     GENERAL_ERROR = "general_error"
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """`eta` in whole seconds, None when nobody can tell. `conflict`: the port asked for is not
     to be had, so that asking again the same way is pointless."""
 
@@ -28,75 +28,63 @@ class Refusal:
     conflict: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(Struct, frozen=True):
     """Starts an engine, for a request or (None) to keep one ready."""
 
     slot: Slot
     request: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Struct, frozen=True):
     """Promises a running or starting engine to a request."""
 
     request: str
     slot: Slot
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     request: str
 
 
-@dataclass(frozen=True, slots=True)
-class Refuse:
+class Refuse(Struct, frozen=True):
     request: str
     refusal: Refusal
 
 
-@dataclass(frozen=True, slots=True)
-class Drain(OfOneStart):
+class Drain(OfOneStart, frozen=True):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class TakeBack(OfOneStart):
+class TakeBack(OfOneStart, frozen=True):
     """Ends a drain that only scales down: a viewer needs the engine."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stop(OfOneStart):
+class Stop(OfOneStart, frozen=True):
     """`reason` in one word; `why` says more where the word does not say it all."""
 
     reason: str
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Ask(OfOneStart):
+class Ask(OfOneStart, frozen=True):
     """Asks an engine whether it is alive."""
 
 
-@dataclass(frozen=True, slots=True)
-class Look(OfOneStart):
+class Look(OfOneStart, frozen=True):
     """Asks an engine about its streams."""
 
 
-@dataclass(frozen=True, slots=True)
-class Try(OfOneStart):
+class Try(OfOneStart, frozen=True):
     """Tries whether an engine that nobody uses plays."""
 
     content: Content
 
 
-@dataclass(frozen=True, slots=True)
-class GiveWay(OfOneStart):
+class GiveWay(OfOneStart, frozen=True):
     """Breaks off a try: a viewer came."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settle(OfOneStart):
+class Settle(OfOneStart, frozen=True):
     """An engine outlived its first seconds: its start was a success."""
 
 

@@ -1,7 +1,8 @@
 """The one place where the state changes."""
 
-from dataclasses import replace
 from typing import assert_never
+
+from msgspec.structs import replace
 
 from acekeeper.core import (
     admission,

@@ -2,8 +2,9 @@
 through after a while, and closes on a success."""
 
 import math
-from dataclasses import replace
 from enum import StrEnum
+
+from msgspec.structs import replace
 
 from acekeeper.core.model import Breaker, Now, Rules
 

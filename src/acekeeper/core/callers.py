@@ -3,7 +3,8 @@ connected to an engine, and that no stream begins there, is all there is to see.
 of a stream always come: where the engine says nothing of it, who is connected tells."""
 
 import math
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from acekeeper.core import playback, streams, suspects
 from acekeeper.core.doubt import Callers, Heard

@@ -2,8 +2,9 @@
 outlives us."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from acekeeper.core.names import Slot
 
@@ -15,8 +16,7 @@ class Content(NamedTuple):
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Suspicion:
+class Suspicion(Struct, frozen=True):
     """Something speaks against an engine, and others are doubted first: it stays on the list."""
 
     content: Content
@@ -24,8 +24,7 @@ class Suspicion:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Doubt:
+class Doubt(Struct, frozen=True):
     """Whether an engine plays. It is off the list until a try of `content` tells."""
 
     content: Content
@@ -37,8 +36,7 @@ class Doubt:
     tried: float | None = None  # when the last try ended
 
 
-@dataclass(frozen=True, slots=True)
-class Smell:
+class Smell(Struct, frozen=True):
     """A content whose streams ended as they do on an engine that hangs."""
 
     engines: frozenset[tuple[Slot, str]]
@@ -46,8 +44,7 @@ class Smell:
     blamed: bool  # it is the content, not an engine
 
 
-@dataclass(frozen=True, slots=True)
-class Played:
+class Played(Struct, frozen=True):
     """A stream that lasted on an engine, with bytes that moved."""
 
     incarnation: str  # of the engine
@@ -56,16 +53,14 @@ class Played:
     last: float  # when its bytes were last seen to move
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(Struct, frozen=True):
     """What the looks found out about a started stream."""
 
     fed: bool | None = None  # whether it ever had a peer or any speed; None: nobody said so far
     silent: float | None = None  # since this look the engine says nothing about it
 
 
-@dataclass(frozen=True, slots=True)
-class Callers:
+class Callers(Struct, frozen=True):
     """Who was connected to an engine at the last look."""
 
     at: float
@@ -75,8 +70,7 @@ class Callers:
     staying: frozenset[str] = frozenset()  # connections that were there before that, and still are
 
 
-@dataclass(frozen=True, slots=True)
-class Hunger:
+class Hunger(Struct, frozen=True):
     """No stream on an engine has a peer or any speed."""
 
     since: float

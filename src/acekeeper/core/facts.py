@@ -6,8 +6,9 @@ came of a start needs no more than the slot: until it is told nobody else is the
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct
 
 from acekeeper.core.actions import Action
 from acekeeper.core.gateway.facts import GatewayFact
@@ -15,18 +16,15 @@ from acekeeper.core.model import KeyType, Now, Sample
 from acekeeper.core.names import HERE, OfOneStart, Slot
 
 
-@dataclass(frozen=True, slots=True)
-class RuntimeConnected:
+class RuntimeConnected(Struct, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class RuntimeLost:
+class RuntimeLost(Struct, frozen=True):
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class RuntimeChecked:
+class RuntimeChecked(Struct, frozen=True):
     """`lacks`: what starts need and is not there; empty when nothing. `addresses`: those of
     GATEWAY_HOST and ENGINE_HOST that are there."""
 
@@ -34,8 +32,7 @@ class RuntimeChecked:
     addresses: tuple[str, ...] = (HERE,)
 
 
-@dataclass(frozen=True, slots=True)
-class Found(OfOneStart):
+class Found(OfOneStart, frozen=True):
     """An engine the runtime says is running. `dying` when it is already on its way out."""
 
     container_id: str
@@ -43,8 +40,7 @@ class Found(OfOneStart):
     addresses: tuple[str, ...] = (HERE,)
 
 
-@dataclass(frozen=True, slots=True)
-class EnginesListed:
+class EnginesListed(Struct, frozen=True):
     """All that runs. Engines created after `as_of` may be missing from it.
     `stopped`: starts that an operator ended while we were away.
 
@@ -58,14 +54,12 @@ class EnginesListed:
     slots: tuple[Slot, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EngineStarted(OfOneStart):
+class EngineStarted(OfOneStart, frozen=True):
     container_id: str
     addresses: tuple[str, ...] = (HERE,)
 
 
-@dataclass(frozen=True, slots=True)
-class EngineStartFailed:
+class EngineStartFailed(Struct, frozen=True):
     """`excused`: it says nothing about engines (somebody else holds a port, the bus went away).
     `cause` in one or two words, empty for a defect of ours."""
 
@@ -75,43 +69,37 @@ class EngineStartFailed:
     cause: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class EngineIdentified(OfOneStart):
+class EngineIdentified(OfOneStart, frozen=True):
     """The runtime learned the container id of a start only now."""
 
     container_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class EngineDied(OfOneStart):
+class EngineDied(OfOneStart, frozen=True):
     """`cause` in one or two words, `detail` for the reader of a log; `at` on the monotonic clock,
     None when nobody knows."""
 
     cause: str
     detail: str = ""
-    at: float | None = field(default=None, compare=False)
+    at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EngineStopFailed(OfOneStart):
+class EngineStopFailed(OfOneStart, frozen=True):
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class EngineAnswered(OfOneStart):
+class EngineAnswered(OfOneStart, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class EngineSilent(OfOneStart):
+class EngineSilent(OfOneStart, frozen=True):
     """`excused`: our own loop was late while it was asked, so the silence may be ours."""
 
     why: str
     excused: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class EnginesSurveyed:
+class EnginesSurveyed(Struct, frozen=True):
     """A health pass is over; these answered. Those that did not were told one by one."""
 
     answered: tuple[tuple[Slot, str], ...]
@@ -125,32 +113,28 @@ class Verdict(StrEnum):
     STARVED = "starved"  # it answers, and nobody in the network has anything for it
 
 
-@dataclass(frozen=True, slots=True)
-class PlaybackAnswered(OfOneStart):
+class PlaybackAnswered(OfOneStart, frozen=True):
     verdict: Verdict
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PlaybackFailed(OfOneStart):
+class PlaybackFailed(OfOneStart, frozen=True):
     """`excused`: it says nothing about the engine (our loop was late, somebody else used it)."""
 
     why: str
     excused: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StreamsAsked(OfOneStart):
+class StreamsAsked(OfOneStart, frozen=True):
     """What an engine said of its streams, by their refs. For `silent` ones it was asked and did
     not answer; a stream nowhere here was not asked about."""
 
-    samples: Mapping[tuple[str, str], Sample] = field(default_factory=dict)
+    samples: Mapping[tuple[str, str], Sample] = {}
     unknown: frozenset[tuple[str, str]] = frozenset()
     silent: frozenset[tuple[str, str]] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionsSeen:
+class ConnectionsSeen(Struct, frozen=True):
     """Who is connected to the engines looked at, but for ourselves: a name for each connection.
     `at` is the moment before the look."""
 
@@ -158,27 +142,23 @@ class ConnectionsSeen:
     callers: Mapping[tuple[Slot, str], frozenset[str]]
 
 
-@dataclass(frozen=True, slots=True)
-class ProvisionRequested:
+class ProvisionRequested(Struct, frozen=True):
     request: str
     port: int | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerDelivered:
+class AnswerDelivered(Struct, frozen=True):
     request: str
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerLost:
+class AnswerLost(Struct, frozen=True):
     """The caller went away before its answer was out."""
 
     request: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamStarted:
+class StreamStarted(Struct, frozen=True, kw_only=True):
     id: str
     key_type: KeyType
     key: str
@@ -190,53 +170,45 @@ class StreamStarted:
     container_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class StreamEnded:
+class StreamEnded(Struct, frozen=True):
     id: str
     container_id: str = ""
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class StreamStopped:
+class StreamStopped(Struct, frozen=True):
     """An operator had this session of a stream stopped; whether the engine heard is its affair."""
 
     id: str
     session: str
 
 
-@dataclass(frozen=True, slots=True)
-class DrainRequested(OfOneStart):
+class DrainRequested(OfOneStart, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class StopRequested(OfOneStart):
+class StopRequested(OfOneStart, frozen=True):
     """Now, whatever plays on it."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScaleRequested:
+class ScaleRequested(Struct, frozen=True):
     """So many engines in all, free or not, are kept from here on; 0 ends it."""
 
     at_least: int
 
 
-@dataclass(frozen=True, slots=True)
-class BreakerReset:
+class BreakerReset(Struct, frozen=True):
     pass
 
 
 OperatorAsked = StreamStopped | DrainRequested | StopRequested | ScaleRequested | BreakerReset
 
 
-@dataclass(frozen=True, slots=True)
-class ActionTaken:
+class ActionTaken(Struct, frozen=True):
     action: Action
 
 
-@dataclass(frozen=True, slots=True)
-class TimePassed:
+class TimePassed(Struct, frozen=True):
     """A deadline of the plan came."""
 
 

@@ -1,7 +1,8 @@
 """Whether an engine is alive, whom to ask next, and who has to be replaced."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from acekeeper.core import breaker
 from acekeeper.core.actions import Ask, Drain, Settle

@@ -1,13 +1,13 @@
 """What an operator may want to know and no rule needs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from acekeeper.core.names import Slot
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inspection:
+class Inspection(Struct, frozen=True, kw_only=True):
     """What the runtime knows of an engine beside its state, for an operator; None where it does
     not, and `unread` where it could not find out. Times are wall time."""
 
@@ -23,8 +23,7 @@ class Inspection:
     unread: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Logged:
+class Logged(Struct, frozen=True):
     """Something that happened, as it is on disk. Ids only rise."""
 
     id: int

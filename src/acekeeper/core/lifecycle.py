@@ -1,8 +1,9 @@
 """Engines come and go: started, found, dead."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import chain
+
+from msgspec.structs import replace
 
 from acekeeper.core import addresses, admission, breaker, demand, streams
 from acekeeper.core.actions import Start, Stop

@@ -2,9 +2,11 @@
 current ones."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from acekeeper.core.doubt import Content, Doubt, Hunger, Suspicion
 from acekeeper.core.names import EVERYWHERE, HERE, PortPlan, Slot
@@ -26,8 +28,7 @@ class Now(NamedTuple):
         return Now(wall, self.mono - max(0.0, self.wall - wall))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class Rules(Struct, frozen=True, kw_only=True):
     """The numbers the rules work with; seconds unless the name says otherwise."""
 
     host: str
@@ -105,8 +106,7 @@ class Health(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Draining:
+class Draining(Struct, frozen=True):
     reason: str
     since: Now
     looking: bool = False  # its streams are being asked whether they move
@@ -114,14 +114,12 @@ class Draining:
     idle: bool = False  # what that look found
 
 
-@dataclass(frozen=True, slots=True)
-class Stopping:
+class Stopping(Struct, frozen=True):
     reason: str
     retry: Now | None = None  # when the stop is to be asked for again
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(Struct, frozen=True):
     failures: int = 0  # in a row
     under_way: bool = False
     due: bool = False  # at once
@@ -129,8 +127,7 @@ class Probe:
     judged: Now | None = None  # when the last one did that said something
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Engine:
+class Engine(Struct, frozen=True, kw_only=True):
     """One incarnation of an engine: a slot and one start of it."""
 
     slot: Slot
@@ -139,7 +136,7 @@ class Engine:
     container_id: str = ""
     addresses: tuple[str, ...] = (HERE,)  # where this start is reached, as long as it lasts
     health: Health = Health.UNKNOWN
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = {}
     started: Now | None = None
     ready: Now | None = None
     settled: bool = False  # survived its first seconds of readiness
@@ -224,8 +221,7 @@ class KeyType(StrEnum):
     MAGNET = "magnet"
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """One answer of an engine about a stream; speeds in KB/s, totals in bytes."""
 
     at: Now
@@ -240,8 +236,7 @@ class Sample:
         return self.speed_down > 0 or (earlier is not None and self.downloaded > earlier.downloaded)
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(Struct, frozen=True):
     """What an engine answered to a getstream; `session` is its own name for the session."""
 
     infohash: str
@@ -252,8 +247,7 @@ class Opening:
     client_session_id: int = -1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ByGateway:
+class ByGateway(Struct, frozen=True, kw_only=True):
     """How a stream came to be that the gateway opened. `tokens`: those of the sessions that it
     replaced, by which its player still calls it."""
 
@@ -271,8 +265,7 @@ Place = tuple[str, int] | str
 """Where an event said an engine is: an address, or a container id."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stream:
+class Stream(Struct, frozen=True, kw_only=True):
     """`slot` is None for a stream on an engine that is not ours."""
 
     id: str
@@ -318,27 +311,24 @@ class Stream:
         return tuple(dict.fromkeys((self.address, *self.also, *named)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Struct, frozen=True, kw_only=True):
     """A provisioning request between its arrival and the delivery of its answer."""
 
     id: str
     received: Now
     port: int | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = {}
     slot: Slot | None = None
     answered: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Breaker:
+class Breaker(Struct, frozen=True):
     failures: int = 0
     opened: Now | None = None
     last_failure: Now | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EarlyEnd:
+class EarlyEnd(Struct, frozen=True):
     """An end whose start has not come yet, or whose stream is no longer kept."""
 
     at: Now

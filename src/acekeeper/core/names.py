@@ -1,8 +1,9 @@
 """An engine's identity, and every name and port that follows from it."""
 
 import re
-from dataclasses import dataclass
 from typing import NamedTuple, Self
+
+from msgspec import Struct
 
 HERE = "127.0.0.1"  # where we reach our own engines, wherever players do
 EVERYWHERE = "0.0.0.0"  # every address of this host
@@ -62,8 +63,7 @@ class Slot(NamedTuple):
         return f"engine@{self.port}.cid"
 
 
-@dataclass(frozen=True, slots=True)
-class OfOneStart:
+class OfOneStart(Struct, frozen=True):
     """What is about an engine names its start too: at its port there may be another one by now."""
 
     slot: Slot

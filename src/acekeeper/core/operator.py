@@ -1,7 +1,8 @@
 """What an operator asks for by hand. The plan does it."""
 
-from dataclasses import replace
 from typing import assert_never
+
+from msgspec.structs import replace
 
 from acekeeper.core import admission, scaling, streams
 from acekeeper.core.actions import Drain

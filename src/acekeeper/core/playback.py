@@ -4,8 +4,9 @@ streams end makes one doubt it, and a try of our own tells."""
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import chain, islice
+
+from msgspec.structs import replace
 
 from acekeeper.core import health, suspects
 from acekeeper.core.actions import GiveWay, Try

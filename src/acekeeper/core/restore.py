@@ -1,7 +1,8 @@
 """The state as the last run left it on disk."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from acekeeper.core import lifecycle, playback
 from acekeeper.core.gateway.model import Hold, Reader, Ref

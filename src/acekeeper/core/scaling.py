@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from heapq import heappop, heappush, merge
 from itertools import islice
+
+from msgspec.structs import replace
 
 from acekeeper.core import addresses, admission, callers, demand
 from acekeeper.core.actions import Drain, Look, Start, Stop, TakeBack

@@ -1,7 +1,8 @@
 """Engines that get nothing from the network. They are not to blame, and none is replaced for it."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from acekeeper.core.doubt import Hunger
 from acekeeper.core.model import Engine, Now, Rules, Sample

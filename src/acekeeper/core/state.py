@@ -5,7 +5,10 @@ Only `apply` and the functions it calls touch it.
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from acekeeper.core.doubt import Callers, Content, Heard, Played, Smell
 from acekeeper.core.gateway.model import Hold, Look, Play, Reader, Ref
@@ -24,26 +27,24 @@ from acekeeper.core.model import (
 from acekeeper.core.names import Slot
 
 
-@dataclass(frozen=True, slots=True)
-class Happening:
+class Happening(Struct, frozen=True):
     """Something that happened, for the log, the metrics and the history; `kind` in snake case."""
 
     kind: str
     engine: Slot | None = None
     stream: str = ""
-    data: Mapping[str, object] = field(default_factory=dict)
+    data: Mapping[str, object] = {}
 
 
-@dataclass(slots=True)
-class Changes:
+class Changes(Struct):
     """What one `apply` changed: the store's work list, and what to tell."""
 
-    happened: list[Happening] = field(default_factory=list)
-    engines: dict[Slot, Engine | None] = field(default_factory=dict)
-    streams: dict[str, Stream | None] = field(default_factory=dict)
-    samples: list[tuple[str, Sample]] = field(default_factory=list)  # by the stream's id
-    early_ends: dict[str, EarlyEnd | None] = field(default_factory=dict)
-    holds: dict[Ref, tuple[Hold, ...]] = field(default_factory=dict)  # all of an engine's
+    happened: list[Happening] = []
+    engines: dict[Slot, Engine | None] = {}
+    streams: dict[str, Stream | None] = {}
+    samples: list[tuple[str, Sample]] = []  # by the stream's id
+    early_ends: dict[str, EarlyEnd | None] = {}
+    holds: dict[Ref, tuple[Hold, ...]] = {}  # all of an engine's
     breaker: Breaker | None = None
     boot: str | None = None
     at_least: int | None = None

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import islice
+
+from msgspec.structs import replace
 
 from acekeeper.core import admission, demand, playback, starvation
 from acekeeper.core.doubt import Heard

@@ -3,7 +3,8 @@ list never empties by doubt alone."""
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from acekeeper.core import health
 from acekeeper.core.doubt import Content, Doubt, Played, Suspicion

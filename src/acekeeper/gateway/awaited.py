@@ -4,16 +4,15 @@ list of an HLS session."""
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from loguru import logger
+from msgspec import Struct
 
 from acekeeper.core.model import Now
 from acekeeper.gateway.context import Context
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Awaited:
+class Awaited(Struct, frozen=True, kw_only=True):
     """`stream`: the session whose URL the player asks for, and `key` of its content."""
 
     context: Context

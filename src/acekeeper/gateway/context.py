@@ -1,7 +1,8 @@
 """What the gateway's handlers work with."""
 
-from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from msgspec import Struct
 
 from acekeeper.core.model import ByGateway, Stream
 from acekeeper.core.names import Slot
@@ -34,8 +35,7 @@ class Seen(Protocol):
         """A player hung up after it had waited so long for the picture."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class Context(Struct, frozen=True, kw_only=True):
     loop: Loop
     seen: Seen
     leaving: Leaving

@@ -4,7 +4,6 @@ import asyncio
 import ipaddress
 import json
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from secrets import token_hex
 from time import perf_counter
@@ -13,6 +12,7 @@ from urllib.parse import parse_qsl
 
 from litestar.types import HTTPScope, Receive, Send
 from loguru import logger
+from msgspec import Struct
 
 from acekeeper.log import request_id_var, whole
 from acekeeper.protocol import WAITED, cut, until_hung_up
@@ -32,8 +32,7 @@ _HEADERS = (  # an engine's own; like an engine, the gateway takes one request o
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(Struct, frozen=True, kw_only=True):
     """One request of a player, checked at the door."""
 
     path: str
@@ -44,23 +43,21 @@ class Call:
     headers: Mapping[bytes, bytes]  # by names in lower case
     waited: float = 0.0  # seconds, before the service took the connection
     # Called if the player is gone before its answer is out: they give back what it was to get.
-    if_gone: list[Callable[[], object]] = field(default_factory=list)
+    if_gone: list[Callable[[], object]] = []
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     status: int
     media_type: str = TEXT
     body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
 
 
 # None: the connection is closed without an answer. Handlers are cancelled when the player hangs up.
 Handler = Callable[[Call], Coroutine[Any, Any, Answer | None]]
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     handler: Handler
     media_type: str  # of an answer for which no JSON is asked
 

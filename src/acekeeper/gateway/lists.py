@@ -5,9 +5,11 @@ discontinuity, and only segments of the newest are listed, since the others cann
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 from urllib.parse import urlsplit
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from acekeeper.errors import NoAnswer
 
@@ -37,15 +39,13 @@ _OF_A_SEGMENT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(Struct, frozen=True):
     path: str  # on the engine, with its query
     tags: tuple[str, ...]  # as the engine wrote them, but for the discontinuity
     is_discontinuous: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Playlist:
+class Playlist(Struct, frozen=True, kw_only=True):
     """`number` and `discontinuity` as the tags of the list say them: of its first segment, before
     a discontinuity of its own."""
 
@@ -69,8 +69,7 @@ class Point(NamedTuple):
     discontinuity: int
 
 
-@dataclass(frozen=True, slots=True)
-class Joint:
+class Joint(Struct, frozen=True):
     """How a session follows on another: its `first` segment, by the engine's number, and what is
     added to both numbers."""
 
@@ -79,8 +78,7 @@ class Joint:
     discontinuity: int
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """What was listed at a URL: the session, and the last segment by our numbers."""
 
     session: str

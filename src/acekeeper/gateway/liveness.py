@@ -1,7 +1,7 @@
 """What clients ask to see whether their engine lives: answered from memory, and well as long as
 an engine can be had."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from acekeeper.core.admission import blocked
 from acekeeper.core.model import Phase

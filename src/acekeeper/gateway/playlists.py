@@ -3,9 +3,10 @@ is gone, the content is opened on another engine, and the list goes on with its 
 
 import asyncio
 import re
-from dataclasses import replace
 from secrets import token_hex
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from acekeeper.core.doubt import Content
 from acekeeper.core.gateway.facts import SessionRead

@@ -4,10 +4,10 @@ The first ten are the user's document's, by its names and labels.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import product
 from typing import Literal, TypeVar, get_args
 
+from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 
@@ -53,13 +53,12 @@ _ENDS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(Struct, frozen=True):
     """`labels` with all values they can have; those with none there get theirs as they come."""
 
     kind: Literal["counter", "gauge", "histogram"]
     meaning: str
-    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    labels: Mapping[str, Sequence[str]] = {}
     buckets: Sequence[float] = ()
 
     def known(self, label: str, word: object) -> str:

@@ -2,9 +2,10 @@
 
 from asyncio import Future
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from functools import partial
 from typing import assert_never
+
+from msgspec import Struct
 
 from acekeeper.core.facts import ConnectionsSeen, Fact
 from acekeeper.core.gateway.actions import (
@@ -38,8 +39,7 @@ from acekeeper.usecases.protocols import Clock, EngineApi, Sessions
 _OPENS_TO_STOP_WITHIN = 20.0
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """A player gets nothing; `words` and `eta` as in `Fail`."""
 
     why: NotPlayed
@@ -47,8 +47,7 @@ class Failed:
     eta: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gateway:
+class Gateway(Struct, frozen=True, kw_only=True):
     """`see` looks who is connected to the engines."""
 
     state: State

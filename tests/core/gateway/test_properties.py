@@ -2,13 +2,13 @@
 and die in any order, and whose acekeeper may be killed at any moment."""
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec.structs import replace
 
 from acekeeper.adapters import rows
 from acekeeper.adapters.database import read

@@ -1,6 +1,6 @@
 """What becomes of players' sessions when acekeeper is killed, and started again."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from acekeeper.core.apply import apply
 from acekeeper.core.facts import TimePassed

@@ -1,9 +1,11 @@
 """Days of viewers, by the simulation: who waits, and what engines that costs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from random import Random
+
+from msgspec.structs import replace
 
 from acekeeper.core.model import Rules
 from acekeeper.simulation import DAYS, Viewer, simulate

@@ -1,13 +1,12 @@
 """What is done for players of the gateway."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from acekeeper.core.gateway.model import Hold, NotPlayed
 from acekeeper.core.names import Slot
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
+class Open(Struct, frozen=True):
     """Asks an engine to open the content of a play."""
 
     request: str
@@ -15,16 +14,14 @@ class Open:
     incarnation: str
 
 
-@dataclass(frozen=True, slots=True)
-class Serve:
+class Serve(Struct, frozen=True):
     """Gives a player its session."""
 
     request: str
     stream: str
 
 
-@dataclass(frozen=True, slots=True)
-class Fail:
+class Fail(Struct, frozen=True):
     """`words`: an engine's, or ours. `eta`: whole seconds after which it may go better."""
 
     request: str
@@ -33,16 +30,14 @@ class Fail:
     eta: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Supersede:
+class Supersede(Struct, frozen=True):
     """Ends a session that nobody reads, for a `request` or (None) since its player went on."""
 
     stream: str
     request: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StopSession:
+class StopSession(Struct, frozen=True):
     """Has an engine stop what is held there."""
 
     slot: Slot
@@ -50,8 +45,7 @@ class StopSession:
     hold: Hold
 
 
-@dataclass(frozen=True, slots=True)
-class SeeReaders:
+class SeeReaders(Struct, frozen=True):
     """Looks now who is connected to the engines."""
 
 

@@ -1,14 +1,13 @@
 """What players of the gateway do, and what engines answer them."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from acekeeper.core.gateway.model import Hold, Ref, Wanted
 from acekeeper.core.model import Now, Opening
 from acekeeper.core.names import Slot
 
 
-@dataclass(frozen=True, slots=True)
-class PlayRequested:
+class PlayRequested(Struct, frozen=True):
     """`received`: when the player asked first. `within`: the seconds it waits from then on."""
 
     request: str
@@ -18,16 +17,14 @@ class PlayRequested:
     instead_of: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PlayOpened:
+class PlayOpened(Struct, frozen=True):
     request: str
     slot: Slot
     incarnation: str
     opening: Opening
 
 
-@dataclass(frozen=True, slots=True)
-class PlayRefused:
+class PlayRefused(Struct, frozen=True):
     """The engine says, in its `words`, that the content cannot be had."""
 
     request: str
@@ -36,8 +33,7 @@ class PlayRefused:
     words: str
 
 
-@dataclass(frozen=True, slots=True)
-class PlaySilent:
+class PlaySilent(Struct, frozen=True):
     """The engine did not answer: it broke off (`broken`), or was given up."""
 
     request: str
@@ -48,51 +44,44 @@ class PlaySilent:
     excused: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PlayerLeft:
+class PlayerLeft(Struct, frozen=True):
     """Before its answer was out. `stream`: the session that it was to get."""
 
     request: str
     stream: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ReaderCame:
+class ReaderCame(Struct, frozen=True):
     """A player asks for the picture of a session, and waits."""
 
     stream: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReaderSent:
+class ReaderSent(Struct, frozen=True):
     """A player that waited was sent on to the engine's own content."""
 
     stream: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReaderLeft:
+class ReaderLeft(Struct, frozen=True):
     """A player that waited gave up, or is sent elsewhere."""
 
     stream: str
 
 
-@dataclass(frozen=True, slots=True)
-class SessionRead:
+class SessionRead(Struct, frozen=True):
     """The list of an HLS session, or the stat of any session, was asked for here."""
 
     stream: str
 
 
-@dataclass(frozen=True, slots=True)
-class StopAsked:
+class StopAsked(Struct, frozen=True):
     """A player stops its session."""
 
     stream: str
 
 
-@dataclass(frozen=True, slots=True)
-class SessionStopped:
+class SessionStopped(Struct, frozen=True):
     """What was held on an engine is gone, by the engine's own word."""
 
     slot: Slot
@@ -100,16 +89,14 @@ class SessionStopped:
     hold: Hold
 
 
-@dataclass(frozen=True, slots=True)
-class SessionNotStopped:
+class SessionNotStopped(Struct, frozen=True):
     slot: Slot
     incarnation: str
     hold: Hold
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReadersSeen:
+class ReadersSeen(Struct, frozen=True):
     """The engines to which somebody is connected, but for ourselves. `at`: before the look."""
 
     at: Now

@@ -2,7 +2,8 @@
 engine."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from acekeeper.core import callers
 from acekeeper.core.actions import Drain

@@ -1,7 +1,8 @@
 """The values of what players of the gateway want and have."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from acekeeper.core.doubt import Content
 from acekeeper.core.model import Now
@@ -11,8 +12,7 @@ Ref = tuple[Slot, str]
 """An engine: its slot and its incarnation."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(Struct, frozen=True, kw_only=True):
     """What a player asks for: the same for every engine that is asked. `query` is passed on as it
     came, but for what names the content and the form."""
 
@@ -24,16 +24,14 @@ class Wanted:
     query: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """An engine that was asked for a play; `at` is monotonic."""
 
     ref: Ref
     at: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Play:
+class Play(Struct, frozen=True, kw_only=True):
     """A player that waits, from its request to its answer."""
 
     id: str
@@ -57,8 +55,7 @@ class NotPlayed(StrEnum):
     NO_ENGINE = "no_engine"  # none was free in time
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(Struct, frozen=True):
     """A content that may play on an engine beside its streams: an open without an answer so far
     (`token` is empty), or a session that is not known to be stopped. It takes the place of a
     stream, and is on disk: whatever becomes of us, the session is stopped."""
@@ -78,8 +75,7 @@ class Hold:
         return self.content, self.infohash, self.token
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
+class Reader(Struct, frozen=True):
     """What the gateway saw of the readers of a session; moments are monotonic. Not kept: after a
     restart of ours the session counts as opened then, and as one whose player came if it had had
     the time to."""
@@ -95,8 +91,7 @@ class Reader:
     replaced: float | None = None  # when its player asked for something else
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """The engines that had a reader of others at one moment (monotonic)."""
 
     at: float

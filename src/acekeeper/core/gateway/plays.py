@@ -1,7 +1,8 @@
 """How a player's wait for a session ends: engines open it, refuse it, or do not answer."""
 
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from acekeeper.core import demand, playback, streams, suspects
 from acekeeper.core.gateway import choice, contents, holds, readers

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from enum import Enum
 from functools import cached_property
 from typing import NamedTuple, assert_never
+
+from msgspec.structs import replace
 
 from acekeeper.core import callers, playback, streams, suspects
 from acekeeper.core.doubt import Content
