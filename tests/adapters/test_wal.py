@@ -68,6 +68,23 @@ def test_it_is_followed_through_commits_and_checkpoints(
     assert log.check(wrote=True) is Seen.COMMIT
 
 
+def test_a_long_commit_is_followed_in_few_reads(
+    db: sqlite3.Connection, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, reads, pread = log.size, [], os.pread
+
+    def count(file: int, most: int, at: int) -> bytes:
+        reads.append(at)
+        return pread(file, most, at)
+
+    db.execute("INSERT INTO kept VALUES ('long', ?)", ["x" * 800_000])
+    monkeypatch.setattr(os, "pread", count)
+    assert log.check(wrote=True) is Seen.COMMIT
+    frames = (log.size - before) // 4096
+    assert frames > 160
+    assert len(reads) < frames / 10
+
+
 def test_behind_a_reader_it_goes_on_though_it_is_whole(
     path: Path, db: sqlite3.Connection, log: Log
 ) -> None:

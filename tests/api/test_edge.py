@@ -94,7 +94,12 @@ class Both:
     """The service on a socket, and which requests came to the framework."""
 
     def __init__(
-        self, context: Context, access: Access, listening: socket.socket, within: float
+        self,
+        context: Context,
+        access: Access,
+        listening: socket.socket,
+        within: float,
+        at_edge: float | None,
     ) -> None:
         self.context = context
         self.is_leaving = False
@@ -102,7 +107,9 @@ class Both:
         self.counted: list[Any] = []
         self._framework: Any = application(context, access, within, 600)
         self._address = listening.getsockname()
-        self.edge: Any = Edge(self._go_on, context, access, lambda: self.is_leaving, within)
+        self.edge: Any = Edge(
+            self._go_on, context, access, lambda: self.is_leaving, at_edge or within
+        )
 
     async def _go_on(self, scope: Any, *more: Any) -> None:
         if scope["raw_path"] != _LAST:
@@ -173,9 +180,10 @@ async def both(
     keys: Sequence[str] = (),
     local: bool = True,
     within: float = 600,
+    at_edge: float | None = None,
 ) -> AsyncIterator[Both]:
     access = Access(keys, local, context.rules.local_names)
-    served = Both(context, access, listening, within)
+    served = Both(context, access, listening, within, at_edge)
     context.metrics.answered = lambda *told: served.counted.append(told)  # type: ignore[method-assign]
     async with serving(served.edge, listening, unheard=served.edge.unheard):
         yield served
@@ -240,6 +248,19 @@ async def test_an_event_that_is_not_kept_is_told_once(
         assert said in answer
         assert told.count(StreamEnded("nowhere", "", "")) == 2  # once a request
         assert failed == (["stream_ended"] * 2 if error else [])
+
+
+async def test_an_event_that_the_edge_waited_for_is_not_waited_for_again(
+    context: Context, listening: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tell(_: Fact) -> asyncio.Future[None]:
+        return asyncio.get_running_loop().create_future()
+
+    async with both(context, listening, within=600, at_edge=0.05) as served:
+        monkeypatch.setattr(context.loop, "tell", tell)
+        answer = await served.exchange("POST", "/events/stream_ended", JSON, ENDED)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"not done within" in answer
 
 
 async def test_either_way_says_what_is_so_now(context: Context, listening: socket.socket) -> None:
@@ -333,7 +354,8 @@ async def test_who_takes_nothing_is_not_answered_at_once(
 
 def test_only_reads_and_single_events_are_given_at_once() -> None:
     given = [route for route in ROUTES if says(route.opt).at_once]
-    assert len(given) == 4
-    assert {method for route in given for method in route.http_methods} == {"GET"}
-    begun = [route for route in ROUTES if says(route.opt).begin]
-    assert {path for route in begun for path in route.paths} == set(EVENTS)
+    reads = [route for route in given if route.http_methods == {"GET"}]
+    assert len(reads) == 4
+    taken = [route for route in given if route.http_methods == {"POST"}]
+    assert {path for route in taken for path in route.paths} == set(EVENTS)
+    assert len(reads) + len(taken) == len(given)

@@ -70,40 +70,45 @@ class Context(Struct, frozen=True, kw_only=True):
         return context
 
 
+class Asked(NamedTuple):
+    """What a route is asked before the framework is. `body`: a small one."""
+
+    query: Mapping[str, str] = {}
+    headers: Headers = ()
+    body: bytes = b""
+
+
 class Prepared(NamedTuple):
-    """An answer as it is sent."""
+    """An answer as it is sent, which is not before what was told is on disk: `durable`."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
+    durable: Future[None] | None = None
 
-    def response(self) -> ASGIResponse:
+    async def response(self) -> ASGIResponse:
+        if self.durable is not None:
+            await self.durable
         headers = [(name.decode(), value.decode("latin-1")) for name, value in self.headers]
         return ASGIResponse(body=self.body, status_code=self.status, headers=headers)
 
 
-AtOnce = Callable[[Context, Mapping[str, str], Headers], Prepared | None]
-"""A route's answer from memory to this query and these headers. None: its handler knows more."""
+AtOnce = Callable[[Context, Asked], Prepared | None]
+"""A route's good answer, from memory. None, or what it raises: its handler knows more, and nothing
+was taken."""
+
+BEGUN = "begun"  # in the scope's state: what is taken and not answered yet
 
 
-BEGUN = "begun"  # in the scope's state
-
-
-class Begun(NamedTuple):
-    """A request that is taken: its answer, for when what it told is on disk."""
-
-    durable: Future[None]
-    answer: Prepared
-
-
-Begin = Callable[[Context, bytes], Begun]
-"""Takes a body. What it raises is wrong with that, and nothing is taken."""
-
-
-def prepared(body: bytes, *headers: tuple[bytes, bytes], status: int = 200) -> Prepared:
+def prepared(
+    body: bytes,
+    *headers: tuple[bytes, bytes],
+    status: int = 200,
+    durable: Future[None] | None = None,
+) -> Prepared:
     """JSON."""
     kind, length = (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))
-    return Prepared(status, [*headers, kind, length], body)
+    return Prepared(status, [*headers, kind, length], body, durable)
 
 
 def stream_name(segment: str) -> str:

@@ -8,13 +8,13 @@ from litestar.exceptions import HTTPException, ServiceUnavailableException
 from litestar.types import ASGIApp, Message, Receive, ReceiveMessage, Scope, Send
 from loguru import logger
 
+from acekeeper.api.context import BEGUN, Prepared
 from acekeeper.deadlines import Deadlines
 from acekeeper.protocol import cut
 
 # What a route may have in its `opt`:
 LONG = "long"  # it may take the longer time
 ENDLESS = "endless"  # its answer ends when its caller leaves
-LATE = "late"  # in the scope's state: its time is up already
 
 
 def deadline(
@@ -33,7 +33,7 @@ def deadline(
         if LONG in scope["route_handler"].opt:
             name, deadlines = "API_LONG_OPERATION_TIMEOUT_S", long
         request = _Request(receive, send)
-        timer = asyncio.timeout(0 if LATE in scope["state"] else None)
+        timer = asyncio.timeout(0 if _is_late(scope["state"].get(BEGUN)) else None)
         try:
             async with timer:
                 deadlines.add(timer)
@@ -65,6 +65,11 @@ def deadline(
 
 def all_within(seconds: float) -> Deadlines[asyncio.Timeout]:
     return Deadlines(seconds, lambda timer: timer.reschedule(0))  # which is past
+
+
+def _is_late(begun: Prepared | None) -> bool:
+    """The edge waited for it as long as may be."""
+    return begun is not None and begun.durable is not None and not begun.durable.done()
 
 
 class _Request:

@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from acekeeper.api.access import Level
-from acekeeper.api.context import AtOnce, Begin
+from acekeeper.api.context import AtOnce
 
 JSON = "application/json"
 _SAYS = "says"
@@ -23,8 +23,7 @@ class Says(Struct, frozen=True, kw_only=True):
     body: Any = None
     body_needed: bool = True
     also: Mapping[int, Any] = {}  # other answers: their type, or None
-    at_once: AtOnce | None = None  # gives the good answer of GET, before the framework is asked
-    begin: Begin | None = None  # takes the body of POST, before that too
+    at_once: AtOnce | None = None  # asked before the framework
 
 
 def described(access: Level, answer: Any, **more: Any) -> dict[str, Any]:

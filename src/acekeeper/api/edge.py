@@ -24,9 +24,8 @@ from loguru import logger
 
 from acekeeper.api.access import Access, Headers, Level
 from acekeeper.api.application import ROUTES
-from acekeeper.api.context import BEGUN, Begun, Context, Prepared
-from acekeeper.api.deadline import LATE
-from acekeeper.api.described import Says, says
+from acekeeper.api.context import BEGUN, Asked, AtOnce, Context
+from acekeeper.api.described import says
 from acekeeper.api.queries import plain
 from acekeeper.core.breaker import circuit, seconds_left
 from acekeeper.core.supply import remaining
@@ -35,6 +34,7 @@ from acekeeper.log import request_id_var, whole
 from acekeeper.protocol import BODY, WHOLE
 
 _SLASHES = re.compile(b"/{2,}")
+_READS, _TAKES = frozenset({"GET", "HEAD"}), frozenset({"POST"})
 _OF_BODY = frozenset({b"content-type", b"expect"})
 _SLASH_OR_PERCENT = re.compile("%(?=2f|25)", re.IGNORECASE)
 
@@ -57,11 +57,11 @@ class Edge:
         self._counted = -1  # the revision of the state in which `_always` was made
         self._always: Headers = ()
         self._deadlines = Deadlines(request_timeout, _wake)
-        self._at_once: dict[bytes, tuple[str, Level, Says]] = {
-            path.encode(): (path, route.opt["access"], said)
+        self._at_once: dict[bytes, tuple[str, Level, AtOnce, bool]] = {
+            path.encode(): (path, route.opt["access"], said.at_once, said.body is not None)
             for route in ROUTES
             for path in route.paths
-            if (said := says(route.opt)).at_once or said.begin
+            if (said := says(route.opt)).at_once
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,49 +80,49 @@ class Edge:
         send = extensions.get(WHOLE)
         if route is None or send is None or self._draining():
             return False
-        path, level, said = route
-        prepared = self._prepared(scope, level, said)
-        if isinstance(prepared, Begun):
-            prepared = await self._kept(scope, prepared)
-        if prepared is None or self._draining():
+        path, level, at_once, takes_body = route
+        asked = self._asked(scope, takes_body)
+        if asked is None or self._access.refusal(level, asked.headers):
             return False
-        status, headers, body = prepared
+        try:
+            prepared = at_once(self._context, asked)
+        except Exception:  # which comes again there, and is told
+            return False
+        if prepared is None:
+            return False
+        status, headers, body, durable = prepared
+        if durable is not None:
+            scope["state"][BEGUN] = prepared
+            if not await self._is_kept(durable) or self._draining():
+                return False
         headers = [*headers, (b"x-request-id", request_id.encode()), *self._standard()]
-        lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+        lines = b"\r\n".join([*map(b": ".join, headers), b""])
         if not send(status, lines, b"" if method == "HEAD" else body):
             return False
         self._context.metrics.answered(path, method, status, perf_counter() - began)
         return True
 
-    def _prepared(self, scope: HTTPScope, level: Level, said: Says) -> Prepared | Begun | None:
+    def _asked(self, scope: HTTPScope, takes_body: bool) -> Asked | None:
         """None: the framework finds out, and says it if something is wrong with the request."""
-        query, headers, method = plain(scope["query_string"]), scope["headers"], scope["method"]
-        if query is None or self._access.refusal(level, headers):
+        query, headers = plain(scope["query_string"]), scope["headers"]
+        if query is None or scope["method"] not in (_TAKES if takes_body else _READS):
             return None
-        try:
-            if said.at_once and method in {"GET", "HEAD"}:
-                return said.at_once(self._context, query, headers)
-            body = scope["state"].get(BODY)
-            if not (said.begin and method == "POST" and body and self._is_json(body, headers)):
-                return None
-            return said.begin(self._context, body)
-        except Exception:  # which comes again there, and is told
+        if not takes_body:
+            return Asked(query, headers)
+        body = scope["state"].get(BODY)
+        if not body or len(body) > self._context.limits.max_body_bytes:
             return None
-
-    def _is_json(self, body: bytes, headers: Headers) -> bool:
         kinds = [value for name, value in headers if name in _OF_BODY]
-        return kinds == [b"application/json"] and len(body) <= self._context.limits.max_body_bytes
+        return Asked(query, headers, body) if kinds == [b"application/json"] else None
 
-    async def _kept(self, scope: HTTPScope, begun: Begun) -> Prepared | None:
-        """None: the framework goes on with it."""
-        durable = begun.durable
+    async def _is_kept(self, durable: Future[None]) -> bool:
+        """Within the time of a request."""
         over: Future[None] = durable.get_loop().create_future()
         durable.add_done_callback(lambda _: _wake(over))
         self._deadlines.add(over)
         await over
         self._deadlines.discard(over)
-        scope["state"] |= {BEGUN: begun} if durable.done() else {BEGUN: begun, LATE: True}
-        return begun.answer if durable.done() and not durable.exception() else None
+        return durable.done() and not durable.exception()
 
     async def _route(
         self, scope: HTTPScope, receive: Receive, send: Send, request_id: str, began: float

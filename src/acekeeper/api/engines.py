@@ -1,6 +1,5 @@
 """/engines: what a client chooses from."""
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -9,20 +8,19 @@ from litestar.params import FromPath, FromQuery
 from litestar.response.base import ASGIResponse
 
 from acekeeper.api import wire
-from acekeeper.api.access import Headers
-from acekeeper.api.context import Context, Prepared, json_answer, prepared
+from acekeeper.api.context import Asked, Context, Prepared, json_answer, prepared
 from acekeeper.api.described import described
 from acekeeper.core.facts import DrainRequested
 from acekeeper.core.model import Phase
 
 
-def usable(context: Context, query: Mapping[str, str], asked: Headers) -> Prepared | None:
+def usable(context: Context, asked: Asked) -> Prepared | None:
     """A caller that has this list already gets 304."""
-    if query.get("include", "usable") != "usable":
+    if asked.query.get("include", "usable") != "usable":
         return None
     body, etag = context.views.engines()
     headers = (b"etag", etag), (b"cache-control", b"max-age=5")
-    condition = next((value for name, value in asked if name == b"if-none-match"), None)
+    condition = next((value for name, value in asked.headers if name == b"if-none-match"), None)
     return Prepared(304, [*headers], b"") if _matches(condition, etag) else prepared(body, *headers)
 
 
@@ -50,8 +48,8 @@ async def list_engines(
 ) -> ASGIResponse:
     """The engines a client may use; all of them with `include=all`."""
     context = Context.of(request)
-    answer = usable(context, {"include": include}, request.scope["headers"])
-    return answer.response() if answer else json_answer(context.views.all_engines())
+    answer = usable(context, Asked({"include": include}, request.scope["headers"]))
+    return await answer.response() if answer else json_answer(context.views.all_engines())
 
 
 @get("/engines/health-score", opt=described("read", list[wire.EngineScore]))

@@ -12,7 +12,7 @@ from litestar.exceptions import HTTPException
 from litestar.response.base import ASGIResponse
 
 from acekeeper.api import bodies, wire
-from acekeeper.api.context import BEGUN, Begin, Begun, Context, json_answer, prepared
+from acekeeper.api.context import BEGUN, Asked, Context, Prepared, json_answer, prepared
 from acekeeper.api.described import described
 from acekeeper.core import facts
 from acekeeper.errors import StoreFailed
@@ -30,36 +30,37 @@ _ended = msgspec.json.Decoder(wire.StreamEnded)
 _batch = msgspec.json.Decoder(wire.EventBatch)
 
 
-def _start(context: Context, body: bytes) -> Begun:
-    return _told(context, _started_fact(bodies.decode(body, _started)))
+def _start(context: Context, asked: Asked) -> Prepared:
+    return _told(context, _started_fact(bodies.decode(asked.body, _started)))
 
 
-def _end(context: Context, body: bytes) -> Begun:
-    return _told(context, _ended_fact(bodies.decode(body, _ended)))
+def _end(context: Context, asked: Asked) -> Prepared:
+    return _told(context, _ended_fact(bodies.decode(asked.body, _ended)))
 
 
-def _told(context: Context, fact: facts.StreamStarted | facts.StreamEnded) -> Begun:
+def _told(context: Context, fact: facts.StreamStarted | facts.StreamEnded) -> Prepared:
     durable, stream_id = events.tell(context.loop, fact)
-    return Begun(durable, prepared(msgspec.json.encode(wire.Accepted(stream_id)), status=202))
+    return prepared(msgspec.json.encode(wire.Accepted(stream_id)), status=202, durable=durable)
 
 
-async def _done(request: Request[Any, Any, Any], begin: Begin, event: str) -> ASGIResponse:
+async def _done(
+    request: Request[Any, Any, Any], begin: Callable[[Context, Asked], Prepared], event: str
+) -> ASGIResponse:
     """An event that is not kept is told so, and counts."""
     context = Context.of(request)
-    begun: Begun | None = request.scope["state"].get(BEGUN)
+    begun: Prepared | None = request.scope["state"].get(BEGUN)
     if begun is None:
-        begun = begin(context, await bodies.json(request))
+        begun = begin(context, Asked(body=await bodies.json(request)))
     try:
-        await begun.durable
+        return await begun.response()
     except StoreFailed:
         context.metrics.event_failed(event)
         raise
-    return begun.answer.response()
 
 
 @post(
     "/events/stream_started",
-    opt=described("key", wire.Accepted, status=202, body=wire.StreamStarted, begin=_start),
+    opt=described("key", wire.Accepted, status=202, body=wire.StreamStarted, at_once=_start),
 )
 async def stream_started(request: Request[Any, Any, Any]) -> ASGIResponse:
     """A stream started. It is on disk when this is answered."""
@@ -68,7 +69,7 @@ async def stream_started(request: Request[Any, Any, Any]) -> ASGIResponse:
 
 @post(
     "/events/stream_ended",
-    opt=described("key", wire.Accepted, status=202, body=wire.StreamEnded, begin=_end),
+    opt=described("key", wire.Accepted, status=202, body=wire.StreamEnded, at_once=_end),
 )
 async def stream_ended(request: Request[Any, Any, Any]) -> ASGIResponse:
     """A stream ended. It is on disk when this is answered.

@@ -38,7 +38,7 @@ def ready_now(context: Context, *_: object) -> Prepared:
 @get("/health/ready", opt=described("open", shapes.Ready, at_once=ready_now))
 async def ready(request: Request[Any, Any, Any]) -> ASGIResponse:
     """Whether engines can be had; 200 whenever the service runs."""
-    return ready_now(Context.of(request)).response()
+    return await ready_now(Context.of(request)).response()
 
 
 def status_now(context: Context, *_: object) -> Prepared:
@@ -48,7 +48,7 @@ def status_now(context: Context, *_: object) -> Prepared:
 @get("/orchestrator/status", opt=described("open", shapes.OrchestratorStatus, at_once=status_now))
 async def orchestrator_status(request: Request[Any, Any, Any]) -> ASGIResponse:
     """Totals, and whether a provision would be tried."""
-    return status_now(Context.of(request)).response()
+    return await status_now(Context.of(request)).response()
 
 
 def totals(context: Context, now: Now) -> shapes.OrchestratorStatus:

@@ -1,6 +1,5 @@
 """/streams: what plays, and the client's capacity question."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -10,8 +9,8 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.response.base import ASGIResponse
 
 from acekeeper.api import views, wire
-from acekeeper.api.access import Headers
 from acekeeper.api.context import (
+    Asked,
     Context,
     Prepared,
     json_answer,
@@ -24,8 +23,9 @@ from acekeeper.usecases.operator import stop_stream
 from acekeeper.usecases.samples import samples
 
 
-def capacity(context: Context, query: Mapping[str, str], _: Headers) -> Prepared | None:
+def capacity(context: Context, asked: Asked) -> Prepared | None:
     """What a client asks of each engine before it chooses."""
+    query = asked.query
     container_id = query.get("container_id")
     if not container_id or query.get("status") != "started" or len(query) > 2:
         return None
