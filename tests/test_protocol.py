@@ -10,8 +10,9 @@ import pytest
 from litestar.types import Receive, Send
 
 from acekeeper.crowd import Crowd
+from acekeeper.extensions import WHOLE
 from acekeeper.listening import bind
-from acekeeper.protocol import WHOLE, Protocol
+from acekeeper.protocol import Protocol
 from acekeeper.server import Server
 
 from .ports import free_port

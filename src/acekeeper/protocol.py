@@ -5,23 +5,14 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from litestar.types import Receive, Scope
 from uvicorn.protocols.http import httptools_impl
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from acekeeper.crowd import Crowd
 from acekeeper.deadlines import Deadlines
+from acekeeper.extensions import BODY, CUT, WAITED, WHOLE
 from acekeeper.listening import since_data_came
-
-# Extensions of the scope. Sends a whole answer, if it can be sent at once: its status, its lines of
-# headers and its body.
-WHOLE = "acekeeper.whole"
-# Ends the connection at once, whatever of the answer was not taken yet.
-CUT = "acekeeper.cut"
-BODY = "acekeeper.body"  # in the scope's state: a small one that came with its head
-# With `once`: for how many seconds the request lay in the kernel before the service took it.
-WAITED = "acekeeper.waited"
 
 _STEP = 4096  # bytes parsed at once: what they make is small
 _STEPS = 8  # then other connections have their turn
@@ -330,20 +321,6 @@ class Protocol(HttpToolsProtocol):
         self._be_in_time()
         self._is_over = True
         self._rest = _NOTHING
-
-
-async def until_hung_up(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def cut(scope: Scope, receive: Receive) -> None:
-    """Ends the connection at once; what was not taken of an answer would hold it open, and our
-    exit."""
-    extensions: Any = scope.get("extensions")
-    if extensions:
-        extensions[CUT]()
-        await until_hung_up(receive)
 
 
 class _Flow(FlowControl):

@@ -21,8 +21,8 @@ from acekeeper.api.edge import Edge
 from acekeeper.core.facts import Fact, StreamEnded
 from acekeeper.core.model import Breaker, Health
 from acekeeper.errors import StoreFailed
+from acekeeper.extensions import WHOLE
 from acekeeper.listening import bind
-from acekeeper.protocol import WHOLE
 
 from ..core.world import slot
 from ..ports import free_port

@@ -10,7 +10,7 @@ from loguru import logger
 
 from acekeeper.api.context import BEGUN, Prepared
 from acekeeper.deadlines import Deadlines
-from acekeeper.protocol import cut
+from acekeeper.extensions import cut
 
 # What a route may have in its `opt`:
 LONG = "long"  # it may take the longer time

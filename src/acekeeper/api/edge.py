@@ -30,8 +30,8 @@ from acekeeper.api.queries import plain
 from acekeeper.core.breaker import circuit, seconds_left
 from acekeeper.core.supply import remaining
 from acekeeper.deadlines import Deadlines
+from acekeeper.extensions import BODY, WHOLE
 from acekeeper.log import request_id_var, whole
-from acekeeper.protocol import BODY, WHOLE
 
 _SLASHES = re.compile(b"/{2,}")
 _READS, _TAKES = frozenset({"GET", "HEAD"}), frozenset({"POST"})

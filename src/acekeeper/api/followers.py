@@ -11,7 +11,7 @@ from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
 from acekeeper.errors import StoreFailed
-from acekeeper.protocol import cut, until_hung_up
+from acekeeper.extensions import cut, until_hung_up
 
 # Of a feed: what says that we live, and after how many seconds with nothing else to say.
 ALIVE = b":\n\n"

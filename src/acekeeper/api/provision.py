@@ -17,8 +17,8 @@ from acekeeper.api.described import described
 from acekeeper.core.actions import Code, Refusal
 from acekeeper.core.facts import AnswerDelivered, AnswerLost
 from acekeeper.core.model import Engine
+from acekeeper.extensions import until_hung_up
 from acekeeper.log import request_id_var
-from acekeeper.protocol import until_hung_up
 from acekeeper.usecases.loop import Loop
 from acekeeper.usecases.requests import provision
 

@@ -14,8 +14,8 @@ from litestar.types import HTTPScope, Receive, Send
 from loguru import logger
 from msgspec import Struct
 
+from acekeeper.extensions import WAITED, cut, until_hung_up
 from acekeeper.log import request_id_var, whole
-from acekeeper.protocol import WAITED, cut, until_hung_up
 from acekeeper.setting_kinds import Network
 
 TS = "video/mp2t"
