@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from acekeeper.adapters.container import read_inspection
+from acekeeper.adapters.podman import read_inspection
 from acekeeper.core.inspection import Inspection
 
 UNIT = "engine@19000.service"

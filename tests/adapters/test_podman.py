@@ -13,8 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from acekeeper.adapters.image import Image
-from acekeeper.adapters.podman import Podman
+from acekeeper.adapters.podman import Image, Podman
 from acekeeper.adapters.retries import Retries
 from acekeeper.adapters.tail import LONGEST_LOG
 from acekeeper.errors import Failure, RuntimeUnavailable

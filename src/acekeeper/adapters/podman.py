@@ -1,16 +1,23 @@
-"""The user's Podman, over its socket: what systemd does not know of a container."""
+"""The user's Podman, over its socket: what systemd does not know of a container, and whether the
+engine image is on this host."""
 
 import asyncio
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from threading import Lock
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
+
+import msgspec
+from msgspec import Meta, Struct, field
 
 from acekeeper.adapters.retries import Retries
 from acekeeper.adapters.tail import LONGEST_LOG, last_lines
 from acekeeper.adapters.user_bus import runtime_dir
+from acekeeper.core.inspection import Inspection
+from acekeeper.core.model import Now
 from acekeeper.errors import Failure, RuntimeUnavailable
 
 if TYPE_CHECKING:
@@ -22,7 +29,11 @@ _CALLS_AT_ONCE = 4
 _ANSWER_WITHIN = 5.0
 _ALL_WITHIN = 10.0  # all attempts together
 _AGAIN = frozenset({Failure.TIMEOUT, Failure.BROKEN})  # a socket that is missing stays so
+_ASK_EVERY = 300.0  # for an image: each time Podman's service is started for it
+LOAD = "Pull or load it as our user"
 _ACTIVATE = "Start its socket: systemctl --user start podman.socket"
+
+_Text = Annotated[str, Meta(max_length=1024)]
 
 
 class Podman:
@@ -143,3 +154,68 @@ def _failure(error: Exception) -> Failure:
             return Failure.BROKEN
         case _:
             return Failure.ERROR
+
+
+class Image:
+    """`name` by its digest or id, as Podman and a unit take it."""
+
+    def __init__(self, name: str, podman: Podman, clock: Callable[[], Now]) -> None:
+        self.name = name
+        self._podman = podman
+        self._clock = clock
+        self._ask_at = 0.0
+
+    @property
+    def absence(self) -> str:
+        return f"The image {self.name} is not on this host"
+
+    async def is_missing(self) -> bool:
+        """One that was there lately is not asked for again. Nor is it missing as long as Podman
+        cannot be asked."""
+        now = self._clock().mono
+        if now < self._ask_at:
+            return False
+        try:
+            if not await self._podman.has_image(self.name):
+                return True
+        except RuntimeUnavailable:
+            return False
+        self._ask_at = now + _ASK_EVERY
+        return False
+
+    def doubt(self) -> None:
+        """A start failed as if it were missing."""
+        self._ask_at = 0.0
+
+
+class _State(Struct, rename="pascal"):
+    status: _Text | None = None
+    pid: int = 0
+    exit_code: int | None = None
+    oom_killed: bool | None = field(default=None, name="OOMKilled")
+
+
+class _Container(Struct, rename="pascal"):
+    state: _State = field(default_factory=_State)
+    image: _Text | None = None
+    image_name: _Text | None = None
+    image_digest: _Text | None = None
+    created: datetime | None = None
+
+
+def read_inspection(unit: str, attributes: dict[str, Any]) -> Inspection:
+    try:
+        found = msgspec.convert(attributes, _Container)
+    except msgspec.ValidationError as error:
+        return Inspection(unit=unit, unread=f"Podman said what is not understood: {error}")
+    return Inspection(
+        unit=unit,
+        status=found.state.status,
+        pid=found.state.pid or None,
+        exit_code=None if found.state.status == "running" else found.state.exit_code,
+        oom_killed=found.state.oom_killed,
+        image=found.image_name,
+        image_id=found.image,
+        image_digest=found.image_digest,
+        created=found.created.timestamp() if found.created else None,
+    )

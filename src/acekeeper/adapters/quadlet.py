@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from acekeeper.adapters import proc
-from acekeeper.adapters.container import read_inspection
-from acekeeper.adapters.image import HINT, Image
-from acekeeper.adapters.podman import Podman
+from acekeeper.adapters.podman import LOAD, Image, Podman, read_inspection
 from acekeeper.adapters.ports import present, test
 from acekeeper.adapters.reservations import Reservations
 from acekeeper.adapters.systemd import Systemd
@@ -156,7 +154,7 @@ class Quadlet:
             raise EngineFailed(f"systemd did not stop it: its job was {result}")
 
     async def lacks(self) -> str:
-        return f"{self._image.absence}. {HINT}" if await self._image.is_missing() else ""
+        return f"{self._image.absence}. {LOAD}" if await self._image.is_missing() else ""
 
     async def inspect(self, slot: Slot, container_id: str) -> Inspection:
         if not container_id:
@@ -313,7 +311,7 @@ class Quadlet:
         if cause == "image":
             self._image.doubt()
             if await self._image.is_missing():
-                return EngineFailed(self._image.absence, HINT, cause)
+                return EngineFailed(self._image.absence, LOAD, cause)
         if cause == "network":
             test(ports, addresses)
         return EngineFailed(f"It did not start: {detail}", _journal(slot), cause)
