@@ -4,22 +4,23 @@ from functools import partial
 
 from acekeeper.gateway.again import Leaving
 from acekeeper.gateway.commands import Commands
-from acekeeper.gateway.context import Context, Seen
+from acekeeper.gateway.context import Context
 from acekeeper.gateway.door import HLS, JSON, TS, Handler, Route, Routes
 from acekeeper.gateway.liveness import Liveness
 from acekeeper.gateway.opening import Opener, longest_wait
 from acekeeper.gateway.pictures import LASTS, Pictures
 from acekeeper.gateway.playlists import Playlists
+from acekeeper.metrics import Metrics
 from acekeeper.usecases.loop import Loop
 
 
-def routes(loop: Loop, seen: Seen, leaving: Leaving, *, may_name_urls: bool) -> Routes:
+def routes(loop: Loop, metrics: Metrics, leaving: Leaving, *, may_name_urls: bool) -> Routes:
     """A player that waits when `leaving` begins is redirected to the same URL."""
-    context = Context(loop=loop, seen=seen, leaving=leaving, may_name_urls=may_name_urls)
+    context = Context(loop=loop, metrics=metrics, leaving=leaving, may_name_urls=may_name_urls)
     opener, commands = Opener(context), Commands(context)
 
     def waits(handler: Handler, most: float) -> Handler:
-        restarted = partial(seen.gateway_answered, "restarted")
+        restarted = partial(metrics.gateway_answered, "restarted")
         return leaving.sends_on(handler, loop.clock, most, restarted)
 
     longest = longest_wait(loop.rules, for_json=False)

@@ -28,14 +28,14 @@ class Awaited(Struct, frozen=True, kw_only=True):
             yield
         except asyncio.CancelledError:
             if not self.context.leaving.is_begun:
-                self.context.seen.gateway_left_picture(self.key, self._waited)
+                self.context.metrics.gateway_left_picture(self.key, self._waited)
             raise
 
     def came(self) -> None:
-        self.context.seen.gateway_pictured(self.key, self._waited)
+        self.context.metrics.gateway_pictured(self.key, self._waited)
 
     def failed(self, why: str) -> None:
-        self.context.seen.gateway_answered("no_picture", self.key)
+        self.context.metrics.gateway_answered("no_picture", self.key)
         logger.info(
             "picture_failed",
             why=why,

@@ -1,43 +1,17 @@
 """What the gateway's handlers work with."""
 
-from typing import Literal, Protocol
-
 from msgspec import Struct
 
 from acekeeper.core.model import ByGateway, Stream
 from acekeeper.core.names import Slot
 from acekeeper.gateway.again import Leaving
+from acekeeper.metrics import Metrics
 from acekeeper.usecases.loop import Loop
-
-Ending = Literal[
-    "served",
-    "refused",
-    "silent",
-    "no_engine",
-    "left",
-    "no_picture",
-    "has_reader",
-    "not_found",
-    "restarted",
-]
-
-
-class Seen(Protocol):
-    """What is counted and measured. `key`: of the content."""
-
-    def gateway_answered(self, answer: Ending, key: str = "") -> None:
-        """How a request for a session, or for its picture, ended."""
-
-    def gateway_pictured(self, key: str, seconds: float) -> None:
-        """A player was sent on to the picture, so long after it asked for it."""
-
-    def gateway_left_picture(self, key: str, seconds: float) -> None:
-        """A player hung up after it had waited so long for the picture."""
 
 
 class Context(Struct, frozen=True, kw_only=True):
     loop: Loop
-    seen: Seen
+    metrics: Metrics
     leaving: Leaving
     may_name_urls: bool
 

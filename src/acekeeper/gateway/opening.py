@@ -9,14 +9,15 @@ from acekeeper.core.gateway.facts import PlayerLeft
 from acekeeper.core.gateway.model import NotPlayed
 from acekeeper.core.model import Rules, Stream
 from acekeeper.gateway.again import waits_since
-from acekeeper.gateway.context import Context, Ending, by_gateway
+from acekeeper.gateway.context import Context, by_gateway
 from acekeeper.gateway.door import Answer, Call, as_json, text
 from acekeeper.gateway.urls import origin, redirect
 from acekeeper.gateway.wanted import wanted
+from acekeeper.metrics.families import GatewayAnswer
 from acekeeper.usecases.gateway import Failed
 from acekeeper.usecases.requests import play
 
-_FAILURES: Mapping[NotPlayed, Ending] = {
+_FAILURES: Mapping[NotPlayed, GatewayAnswer] = {
     NotPlayed.REFUSED: "refused",
     NotPlayed.SILENT: "silent",
     NotPlayed.NO_ENGINE: "no_engine",
@@ -47,13 +48,13 @@ class Opener:
             outcome = await play(loop, request, asked, since, within)
         except asyncio.CancelledError:
             if not context.leaving.is_begun:
-                context.seen.gateway_answered("left", asked.content.key)
+                context.metrics.gateway_answered("left", asked.content.key)
             raise
         if isinstance(outcome, Failed):
-            context.seen.gateway_answered(_FAILURES[outcome.why], asked.content.key)
+            context.metrics.gateway_answered(_FAILURES[outcome.why], asked.content.key)
             return not_played(outcome, for_json=for_json)
         call.if_gone.append(partial(loop.tell, PlayerLeft(request, outcome.id)))
-        context.seen.gateway_answered("served", asked.content.key)
+        context.metrics.gateway_answered("served", asked.content.key)
         return _played(call, outcome, for_json=for_json)
 
 

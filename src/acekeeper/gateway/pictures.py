@@ -40,7 +40,7 @@ class Pictures:
         loop = self._context.loop
         stream = loop.state.streams.get(loop.state.tokens.get(named[1], "")) if named else None
         if stream is None:
-            self._context.seen.gateway_answered("not_found")
+            self._context.metrics.gateway_answered("not_found")
             return text(500, "download not found")
         for_json = by_gateway(stream).as_json
         now, hops = loop.clock(), hop(call)
@@ -70,7 +70,7 @@ class Pictures:
             awaited.came()
             return redirect(call, outcome.path, outcome.port)
         if outcome is _HAS_READER:
-            self._context.seen.gateway_answered("has_reader", stream.key)
+            self._context.metrics.gateway_answered("has_reader", stream.key)
         else:
             awaited.failed(outcome.words)
             if for_json:
