@@ -199,7 +199,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
     trace = arguments.trace
     try:
         if trace in DAYS:
-            viewers = DAYS[trace]()
+            viewers = DAYS[trace](0)
         elif trace == "-":
             viewers = read(sys.stdin.read())
         else:

@@ -1,10 +1,9 @@
 """A whole day: the pool comes to rest, viewers come and go, the pool comes to rest again. And days
 to try settings on without a trace of one's own."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from random import Random
-from typing import Protocol
 
 from acekeeper.core.model import Rules
 from acekeeper.simulation.pool import Pool
@@ -44,13 +43,13 @@ def simulate(
     return tally
 
 
-def evening(seed: int = 0) -> list[Viewer]:
+def evening(seed: int) -> list[Viewer]:
     """Some come at any hour and stay long, some zap, and two matches bring ten each."""
     random = Random(seed)
     return sorted([*_any_hour(random, 1.0), *_matches(random), *_zapping(random, 12)])
 
 
-def quiet(seed: int = 0) -> list[Viewer]:
+def quiet(seed: int) -> list[Viewer]:
     """One here, one there."""
     random = Random(seed)
     return sorted([*_any_hour(random, 0.2), *_zapping(random, 2)])
@@ -80,8 +79,4 @@ def _zapping(random: Random, count: int) -> Iterator[Viewer]:
             at += stays + random.uniform(1, 4)
 
 
-class Day(Protocol):
-    def __call__(self, seed: int = 0) -> list[Viewer]: ...
-
-
-DAYS: Mapping[str, Day] = {"evening": evening, "quiet": quiet}
+DAYS: Mapping[str, Callable[[int], list[Viewer]]] = {"evening": evening, "quiet": quiet}

@@ -42,7 +42,7 @@ class Outcome:
 @cache
 def evening(rules: Rules, *, by_gateway: bool = False) -> Outcome:
     """What `acekeeper simulate evening` shows."""
-    return _outcome([simulate(rules, DAYS["evening"](), START_S, by_gateway=by_gateway)])
+    return _outcome([simulate(rules, DAYS["evening"](0), START_S, by_gateway=by_gateway)])
 
 
 @cache
