@@ -23,9 +23,9 @@ _CONFIG = 78  # EX_CONFIG of sysexits.h: trying again without a change is useles
 def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == ["emulator"]:  # its options are the engine's, and not for argparse
-        from acekeeper.emulator import main as emulator
+        from acekeeper import emulator
 
-        return emulator(words[1:])
+        return emulator.main(words[1:])
     output.tell_failures_apart()
     try:
         return _run(words)

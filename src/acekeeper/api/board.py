@@ -11,8 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from acekeeper import __version__
-from acekeeper.api import followers
-from acekeeper.api import wire_status as shapes
+from acekeeper.api import followers, wire_status
 from acekeeper.api.context import Context
 from acekeeper.api.health import breaker_state
 from acekeeper.api.status import totals
@@ -106,10 +105,10 @@ class Board:
         silent = _encode(state.is_silent(stream.id))
         return stream.id, _STREAM % (self._context.views.stream(stream), last, silent)
 
-    def _overview(self, now: Now) -> shapes.Overview:
+    def _overview(self, now: Now) -> wire_status.Overview:
         context = self._context
         status = totals(context, now)
-        return shapes.Overview(
+        return wire_status.Overview(
             status=status.status,
             engines=status.engines,
             streams=status.streams,

@@ -6,7 +6,7 @@ import msgspec
 from litestar import Request, get
 from litestar.response.base import ASGIResponse
 
-from acekeeper.api import wire_status as shapes
+from acekeeper.api import wire_status
 from acekeeper.api.context import Context, json_answer
 from acekeeper.api.described import described
 from acekeeper.api.status import overall
@@ -16,16 +16,16 @@ from acekeeper.core.breaker import circuit, seconds_left
 from acekeeper.core.model import Breaker, Health, Now, Rules
 
 
-@get("/health/status", opt=described("read", shapes.HealthReport))
+@get("/health/status", opt=described("read", wire_status.HealthReport))
 async def health_status(request: Request[Any, Any, Any]) -> ASGIResponse:
     """The engines by health and by phase, what decides over them, and the circuit breaker."""
     context = Context.of(request)
     state, rules, now = context.state, context.rules, context.clock()
     engines = list(state.engines.values())
     phases = [phase(engine) for engine in engines]
-    body = shapes.HealthReport(
+    body = wire_status.HealthReport(
         status=overall(context, now),
-        engines=shapes.HealthTotals(
+        engines=wire_status.HealthTotals(
             total=len(engines),
             healthy=sum(e.health is Health.HEALTHY for e in engines),
             unhealthy=sum(e.health is Health.UNHEALTHY for e in engines),
@@ -35,20 +35,20 @@ async def health_status(request: Request[Any, Any, Any]) -> ASGIResponse:
             draining=phases.count("draining"),
             stopping=phases.count("stopping"),
         ),
-        thresholds=shapes.HealthThresholds(
+        thresholds=wire_status.HealthThresholds(
             health_failure_threshold=rules.health_failure_threshold,
             health_unhealthy_grace_period_s=rules.unhealthy_grace_period,
             health_replacement_cooldown_s=rules.replacement_cooldown,
             provision_startup_grace_s=rules.startup_grace,
         ),
-        circuit_breakers=shapes.CircuitBreakers(breaker_state(state.breaker, rules, now)),
+        circuit_breakers=wire_status.CircuitBreakers(breaker_state(state.breaker, rules, now)),
         timestamp=moment(now.wall),
     )
     return json_answer(msgspec.json.encode(body))
 
 
-def breaker_state(breaker: Breaker, rules: Rules, now: Now) -> shapes.BreakerState:
-    return shapes.BreakerState(
+def breaker_state(breaker: Breaker, rules: Rules, now: Now) -> wire_status.BreakerState:
+    return wire_status.BreakerState(
         state=circuit(breaker, rules, now).value,
         failures=breaker.failures,
         failure_threshold=rules.breaker_threshold,
@@ -59,7 +59,7 @@ def breaker_state(breaker: Breaker, rules: Rules, now: Now) -> shapes.BreakerSta
     )
 
 
-@get("/vpn/status", opt=described("read", shapes.Vpn))
+@get("/vpn/status", opt=described("read", wire_status.Vpn))
 async def vpn_status() -> ASGIResponse:
     """As `/orchestrator/status` has it."""
-    return json_answer(msgspec.json.encode(shapes.Vpn()))
+    return json_answer(msgspec.json.encode(wire_status.Vpn()))

@@ -8,7 +8,7 @@ from litestar.response.base import ASGIResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from acekeeper import __version__
-from acekeeper.api import wire_status as shapes
+from acekeeper.api import wire_status
 from acekeeper.api.context import Context, Prepared, prepared
 from acekeeper.api.described import described
 from acekeeper.api.provision import refusal_detail
@@ -23,7 +23,7 @@ _encode = msgspec.json.Encoder().encode
 def ready_now(context: Context, *_: object) -> Prepared:
     state, now = context.state, context.clock()
     where = circuit(state.breaker, context.rules, now)
-    body = shapes.Ready(
+    body = wire_status.Ready(
         ready=where is not Circuit.OPEN and state.connected and state.listed,
         engines=len(state.engines),
         active_streams=len(state.streams) - len(state.ended),
@@ -35,7 +35,7 @@ def ready_now(context: Context, *_: object) -> Prepared:
     return prepared(_encode(body))
 
 
-@get("/health/ready", opt=described("open", shapes.Ready, at_once=ready_now))
+@get("/health/ready", opt=described("open", wire_status.Ready, at_once=ready_now))
 async def ready(request: Request[Any, Any, Any]) -> ASGIResponse:
     """Whether engines can be had; 200 whenever the service runs."""
     return await ready_now(Context.of(request)).response()
@@ -45,34 +45,37 @@ def status_now(context: Context, *_: object) -> Prepared:
     return prepared(_encode(totals(context, context.clock())))
 
 
-@get("/orchestrator/status", opt=described("open", shapes.OrchestratorStatus, at_once=status_now))
+@get(
+    "/orchestrator/status",
+    opt=described("open", wire_status.OrchestratorStatus, at_once=status_now),
+)
 async def orchestrator_status(request: Request[Any, Any, Any]) -> ASGIResponse:
     """Totals, and whether a provision would be tried."""
     return await status_now(Context.of(request)).response()
 
 
-def totals(context: Context, now: Now) -> shapes.OrchestratorStatus:
+def totals(context: Context, now: Now) -> wire_status.OrchestratorStatus:
     state, rules = context.state, context.rules
     engines, capacity = context.views.totals()
     reason = context.views.blocked(now)
     where = circuit(state.breaker, rules, now)
     failed = state.breaker.last_failure
-    return shapes.OrchestratorStatus(
+    return wire_status.OrchestratorStatus(
         status=overall(context, now),
         engines=engines,
-        streams=shapes.StreamTotals(
+        streams=wire_status.StreamTotals(
             active=len(state.streams) - len(state.ended), total=len(state.streams)
         ),
         capacity=capacity,
-        vpn=shapes.Vpn(),
-        provisioning=shapes.Provisioning(
+        vpn=wire_status.Vpn(),
+        provisioning=wire_status.Provisioning(
             can_provision=reason is None,
             circuit_breaker_state=where.value,
             last_failure=moment_or_none(failed and failed.wall),
             blocked_reason=reason.code.value if reason else None,
             blocked_reason_details=refusal_detail(reason) if reason else None,
         ),
-        config=shapes.Config(
+        config=wire_status.Config(
             auto_delete=rules.auto_delete,
             grace_period_s=int(rules.engine_grace_period),
             target_image=context.target_image or "",
@@ -82,17 +85,17 @@ def totals(context: Context, now: Now) -> shapes.OrchestratorStatus:
     )
 
 
-def gateway(context: Context) -> shapes.Gateway | None:
+def gateway(context: Context) -> wire_status.Gateway | None:
     if context.gateway is None:
         return None
-    return shapes.Gateway(
+    return wire_status.Gateway(
         listening=list(context.gateway),
         playing=len(context.state.readers),
         waiting=len(context.state.plays),
     )
 
 
-def overall(context: Context, now: Now) -> shapes.Status:
+def overall(context: Context, now: Now) -> wire_status.Status:
     state, (engines, _) = context.state, context.views.totals()
     if not state.listed or not engines.healthy:
         return "unavailable"
