@@ -41,9 +41,11 @@ def test_what_starts_often_imports_the_standard_library_only(module: str) -> Non
 
 def test_the_rules_have_no_clock_and_no_io() -> None:
     """They import only what has neither; of msgspec, what values are made of."""
-    pure = ("acekeeper.core", "msgspec.Struct", "msgspec.structs")
-    pure += ("bisect", "collections", "dataclasses", "enum", "functools", "heapq", "itertools")
-    pure += ("math", "re", "typing")
+    pure = [
+        *("acekeeper.core", "msgspec.Struct", "msgspec.structs"),
+        *("bisect", "collections", "dataclasses", "enum", "functools", "heapq", "itertools"),
+        *("math", "re", "typing"),
+    ]
     for path in (SOURCE / "core").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.ImportFrom):

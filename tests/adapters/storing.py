@@ -84,6 +84,17 @@ class Disk:
         self.wrong = ""
 
 
+class Levels:
+    """How far the disk was waited for at every commit: 1 not at all, 2 until all is on it."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self.seen: list[int] = []
+
+    def __call__(self, *_: object) -> None:
+        self.seen += self._disk.db.execute("PRAGMA synchronous").fetchone()
+
+
 @asynccontextmanager
 async def running(path: Path, **options: Any) -> AsyncIterator[Store]:
     store = Store(path, 7, **options)

@@ -25,6 +25,7 @@ from .storing import (
     OTHER,
     SLOT,
     Disk,
+    Levels,
     Troubles,
     next_run,
     running,
@@ -101,17 +102,6 @@ async def test_only_its_owner_can_read_it_and_a_commit_is_synced(path: Path) -> 
         files = list(path.parent.iterdir())
         assert {f.name for f in files} == {path.name, f"{path.name}-wal", f"{path.name}-shm"}
         assert {f.stat().st_mode & 0o777 for f in files} == {0o600}
-
-
-class Levels:
-    """How far the disk was waited for at every commit: 1 not at all, 2 until all is on it."""
-
-    def __init__(self, disk: Disk) -> None:
-        self._disk = disk
-        self.seen: list[int] = []
-
-    def __call__(self, *_: object) -> None:
-        self.seen += self._disk.db.execute("PRAGMA synchronous").fetchone()
 
 
 async def test_only_what_players_of_the_gateway_do_need_not_outlive_the_host(path: Path) -> None:
