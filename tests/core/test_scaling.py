@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from acekeeper.core import admission
-from acekeeper.core.actions import Answer, Code, Drain, Grant, Look, Start, TakeBack
+from acekeeper.core.actions import Answer, AskStreams, Code, Drain, Grant, Start, TakeBack
 from acekeeper.core.facts import (
     EngineAnswered,
     EngineSilent,
@@ -176,7 +176,7 @@ def test_a_stream_that_moves_is_never_cut() -> None:
     drain(world, 0)
     world.run(500)
     assert world.stops() == []
-    looks = [a for a in world.taken if isinstance(a, Look)]
+    looks = [a for a in world.taken if isinstance(a, AskStreams)]
     assert len(looks) > 40
     world.leave("s")
     assert len(world.stops()) == 1

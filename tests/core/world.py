@@ -17,9 +17,9 @@ from acekeeper.core.actions import (
     Action,
     Answer,
     Ask,
+    AskStreams,
     Drain,
     GiveWay,
-    Look,
     Refusal,
     Refuse,
     Start,
@@ -189,7 +189,7 @@ class World:
                 self.later(0.5, lambda: self.die(where, "stopped", incarnation))
             case Ask(where, incarnation):
                 self._ask(where, incarnation)
-            case Look(where, incarnation):
+            case AskStreams(where, incarnation):
                 self._look(where, incarnation)
             case Try(where, incarnation):
                 self._try(where, incarnation)

@@ -70,7 +70,7 @@ class Ask(OfOneStart, frozen=True):
     """Asks an engine whether it is alive."""
 
 
-class Look(OfOneStart, frozen=True):
+class AskStreams(OfOneStart, frozen=True):
     """Asks an engine about its streams."""
 
 
@@ -97,7 +97,7 @@ Action = (
     | TakeBack
     | Stop
     | Ask
-    | Look
+    | AskStreams
     | Try
     | GiveWay
     | Settle

@@ -18,10 +18,10 @@ from acekeeper.core.actions import (
     Action,
     Answer,
     Ask,
+    AskStreams,
     Drain,
     GiveWay,
     Grant,
-    Look,
     Refuse,
     Settle,
     Start,
@@ -169,7 +169,7 @@ def _take(state: State, rules: Rules, action: Action, now: Now) -> None:
             engine = state.current(slot, incarnation)
             if engine is not None:
                 state.put(replace(engine, probe=replace(engine.probe, under_way=True)))
-        case Look(slot, incarnation):
+        case AskStreams(slot, incarnation):
             engine = state.current(slot, incarnation)
             if engine is not None and engine.drain is not None:
                 state.put(replace(engine, drain=replace(engine.drain, looking=True)))

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from acekeeper.core import admission, breaker, health, playback, queue, scaling
-from acekeeper.core.actions import Action, Ask, GiveWay, Look, Settle, Try
+from acekeeper.core.actions import Action, Ask, AskStreams, GiveWay, Settle, Try
 from acekeeper.core.facts import Fact, StreamsAsked
 from acekeeper.core.gateway import choice, holds
 from acekeeper.core.gateway.actions import Fail, Open, SeeReaders, Serve, StopSession
@@ -14,8 +14,8 @@ from acekeeper.core.model import Now, Rules
 from acekeeper.core.state import Changes, State
 
 # Actions that change nothing about who may have which engine.
-_ASIDE = Ask | Look | Try | GiveWay | Settle | Serve | Fail | StopSession | SeeReaders
-_ASKING = Ask | Look | StopSession | SeeReaders  # what comes of them is told later
+_ASIDE = Ask | AskStreams | Try | GiveWay | Settle | Serve | Fail | StopSession | SeeReaders
+_ASKING = Ask | AskStreams | StopSession | SeeReaders  # what comes of them is told later
 _AT_ONCE = 32  # actions of each kind of step; what is left is planned anew after them
 
 

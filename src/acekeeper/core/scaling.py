@@ -8,7 +8,7 @@ from itertools import islice
 from msgspec.structs import replace
 
 from acekeeper.core import addresses, admission, callers, demand
-from acekeeper.core.actions import Drain, Look, Start, Stop, TakeBack
+from acekeeper.core.actions import AskStreams, Drain, Start, Stop, TakeBack
 from acekeeper.core.facts import StreamsAsked
 from acekeeper.core.gateway import choice
 from acekeeper.core.health import UNHEALTHY
@@ -125,7 +125,7 @@ def take_back(state: State, rules: Rules, action: TakeBack, now: Now) -> None:
     state.put(replace(engine, drain=None, unlisted=None))
 
 
-def drains(state: State, rules: Rules, now: Now) -> Iterator[Stop | Look | float]:
+def drains(state: State, rules: Rules, now: Now) -> Iterator[Stop | AskStreams | float]:
     """Stops a drained engine once nobody can still choose it and nothing on it moves."""
     for engine in state.uneasy_engines():
         if engine.stop or not engine.incarnation:
@@ -149,7 +149,7 @@ def drains(state: State, rules: Rules, now: Now) -> Iterator[Stop | Look | float
             yield Stop(*engine.ref, engine.drain.reason)
         elif not engine.drain.looking:
             again = max(due, looked + rules.drain_look_again)
-            yield Look(*engine.ref) if now.mono >= again else again
+            yield AskStreams(*engine.ref) if now.mono >= again else again
 
 
 def _grace_ends(engine: Engine, rules: Rules) -> tuple[float, str]:

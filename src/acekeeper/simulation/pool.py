@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from functools import partial
 from random import Random
 
-from acekeeper.core.actions import Action, Answer, Ask, Look, Refusal, Refuse, Start, Stop
+from acekeeper.core.actions import Action, Answer, Ask, AskStreams, Refusal, Refuse, Start, Stop
 from acekeeper.core.apply import apply
 from acekeeper.core.facts import (
     ActionTaken,
@@ -118,7 +118,7 @@ class Pool:
                     min(wait, _PROBE_TIMEOUT_S),
                     partial(self.tell, said if wait <= _PROBE_TIMEOUT_S else silent),
                 )
-            case Look(slot, incarnation):
+            case AskStreams(slot, incarnation):
                 self.later(0.0, partial(self._look, slot, incarnation))
             case Answer(request):
                 slot = self.state.requests[request].slot or Slot("", 0)

@@ -12,9 +12,9 @@ from acekeeper.core.actions import (
     Action,
     Answer,
     Ask,
+    AskStreams,
     Code,
     GiveWay,
-    Look,
     Refusal,
     Refuse,
     Start,
@@ -219,7 +219,7 @@ class Loop:
                 self.spawn(self._stop(slot, incarnation))
             case Ask(slot, incarnation):
                 self.spawn(self._ask(slot, incarnation))
-            case Look(slot, incarnation):
+            case AskStreams(slot, incarnation):
                 self.spawn(self._look(slot, incarnation))
             case Try():
                 self.spawn(self._try(self._tries.begin(action)))
