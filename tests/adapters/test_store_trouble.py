@@ -350,6 +350,7 @@ async def test_a_disk_that_corrupts_every_database_is_not_filled_with_them(path:
     spoil_all(path)
     disk, troubles = Disk(), Troubles()
     async with running(path, connect=disk, on_trouble=troubles) as store:
+        await store.write(started("before"))  # then the writer does nothing more with its database
         disk.fail(_READ_ONLY)
         with pytest.raises(StoreFailed):
             await store.write(started("s"))
