@@ -169,22 +169,22 @@ async def test_no_engine_is_asked_after_the_end(
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (EngineRefused("no such content"), PlayRefused("p", slot(0), "start-1", "no such content")),
+        (EngineRefused("no such content"), PlayRefused(slot(0), "start-1", "p", "no such content")),
         (
             NoAnswer("hung up", failure=Failure.BROKEN),
-            PlaySilent("p", slot(0), "start-1", "hung up", broken=True),
+            PlaySilent(slot(0), "start-1", "p", "hung up", broken=True),
         ),
         (
             NoAnswer("no answer", failure=Failure.TIMEOUT),
-            PlaySilent("p", slot(0), "start-1", "no answer", broken=False),
+            PlaySilent(slot(0), "start-1", "p", "no answer", broken=False),
         ),
         (
             EngineInUse("got newer download"),
-            PlaySilent("p", slot(0), "start-1", "got newer download", broken=True, excused=True),
+            PlaySilent(slot(0), "start-1", "p", "got newer download", broken=True, excused=True),
         ),
         (
             ValueError("a defect"),
-            PlaySilent("p", slot(0), "start-1", "ValueError('a defect')", True, excused=True),
+            PlaySilent(slot(0), "start-1", "p", "ValueError('a defect')", True, excused=True),
         ),
     ],
 )

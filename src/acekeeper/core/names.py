@@ -68,3 +68,7 @@ class OfOneStart(Struct, frozen=True):
 
     slot: Slot
     incarnation: str
+
+    @property
+    def ref(self) -> tuple[Slot, str]:
+        return self.slot, self.incarnation

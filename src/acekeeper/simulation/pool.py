@@ -125,11 +125,11 @@ class Pool:
                 self.later(0.0, partial(self._answer, request, self.state.engines[slot]))
             case Refuse(request, refusal):
                 self.later(0.0, partial(self._answer, request, refusal))
-            case Open(request, slot, incarnation):
+            case Open(slot, incarnation, request):
                 infohash = self.state.plays[request].wanted.content.key
                 token = f"{next(self._numbers):032x}"
                 opening = Opening(infohash, token, token, is_live=True)
-                opened = PlayOpened(request, slot, incarnation, opening)
+                opened = PlayOpened(slot, incarnation, request, opening)
                 self.later(self.random.uniform(*OPENED_AFTER_S), partial(self.tell, opened))
             case Serve(request, stream):
                 self.later(0.0, partial(self._answer, request, self.state.streams[stream]))

@@ -96,7 +96,7 @@ class Tally:
                 self._drained.pop()  # nothing was stopped
             case Stop():
                 self.stops += 1
-            case Open(play):
+            case Open(request=play):
                 self._asked[play] = now
             case _:
                 pass

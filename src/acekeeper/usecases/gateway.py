@@ -64,7 +64,7 @@ class Gateway(Struct, frozen=True, kw_only=True):
     def take(self, action: GatewayAction, durable: Future[None]) -> None:
         """`durable` is done when what the action changed is on disk."""
         match action:
-            case Open(request):
+            case Open(request=request):
                 wanted = self.state.plays[request].wanted
                 once_kept(durable, lambda: self.spawn(self._open(action, wanted)))
             case Serve(request, stream):
@@ -99,21 +99,21 @@ class Gateway(Struct, frozen=True, kw_only=True):
 
     async def _open(self, action: Open, wanted: Wanted) -> None:
         """It goes on when its player is gone: only its answer says what is to be stopped."""
-        request, slot, incarnation = action.request, action.slot, action.incarnation
+        asked = *action.ref, action.request
         began = self.clock()
         try:
-            opening = await self.sessions.open(slot, wanted, self.rules.open_lasts)
-            fact: Fact = PlayOpened(request, slot, incarnation, opening)
+            opening = await self.sessions.open(action.slot, wanted, self.rules.open_lasts)
+            fact: Fact = PlayOpened(*asked, opening)
         except EngineRefused as error:
-            fact = PlayRefused(request, slot, incarnation, error.message)
+            fact = PlayRefused(*asked, error.message)
         except EngineInUse as error:
-            fact = PlaySilent(request, slot, incarnation, str(error), broken=True, excused=True)
+            fact = PlaySilent(*asked, str(error), broken=True, excused=True)
         except NoAnswer as error:
             broken, excused = error.failure is not Failure.TIMEOUT, self.lag.since(began)
-            fact = PlaySilent(request, slot, incarnation, str(error), broken, excused)
+            fact = PlaySilent(*asked, str(error), broken, excused)
         except Exception as error:
             defect(error)
-            fact = PlaySilent(request, slot, incarnation, repr(error), broken=True, excused=True)
+            fact = PlaySilent(*asked, repr(error), broken=True, excused=True)
         self.tell(fact)
 
     async def _stop(self, action: StopSession) -> None:
@@ -124,14 +124,14 @@ class Gateway(Struct, frozen=True, kw_only=True):
                 opening = await self.sessions.open(slot, _as_held(hold), _OPENS_TO_STOP_WITHIN)
                 infohash, token = opening.infohash, opening.token
             await self.engines.stop(slot, f"/ace/cmd/{infohash}/{token}")
-            fact: Fact = SessionStopped(slot, action.incarnation, hold)
+            fact: Fact = SessionStopped(*action.ref, hold)
         except EngineRefused:
-            fact = SessionStopped(slot, action.incarnation, hold)  # it plays no such content
+            fact = SessionStopped(*action.ref, hold)  # it plays no such content
         except (EngineInUse, NoAnswer) as error:
-            fact = SessionNotStopped(slot, action.incarnation, hold, str(error))
+            fact = SessionNotStopped(*action.ref, hold, str(error))
         except Exception as error:
             defect(error)
-            fact = SessionNotStopped(slot, action.incarnation, hold, repr(error))
+            fact = SessionNotStopped(*action.ref, hold, repr(error))
         self.tell(fact)
 
 

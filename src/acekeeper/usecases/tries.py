@@ -42,7 +42,7 @@ class Tries:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _outcome(self, action: Try, task: Task[tuple[Verdict, str]], began: Now) -> Tried:
-        ref = action.slot, action.incarnation
+        ref = action.ref
         await asyncio.wait({task})
         if self._under_way.get(action.slot) is task:
             del self._under_way[action.slot]

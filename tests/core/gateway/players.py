@@ -175,7 +175,7 @@ class Players(World):
         if moved is not None and isinstance(action, Serve):
             self._may_call(moved, self.state.streams[action.stream])
         match action:
-            case Open(request, where, incarnation):
+            case Open(where, incarnation, request):
                 asked = self.asked(request)
                 assert len(asked) == len(set(asked)) <= self.rules.engines_asked
                 self._open(request, (where, incarnation))
@@ -251,14 +251,14 @@ class Players(World):
     def _answer(self, request: str, ref: Ref, token: str, manners: Manners) -> Fact:
         engine = self._outside(ref)
         if engine is None or manners.answers in ("broken", LOST):
-            return PlaySilent(request, *ref, "broke off", broken=True)
+            return PlaySilent(*ref, request, "broke off", broken=True)
         if manners.answers == "refused" and not engine.hung:
-            return PlayRefused(request, *ref, "failed to load content")
+            return PlayRefused(*ref, request, "failed to load content")
         session = next((s for s in engine.streams if s.endswith(f"|{token}")), "")
         if not session:
-            return PlaySilent(request, *ref, "no answer")
+            return PlaySilent(*ref, request, "no answer")
         opening = Opening(session.split("|")[0], token, f"session-{token}", is_live=True)
-        return PlayOpened(request, *ref, opening)
+        return PlayOpened(*ref, request, opening)
 
     def _stop_session(self, ref: Ref, hold: Hold) -> None:
         """It stops whatever plays of the content there."""

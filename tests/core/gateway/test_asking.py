@@ -213,7 +213,7 @@ def test_a_player_is_told_that_engines_were_silent_also_where_that_is_excused() 
     world.at(0).opens_after = math.inf
     world.ask("a")
     [asked] = world.opened()
-    world.tell(PlaySilent("a", asked.slot, asked.incarnation, "no answer", excused=True))
+    world.tell(PlaySilent(*asked.ref, "a", "no answer", excused=True))
     world.run(25)
     assert world.failed["a"].why is NotPlayed.SILENT
     assert world.state.engines[slot(0)].doubt is None

@@ -150,7 +150,7 @@ def test_a_session_with_the_token_of_another_that_is_open_is_stopped_and_not_ser
     world.ask("b", content, player="192.0.2.2")
     [_, late] = world.opened()
     opening = Opening(channel(content).key, token, "name", is_live=True)
-    world.tell(PlayOpened(late.request, late.slot, late.incarnation, opening))
+    world.tell(PlayOpened(*late.ref, late.request, opening))
     world.run(1)
     assert world.slots() == [0, 1, 2]
     assert [(s.slot, s.hold.token) for s in world.taken if isinstance(s, StopSession)] == [

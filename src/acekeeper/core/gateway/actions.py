@@ -3,15 +3,13 @@
 from msgspec import Struct
 
 from acekeeper.core.gateway.model import Hold, NotPlayed
-from acekeeper.core.names import Slot
+from acekeeper.core.names import OfOneStart
 
 
-class Open(Struct, frozen=True):
+class Open(OfOneStart, frozen=True):
     """Asks an engine to open the content of a play."""
 
     request: str
-    slot: Slot
-    incarnation: str
 
 
 class Serve(Struct, frozen=True):
@@ -37,11 +35,9 @@ class Supersede(Struct, frozen=True):
     request: str | None = None
 
 
-class StopSession(Struct, frozen=True):
+class StopSession(OfOneStart, frozen=True):
     """Has an engine stop what is held there."""
 
-    slot: Slot
-    incarnation: str
     hold: Hold
 
 

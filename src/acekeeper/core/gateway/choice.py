@@ -55,7 +55,7 @@ def steps(
     if engine is not None:
         if engine.drain is not None:
             yield TakeBack(*engine.ref)
-        yield Open(play.id, *engine.ref)
+        yield Open(*engine.ref, play.id)
     elif play.refused:
         yield Fail(play.id, NotPlayed.REFUSED, play.refused[-1])
     elif not {play.wanted.arrival, EVERYWHERE}.intersection(rules.addresses):
@@ -98,7 +98,7 @@ def hedges(state: State, rules: Rules, supply: Supply, now: Now) -> Iterator[Act
         if engine is not None:
             if engine.drain is not None:
                 yield TakeBack(*engine.ref)
-            yield Open(play.id, *engine.ref)
+            yield Open(*engine.ref, play.id)
 
 
 def behind(state: State) -> frozenset[str]:

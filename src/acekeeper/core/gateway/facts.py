@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from acekeeper.core.gateway.model import Hold, Ref, Wanted
 from acekeeper.core.model import Now, Opening
-from acekeeper.core.names import Slot
+from acekeeper.core.names import OfOneStart
 
 
 class PlayRequested(Struct, frozen=True):
@@ -17,28 +17,22 @@ class PlayRequested(Struct, frozen=True):
     instead_of: str = ""
 
 
-class PlayOpened(Struct, frozen=True):
+class PlayOpened(OfOneStart, frozen=True):
     request: str
-    slot: Slot
-    incarnation: str
     opening: Opening
 
 
-class PlayRefused(Struct, frozen=True):
+class PlayRefused(OfOneStart, frozen=True):
     """The engine says, in its `words`, that the content cannot be had."""
 
     request: str
-    slot: Slot
-    incarnation: str
     words: str
 
 
-class PlaySilent(Struct, frozen=True):
+class PlaySilent(OfOneStart, frozen=True):
     """The engine did not answer: it broke off (`broken`), or was given up."""
 
     request: str
-    slot: Slot
-    incarnation: str
     why: str
     broken: bool = False
     excused: bool = False
@@ -81,17 +75,13 @@ class StopAsked(Struct, frozen=True):
     stream: str
 
 
-class SessionStopped(Struct, frozen=True):
+class SessionStopped(OfOneStart, frozen=True):
     """What was held on an engine is gone, by the engine's own word."""
 
-    slot: Slot
-    incarnation: str
     hold: Hold
 
 
-class SessionNotStopped(Struct, frozen=True):
-    slot: Slot
-    incarnation: str
+class SessionNotStopped(OfOneStart, frozen=True):
     hold: Hold
     why: str
 

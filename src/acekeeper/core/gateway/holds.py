@@ -66,11 +66,10 @@ def stopped(state: State, ref: Ref, hold: Hold, now: Now) -> None:
 
 
 def not_stopped(state: State, rules: Rules, fact: SessionNotStopped, now: Now) -> None:
-    ref = fact.slot, fact.incarnation
-    engine = state.current(*ref)
+    engine = state.current(*fact.ref)
     if engine is None:
         return
     state.tell("session_not_stopped", fact.slot, why=fact.why, key=fact.hold.content.key)
     again = replace(fact.hold, stopping=False, retry=now.mono + rules.stop_retry)
-    change(state, ref, fact.hold, again, now)
+    change(state, fact.ref, fact.hold, again, now)
     state.put(engine.to_be_asked())

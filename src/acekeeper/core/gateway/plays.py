@@ -60,8 +60,8 @@ def open_on(state: State, action: Open, now: Now) -> None:
 
 
 def opened(state: State, rules: Rules, fact: PlayOpened, now: Now) -> None:
-    ref = fact.slot, fact.incarnation
-    play, engine = state.plays.get(fact.request), state.current(*ref)
+    ref, play = fact.ref, state.plays.get(fact.request)
+    engine = state.current(*ref)
     hold = holds.opening(state, ref, fact.request)
     if engine is None or hold is None:
         return
@@ -90,7 +90,7 @@ def _to_be_stopped(hold: Hold, now: Now) -> Hold:
 
 
 def _begin(state: State, rules: Rules, play: Play, fact: PlayOpened, now: Now) -> None:
-    ref = fact.slot, fact.incarnation
+    ref = fact.ref
     if not choice.is_slow(state, rules, now):
         late = {a.ref for a in play.attempts if a.ref != ref and choice.is_late(a.at, rules, now)}
         _suspect(state, rules, play, play.silent | late, now)
@@ -167,8 +167,7 @@ def _stream(play: Play, engine: Engine, fact: PlayOpened, old: Stream | None, no
 
 
 def refused(state: State, fact: PlayRefused, now: Now) -> None:
-    ref = fact.slot, fact.incarnation
-    play = _over(state, fact.request, ref, keeps=False, now=now)
+    play = _over(state, fact.request, fact.ref, keeps=False, now=now)
     if play is None:
         return
     words = (*play.refused, fact.words)
@@ -183,7 +182,7 @@ def refused(state: State, fact: PlayRefused, now: Now) -> None:
 
 def silent(state: State, rules: Rules, fact: PlaySilent, now: Now) -> None:
     """Nobody knows whether a session was opened there."""
-    ref = fact.slot, fact.incarnation
+    ref = fact.ref
     engine = state.current(*ref)
     play = _over(state, fact.request, ref, keeps=True, now=now)
     if engine is not None:
