@@ -57,12 +57,8 @@ def holder(state_dir: Path) -> int | None:
         if not _take(lock) and _has_open(pid, lock):
             return pidfd
         os.close(pidfd)
-    except (
-        ValueError,
-        ProcessLookupError,
-        FileNotFoundError,
-    ):  # it ends, or begins, this very moment
-        pass
+    except (ValueError, ProcessLookupError, FileNotFoundError):
+        pass  # it ends, or begins, this very moment
     finally:
         os.close(lock)
     return None

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import msgspec
+from msgspec.structs import astuple
 
 from acekeeper.core.doubt import Content
 from acekeeper.core.gateway.model import Hold, Ref
@@ -208,16 +209,8 @@ def read_at_least(row: Row, _: Now) -> int:
 
 
 def sample_row(stream_id: str, sample: Sample) -> Row:
-    return (
-        stream_id,
-        sample.at.wall,
-        sample.status,
-        sample.peers,
-        sample.speed_down,
-        sample.speed_up,
-        sample.downloaded,
-        sample.uploaded,
-    )
+    at, *rest = astuple(sample)
+    return (stream_id, at.wall, *rest)
 
 
 def read_sample(row: Row, now: Now) -> Sample:

@@ -226,7 +226,7 @@ def _suspect(state: State, rules: Rules, play: Play, engines: AbstractSet[Ref], 
     content = playback.content_that_plays(state) or playback.content_by_id(play.wanted.content)
     for ref in engines:
         engine = state.current(*ref)
-        if engine is not None and content is not None:
+        if engine is not None:
             suspects.suspect(state, rules, engine, content, suspects.SILENT, now)
 
 

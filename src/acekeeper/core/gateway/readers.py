@@ -94,8 +94,8 @@ def _blame_the_one_before(
 ) -> None:
     """The content plays on this engine: the one on which its player waited in vain is doubted."""
     engine = None if reader.instead_of is None else state.current(*reader.instead_of)
-    content = playback.content_of(stream)
-    if engine is not None and content is not None:
+    if engine is not None:
+        content = playback.content_of(stream)
         suspects.suspect(state, rules, engine, content, suspects.SILENT, now)
 
 
