@@ -1,7 +1,7 @@
 import pytest
 
+from acekeeper.core.health import health_score
 from acekeeper.core.model import Engine, Health, Now
-from acekeeper.core.score import health_score
 
 from .world import slot
 

@@ -17,8 +17,8 @@ from acekeeper.api.health import breaker_state
 from acekeeper.api.status import totals
 from acekeeper.api.views import sample
 from acekeeper.api.wire import moment
+from acekeeper.core.health import health_score
 from acekeeper.core.model import Engine, Now, Stream
-from acekeeper.core.score import health_score
 from acekeeper.usecases.turns import one_by_one
 
 _EVERY = 1.0  # at most one message in so many seconds; time alone changes some of it

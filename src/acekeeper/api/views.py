@@ -10,9 +10,9 @@ from acekeeper.api import wire
 from acekeeper.api.wire_status import Capacity, EngineTotals
 from acekeeper.core.actions import Refusal
 from acekeeper.core.admission import blocked
+from acekeeper.core.health import health_score
 from acekeeper.core.model import Breaker, Engine, Health, Now, Phase, Rules, Sample, Stream
 from acekeeper.core.names import Slot
-from acekeeper.core.score import health_score
 from acekeeper.core.state import State
 from acekeeper.usecases.turns import one_by_one
 

@@ -11,6 +11,7 @@ from acekeeper.core.model import Engine, Health, Now, Phase, Probe, Rules
 from acekeeper.core.state import State
 
 UNHEALTHY = "unhealthy"
+_PENALTY = {Health.HEALTHY: 0, Health.UNKNOWN: 25, Health.UNHEALTHY: 50}
 
 
 def engine_answered(state: State, rules: Rules, fact: EngineAnswered, now: Now) -> None:
@@ -144,3 +145,9 @@ def settle(state: State, action: Settle) -> None:
     if engine is not None:
         state.put(replace(engine, settled=True))
         state.put_breaker(breaker.settled(state.breaker))
+
+
+def health_score(engine: Engine, streams: int, now: Now) -> int:
+    """How good a choice an engine is, as the user's document scores it."""
+    warm = engine.used is not None and now.mono - engine.used.mono < 300
+    return max(0, 100 - min(streams * 20, 60) - _PENALTY[engine.health] + (10 if warm else 0))
