@@ -4,7 +4,6 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
 
 from loguru import logger
 from prometheus_client.core import CounterMetricFamily, Metric
@@ -12,17 +11,10 @@ from prometheus_client.registry import Collector
 
 from acekeeper import __version__
 from acekeeper.metrics.families import FAMILIES, gauge
+from acekeeper.usecases.protocols import Store
 from acekeeper.usecases.sweep import Kind
 
 _LOOK_EVERY = 15.0
-
-
-class Store(Protocol):
-    @property
-    def degraded(self) -> str: ...
-
-    @property
-    def waiting(self) -> int: ...
 
 
 class Host(Collector):

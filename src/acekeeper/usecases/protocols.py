@@ -112,6 +112,10 @@ class Store(Protocol):
         """What is wrong with it, empty when nothing is."""
 
     @property
+    def waiting(self) -> int:
+        """Rows, about so many, that are not on disk."""
+
+    @property
     def is_alive(self) -> bool:
         """Whether it still works on what is written."""
 
