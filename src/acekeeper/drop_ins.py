@@ -3,11 +3,11 @@
 Only these; everything else a unit says is in the plain files of systemd/.
 """
 
-import ipaddress
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from acekeeper.core.names import bracketed
 from acekeeper.errors import AcekeeperError
 from acekeeper.settings import Settings
 
@@ -67,9 +67,8 @@ def _listen(addresses: Sequence[str], port: int) -> str:
 
 
 def _stream(address: str, port: int) -> str:
-    is_ipv6 = ipaddress.ip_address(address).version == 6
-    host = f"[{address}]" if is_ipv6 else address
-    return f"ListenStream={host.replace('%', '%%')}:{port}"  # a zone, not a specifier
+    host = bracketed(address).replace("%", "%%")  # of a zone, no specifier
+    return f"ListenStream={host}:{port}"
 
 
 def _interval(seconds: float) -> str:

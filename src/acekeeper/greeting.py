@@ -1,6 +1,7 @@
 """What a first try is told on its terminal."""
 
 from acekeeper import __version__
+from acekeeper.core.names import bracketed
 from acekeeper.listening import Gateway
 from acekeeper.settings import Settings
 
@@ -8,8 +9,7 @@ _AN_ID = "0123456789abcdef0123456789abcdef01234567"  # the emulator plays any
 
 
 def greeting(settings: Settings, gateway: Gateway) -> str:
-    host = f"[{settings.app_host}]" if ":" in settings.app_host else settings.app_host
-    api = f"http://{host}:{settings.app_port}"
+    api = f"http://{bracketed(settings.app_host)}:{settings.app_port}"
     key = ' -H "Authorization: Bearer $API_KEY"' if settings.api_key else ""
     emulated = settings.sources["ENGINE_COMMAND"] == "default"
     what = "emulated; set ENGINE_COMMAND to run real ones" if emulated else "ENGINE_COMMAND"

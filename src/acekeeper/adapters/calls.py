@@ -9,7 +9,7 @@ import aiohttp
 from aiohttp import AddrInfoType, ClientTimeout
 from yarl import URL
 
-from acekeeper.core.names import Slot
+from acekeeper.core.names import Slot, bracketed
 from acekeeper.errors import Failure, NoAnswer
 
 _LONGEST_ANSWER = 64 * 1024
@@ -88,11 +88,6 @@ async def get(
     except (aiohttp.ClientError, OSError, ValueError) as error:
         why, failure = _why(error)
         raise NoAnswer(why, failure=failure) from error
-
-
-def bracketed(address: str) -> str:
-    """As it stands in a URL."""
-    return f"[{address}]" if ":" in address else address
 
 
 def shown(value: object) -> str:

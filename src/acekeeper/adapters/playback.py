@@ -8,13 +8,12 @@ from aiohttp import ClientTimeout
 from yarl import URL
 
 from acekeeper.adapters import connections
-from acekeeper.adapters.calls import bracketed
 from acekeeper.adapters.engine import EngineClient
 from acekeeper.adapters.getstream import TAKEN_OVER, content_path, open_session, session_path
 from acekeeper.core.doubt import Content
 from acekeeper.core.facts import Verdict
 from acekeeper.core.model import Opening
-from acekeeper.core.names import Slot
+from acekeeper.core.names import Slot, bracketed
 from acekeeper.errors import EngineInUse, EngineRefused, NoAnswer
 
 _STARTS_WITHIN = 20.0  # the client's own patience, for both

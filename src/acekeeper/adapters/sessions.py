@@ -1,11 +1,11 @@
 """What players do with the sessions that the gateway opened for them. These calls may last, so they
 have connections of their own: no probe waits for them."""
 
-from acekeeper.adapters.calls import Reply, bracketed, get, new_session, shown
+from acekeeper.adapters.calls import Reply, get, new_session, shown
 from acekeeper.adapters.getstream import check_text, content_path, open_session, session_path
 from acekeeper.core.gateway.model import Wanted
 from acekeeper.core.model import Opening
-from acekeeper.core.names import Slot
+from acekeeper.core.names import Slot, bracketed
 from acekeeper.errors import NoAnswer
 
 _STAT_WITHIN = 3.0

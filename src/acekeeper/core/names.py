@@ -10,6 +10,11 @@ EVERYWHERE = "0.0.0.0"  # every address of this host
 _UNIT = re.compile(r"engine@([1-9][0-9]{0,4})\.service")
 
 
+def bracketed(address: str) -> str:
+    """As it stands in a URL."""
+    return f"[{address}]" if ":" in address else address
+
+
 class Ports(NamedTuple):
     http: int
     https: int

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from urllib.parse import parse_qsl, urlencode
 
 from acekeeper.core.model import Now
-from acekeeper.gateway.door import Answer, Call, Handler
-from acekeeper.gateway.urls import redirect
+from acekeeper.gateway.door import Answer, Call, Handler, redirect
 
 # Our parameters of such a URL: when the player asked first (wall time, as the service may restart),
 # and how often it was redirected since.

@@ -14,6 +14,7 @@ from litestar.types import HTTPScope, Receive, Send
 from loguru import logger
 from msgspec import Struct
 
+from acekeeper.core.names import bracketed
 from acekeeper.extensions import WAITED, cut, until_hung_up
 from acekeeper.log import request_id_var, whole
 from acekeeper.setting_kinds import Network
@@ -73,6 +74,18 @@ def text(status: int, words: str) -> Answer:
 def as_json(value: object, status: int = 200) -> Answer:
     """In the engine's own spacing."""
     return Answer(status=status, media_type=JSON, body=json.dumps(value).encode())
+
+
+def origin(call: Call, port: int | None = None) -> str:
+    """By the address at which the player's connection arrived: of the gateway, or of what listens
+    on `port` there."""
+    address, own = call.arrival
+    return f"http://{bracketed(address)}:{port or own}"
+
+
+def redirect(call: Call, path: str, port: int | None = None) -> Answer:
+    to = origin(call, port) + path
+    return Answer(status=302, body=f"Redirect to {to}".encode(), headers={"Location": to})
 
 
 class Door:

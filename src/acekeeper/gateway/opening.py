@@ -10,8 +10,7 @@ from acekeeper.core.gateway.model import NotPlayed
 from acekeeper.core.model import Rules, Stream
 from acekeeper.gateway.again import waits_since
 from acekeeper.gateway.context import Context, by_gateway
-from acekeeper.gateway.door import Answer, Call, as_json, text
-from acekeeper.gateway.urls import origin, redirect
+from acekeeper.gateway.door import Answer, Call, as_json, origin, redirect, text
 from acekeeper.gateway.wanted import wanted
 from acekeeper.metrics.families import GatewayAnswer
 from acekeeper.usecases.gateway import Failed

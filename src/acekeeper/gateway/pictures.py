@@ -14,9 +14,8 @@ from acekeeper.core.model import Stream
 from acekeeper.gateway.again import HOPS_MOST, again, hop, waits_since
 from acekeeper.gateway.awaited import Awaited
 from acekeeper.gateway.context import Context, by_gateway
-from acekeeper.gateway.door import Answer, Call, text
+from acekeeper.gateway.door import Answer, Call, redirect, text
 from acekeeper.gateway.opening import not_played
-from acekeeper.gateway.urls import redirect
 from acekeeper.gateway.visit import Place, Visit
 from acekeeper.usecases.gateway import Failed
 from acekeeper.usecases.requests import play, wanted_again

@@ -16,10 +16,9 @@ from acekeeper.errors import EngineInUse, EngineRefused, Failure, NoAnswer
 from acekeeper.gateway.again import waits_since
 from acekeeper.gateway.awaited import Awaited
 from acekeeper.gateway.context import Context, by_gateway, slot_of
-from acekeeper.gateway.door import HLS, Answer, Call, text
+from acekeeper.gateway.door import HLS, Answer, Call, origin, text
 from acekeeper.gateway.lists import Playlist, Point, Progress, begin, follow, go_on, read, written
 from acekeeper.gateway.opening import longest_wait, not_played
-from acekeeper.gateway.urls import origin
 from acekeeper.gateway.visit import loads
 from acekeeper.usecases.gateway import Failed
 from acekeeper.usecases.requests import play, wanted_again
