@@ -20,7 +20,7 @@ NOW_AND_ONCE = {"choice_lasts": 0, "try_again_every": 3600}
 async def smell(house: House) -> None:
     house.loop.tell(started("s", slot(0), key=CHANNEL))
     house.loop.tell(_ended("s"))
-    await house.turns()
+    await house.until(lambda: house.player.tried)
 
 
 def _ended(name: str) -> StreamEnded:

@@ -30,7 +30,9 @@ from acekeeper.core.facts import (
     EngineStartFailed,
     EngineStopFailed,
     Fact,
+    StreamEnded,
     StreamsAsked,
+    StreamStarted,
     TimePassed,
 )
 from acekeeper.core.gateway.actions import GatewayAction
@@ -62,7 +64,8 @@ _LOST_MEANWHILE = waiting(Code.GENERAL_ERROR, "the engine it was given ended or 
 _NOBODY_THERE = "runtime_unavailable"  # cause of a start that failed
 _STATS_AT_ONCE = 8  # so many begin in one turn of the event loop
 _SAMPLES = attrgetter("samples")
-_RESTS = 0.005  # seconds before the plan that follows, if that is in no haste
+_RESTS = 0.005  # seconds before a plan that is in no haste: the writer cannot run while we plan
+_IN_NO_HASTE = StreamStarted | StreamEnded
 _STREAM_SETTLES_AFTER = 2.0  # an engine may not know a session yet that was just announced
 
 Provision = Engine | Refusal
@@ -113,8 +116,8 @@ class Loop:
         self._observe = observe
         self.outcomes = Outcomes[Provision]()
         self._tasks: set[Task[None]] = set()
-        self._planned = False
-        self._alarm: asyncio.TimerHandle | None = None
+        self._planned = math.inf  # when the next plan is made; then that is the alarm
+        self._alarm: asyncio.Handle | None = None
         self._due = math.inf  # when a plan is to be made at the latest, by the event loop's clock
         self._closed = False
 
@@ -125,17 +128,18 @@ class Loop:
     def tell_all(self, facts: Iterable[Fact]) -> Future[None]:
         """Each is taken when those before it are applied; done when all are on disk."""
         changed: list[Changes] = []
-        now = self.clock()
+        now, rests = self.clock(), math.inf
         try:
             for fact in facts:
                 changes = apply(self.state, self.rules, fact, now)
                 changed.append(changes)
                 for happening in changes.happened:
                     self._observe(happening)
-                if not self._planned and may_change(fact, changes):
-                    self._plan_soon()
+                if rests and may_change(fact, changes):
+                    rests = _RESTS if isinstance(fact, _IN_NO_HASTE) else 0.0
         finally:
             durable = self._write(*changed)
+            self._plan_within(rests)
         return durable
 
     def is_overdue(self, seconds: float) -> bool:
@@ -176,33 +180,34 @@ class Loop:
             self.unsaved.told(samples, durable)
         return durable
 
-    def _plan_soon(self) -> None:
-        """Once per turn of the event loop, however many facts came in it. In a context of its
-        own: what is planned is not caused by whoever spoke last."""
-        if not self._planned and not self._closed:
-            self._planned = True
-            asyncio.get_running_loop().call_soon(self._plan, context=Context())
+    def _plan_within(self, seconds: float) -> None:
+        """Once for all facts that come until then. In a context of its own: what is planned is
+        not caused by whoever spoke last."""
+        loop = asyncio.get_running_loop()
+        if not self._closed and loop.time() + seconds < self._planned:
+            self._planned = loop.time() + seconds
+            self._wake(seconds, self._plan)
+
+    def _wake(self, seconds: float, call: Callable[[], object]) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        loop, own = asyncio.get_running_loop(), Context()
+        soon = loop.call_soon(call, context=own) if not seconds else None
+        self._alarm = soon or loop.call_later(seconds, call, context=own)
 
     def _plan(self) -> None:
         """One plan a turn: others have theirs before what is still to do."""
-        self._planned = False
-        if self._closed:
-            return
+        self._planned = math.inf
         now, loop = self.clock(), asyncio.get_running_loop()
         planned = plan(self.state, self.rules, now)
         for action in planned.actions:
             self._take(action, now)
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
         wait = max(0.0, planned.deadline - now.mono) if planned.is_last else 0.0
         self._due = loop.time() + wait
-        if planned.may_rest:  # a player waits for the writer, which cannot run while we plan
-            self._alarm = loop.call_later(_RESTS, self._plan_soon)
-        elif not planned.is_last:
-            self._plan_soon()
+        if not planned.is_last:
+            self._plan_within(_RESTS if planned.may_rest else 0.0)
         elif wait < math.inf:
-            self._alarm = loop.call_later(wait, self.tell, TimePassed())
+            self._wake(wait, lambda: self.tell(TimePassed()))
 
     def _take(self, action: Action, now: Now) -> None:
         changes = apply(self.state, self.rules, ActionTaken(action), now)
