@@ -268,11 +268,13 @@ async def test_a_stream_dropped_from_memory_stays_as_history(path: Path) -> None
     ]
 
 
-async def test_an_early_end_is_deleted_when_nobody_needs_it(path: Path) -> None:
+async def test_early_ends_are_deleted_when_nobody_needs_them(path: Path) -> None:
+    names = [f"e{n}" for n in range(4)]
     async with running(path) as store:
-        await store.write(Changes(early_ends={"e": EarlyEnd(NOW, "eof")}))
-        await store.write(Changes(early_ends={"e": None}))
-    assert (await next_run(path)).early_ends == []
+        await store.write(Changes(early_ends=dict.fromkeys(names, EarlyEnd(NOW, "eof"))))
+        await store.write(Changes(early_ends=dict.fromkeys(names[:3])))
+    saved = await next_run(path)
+    assert [name for name, _ in saved.early_ends] == names[3:]
 
 
 async def test_what_is_held_on_an_engine_is_what_was_told_last(path: Path) -> None:
@@ -299,14 +301,20 @@ async def test_a_hold_that_changes_in_what_is_not_kept_costs_no_write(path: Path
 async def test_what_happened_is_logged(path: Path) -> None:
     before = time.time()
     long = {"why": "x" * 5000}
-    happened = [Happening("a", SLOT, "", {"n": 1}), Happening("b"), Happening("c", data=long)]
+    happened = [
+        Happening("a", SLOT, "", {"n": 1}),
+        Happening("b"),
+        Happening("c", data=long),
+        Happening("d", data={"broken": "\udce9"}),
+    ]
     async with running(path) as store:
         await store.write(Changes(happened=happened))
     logged = select(path, "SELECT ts, kind, host, port, stream, data FROM log ORDER BY id")[1:]
     assert [row[1:] for row in logged] == [
-        ("a", *SLOT, "", '{"n": 1}'),
+        ("a", *SLOT, "", '{"n":1}'),
         ("b", None, None, "", "{}"),
-        ("c", None, None, "", f'{{"why": "{"x" * 1000}"}}'),
+        ("c", None, None, "", f'{{"why":"{"x" * 1000}"}}'),
+        ("d", None, None, "", '{"broken": "\\udce9"}'),
     ]
     assert before <= logged[0][0] <= time.time()
 
@@ -470,10 +478,15 @@ async def test_close_writes_what_is_queued_and_empties_the_log(path: Path) -> No
         await store.write(started("late"))
 
 
+class Odd:
+    def __str__(self) -> str:
+        raise ValueError
+
+
 async def test_changes_that_cannot_be_written_do_not_end_the_writer(path: Path) -> None:
     troubles = Troubles()
     async with running(path, on_trouble=troubles) as store:
         with pytest.raises(StoreFailed, match="does not fit"):
-            await store.write(Changes(happened=[Happening("odd", data={"x": {(1, 2): 3}})]))
+            await store.write(Changes(happened=[Happening("odd", data={"x": Odd()})]))
         await troubles.over()
         await store.write(started("s"))

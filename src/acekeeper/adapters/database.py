@@ -133,7 +133,7 @@ def save(db: sqlite3.Connection, rows: Rows) -> None:
     db.executemany(_DELETE_HOLDS, [(*slot, incarnation) for slot, incarnation in rows.holds])
     _put(db, _UPSERT_HOLD, chain.from_iterable(rows.holds.values()))
     _put(db, _UPSERT_EARLY_END, [row for row in ends.values() if row is not None])
-    db.executemany(_DELETE_EARLY_END, [(i,) for i, row in ends.items() if row is None])
+    _put(db, _DELETE_EARLY_END, [(i,) for i, row in ends.items() if row is None])
     _put(db, _UPSERT_KEPT, rows.kept.items())
     _put(db, _INSERT_SAMPLE, rows.samples)
     _put(db, _INSERT_LOG, rows.log)
@@ -282,7 +282,7 @@ _UPSERT_STREAM = _upsert("streams", STREAM_KEY, STREAM)
 _DELETE_HOLDS = f"DELETE FROM holds WHERE {' AND '.join(f'{c} = ?' for c in ENGINE_KEY)}"  # noqa: S608
 _UPSERT_HOLD = _upsert("holds", HOLD_KEY, HOLD)
 _UPSERT_EARLY_END = _upsert("early_ends", EARLY_END_KEY, EARLY_END)
-_DELETE_EARLY_END = "DELETE FROM early_ends WHERE id = ?"
+_DELETE_EARLY_END = "DELETE FROM early_ends WHERE id IN (VALUES (?))"
 _UPSERT_KEPT = _upsert("kept", KEPT_KEY, KEPT)
 _INSERT_SAMPLE = (
     f"WITH told (id, {', '.join(SAMPLE)}) AS (VALUES ({', '.join('?' * (1 + len(SAMPLE)))}))"  # noqa: S608

@@ -54,7 +54,7 @@ SAMPLE = _columns("ts status peers speed_down speed_up downloaded uploaded")
 LOG = _columns("ts kind host port stream data")
 LOG_ROW = ("id", *LOG)
 _LONGEST_TEXT = 1000  # of what others said: an error of Podman's, a client's reason
-_encode_data = json.JSONEncoder(default=str).encode
+_encode_data = msgspec.json.Encoder(enc_hook=str).encode
 _encode_gateway = msgspec.json.Encoder().encode
 _decode_gateway = msgspec.json.Decoder(ByGateway).decode
 
@@ -220,14 +220,13 @@ def read_sample(row: Row, now: Now) -> Sample:
 
 def log_row(happening: Happening, wall: float) -> Row:
     """Its id is given when it is saved."""
-    return (
-        None,
-        wall,
-        happening.kind,
-        *(happening.engine or (None, None)),
-        happening.stream,
-        _encode_data({name: _bounded(value) for name, value in happening.data.items()}),
-    )
+    data = {name: _bounded(value) for name, value in happening.data.items()}
+    try:
+        told = _encode_data(data).decode()
+    except UnicodeEncodeError:  # somebody's broken text, which only this can write
+        told = json.dumps(data, default=str)
+    place = happening.engine or (None, None)
+    return (None, wall, happening.kind, *place, happening.stream, told)
 
 
 def read_log(row: Row) -> Logged:
