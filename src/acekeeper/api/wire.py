@@ -22,24 +22,24 @@ Via = Literal["event", "gateway"]
 Going = Literal["draining", "stopping"]
 
 
-class EngineAddress(Struct):
+class EngineAddress(Struct, gc=False):
     host: Annotated[str, Meta(min_length=1, max_length=253)]
     port: PortNumber
 
 
-class StreamKey(Struct):
+class StreamKey(Struct, gc=False):
     key_type: KeyType
     key: Annotated[str, Meta(min_length=1, max_length=4096)]
 
 
-class Session(Struct):
+class Session(Struct, gc=False):
     playback_session_id: Name
     stat_url: Url
     command_url: Url
     is_live: int
 
 
-class StreamStarted(Struct):
+class StreamStarted(Struct, gc=False):
     engine: EngineAddress
     stream: StreamKey
     session: Session
@@ -47,7 +47,7 @@ class StreamStarted(Struct):
     labels: Annotated[dict[Name, Id], Meta(max_length=64)] | None = None  # one may be its id
 
 
-class StreamEnded(Struct):
+class StreamEnded(Struct, gc=False):
     container_id: Name | None = None
     stream_id: Id | None = None
     reason: Name | None = None
@@ -169,7 +169,7 @@ class Accepted(Struct):
     status: str = "accepted"
 
 
-class Result(Struct, omit_defaults=True):
+class Result(Struct, omit_defaults=True, gc=False):
     """One event of a batch: its stream, or why it failed."""
 
     success: bool

@@ -158,7 +158,7 @@ class AnswerLost(Struct, frozen=True):
     request: str
 
 
-class StreamStarted(Struct, frozen=True, kw_only=True):
+class StreamStarted(Struct, frozen=True, kw_only=True, gc=False):
     id: str
     key_type: KeyType
     key: str
@@ -170,7 +170,7 @@ class StreamStarted(Struct, frozen=True, kw_only=True):
     container_id: str = ""
 
 
-class StreamEnded(Struct, frozen=True):
+class StreamEnded(Struct, frozen=True, gc=False):
     id: str
     container_id: str = ""
     reason: str = ""

@@ -119,7 +119,7 @@ class Stopping(Struct, frozen=True):
     retry: Now | None = None  # when the stop is to be asked for again
 
 
-class Probe(Struct, frozen=True):
+class Probe(Struct, frozen=True, gc=False):
     failures: int = 0  # in a row
     under_way: bool = False
     due: bool = False  # at once
@@ -127,7 +127,7 @@ class Probe(Struct, frozen=True):
     judged: Now | None = None  # when the last one did that said something
 
 
-class Engine(Struct, frozen=True, kw_only=True):
+class Engine(Struct, frozen=True, kw_only=True, gc=False):
     """One incarnation of an engine: a slot and one start of it."""
 
     slot: Slot
@@ -265,7 +265,7 @@ Place = tuple[str, int] | str
 """Where an event said an engine is: an address, or a container id."""
 
 
-class Stream(Struct, frozen=True, kw_only=True):
+class Stream(Struct, frozen=True, kw_only=True, gc=False):
     """`slot` is None for a stream on an engine that is not ours."""
 
     id: str
@@ -328,7 +328,7 @@ class Breaker(Struct, frozen=True):
     last_failure: Now | None = None
 
 
-class EarlyEnd(Struct, frozen=True):
+class EarlyEnd(Struct, frozen=True, gc=False):
     """An end whose start has not come yet, or whose stream is no longer kept."""
 
     at: Now

@@ -27,7 +27,7 @@ from acekeeper.core.model import (
 from acekeeper.core.names import Slot
 
 
-class Happening(Struct, frozen=True):
+class Happening(Struct, frozen=True, gc=False):
     """Something that happened, for the log, the metrics and the history; `kind` in snake case."""
 
     kind: str
