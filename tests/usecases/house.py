@@ -222,9 +222,9 @@ class HeldStore:
     def __init__(self) -> None:
         self.writes: list[tuple[Changes, Future[None]]] = []
 
-    def write(self, *changed: Changes) -> Future[None]:
+    def write(self, changes: Changes) -> Future[None]:
         future: Future[None] = asyncio.get_running_loop().create_future()
-        self.writes += [(changes, future) for changes in changed]
+        self.writes.append((changes, future))
         return future
 
     def release(self) -> None:

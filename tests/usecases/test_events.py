@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from acekeeper.adapters.store import Store
-from acekeeper.core.facts import StreamEnded, StreamStarted
+from acekeeper.core.facts import StreamEnded, StreamStarted, TimePassed
+from acekeeper.core.model import Now, Rules
+from acekeeper.core.plan import Plan, plan
+from acekeeper.core.state import State
 from acekeeper.errors import StoreFailed
-from acekeeper.usecases import events
+from acekeeper.usecases import events, loop
 
 from ..adapters.storing import Disk, Troubles, next_run, select
 from ..core.world import slot, started
@@ -109,10 +112,10 @@ async def test_a_long_batch_lets_others_have_their_turns(house: House) -> None:
             await asyncio.sleep(0)
 
     reader = asyncio.create_task(read())
-    await events.batch(house.loop, [started(f"s{n}") for n in range(200)], [])
+    await events.batch(house.loop, [started(f"s{n}") for n in range(800)], [])
     reader.cancel()
-    assert seen[-1] == 200
-    assert max(after - before for before, after in pairwise(seen)) <= 50
+    assert seen[-1] == 800
+    assert max(after - before for before, after in pairwise(seen)) <= 200
 
 
 async def test_of_a_long_batch_only_so_much_waits_for_the_disk(
@@ -121,11 +124,11 @@ async def test_of_a_long_batch_only_so_much_waits_for_the_disk(
     monkeypatch.setattr(events, "_UNDER_WAY", 3)
     store = HeldStore()
     house = make_house(store)
-    starts = [started(f"s{n}") for n in range(200)]
+    starts = [started(f"s{n}") for n in range(800)]
     batch = asyncio.create_task(events.batch(house.loop, starts, [StreamEnded("s0")]))
     for _ in range(100):
         await asyncio.sleep(0)
-    assert len(store.writes) == 150
+    assert len(store.writes) == 3
     while not batch.done():
         store.release()
         await asyncio.sleep(0)
@@ -137,13 +140,12 @@ async def test_of_a_long_batch_only_so_much_waits_for_the_disk(
 async def test_events_of_a_batch_are_written_by_slices(make_house: MakeHouse) -> None:
     store = HeldStore()
     house = make_house(store)
-    starts = [started(f"s{n}") for n in range(200)]
+    starts = [started(f"s{n}") for n in range(800)]
     batch = asyncio.create_task(events.batch(house.loop, starts, []))
     while not batch.done():
         store.release()
         await asyncio.sleep(0)
-    assert len(store.writes) == 200
-    assert len({id(write) for _, write in store.writes}) == 4
+    assert [len(changes.streams) for changes, _ in store.writes] == [200] * 4
 
 
 async def test_what_was_applied_is_written_also_when_a_later_fact_is_a_defect(
@@ -154,3 +156,34 @@ async def test_what_was_applied_is_written_also_when_a_later_fact_is_a_defect(
     with pytest.raises(AssertionError):
         house.loop.tell_all([started("s"), "no fact", started("t")])  # type: ignore[list-item]
     assert [list(changes.streams) for changes, _ in store.writes] == [["s"]]
+
+
+async def test_events_turn_by_turn_share_a_plan(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what is in haste does not wait for theirs."""
+    await house.open(0)
+    monkeypatch.setattr(loop, "_RESTS", 3600)
+    planned: list[Plan] = []
+
+    def counting(state: State, rules: Rules, now: Now) -> Plan:
+        planned.append(plan(state, rules, now))
+        return planned[-1]
+
+    monkeypatch.setattr(loop, "plan", counting)
+    for n in range(3):
+        house.loop.tell(started(f"s{n}", slot(0)))
+        await house.turns()
+    assert not planned
+    house.loop.tell(TimePassed())
+    await house.turns()
+    assert len(planned) == 1
+
+
+async def test_what_ended_and_is_forgotten_with_one_write_is_kept_as_ended(
+    make_house: MakeHouse, db: Path
+) -> None:
+    house = make_house(keep_ended=0)
+    await house.loop.tell_all([started("s"), StreamEnded("s", reason="eof"), TimePassed()])
+    assert "s" not in house.loop.state.streams
+    assert select(db, "SELECT ended IS NULL, reason FROM streams") == [(0, "eof")]

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
-from operator import attrgetter
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import NamedTuple, TypeVar
@@ -42,7 +41,6 @@ _WITHIN = 2.0  # seconds that a write may wait; the client gives up after 3
 _AT_A_TIME = 0.75  # one thing that takes longer hangs, however much there is to do
 _LATE_AGAIN = 0.1
 _ANSWERED_AT_ONCE = 200  # in one turn of the event loop
-_OF_GATEWAY, _HAPPENED = attrgetter("of_gateway"), attrgetter("happened")
 
 T = TypeVar("T")
 
@@ -63,7 +61,7 @@ class Saved(Struct, frozen=True):
 
 
 class _Write(NamedTuple):
-    changed: Sequence[Changes]
+    changes: Changes
     durable: list[asyncio.Future[None]]  # its own, and of those after it that change nothing
     wall: float
 
@@ -134,18 +132,18 @@ class Store:
         self._loaded.put(found)
         return self._saved(found[0], now) if found else Saved()
 
-    def write(self, *changed: Changes) -> asyncio.Future[None]:
+    def write(self, changes: Changes) -> asyncio.Future[None]:
         """Done when these changes and all before them are on disk (those of the gateway: outlive
         this process); with none it waits for those before, and the writer hears nothing of it.
         StoreFailed when they are not, or not in time: they are kept, and tried again."""
         durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        is_promised = not all(map(_OF_GATEWAY, changed))
-        has_any = any(map(_HAPPENED, changed)) or any(changed) or (self._is_owed and is_promised)
+        is_promised = not changes.of_gateway
+        has_any = changes.happened or changes or (self._is_owed and is_promised)
         if self._closed:
             durable.set_exception(StoreFailed("the store is closed"))
         elif has_any or self.degraded:
             self._is_owed = not is_promised
-            self._newest = _Write(changed, [durable], time.time())
+            self._newest = _Write(changes, [durable], time.time())
             self._queue.put(self._newest)
         elif self._newest:
             self._newest.durable.append(durable)
@@ -227,8 +225,7 @@ class Store:
 
     def _take(self, write: _Write) -> None:
         try:
-            for changes in write.changed:
-                self._backlog.add(changes, write.wall)
+            self._backlog.add(write.changes, write.wall)
         except Exception as error:  # a defect of ours; a dead writer would leave all waiting
             self._failed(error)
 

@@ -22,7 +22,7 @@ from acekeeper.usecases.turns import one_by_one
 F = TypeVar("F")
 W = TypeVar("W")
 
-_AT_ONCE = 100  # events of a batch that are decoded in one turn of the event loop
+_AT_ONCE = 500  # events of a batch that are decoded in one turn of the event loop
 _BEGINNING = re.compile(r"(https?://[\w.:-]+)[/?#]", re.ASCII)
 
 _started = msgspec.json.Decoder(wire.StreamStarted)

@@ -1,6 +1,6 @@
 """The one place where the state changes."""
 
-from typing import assert_never
+from typing import assert_never, get_args
 
 from msgspec.structs import replace
 
@@ -67,19 +67,19 @@ from acekeeper.core.gateway.facts import GatewayFact
 from acekeeper.core.model import Now, Rules
 from acekeeper.core.state import Changes, State
 
-_OF_GATEWAY = GatewayFact | GatewayAction
+_OF_GATEWAY = frozenset(get_args(GatewayFact) + get_args(GatewayAction))
 
 
 def apply(state: State, rules: Rules, fact: Fact, now: Now) -> Changes:
     """Changes `state` by one fact and says what changed."""
-    _apply(state, rules, fact, now)
-    changes, state.changes = state.changes, Changes()
+    enter(state, rules, fact, now)
+    return state.changed()
+
+
+def enter(state: State, rules: Rules, fact: Fact, now: Now) -> None:
+    """Changes `state` by one of several facts; what they changed is said of all together."""
     cause = fact.action if isinstance(fact, ActionTaken) else fact
-    changes.of_gateway = isinstance(cause, _OF_GATEWAY)
-    return changes
-
-
-def _apply(state: State, rules: Rules, fact: Fact, now: Now) -> None:
+    state.changes.of_gateway &= type(cause) in _OF_GATEWAY
     match fact:
         case StreamStarted():
             streams.forget_old(state, rules, now, streams.WITH_AN_EVENT)

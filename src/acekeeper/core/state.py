@@ -37,7 +37,7 @@ class Happening(Struct, frozen=True, gc=False):
 
 
 class Changes(Struct):
-    """What one `apply` changed: the store's work list, and what to tell."""
+    """What facts changed: the store's work list, and what to tell."""
 
     happened: list[Happening] = []
     engines: dict[Slot, Engine | None] = {}
@@ -48,7 +48,7 @@ class Changes(Struct):
     breaker: Breaker | None = None
     boot: str | None = None
     at_least: int | None = None
-    # By or for a player of the gateway: nobody was promised that it outlives the host.
+    # All by or for players of the gateway: nobody was promised that it outlives the host.
     of_gateway: bool = False
 
     def __bool__(self) -> bool:
@@ -107,6 +107,11 @@ class State:
     infohashes: dict[Content, str] = field(default_factory=dict)  # as engines told; few, bounded
     refusals: dict[Content, tuple[float, str]] = field(default_factory=dict)  # oldest first
     changes: Changes = field(default_factory=Changes)
+
+    def changed(self) -> Changes:
+        """Since it was asked last."""
+        changes, self.changes = self.changes, Changes(of_gateway=True)
+        return changes
 
     def put(self, engine: Engine) -> None:
         if self.engines.get(engine.slot) != engine:
@@ -212,7 +217,8 @@ class State:
                 del self.tokens[token]
         self.samples.pop(stream.id, None)
         self._unhear(stream.id)
-        self.changes.streams[stream.id] = None
+        if stream.ended is None:  # the end of it is kept; and it may be among the same changes
+            self.changes.streams[stream.id] = None
         self.revision += 1
 
     def _unindex(self, stream: Stream) -> None:

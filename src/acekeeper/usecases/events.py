@@ -11,8 +11,10 @@ from acekeeper.core.streams import end_target
 from acekeeper.errors import StoreFailed
 from acekeeper.usecases.loop import Loop
 
-_AT_ONCE = 50  # events of a batch that are told in one turn of the event loop, and written together
-_UNDER_WAY = 20  # such slices that wait for the disk: memory is not to grow with the batch
+_AT_ONCE = (
+    200  # events of a batch that are told in one turn of the event loop, and written together
+)
+_UNDER_WAY = 10  # such slices that wait for the disk: memory is not to grow with the batch
 
 _Told = tuple[Future[None], list[str | None]]  # and the streams that were meant
 

@@ -5,8 +5,6 @@ import math
 from asyncio import Future, Task
 from collections.abc import Callable, Coroutine, Iterable
 from contextvars import Context
-from itertools import chain
-from operator import attrgetter
 
 from acekeeper.core.actions import (
     Action,
@@ -21,7 +19,7 @@ from acekeeper.core.actions import (
     Stop,
     Try,
 )
-from acekeeper.core.apply import apply
+from acekeeper.core.apply import apply, enter
 from acekeeper.core.facts import (
     ActionTaken,
     ConnectionsSeen,
@@ -63,7 +61,6 @@ from acekeeper.usecases.turns import gather_in_turns
 _LOST_MEANWHILE = waiting(Code.GENERAL_ERROR, "the engine it was given ended or was taken", 1)
 _NOBODY_THERE = "runtime_unavailable"  # cause of a start that failed
 _STATS_AT_ONCE = 8  # so many begin in one turn of the event loop
-_SAMPLES = attrgetter("samples")
 _RESTS = 0.005  # seconds before a plan that is in no haste: the writer cannot run while we plan
 _IN_NO_HASTE = StreamStarted | StreamEnded
 _STREAM_SETTLES_AFTER = 2.0  # an engine may not know a session yet that was just announced
@@ -127,19 +124,17 @@ class Loop:
 
     def tell_all(self, facts: Iterable[Fact]) -> Future[None]:
         """Each is taken when those before it are applied; done when all are on disk."""
-        changed: list[Changes] = []
-        now, rests = self.clock(), math.inf
+        now, told = self.clock(), list[Fact]()
         try:
             for fact in facts:
-                changes = apply(self.state, self.rules, fact, now)
-                changed.append(changes)
-                for happening in changes.happened:
-                    self._observe(happening)
-                if rests and may_change(fact, changes):
-                    rests = _RESTS if isinstance(fact, _IN_NO_HASTE) else 0.0
+                enter(self.state, self.rules, fact, now)
+                told.append(fact)
         finally:
-            durable = self._write(*changed)
-            self._plan_within(rests)
+            changes = self.state.changed()
+            durable = self._write(changes)
+            if any(may_change(fact, changes) for fact in told):
+                is_in_haste = not all(isinstance(fact, _IN_NO_HASTE) for fact in told)
+                self._plan_within(0.0 if is_in_haste else _RESTS)
         return durable
 
     def is_overdue(self, seconds: float) -> bool:
@@ -172,12 +167,14 @@ class Loop:
         if not task.cancelled() and (error := task.exception()) is not None:
             defect(error)
 
-    def _write(self, *changed: Changes) -> Future[None]:
-        durable = self.store.write(*changed)
+    def _write(self, changes: Changes) -> Future[None]:
+        for happening in changes.happened:
+            self._observe(happening)
+        durable = self.store.write(changes)
         # Not everybody waits for it, and a store that fails tells so itself.
         durable.add_done_callback(lambda done: done.cancelled() or done.exception())
-        if samples := [*chain.from_iterable(map(_SAMPLES, changed))]:
-            self.unsaved.told(samples, durable)
+        if changes.samples:
+            self.unsaved.told(changes.samples, durable)
         return durable
 
     def _plan_within(self, seconds: float) -> None:
@@ -210,10 +207,7 @@ class Loop:
             self._wake(wait, lambda: self.tell(TimePassed()))
 
     def _take(self, action: Action, now: Now) -> None:
-        changes = apply(self.state, self.rules, ActionTaken(action), now)
-        for happening in changes.happened:
-            self._observe(happening)
-        durable = self._write(changes)
+        durable = self._write(apply(self.state, self.rules, ActionTaken(action), now))
         if isinstance(action, GatewayAction):
             self.gateway.take(action, durable)
             return

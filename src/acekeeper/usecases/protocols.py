@@ -119,6 +119,6 @@ class Store(Protocol):
     def is_alive(self) -> bool:
         """Whether it still works on what is written."""
 
-    def write(self, *changed: Changes) -> Future[None]:
+    def write(self, changes: Changes) -> Future[None]:
         """Done when these changes and all before them are on disk; StoreFailed if they are not
         (they are kept and tried again)."""
