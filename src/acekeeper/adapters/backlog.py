@@ -48,6 +48,7 @@ class Backlog:
         self._told_engines: dict[Slot, Engine | None] = {}
         self._told_streams: dict[str, Stream | None] = {}
         self._wall = 0.0  # when it was told of them
+        self._last_id = 0  # of the log
         # Saved, but perhaps only in the write-ahead log, which may be lost: it is another file.
         self._logged: deque[Rows] = deque()
         self._rows_logged = 0
@@ -116,10 +117,10 @@ class Backlog:
 
     def numbered(self, after: int) -> Rows:
         """The unsaved rows. Those of the log get ids, so that saving one twice adds nothing."""
-        unsaved = self.unsaved
-        ids = itertools.count(max([after, *(row[0] or 0 for row in unsaved.log)]) + 1)
+        unsaved, ids = self.unsaved, itertools.count(max(after, self._last_id) + 1)
         numbered = [row if row[0] else (next(ids), *row[1:]) for row in unsaved.log]
         unsaved.log = deque(numbered, maxlen=_MOST)
+        self._last_id = next(ids) - 1
         return unsaved
 
     def saved(self) -> None:

@@ -254,10 +254,10 @@ _MEANING[sqlite3.SQLITE_NOTADB] = _MEANING[sqlite3.SQLITE_CORRUPT]
 def _put(db: sqlite3.Connection, sql: str, rows: Iterable[Row]) -> None:
     """Each statement releases the interpreter lock and waits for it again: many rows share one."""
     left = list(rows)
-    for many in _IN_A_STATEMENT:
-        while len(left) >= many:
-            now, left = left[:many], left[many:]
-            db.execute(_repeated(sql, len(now[0]), many), list(chain.from_iterable(now)))
+    while left:
+        many = next(many for many in _IN_A_STATEMENT if many <= len(left))
+        now, left = left[:many], left[many:]
+        db.execute(_repeated(sql, len(now[0]), many), list(chain.from_iterable(now)))
 
 
 @cache

@@ -195,6 +195,8 @@ class State:
         """A token means the stream that had it last: once a stream has taken so many that it
         drops some, the one from which it took them."""
         had = () if before is None else before.tokens
+        if not had and stream.gateway is None:
+            return
         for token in had:
             if token not in stream.tokens and self.tokens.get(token) == stream.id:
                 del self.tokens[token]
@@ -267,7 +269,8 @@ class State:
         """What was found out about it matters only while it plays."""
         self.heard.pop(stream_id, None)
         self.moving.pop(stream_id, None)
-        self.put_reader(stream_id, None)
+        if stream_id in self.readers:
+            self.put_reader(stream_id, None)
 
     def put_reader(self, stream_id: str, reader: Reader | None) -> None:
         """Of a started stream of the gateway."""

@@ -1,7 +1,7 @@
 """Streams: started and ended by the client's events, confirmed by what their engines say."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import islice
 
 from msgspec.structs import replace
@@ -81,8 +81,8 @@ def begin(state: State, rules: Rules, stream: Stream, engine: Engine | None, now
     state.put_stream(stream)
     if engine is not None:
         # A session that was to be stopped is cut by this one, which its stop would end.
-        held = state.holds.get(engine.ref, ())
-        state.put_holds(engine.ref, contents.others(state, held, contents.of_stream(stream)))
+        if held := state.holds.get(engine.ref):
+            state.put_holds(engine.ref, contents.others(state, held, contents.of_stream(stream)))
         _plays_on(state, engine, stream, now)
         if was_free and not state.has_room(engine, rules):
             demand.taken(state, rules, now)
@@ -96,12 +96,12 @@ def stream_ended(state: State, rules: Rules, fact: StreamEnded, now: Now) -> Non
             state.tell("early_end_remembered", None, fact.id, reason=fact.reason)
         return
     if stream.ended is None:
-        heard = state.heard.get(stream.id, Heard())
+        heard = state.heard.get(stream.id)
         end_stream(state, stream, fact.reason or "ended", now, told=True)
         stream = state.streams[stream.id]
         engine = _engine_of(state, stream)
         if engine is not None and playback.smells(stream):
-            playback.ended_badly(state, rules, engine, stream, heard, now)
+            playback.ended_badly(state, rules, engine, stream, heard or Heard(), now)
 
 
 def end_stream(state: State, stream: Stream, reason: str, now: Now, *, told: bool = False) -> None:
@@ -211,21 +211,27 @@ def unmapped(state: State, rules: Rules, slot: Slot, container_id: str) -> list[
 def forget_old(state: State, rules: Rules, now: Now, at_most: int = _IN_PASSING) -> None:
     """Drops what nobody needs any more, so that memory stays flat: so many of a kind, the oldest
     first, since the order of insertion is the order of time."""
-    for stream in [*map(state.streams.__getitem__, islice(state.elsewhere, at_most))]:
+    for stream in _first(state, state.elsewhere, at_most):
         if now.mono - stream.started.mono < rules.unmanaged_stream_ttl:
             break
         state.remove_stream(stream)
         state.tell("stream_expired", None, stream.id)
     over = min(at_most, len(state.ended) - rules.keep_ended)
-    for stream in [*map(state.streams.__getitem__, islice(state.ended, max(0, over)))]:
+    for stream in _first(state, state.ended, over):
         state.remove_stream(stream)
         if stream.ended is not None and now.mono - stream.ended.mono < rules.remember_ended:
             state.put_early_end(stream.id, EarlyEnd(stream.ended, stream.reason))
     over = len(state.early_ends) - _EARLY_ENDS_MOST
-    for n, (stream_id, end) in enumerate([*islice(state.early_ends.items(), at_most)]):
-        if n >= over and now.mono - end.at.mono < rules.remember_ended:
+    while at_most and state.early_ends:
+        stream_id, end = next(iter(state.early_ends.items()))
+        if over <= 0 and now.mono - end.at.mono < rules.remember_ended:
             break
         state.put_early_end(stream_id, None)
+        at_most, over = at_most - 1, over - 1
+
+
+def _first(state: State, ids: Collection[str], at_most: int) -> list[Stream]:
+    return [state.streams[i] for i in islice(ids, at_most)] if at_most > 0 and ids else []
 
 
 def _engine_of(state: State, stream: Stream) -> Engine | None:
