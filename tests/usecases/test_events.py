@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from acekeeper.adapters.store import Store
-from acekeeper.core.facts import StreamEnded, StreamStarted, TimePassed
+from acekeeper.core.facts import ProvisionRequested, StreamEnded, StreamStarted, TimePassed
 from acekeeper.core.model import Now, Rules
 from acekeeper.core.plan import Plan, plan
 from acekeeper.core.state import State
@@ -187,3 +187,16 @@ async def test_what_ended_and_is_forgotten_with_one_write_is_kept_as_ended(
     await house.loop.tell_all([started("s"), StreamEnded("s", reason="eof"), TimePassed()])
     assert "s" not in house.loop.state.streams
     assert select(db, "SELECT ended IS NULL, reason FROM streams") == [(0, "eof")]
+
+
+async def test_events_do_not_put_off_what_is_due(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "_RESTS", 3600)
+    await house.open()
+    house.engines.silent = {0}
+    house.loop.tell(ProvisionRequested("r"))
+    await house.until(lambda: house.engines.asked)
+    asked = len(house.engines.asked)
+    await house.loop.tell(started("s"))
+    await house.until(lambda: len(house.engines.asked) > asked + 1)

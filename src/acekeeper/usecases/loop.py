@@ -113,8 +113,8 @@ class Loop:
         self._observe = observe
         self.outcomes = Outcomes[Provision]()
         self._tasks: set[Task[None]] = set()
-        self._planned = math.inf  # when the next plan is made; then that is the alarm
         self._alarm: asyncio.Handle | None = None
+        self._wakes = math.inf  # when that goes
         self._due = math.inf  # when a plan is to be made at the latest, by the event loop's clock
         self._closed = False
 
@@ -134,7 +134,7 @@ class Loop:
             durable = self._write(changes)
             if any(may_change(fact, changes) for fact in told):
                 is_in_haste = not all(isinstance(fact, _IN_NO_HASTE) for fact in told)
-                self._plan_within(0.0 if is_in_haste else _RESTS)
+                self._wake(0.0 if is_in_haste else _RESTS, self._plan)
         return durable
 
     def is_overdue(self, seconds: float) -> bool:
@@ -177,24 +177,25 @@ class Loop:
             self.unsaved.told(changes.samples, durable)
         return durable
 
-    def _plan_within(self, seconds: float) -> None:
-        """Once for all facts that come until then. In a context of its own: what is planned is
-        not caused by whoever spoke last."""
-        loop = asyncio.get_running_loop()
-        if not self._closed and loop.time() + seconds < self._planned:
-            self._planned = loop.time() + seconds
-            self._wake(seconds, self._plan)
-
     def _wake(self, seconds: float, call: Callable[[], object]) -> None:
+        """Plans then, unless it does so sooner: once for all facts that come until then. In a
+        context of its own: what is planned is not caused by whoever spoke last."""
+        loop, own = asyncio.get_running_loop(), Context()
+        if self._closed or loop.time() + seconds >= self._wakes:
+            return
+        self._wakes = loop.time() + seconds
         if self._alarm is not None:
             self._alarm.cancel()
-        loop, own = asyncio.get_running_loop(), Context()
         soon = loop.call_soon(call, context=own) if not seconds else None
         self._alarm = soon or loop.call_later(seconds, call, context=own)
 
+    def _remind(self) -> None:
+        self._wakes = math.inf
+        self.tell(TimePassed())
+
     def _plan(self) -> None:
         """One plan a turn: others have theirs before what is still to do."""
-        self._planned = math.inf
+        self._wakes = math.inf
         now, loop = self.clock(), asyncio.get_running_loop()
         planned = plan(self.state, self.rules, now)
         for action in planned.actions:
@@ -202,9 +203,9 @@ class Loop:
         wait = max(0.0, planned.deadline - now.mono) if planned.is_last else 0.0
         self._due = loop.time() + wait
         if not planned.is_last:
-            self._plan_within(_RESTS if planned.may_rest else 0.0)
+            self._wake(_RESTS if planned.may_rest else 0.0, self._plan)
         elif wait < math.inf:
-            self._wake(wait, lambda: self.tell(TimePassed()))
+            self._wake(wait, self._remind)
 
     def _take(self, action: Action, now: Now) -> None:
         durable = self._write(apply(self.state, self.rules, ActionTaken(action), now))
