@@ -2,7 +2,7 @@
 
 import itertools
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from acekeeper.adapters import rows
@@ -48,7 +48,7 @@ class Backlog:
         self._told_engines: dict[Slot, Engine | None] = {}
         self._told_streams: dict[str, Stream | None] = {}
         self._wall = 0.0  # when it was told of them
-        self._last_id = 0  # of the log
+        self._last_id = 0  # in the log on disk; 0: not known
         # Saved, but perhaps only in the write-ahead log, which may be lost: it is another file.
         self._logged: deque[Rows] = deque()
         self._rows_logged = 0
@@ -115,9 +115,12 @@ class Backlog:
             self._keep("at_least", str(changes.at_least))
         self._unsaved.log.extend(rows.log_row(happening, wall) for happening in changes.happened)
 
-    def numbered(self, after: int) -> Rows:
+    def numbered(self, newest: Callable[[], int]) -> Rows:
         """The unsaved rows. Those of the log get ids, so that saving one twice adds nothing."""
-        unsaved, ids = self.unsaved, itertools.count(max(after, self._last_id) + 1)
+        unsaved = self.unsaved
+        if not self._last_id:
+            self._last_id = max([newest(), *(row[0] or 0 for row in unsaved.log)])
+        ids = itertools.count(self._last_id + 1)
         numbered = [row if row[0] else (next(ids), *row[1:]) for row in unsaved.log]
         unsaved.log = deque(numbered, maxlen=_MOST)
         self._last_id = next(ids) - 1
@@ -135,15 +138,13 @@ class Backlog:
         self._logged.clear()
         self._rows_logged = 0
 
-    def again(self) -> bool:
-        """Counts as unsaved what was saved since the log was last emptied. Whether there is any."""
+    def again(self) -> None:
+        """Counts as unsaved what was saved since the log was last emptied."""
         everything = Rows()
         for some in (*self._logged, self.unsaved):
             everything.update(some)
-        self._logged.clear()
-        self._rows_logged = 0
-        self._unsaved = everything
-        return len(everything) > 0
+        self.in_database()
+        self._unsaved, self._last_id = everything, 0
 
     def start_over(self, *, is_new: bool) -> None:
         """The database may lack anything, and one that `is_new` has nothing: whatever is current

@@ -54,7 +54,6 @@ class Opened:
         self._connected: _Connected | None = None
         self._log: Log | None = None
         self._file: Identity | None = None  # the file whose contents we know
-        self._newest_id: int | None = None  # of its log, when it was opened
         self._is_suspect = False
         self._is_to_disk = True  # what is committed on this connection
         self._is_owed = False  # what was saved last did not go to the disk
@@ -102,10 +101,8 @@ class Opened:
         if not self._backlog.unsaved and not (self._is_owed and self._backlog.unsaved.to_disk):
             self._backlog.unsaved.to_disk = False
             return False
-        if self._newest_id is None:
-            self._newest_id = database.newest_log_id(db)
         for _ in range(_TRIES):
-            rows = self._backlog.numbered(self._newest_id)
+            rows = self._backlog.numbered(lambda: database.newest_log_id(db))
             if self._is_to_disk != rows.to_disk:
                 database.keep(db, to_disk=rows.to_disk)
                 self._is_to_disk = rows.to_disk
@@ -169,7 +166,7 @@ class Opened:
         db = self._connect(self._path)
         connected = _Connected(db, database.connect_to_read(self._path))
         try:
-            self._is_to_disk, self._newest_id = True, None
+            self._is_to_disk = True
             connected.guard.execute("SELECT 1 FROM sqlite_master").fetchone()
             self._file = identity(self._path)
             log = Log(self._path, db)

@@ -225,8 +225,7 @@ def log_row(happening: Happening, wall: float) -> Row:
         told = _encode_data(data).decode()
     except UnicodeEncodeError:  # somebody's broken text, which only this can write
         told = json.dumps(data, default=str)
-    place = happening.engine or (None, None)
-    return (None, wall, happening.kind, *place, happening.stream, told)
+    return (None, wall, happening.kind, *(happening.engine or (None, None)), happening.stream, told)
 
 
 def read_log(row: Row) -> Logged:

@@ -137,12 +137,11 @@ class Store:
         this process); with none it waits for those before, and the writer hears nothing of it.
         StoreFailed when they are not, or not in time: they are kept, and tried again."""
         durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        is_promised = not changes.of_gateway
-        has_any = changes.happened or changes or (self._is_owed and is_promised)
+        has_any = changes.happened or changes or (self._is_owed and not changes.of_gateway)
         if self._closed:
             durable.set_exception(StoreFailed("the store is closed"))
         elif has_any or self.degraded:
-            self._is_owed = not is_promised
+            self._is_owed = changes.of_gateway
             self._newest = _Write(changes, [durable], time.time())
             self._queue.put(self._newest)
         elif self._newest:

@@ -195,8 +195,6 @@ class State:
         """A token means the stream that had it last: once a stream has taken so many that it
         drops some, the one from which it took them."""
         had = () if before is None else before.tokens
-        if not had and stream.gateway is None:
-            return
         for token in had:
             if token not in stream.tokens and self.tokens.get(token) == stream.id:
                 del self.tokens[token]

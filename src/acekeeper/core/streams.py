@@ -1,7 +1,7 @@
 """Streams: started and ended by the client's events, confirmed by what their engines say."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import islice
 
 from msgspec.structs import replace
@@ -211,13 +211,13 @@ def unmapped(state: State, rules: Rules, slot: Slot, container_id: str) -> list[
 def forget_old(state: State, rules: Rules, now: Now, at_most: int = _IN_PASSING) -> None:
     """Drops what nobody needs any more, so that memory stays flat: so many of a kind, the oldest
     first, since the order of insertion is the order of time."""
-    for stream in _first(state, state.elsewhere, at_most):
+    for stream in map(state.streams.__getitem__, tuple(islice(state.elsewhere, at_most))):
         if now.mono - stream.started.mono < rules.unmanaged_stream_ttl:
             break
         state.remove_stream(stream)
         state.tell("stream_expired", None, stream.id)
     over = min(at_most, len(state.ended) - rules.keep_ended)
-    for stream in _first(state, state.ended, over):
+    for stream in map(state.streams.__getitem__, tuple(islice(state.ended, max(0, over)))):
         state.remove_stream(stream)
         if stream.ended is not None and now.mono - stream.ended.mono < rules.remember_ended:
             state.put_early_end(stream.id, EarlyEnd(stream.ended, stream.reason))
@@ -228,10 +228,6 @@ def forget_old(state: State, rules: Rules, now: Now, at_most: int = _IN_PASSING)
             break
         state.put_early_end(stream_id, None)
         at_most, over = at_most - 1, over - 1
-
-
-def _first(state: State, ids: Collection[str], at_most: int) -> list[Stream]:
-    return [state.streams[i] for i in islice(ids, at_most)] if at_most > 0 and ids else []
 
 
 def _engine_of(state: State, stream: Stream) -> Engine | None:

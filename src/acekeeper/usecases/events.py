@@ -30,8 +30,8 @@ class Result(NamedTuple):
 
 def tell(loop: Loop, fact: StreamStarted | StreamEnded) -> tuple[Future[None], str | None]:
     """The stream it started or ended; None when there was none to end (that is remembered)."""
-    stream_id = _meant(loop, fact)
-    return loop.tell(fact), stream_id
+    durable, ids = _tell(loop, [fact])
+    return durable, ids[0]
 
 
 async def batch(
@@ -55,18 +55,11 @@ def _tell(loop: Loop, facts: Sequence[StreamStarted | StreamEnded]) -> _Told:
 
     def each() -> Iterator[Fact]:
         for fact in facts:
-            ids.append(_meant(loop, fact))
+            meant = fact if isinstance(fact, StreamStarted) else end_target(loop.state, fact)
+            ids.append(meant.id if meant else None)
             yield fact
 
     return loop.tell_all(each()), ids
-
-
-def _meant(loop: Loop, fact: StreamStarted | StreamEnded) -> str | None:
-    """The stream that an event is about to start or end."""
-    if isinstance(fact, StreamStarted):
-        return fact.id
-    target = end_target(loop.state, fact)
-    return target.id if target else None
 
 
 async def _results(done: Future[None], ids: Sequence[str | None]) -> list[Result]:

@@ -186,16 +186,16 @@ class Loop:
         self._wakes = loop.time() + seconds
         if self._alarm is not None:
             self._alarm.cancel()
-        soon = loop.call_soon(call, context=own) if not seconds else None
-        self._alarm = soon or loop.call_later(seconds, call, context=own)
 
-    def _remind(self) -> None:
-        self._wakes = math.inf
-        self.tell(TimePassed())
+        def go() -> None:
+            self._wakes = math.inf
+            call()
+
+        soon = loop.call_soon(go, context=own) if not seconds else None
+        self._alarm = soon or loop.call_later(seconds, go, context=own)
 
     def _plan(self) -> None:
         """One plan a turn: others have theirs before what is still to do."""
-        self._wakes = math.inf
         now, loop = self.clock(), asyncio.get_running_loop()
         planned = plan(self.state, self.rules, now)
         for action in planned.actions:
@@ -205,7 +205,7 @@ class Loop:
         if not planned.is_last:
             self._wake(_RESTS if planned.may_rest else 0.0, self._plan)
         elif wait < math.inf:
-            self._wake(wait, self._remind)
+            self._wake(wait, lambda: self.tell(TimePassed()))
 
     def _take(self, action: Action, now: Now) -> None:
         durable = self._write(apply(self.state, self.rules, ActionTaken(action), now))
