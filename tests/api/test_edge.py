@@ -3,7 +3,7 @@
 import asyncio
 import re
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from itertools import product
 from pathlib import Path
@@ -233,15 +233,15 @@ async def test_an_event_that_is_not_kept_is_told_once(
     told: list[Fact] = []
     failed: list[str] = []
 
-    def tell(fact: Fact) -> asyncio.Future[None]:
-        told.append(fact)
+    def tell_all(facts: Iterable[Fact]) -> asyncio.Future[None]:
+        told.extend(facts)
         durable = asyncio.get_running_loop().create_future()
         if error:
             durable.set_exception(error)
         return durable
 
     async with both(context, listening, within=0.2) as served:
-        monkeypatch.setattr(context.loop, "tell", tell)
+        monkeypatch.setattr(context.loop, "tell_all", tell_all)
         monkeypatch.setattr(context.metrics, "event_failed", failed.append)
         _, answer = await served.ask("POST", "/events/stream_ended", JSON, ENDED)
         assert answer.startswith(b"HTTP/1.1 503 ")
