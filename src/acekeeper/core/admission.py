@@ -1,7 +1,7 @@
 """Who gets an engine, who waits, who is refused."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from msgspec.structs import replace
@@ -207,8 +207,8 @@ def lapse_claims(state: State, rules: Rules, now: Now) -> None:
             playback.claim_lapsed(state, rules, state.engines[slot], now)
 
 
-def lapses(state: State) -> Iterator[float]:
-    yield min(map(_lapses, state.uneasy_engines()), default=math.inf)
+def lapses(uneasy: Iterable[Engine]) -> Iterator[float]:
+    yield min(map(_lapses, uneasy), default=math.inf)
 
 
 def _lapses(engine: Engine) -> float:

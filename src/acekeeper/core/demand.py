@@ -12,10 +12,10 @@ _REMEMBERED = 100
 
 def ready_or_coming(state: State, rules: Rules) -> int:
     """Engines a next viewer can have: free ones, and starting ones nobody claims."""
-    free = with_room(state.index.free, rules)
-    shared = sum(len(ranks) for load, ranks in free if load.streams)
-    starting = (state.engines[s] for s in state.index.starting if s in state.playing)
-    return len(state.index.vacant) + shared + sum(state.is_coming(e, rules) for e in starting)
+    index = state.index
+    shared = sum(len(ranks) for load, ranks in with_room(index.free, rules) if load.streams)
+    starting = (state.engines[s] for s in index.starting if s in state.playing)
+    return len(index.vacant) + shared + sum(state.is_coming(e, rules) for e in starting)
 
 
 def wanted_free(state: State, rules: Rules, now: Now) -> tuple[int, float]:

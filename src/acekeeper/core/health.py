@@ -1,6 +1,6 @@
 """Whether an engine is alive, whom to ask next, and who has to be replaced."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
@@ -98,9 +98,9 @@ def engines_surveyed(state: State, fact: EnginesSurveyed, now: Now) -> None:
         state.surveyed = True
 
 
-def asks(state: State, rules: Rules, now: Now) -> Iterator[Ask | Settle | float]:
+def asks(rules: Rules, uneasy: Iterable[Engine], now: Now) -> Iterator[Ask | Settle | float]:
     """Starting engines and suspects are asked again and again; the others once a sweep."""
-    for engine in state.uneasy_engines():
+    for engine in uneasy:
         if engine.stop or not engine.incarnation:
             continue
         if engine.ready and not engine.settled:
@@ -120,11 +120,13 @@ def asks(state: State, rules: Rules, now: Now) -> Iterator[Ask | Settle | float]
         yield Ask(*engine.ref) if now.mono >= due else due
 
 
-def replacements(state: State, rules: Rules, now: Now) -> Iterator[Drain | float]:
+def replacements(
+    state: State, rules: Rules, uneasy: Iterable[Engine], now: Now
+) -> Iterator[Drain | float]:
     """Unhealthy engines, a quarter of all at the most per cooldown, the longest ill first."""
     ill = sorted(
         (e.unhealthy.mono, e.slot, e)
-        for e in state.uneasy_engines()
+        for e in uneasy
         if e.unhealthy and e.phase is Phase.RUNNING and e.drain is None
     )
     recent = [r for r in state.replaced if now.mono - r.mono < rules.replacement_cooldown]

@@ -14,7 +14,7 @@ from acekeeper.core.model import Now, Rules
 from acekeeper.core.state import Changes, State
 
 # Actions that change nothing about who may have which engine.
-_ASIDE = Ask | AskStreams | Try | GiveWay | Settle | Serve | Fail | StopSession | SeeReaders
+_ASIDE = frozenset({Ask, AskStreams, Try, GiveWay, Settle, Serve, Fail, StopSession, SeeReaders})
 _ASKING = Ask | AskStreams | StopSession | SeeReaders  # what comes of them is told later
 _AT_ONCE = 32  # actions of each kind of step; what is left is planned anew after them
 
@@ -40,10 +40,10 @@ def plan(state: State, rules: Rules, now: Now) -> Plan:
         decisive: list[Action] = []
         aside: list[Action] = []
         for step in steps(state, rules, now):
-            if isinstance(step, float | int):
+            if isinstance(step, (float, int)):
                 deadline = min(deadline, step)
             else:
-                (aside if isinstance(step, _ASIDE) else decisive).append(step)
+                (aside if type(step) in _ASIDE else decisive).append(step)
             if len(decisive) == _AT_ONCE:
                 break
         actions += [*decisive, *aside][:_AT_ONCE]
@@ -75,11 +75,12 @@ def _upkeep(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
     half_open = breaker.half_open_at(state.breaker, rules)
     if half_open > now.mono:
         yield half_open
-    yield from admission.lapses(state)
+    uneasy = [*state.uneasy_engines()]
+    yield from admission.lapses(uneasy)
     if state.connected and state.listed:
-        yield from health.asks(state, rules, now)
-        yield from playback.tries(state, rules, now)
+        yield from health.asks(rules, uneasy, now)
+        yield from playback.tries(state, rules, uneasy, now)
         yield from holds.stops(state, rules, now)
-        yield from scaling.drains(state, rules, now)
-        yield from scaling.stop_retries(state, now)
-        yield from health.replacements(state, rules, now)
+        yield from scaling.drains(state, rules, uneasy, now)
+        yield from scaling.stop_retries(uneasy, now)
+        yield from health.replacements(state, rules, uneasy, now)

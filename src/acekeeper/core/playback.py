@@ -3,7 +3,7 @@ streams end makes one doubt it, and a try of our own tells."""
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 
 from msgspec.structs import replace
@@ -146,10 +146,12 @@ def _lasted(state: State, engine: Engine, played: Played) -> None:
     state.played[engine.slot] = (*others[1 - _PLAYED_OF_LATE :], played)
 
 
-def tries(state: State, rules: Rules, now: Now) -> Iterator[Try | GiveWay | float]:
+def tries(
+    state: State, rules: Rules, uneasy: Iterable[Engine], now: Now
+) -> Iterator[Try | GiveWay | float]:
     """Only where no stream is and nobody is expected: not before those clients are gone who had
     read that the engine is free, nor in the wake of a stream that is just being stopped."""
-    for engine in state.uneasy_engines():
+    for engine in uneasy:
         doubt = engine.doubt
         if doubt is None or engine.phase is not Phase.RUNNING:
             continue

@@ -36,12 +36,13 @@ def give(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
 
 
 def _turns(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
+    requests = (request for request in state.requests.values() if not request.answered)
+    everybody: list[Request | Play] = [*requests, *state.plays.values()]
+    if not everybody:
+        return
     supply, unread = Supply(state, rules, now), readers.Unread(state, rules, now)
     behind = choice.behind(state)
-    waits = given = False
-    until = math.inf
-    requests = (request for request in state.requests.values() if not request.answered)
-    everybody: Iterator[Request | Play] = chain(requests, state.plays.values())
+    waits, given, until = False, False, math.inf
     for waiting in sorted(everybody, key=lambda who: who.received.mono):
         if isinstance(waiting, Play):
             if choice.waits_on(state, supply, waiting, now):

@@ -125,9 +125,11 @@ def take_back(state: State, rules: Rules, action: TakeBack, now: Now) -> None:
     state.put(replace(engine, drain=None, unlisted=None))
 
 
-def drains(state: State, rules: Rules, now: Now) -> Iterator[Stop | AskStreams | float]:
+def drains(
+    state: State, rules: Rules, uneasy: Iterable[Engine], now: Now
+) -> Iterator[Stop | AskStreams | float]:
     """Stops a drained engine once nobody can still choose it and nothing on it moves."""
-    for engine in state.uneasy_engines():
+    for engine in uneasy:
         if engine.stop or not engine.incarnation:
             continue
         if engine.ready is None:
@@ -193,8 +195,8 @@ def _may_stop_at(engine: Engine, drain: Draining, rules: Rules) -> float:
     return (engine.unlisted or drain.since).mono + rules.drain_wait
 
 
-def stop_retries(state: State, now: Now) -> Iterator[Stop | float]:
-    for engine in state.uneasy_engines():
+def stop_retries(uneasy: Iterable[Engine], now: Now) -> Iterator[Stop | float]:
+    for engine in uneasy:
         if engine.stop is not None and engine.stop.retry is not None:
             due = engine.stop.retry.mono
             again = Stop(*engine.ref, engine.stop.reason)

@@ -147,12 +147,8 @@ class Supply:
     def _going(self) -> list[Engine]:
         state = self._state
         going = (e for e in state.uneasy_engines() if may_be_taken_back(state, self._rules, e))
-
-        def order(engine: Engine) -> tuple[int, float, Slot]:
-            streams = len(state.playing.get(engine.slot, ()))
-            return streams, (engine.free_since or engine.created).mono, engine.slot
-
-        return sorted(going, key=order)
+        by_age = sorted(going, key=lambda e: ((e.free_since or e.created).mono, e.slot))
+        return sorted(by_age, key=lambda e: len(state.playing.get(e.slot, ())))
 
     @cached_property
     def _lately_checked(self) -> list[Engine]:
@@ -233,10 +229,8 @@ class Supply:
     def _next_ready(self) -> float:
         """Seconds until the next starting engine should be ready, by what starts took lately."""
         state, now = self._state, self._now
-        begun = [
-            (e.started or e.created).mono
-            for e in map(state.engines.__getitem__, state.index.starting)
-        ]
+        starting = map(state.engines.__getitem__, state.index.starting)
+        begun = ((e.started or e.created).mono for e in starting)
         return max(0.0, min(begun, default=now.mono) + state.typical_start - now.mono)
 
 
