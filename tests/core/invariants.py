@@ -7,6 +7,7 @@ from typing import Any
 from acekeeper.core.actions import Refusal, TakeBack, Try
 from acekeeper.core.breaker import Circuit, circuit
 from acekeeper.core.doubt import Content
+from acekeeper.core.gateway.model import Sign
 from acekeeper.core.health import UNHEALTHY
 from acekeeper.core.indexes import Ranking
 from acekeeper.core.model import Engine, Health, Now, Phase, Rules, Stream
@@ -43,9 +44,15 @@ def indexes(state: State) -> None:
     tokens = {t: s.id for s in sorted(streams, key=_ended) for t in s.tokens}
     assert state.tokens == tokens
     sessions: dict[object, set[str]] = {}
-    for stream_id in state.readers:
+    signed = {i: (sign, at) for sign, ranks in state.signs.ranks.items() for at, i in ranks}
+    assert signed.keys() <= state.readers.keys()
+    for stream_id, reader in state.readers.items():
         stream = state.streams[stream_id]
         assert stream.gateway is not None
+        signs = [reader.sign(is_hls=stream.gateway.is_hls)]
+        if state.look and (stream.slot, stream.incarnation) in state.look.read:
+            signs += [] if stream.gateway.is_hls else [(Sign.LOOK, 0.0)]
+        assert signed.get(stream_id) in signs
         infohash = Content("infohash", stream.gateway.opening.infohash)
         for content in (Content(stream.key_type, stream.key), infohash):
             sessions.setdefault(content, set()).add(stream_id)
@@ -97,7 +104,7 @@ def load(state: State, engine: Engine) -> tuple[int, int]:
     return streams, streams + len(state.holds.get(engine.ref, ()))
 
 
-def ranks(ranking: Ranking[Any], places: Iterable[tuple[object, float, Engine]]) -> None:
+def ranks(ranking: Ranking[Any, Any], places: Iterable[tuple[object, float, Engine]]) -> None:
     found: dict[object, list[tuple[float, object]]] = {}
     for key, number, engine in places:
         found.setdefault(key, []).append((number, engine.slot))

@@ -19,8 +19,15 @@ from acekeeper.core.facts import (
     TimePassed,
     Verdict,
 )
-from acekeeper.core.gateway.actions import Open, StopSession
-from acekeeper.core.gateway.facts import PlayRequested, ReaderCame, ReaderSent, StopAsked
+from acekeeper.core.gateway.actions import Open, SeeReaders, StopSession
+from acekeeper.core.gateway.facts import (
+    PlayRequested,
+    ReaderCame,
+    ReaderSent,
+    ReadersSeen,
+    SessionRead,
+    StopAsked,
+)
 from acekeeper.core.gateway.model import Wanted
 from acekeeper.core.indexes import Indexes, Load
 from acekeeper.core.model import Engine, Now, Rules
@@ -122,6 +129,24 @@ def test_who_waits_behind_others_for_nothing_is_passed_over() -> None:
         found.append(lines(lambda: plan(state, full, NOW)))  # noqa: B023
         assert len(state.plays) == players
     assert found[1] - found[0] <= 150 * 100  # a whole look takes more than 300 each
+
+
+def test_a_plan_for_a_player_at_a_full_pool_costs_what_changed_since_the_last_look() -> None:
+    found = []
+    for engines in (100, 1000):
+        full = rules(ports=PORTS, max_replicas=engines, min_replicas=0)
+        state = pool(engines, 0)
+        for n in range(SPARE):
+            tell(state, full, started(f"s{n}", slot(n)), NOW)
+        assert SeeReaders() in tell(state, full, watch(1, json=True), NOW)
+        refs = frozenset(engine.ref for engine in state.engines.values())
+        tell(state, full, ReadersSeen(NOW, refs), NOW)
+        later = NOW.after(0.1)
+        read = lines(lambda: tell(state, full, SessionRead("s11"), later))  # noqa: B023
+        too_old = NOW.after(full.look_lasts)
+        found.append(read + lines(lambda: plan(state, full, too_old)))  # noqa: B023
+        assert SeeReaders() in plan(state, full, too_old).actions
+    assert found[1] <= AT_MOST * found[0]
 
 
 def test_an_engine_that_changed_often_is_indexed_once(monkeypatch: pytest.MonkeyPatch) -> None:

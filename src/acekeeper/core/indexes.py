@@ -13,6 +13,7 @@ from acekeeper.core.names import Slot
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V", bound=Hashable)
+T = TypeVar("T", Slot, str)
 
 Rank = tuple[float, Slot]
 
@@ -26,26 +27,26 @@ NOBODY = Load(0, 0)
 
 
 @dataclass(slots=True)
-class Ranking(Generic[K]):
-    """Slots under a key each, by a number; equals by themselves. No key stays that has nothing."""
+class Ranking(Generic[K, T]):
+    """Values under a key each, by a number; equals by themselves. No key stays that has nothing."""
 
-    ranks: dict[K, list[Rank]] = field(default_factory=dict)
-    _places: dict[Slot, tuple[K, float]] = field(default_factory=dict)
+    ranks: dict[K, list[tuple[float, T]]] = field(default_factory=dict)
+    _places: dict[T, tuple[K, float]] = field(default_factory=dict)
 
-    def put(self, slot: Slot, place: tuple[K, float] | None) -> None:
+    def put(self, value: T, place: tuple[K, float] | None) -> None:
         """None: nowhere."""
-        before = self._places.pop(slot, None)
+        before = self._places.pop(value, None)
         if place is not None:
-            self._places[slot] = place
+            self._places[value] = place
         if before == place:
             return
         if before is not None:
             ranks = self.ranks[before[0]]
-            del ranks[bisect_left(ranks, (before[1], slot))]
+            del ranks[bisect_left(ranks, (before[1], value))]
             if not ranks:
                 del self.ranks[before[0]]
         if place is not None:
-            insort(self.ranks.setdefault(place[0], []), (place[1], slot))
+            insort(self.ranks.setdefault(place[0], []), (place[1], value))
 
 
 @dataclass(slots=True)
@@ -54,12 +55,12 @@ class Indexes:
     vacant: dict[Slot, None] = field(default_factory=dict)  # free or coming, and nobody plays
     uneasy: dict[Slot, None] = field(default_factory=dict)  # not calm
     accused: dict[Slot, None] = field(default_factory=dict)  # doubted, or suspect
-    containers: Ranking[str] = field(default_factory=Ranking)  # by their ports
-    addresses: Ranking[tuple[str, ...]] = field(default_factory=Ranking)  # the same
-    handed: Ranking[str] = field(default_factory=Ranking)  # on each host, by when
+    containers: Ranking[str, Slot] = field(default_factory=Ranking)  # by their ports
+    addresses: Ranking[tuple[str, ...], Slot] = field(default_factory=Ranking)  # the same
+    handed: Ranking[str, Slot] = field(default_factory=Ranking)  # on each host, by when
     # Listed ones that nobody claims: since when each is free, and since when it is idle.
-    free: Ranking[Load] = field(default_factory=Ranking)
-    idle: Ranking[Load] = field(default_factory=Ranking)
+    free: Ranking[Load, Slot] = field(default_factory=Ranking)
+    idle: Ranking[Load, Slot] = field(default_factory=Ranking)
 
     def update(self, slot: Slot, engine: Engine | None, load: Load) -> None:
         starts = engine is not None and engine.phase is Phase.STARTING
@@ -82,7 +83,7 @@ class Indexes:
             yield from (slot for _, slot in merge(*(ranks for _, ranks in alike)))
 
 
-def with_room(ranking: Ranking[Load], rules: Rules) -> Iterator[tuple[Load, list[Rank]]]:
+def with_room(ranking: Ranking[Load, Slot], rules: Rules) -> Iterator[tuple[Load, list[Rank]]]:
     """Those that have a place for one more viewer."""
     most = rules.max_streams_per_engine
     return (each for each in ranking.ranks.items() if each[0].taken < most)

@@ -11,8 +11,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from acekeeper.core.doubt import Callers, Content, Heard, Played, Smell
-from acekeeper.core.gateway.model import Hold, Look, Play, Reader, Ref
-from acekeeper.core.indexes import Indexes, Load, discard, mark
+from acekeeper.core.gateway.model import Hold, Look, Play, Reader, Ref, Sign
+from acekeeper.core.indexes import Indexes, Load, Ranking, discard, mark
 from acekeeper.core.model import (
     Breaker,
     EarlyEnd,
@@ -99,6 +99,7 @@ class State:
     plays: dict[str, Play] = field(default_factory=dict)  # players that wait, oldest first
     holds: dict[Ref, tuple[Hold, ...]] = field(default_factory=dict)
     readers: dict[str, Reader] = field(default_factory=dict)  # of the gateway's started streams
+    signs: Ranking[Sign, str] = field(default_factory=Ranking)  # that these are read
     given: dict[str, dict[str, None]] = field(default_factory=dict)  # these, by their one player
     gone_on: dict[str, None] = field(default_factory=dict)  # of these, where it asked for another
     tokens: dict[str, str] = field(default_factory=dict)  # the gateway's streams, by each token
@@ -276,7 +277,10 @@ class State:
             discard(self.given, self.readers[stream_id].player, stream_id)
         if reader is None:
             self.readers.pop(stream_id, None)
+            self.signs.put(stream_id, None)
         else:
+            gateway = self.streams[stream_id].gateway
+            self.signs.put(stream_id, reader.sign(is_hls=gateway is not None and gateway.is_hls))
             self.readers[stream_id] = reader
             self.given.setdefault(reader.player, {})[stream_id] = None
         mark(self.gone_on, stream_id, reader is not None and reader.replaced is not None)

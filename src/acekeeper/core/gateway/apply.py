@@ -49,7 +49,7 @@ def told(state: State, rules: Rules, fact: GatewayFact, now: Now) -> None:
         case StopAsked(stream):
             readers.stop_asked(state, stream, now)
         case ReadersSeen(at, read):
-            readers.seen(state, at, read)
+            readers.seen(state, rules, at, read)
         case SessionStopped(slot, incarnation, hold):
             holds.stopped(state, (slot, incarnation), hold, now)
         case SessionNotStopped():

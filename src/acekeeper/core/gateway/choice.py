@@ -2,6 +2,7 @@
 none."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from acekeeper.core.actions import Action, Start, TakeBack
 from acekeeper.core.doubt import Content
@@ -47,11 +48,7 @@ def steps(
     yield play.until
     if is_behind or _outstanding(state, play):
         return
-
-    def fits(engine: Engine) -> bool:
-        return _fits(state, play, engine)
-
-    engine = supply.free_engine(fits)
+    engine = supply.free_engine(partial(_fits, state, play))
     if engine is not None:
         if engine.drain is not None:
             yield TakeBack(*engine.ref)
@@ -90,11 +87,7 @@ def hedges(state: State, rules: Rules, supply: Supply, now: Now) -> Iterator[Act
         if now.mono < due:
             yield due
             continue
-
-        def fits(engine: Engine, play: Play = play) -> bool:
-            return _fits(state, play, engine)
-
-        engine = supply.free_engine(fits, lately_checked=True)
+        engine = supply.free_engine(partial(_fits, state, play), lately_checked=True)
         if engine is not None:
             if engine.drain is not None:
                 yield TakeBack(*engine.ref)
@@ -198,11 +191,7 @@ def _make_room(
         if now.mono < patience:
             yield patience
             return
-
-    def fits(engine: Engine) -> bool:
-        return engine.ref not in play.tried and engine.is_at(play.wanted.arrival)
-
-    session = unread.take(fits)
+    session = unread.take(lambda e: e.ref not in play.tried and e.is_at(play.wanted.arrival))
     if isinstance(session, Stream):
         yield Supersede(session.id, play.id)
         return

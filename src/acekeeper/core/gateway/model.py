@@ -75,6 +75,15 @@ class Hold(Struct, frozen=True):
         return self.content, self.infohash, self.token
 
 
+class Sign(StrEnum):
+    """What told last that a session is read."""
+
+    GIVEN = "given"  # its player may still come for the picture
+    SENT = "sent"  # a player was sent on to the engine
+    LIST = "list"  # its list was fetched
+    LOOK = "look"  # the last look found that somebody is connected
+
+
 class Reader(Struct, frozen=True):
     """What the gateway saw of the readers of a session; moments are monotonic. Not kept: after a
     restart of ours the session counts as opened then, and as one whose player came if it had had
@@ -89,6 +98,14 @@ class Reader(Struct, frozen=True):
     players: int = 1  # how often this session was given, and not given back
     player: str = ""  # the one address to which it was given; empty: several
     replaced: float | None = None  # when its player asked for something else
+
+    def sign(self, *, is_hls: bool) -> tuple[Sign, float] | None:
+        """By the gateway alone, and when; None while a player waits for the picture."""
+        if self.waiting:
+            return None
+        if is_hls:
+            return Sign.LIST, max(self.opened, self.read)
+        return (Sign.SENT, self.last) if self.came else (Sign.GIVEN, self.opened)
 
 
 class Look(Struct, frozen=True):

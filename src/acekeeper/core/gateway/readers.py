@@ -1,10 +1,11 @@
 """Who reads the sessions of the gateway, and which of them nobody reads any more."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from enum import Enum
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import NamedTuple, assert_never
+from itertools import chain
+from operator import itemgetter
+from typing import assert_never
 
 from msgspec.structs import replace
 
@@ -13,7 +14,7 @@ from acekeeper.core.doubt import Content
 from acekeeper.core.gateway import contents
 from acekeeper.core.gateway.actions import SeeReaders, Supersede
 from acekeeper.core.gateway.facts import ReaderCame, ReaderLeft, ReaderSent, SessionRead
-from acekeeper.core.gateway.model import Look, Reader, Ref
+from acekeeper.core.gateway.model import Look, Reader, Ref, Sign
 from acekeeper.core.model import ByGateway, Engine, Now, Rules, Stream
 from acekeeper.core.state import State
 
@@ -23,32 +24,13 @@ SUPERSEDED = "superseded"
 _PLAYER_GOES_ON_WITHIN = 30.0  # then its old session is judged as any other
 
 
-class _Patience(NamedTuple):
-    """How long (seconds) a session counts as read after its list was fetched, and after a player
-    was sent on to the engine, where it connects at once or never."""
-
-    list_lasts: float
-    sent_lasts: float
-
-
-class Read(Enum):
-    YES = "yes"
-    NO = "no"
-    UNSEEN = "unseen"  # a look at the connections must tell
-
-
-def sessions(state: State) -> Iterator[tuple[Stream, ByGateway, Reader]]:
-    """Those of the gateway that are open."""
-    return _with_readers(state, state.readers)
-
-
 def is_played(state: State, content: Content) -> bool:
     """By a session of the gateway."""
     return content in state.sessions or contents.canonical(state, content) in state.sessions
 
 
 def sessions_of(state: State, content: Content) -> Iterator[tuple[Stream, ByGateway, Reader]]:
-    """Of these, those that play a content."""
+    """Those of the gateway that are open and play a content."""
     names = content, contents.canonical(state, content)
     return _with_readers(state, {i: None for name in names for i in state.sessions.get(name, ())})
 
@@ -99,9 +81,25 @@ def _blame_the_one_before(
         suspects.suspect(state, rules, engine, content, suspects.SILENT, now)
 
 
-def seen(state: State, at: Now, read: frozenset[Ref]) -> None:
+def _lasts(rules: Rules, *, for_all: bool) -> Mapping[Sign, float]:
+    """How long (seconds) a session counts as read after each sign of that, for the player it was
+    given to or for all. One that is sent on connects at once or never."""
+    return {
+        Sign.GIVEN: rules.came_within,
+        Sign.SENT: rules.gone_for_all if for_all else rules.gone_after,
+        Sign.LIST: rules.list_read_within if for_all else rules.list_gone_after,
+    }
+
+
+def seen(state: State, rules: Rules, at: Now, read: frozenset[Ref]) -> None:
     state.look = Look(at.mono, read)
     state.seeing = False
+    lasts = _lasts(rules, for_all=True)
+    for stream, gateway, reader in _with_readers(state, state.readers):
+        sign = reader.sign(is_hls=gateway.is_hls)
+        if sign and not gateway.is_hls and (stream.slot, stream.incarnation) in read:
+            sign = (Sign.LOOK, 0.0) if at.mono >= sign[1] + lasts[sign[0]] else sign
+        state.signs.put(stream.id, sign)
 
 
 def stop_asked(state: State, stream_id: str, now: Now) -> None:
@@ -129,43 +127,27 @@ def given_back(state: State, stream_id: str, now: Now) -> None:
 
 def goes_on(state: State, player: str, content: Content, now: Now) -> None:
     """A player asks for something: its session, if it has only this one, may soon be unread."""
-    own = [
-        (stream, reader)
-        for stream, gateway, reader in _with_readers(state, state.given.get(player, ()))
-        if not gateway.as_json
-    ]
+    given = _with_readers(state, state.given.get(player, ()))
+    own = [each for each in given if not each[1].as_json]
     if len(own) == 1:
-        [(stream, reader)] = own
-        same = contents.canonical(state, contents.of_stream(stream)) == contents.canonical(
-            state, content
-        )
-        is_hls = stream.gateway is not None and stream.gateway.is_hls
-        if not (same and is_hls):  # else it is given the same session again
+        [(stream, gateway, reader)] = own
+        plays = contents.canonical(state, contents.of_stream(stream))
+        same = plays == contents.canonical(state, content)
+        if not (same and gateway.is_hls):  # else it is given the same session again
             state.put_reader(stream.id, replace(reader, replaced=now.mono))
 
 
 def replaced(state: State, rules: Rules, now: Now) -> Iterator[Supersede | SeeReaders | float]:
     """A session whose player went on to another one ends as soon as the player has left it."""
-    its = _Patience(rules.list_gone_after, rules.gone_after)
+    its = _lasts(rules, for_all=False)
     for stream, _, reader in _with_readers(state, state.gone_on):
         if reader.replaced is None or now.mono >= reader.replaced + _PLAYER_GOES_ON_WITHIN:
             continue
-        is_read, due = _judge(state, rules, stream, its, now)
-        if is_read is Read.NO:
-            yield Supersede(stream.id)
-        elif is_read is Read.UNSEEN:
+        until = _read_until(state, rules, stream, its, now)
+        if until is None:
             yield SeeReaders()
         else:
-            yield due
-
-
-class _Judged(NamedTuple):
-    """Sessions whose end would free their engine, by whether they are read; the one that was read
-    least lately comes first. `due` (monotonic): until when the others count as read."""
-
-    gone: list[tuple[Stream, Engine]]
-    unseen: list[Engine]
-    due: float
+            yield until if until > now.mono else Supersede(stream.id)
 
 
 class Unread:
@@ -176,35 +158,52 @@ class Unread:
         self._state = state
         self._rules = rules
         self._now = now
+        self._looked_until = state.look.at + rules.look_lasts if state.look else -math.inf
 
     def take(self, fits: Callable[[Engine], bool]) -> Stream | tuple[SeeReaders | float, ...]:
         """The session that nobody has read for longest, on an engine that fits; or what tells
         when there is one."""
         gone, unseen, due = self._judged
-        for nth, (stream, engine) in enumerate(gone):
+        for nth, (_, stream, engine) in enumerate(gone):
             if fits(engine):
                 del gone[nth]
                 return stream
+        if self._now.mono >= self._looked_until:
+            unseen = chain(unseen, (engine for _, _, engine in self._alone(Sign.LOOK)))
         return (SeeReaders(), due) if any(map(fits, unseen)) else (due,)
 
     @cached_property
-    def _judged(self) -> _Judged:
+    def _judged(self) -> tuple[list[tuple[float, Stream, Engine]], Iterable[Engine], float]:
+        """Sessions whose end would free their engine: those that nobody reads, the longest unread
+        first; the engines of those of which only a look can tell, but for those that the last look
+        found read; and until when (monotonic) the others count as read."""
         state, rules, now = self._state, self._rules, self._now
-        everybody = _Patience(rules.list_read_within, rules.gone_for_all)
+        lasts = _lasts(rules, for_all=True)
         gone, unseen, due = [], [], math.inf
-        oldest = sorted(sessions(state), key=lambda session: max(session[2].last, session[2].read))
-        for stream, _, _ in oldest:
+        for sign, seconds in lasts.items():
+            for since, stream, engine in self._alone(sign):
+                until = _read_until(state, rules, stream, lasts, now)
+                if until is None:
+                    unseen.append(engine)
+                elif until > now.mono:
+                    due = min(due, until)
+                else:
+                    reader = state.readers[stream.id]
+                    gone.append((max(reader.last, reader.read), stream, engine))
+                if now.mono < since + seconds:
+                    break  # those that were read later are read, too
+        if now.mono < self._looked_until and any(self._alone(Sign.LOOK)):
+            due = min(due, self._looked_until)
+        return sorted(gone, key=itemgetter(0)), unseen, due
+
+    def _alone(self, sign: Sign) -> Iterator[tuple[float, Stream, Engine]]:
+        """With the moment of that sign, the earliest first."""
+        state = self._state
+        for since, stream_id in state.signs.ranks.get(sign, ()):
+            stream = state.streams[stream_id]
             engine = state.current(stream.slot, stream.incarnation) if stream.slot else None
-            if engine is None or not _has_nothing_else(state, engine):
-                continue
-            is_read, until = _judge(state, rules, stream, everybody, now)
-            if is_read is Read.NO:
-                gone.append((stream, engine))
-            elif is_read is Read.UNSEEN:
-                unseen.append(engine)
-            else:
-                due = min(due, until)
-        return _Judged(gone, unseen, due)
+            if engine is not None and _has_nothing_else(state, engine):
+                yield since, stream, engine
 
 
 def _has_nothing_else(state: State, engine: Engine) -> bool:
@@ -213,29 +212,27 @@ def _has_nothing_else(state: State, engine: Engine) -> bool:
     return engine.listed and is_alone and engine.ref not in state.holds
 
 
-def _judge(
-    state: State, rules: Rules, stream: Stream, patience: _Patience, now: Now
-) -> tuple[Read, float]:
-    """Whether a session is read, and until when (monotonic) that stands."""
-    reader, gateway = state.readers[stream.id], stream.gateway
-    if gateway is None or reader.waiting:
-        return Read.YES, math.inf
-    if gateway.is_hls:
-        due = max(reader.opened, reader.read) + patience.list_lasts
-        return (Read.NO if now.mono >= due else Read.YES), due
-    due = reader.last + patience.sent_lasts if reader.came else reader.opened + rules.came_within
-    if now.mono < due:
-        return Read.YES, due
+def _read_until(
+    state: State, rules: Rules, stream: Stream, lasts: Mapping[Sign, float], now: Now
+) -> float | None:
+    """When (monotonic) a session counts as read no more. None: a look must tell."""
+    gateway = stream.gateway
+    sign = state.readers[stream.id].sign(is_hls=gateway.is_hls) if gateway else None
+    if sign is None:
+        return math.inf
+    due = sign[1] + lasts[sign[0]]
+    if now.mono < due or sign[0] is Sign.LIST:
+        return due
     seen = state.look
     if seen is None or seen.at < due or seen.at + rules.look_lasts <= now.mono:
-        return Read.UNSEEN, math.inf
+        return None
     is_read = (stream.slot, stream.incarnation) in seen.read
-    return (Read.YES, seen.at + rules.look_lasts) if is_read else (Read.NO, math.inf)
+    return seen.at + rules.look_lasts if is_read else due
 
 
 def end_idle(state: State, rules: Rules, now: Now) -> None:
     """Ends the sessions that nobody has read, or asked about, for that long."""
-    for stream, gateway, reader in list(sessions(state)):
+    for stream, gateway, reader in list(_with_readers(state, state.readers)):
         engine = state.current(stream.slot, stream.incarnation) if stream.slot else None
         if engine is None or reader.waiting:
             continue
