@@ -12,7 +12,7 @@ from acekeeper.core.model import Now
 from acekeeper.gateway.context import Context
 
 
-class Awaited(Struct, frozen=True, kw_only=True):
+class Awaited(Struct, frozen=True):
     """`stream`: the session whose URL the player asks for, and `key` of its content."""
 
     context: Context

@@ -49,13 +49,7 @@ class Pictures:
         is_last = hops >= (HOPS_MOST if for_json else 1)
         until = ends if is_last and not for_json else min(hops_at, ends)
         visit = Visit(self._context, call, since, ends, None if is_last else until, self._waits)
-        awaited = Awaited(
-            context=self._context,
-            player=call.player,
-            stream=stream.id,
-            key=stream.key,
-            since=since,
-        )
+        awaited = Awaited(self._context, call.player, stream.id, stream.key, since)
         try:
             with awaited.watched():
                 async with asyncio.timeout(until - now.mono):

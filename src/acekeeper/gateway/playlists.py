@@ -60,13 +60,8 @@ class Playlists:
         left = since.mono + within - now.mono
         if left <= 0:  # the player kept the URL of a redirect, and that wait is over
             since, left = now, within
-        awaited = Awaited(
-            context=self._context,
-            player=call.player,
-            stream=url if stream is None else stream.id,
-            key=wanted.content.key,
-            since=since,
-        )
+        session = url if stream is None else stream.id
+        awaited = Awaited(self._context, call.player, session, wanted.content.key, since)
         asked = _Asked(url, wanted, awaited, within)
         try:
             with awaited.watched():
