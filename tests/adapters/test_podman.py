@@ -17,6 +17,7 @@ from acekeeper.adapters.podman import Image, Podman
 from acekeeper.adapters.retries import Retries
 from acekeeper.adapters.tail import LONGEST_LOG
 from acekeeper.errors import Failure, RuntimeUnavailable
+from acekeeper.metrics import FAMILIES
 
 from .policies import ONCE, Failed
 from .quadlet_world import Clock
@@ -128,9 +129,12 @@ async def test_every_call_is_told_with_its_time_answered_or_not(fake: FakePodman
     fake.broken = True
     with pytest.raises(RuntimeUnavailable):
         await podman.inspect("x")
+    with pytest.raises(RuntimeUnavailable):
+        await podman.logs("x", 1)
     podman._threads.shutdown()
     podman.close()
-    assert asked == ["has_image", "inspect"]
+    assert asked == ["has_image", "inspect", "logs"]
+    assert set(asked) == set(FAMILIES["orch_podman_call_duration_seconds"].labels["call"])
 
 
 async def test_an_image_that_is_there_is_not_asked_for_again_at_once(

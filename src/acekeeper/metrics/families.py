@@ -225,7 +225,7 @@ FAMILIES: Mapping[str, Family] = {
     "orch_podman_call_duration_seconds": Family(
         "histogram",
         "Time a call to Podman took, answered or not",
-        {"call": ("has_image", "inspect", "logs", "stats")},
+        {"call": ("has_image", "inspect", "logs")},
         _CALLS,
     ),
     "orch_stream_peers": Family(
