@@ -243,7 +243,7 @@ def test_three_hundred_requests_that_wait_take_no_long_turn(tmp_path: Path) -> N
     async def waiting(pool: Busy) -> None:
         pool.state.listed = False
         async with asyncio.TaskGroup() as asking:
-            asking.create_task(gather_in_turns(_done(request(pool)) for _ in range(300)))
+            asking.create_task(gather_in_turns((_done(request(pool)) for _ in range(300)), 20))
             while len(pool.state.requests) < 300:
                 await asyncio.sleep(0)
             pool.state.listed = True

@@ -1,6 +1,7 @@
 """Sweeps: what they find, what they say of it, and who shares one."""
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -50,6 +51,18 @@ async def test_a_silent_engine_is_off_the_list_while_others_still_think(house: H
     assert not sweep.done()
     house.engines.go_on.set()
     assert (await sweep)["silent"] == 1
+
+
+async def test_who_reads_has_a_turn_after_every_few_engines_that_are_asked(house: House) -> None:
+    """What they answer comes in turns as well then."""
+    await house.open(*range(12))
+    house.engines.asked.clear()
+    sweep, asked = asyncio.create_task(house.sweeps.run(Kind.HEALTH)), [0]
+    while not sweep.done():
+        await asyncio.sleep(0)
+        asked.append(len(house.engines.asked))
+    assert max(after - before for before, after in pairwise(asked)) <= 4
+    assert asked[-1] == 12
 
 
 async def test_a_streams_pass_looks_once_who_is_connected_to_all_engines(house: House) -> None:

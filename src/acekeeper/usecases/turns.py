@@ -28,10 +28,10 @@ async def one_by_one(
 
 
 async def gather_in_turns(
-    works: Iterable[Coroutine[object, object, T]], at_once: int = _AT_ONCE
+    works: Iterable[Coroutine[object, object, T]], at_once: int = 4
 ) -> list[T]:
-    """As `gather`, but that so many begin at once; then they go on side by side. If one raises,
-    the others are cancelled."""
+    """As `gather`, but that so many begin in a turn of the event loop; then they go on side by
+    side. If one raises, the others are cancelled."""
     tasks: list[Task[T]] = []
     try:
         for n, work in enumerate(works):
