@@ -1,5 +1,6 @@
 """Events at a pace, and one sweep after another, for some seconds: in a process of its own, so that
-it takes nothing from a reader beside it. Prints how many events were acknowledged."""
+it takes nothing from a reader beside it. Prints a line when it begins, and then how many events
+were acknowledged."""
 
 import os
 import sys
@@ -10,11 +11,13 @@ from threading import Thread
 
 from .events import singles
 from .generator import Kept, post
+from .measuring import say
 
 _TELLERS = 8
 
 
 def main(port: int, engine: int, per_second: float, seconds: float) -> int:
+    say("telling")
     until = time.perf_counter() + seconds
     for kind in ("health", "streams"):
         # Where engines hang, the last one takes longer than there is time.
@@ -44,5 +47,4 @@ def _sweep(port: int, kind: str, until: float) -> None:
 
 if __name__ == "__main__":
     port, engine, per_second, seconds = sys.argv[1:]
-    sys.stdout.write(str(main(int(port), int(engine), float(per_second), float(seconds))))
-    sys.stdout.flush()
+    say(str(main(int(port), int(engine), float(per_second), float(seconds))))
