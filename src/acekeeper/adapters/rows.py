@@ -1,6 +1,7 @@
 """Engines, streams and the rest as rows of the database, and back. Instants are wall time."""
 
 import json
+from sys import intern
 from typing import Any
 
 import msgspec
@@ -150,20 +151,20 @@ def read_stream(row: Row, now: Now) -> Stream:
     return Stream(
         id=r["id"],
         key_type=KeyType(r["key_type"]),
-        key=r["key"],
+        key=intern(r["key"]),  # what many rows say is there once
         session=r["session"],
         stat_url=r["stat_url"],
         command_url=r["command_url"],
         is_live=bool(r["is_live"]),
-        address=(r["address_host"], r["address_port"]),
+        address=(intern(r["address_host"]), r["address_port"]),
         also=tuple((host, port) for host, port in also),
         named=named,
         slot=None if r["host"] is None else Slot(HERE, r["port"]),
-        incarnation=r["start"],
-        container_id=r["container_id"],
+        incarnation=intern(r["start"]),
+        container_id=intern(r["container_id"]),
         started=now.of_wall(r["started"]),
         ended=_instant(r["ended"], now),
-        reason=r["reason"],
+        reason=intern(r["reason"]),
         gateway=_decode_gateway(r["gateway"]) if r["gateway"] else None,
     )
 

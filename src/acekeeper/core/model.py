@@ -3,7 +3,7 @@ current ones."""
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import NamedTuple
+from typing import final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,7 +14,8 @@ from acekeeper.core.names import EVERYWHERE, HERE, PortPlan, Slot
 CLAIM_LASTS = 60.0  # seconds from the answer to the request
 
 
-class Now(NamedTuple):
+@final
+class Now(Struct, frozen=True, order=True, gc=False):
     """An instant on both clocks, in seconds: durations use `mono`, what outlives us `wall`."""
 
     wall: float
@@ -221,7 +222,7 @@ class KeyType(StrEnum):
     MAGNET = "magnet"
 
 
-class Sample(Struct, frozen=True):
+class Sample(Struct, frozen=True, gc=False):
     """One answer of an engine about a stream; speeds in KB/s, totals in bytes."""
 
     at: Now

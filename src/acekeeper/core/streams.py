@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from itertools import islice
+from sys import intern
 
 from msgspec.structs import replace
 
@@ -55,7 +56,7 @@ def stream_started(state: State, rules: Rules, fact: StreamStarted, now: Now) ->
     stream = Stream(
         id=fact.id,
         key_type=fact.key_type,
-        key=fact.key,
+        key=intern(fact.key),  # many streams are of one channel
         session=fact.session,
         stat_url=fact.stat_url,
         command_url=fact.command_url,
