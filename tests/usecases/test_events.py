@@ -1,7 +1,8 @@
 """Events: done means on disk, and what is not on disk is said."""
 
 import asyncio
-from itertools import pairwise
+from collections.abc import Iterator
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -84,22 +85,26 @@ async def test_what_is_not_on_disk_is_refused_but_kept(failing: Any, db: Path) -
 
 async def test_every_event_of_a_batch_on_a_failing_disk_says_so(failing: Any) -> None:
     house, *_ = failing
-    starts, ends = await events.batch(
-        house.loop, [started("a"), started("b")], [StreamEnded("a"), StreamEnded("absent")]
-    )
-    assert [r.stream_id for r in starts + ends] == ["a", "b", "a", None]
-    assert all("read-only" in r.error for r in starts + ends)
+    told: list[events.Event | str] = [
+        started("a"),
+        started("b"),
+        StreamEnded("a"),
+        StreamEnded("absent"),
+        "no event",
+    ]
+    *results, malformed = await events.batch(house.loop, iter(told))
+    assert [r.stream_id for r in results] == ["a", "b", "a", None]
+    assert all("read-only" in r.error for r in results)
+    assert not any(r.kept for r in results)
+    assert malformed == events.Result(None, "no event")
 
 
 async def test_a_batch_ends_what_it_started_and_misses_what_is_not_there(house: House) -> None:
-    starts, ends = await events.batch(
-        house.loop,
-        [started("a"), started("b")],
-        [StreamEnded("a"), StreamEnded("absent"), StreamEnded("")],
-    )
-    assert starts == [events.Result("a"), events.Result("b")]
+    starts = [started("a"), started("b")]
+    ends = [StreamEnded("a"), StreamEnded("absent"), StreamEnded("")]
+    results = await events.batch(house.loop, iter([*starts, *ends]))
     missed = events.Result(None, "stream not found")
-    assert ends == [events.Result("a"), missed, missed]
+    assert results == [*map(events.Result, "aba"), missed, missed]
     assert [s.id for s in house.loop.state.streams.values() if s.ended is None] == ["b"]
 
 
@@ -112,7 +117,7 @@ async def test_a_long_batch_lets_others_have_their_turns(house: House) -> None:
             await asyncio.sleep(0)
 
     reader = asyncio.create_task(read())
-    await events.batch(house.loop, [started(f"s{n}") for n in range(800)], [])
+    await events.batch(house.loop, (started(f"s{n}") for n in range(800)))
     reader.cancel()
     assert seen[-1] == 800
     assert max(after - before for before, after in pairwise(seen)) <= 200
@@ -125,14 +130,22 @@ async def test_of_a_long_batch_only_so_much_waits_for_the_disk(
     store = HeldStore()
     house = make_house(store)
     starts = [started(f"s{n}") for n in range(800)]
-    batch = asyncio.create_task(events.batch(house.loop, starts, [StreamEnded("s0")]))
+    read: list[events.Event] = []
+
+    def told() -> Iterator[events.Event]:
+        for event in chain[events.Event](starts, [StreamEnded("s0")]):
+            read.append(event)
+            yield event
+
+    batch = asyncio.create_task(events.batch(house.loop, told()))
     for _ in range(100):
         await asyncio.sleep(0)
     assert len(store.writes) == 3
+    assert len(read) <= 800  # the next ones are read when there is room for them
     while not batch.done():
         store.release()
         await asyncio.sleep(0)
-    results, [end] = batch.result()
+    *results, end = batch.result()
     assert results == [events.Result(fact.id) for fact in starts]
     assert end == events.Result("s0")
 
@@ -141,7 +154,7 @@ async def test_events_of_a_batch_are_written_by_slices(make_house: MakeHouse) ->
     store = HeldStore()
     house = make_house(store)
     starts = [started(f"s{n}") for n in range(800)]
-    batch = asyncio.create_task(events.batch(house.loop, starts, []))
+    batch = asyncio.create_task(events.batch(house.loop, iter(starts)))
     while not batch.done():
         store.release()
         await asyncio.sleep(0)

@@ -1,8 +1,9 @@
 """/events: what the client tells of its streams."""
 
 import re
-from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from collections.abc import Callable
+from functools import lru_cache
+from itertools import chain
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -22,7 +23,7 @@ from acekeeper.usecases.turns import one_by_one
 F = TypeVar("F")
 W = TypeVar("W")
 
-_AT_ONCE = 500  # events of a batch that are decoded in one turn of the event loop
+_AT_ONCE = 500  # events of a batch whose answers are made in one turn of the event loop
 _BEGINNING = re.compile(r"(https?://[\w.:-]+)[/?#]", re.ASCII)
 
 _started = msgspec.json.Decoder(wire.StreamStarted)
@@ -88,17 +89,16 @@ async def batch(request: Request[Any, Any, Any]) -> ASGIResponse:
     most = context.limits.max_batch_events
     if len(body.started) + len(body.ended) > most:
         raise HTTPException(status_code=413, detail=f"at most {most} events in one batch")
-    started = await one_by_one(body.started, partial(_decoded, _started, _started_fact), _AT_ONCE)
-    ended = await one_by_one(body.ended, partial(_decoded, _ended, _ended_fact), _AT_ONCE)
-    starts, ends = await events.batch(
-        context.loop,
-        [fact for fact in started if not isinstance(fact, str)],
-        [fact for fact in ended if not isinstance(fact, str)],
+    told = chain[events.Event | str](
+        (_decoded(_started, _started_fact, raw) for raw in body.started),
+        (_decoded(_ended, _ended_fact, raw) for raw in body.ended),
     )
+    results = await events.batch(context.loop, told)
+    starts, ends = results[: len(body.started)], results[len(body.started) :]
     context.metrics.event_failed("stream_started", sum(not r.kept for r in starts))
     context.metrics.event_failed("stream_ended", sum(not r.kept for r in ends))
-    answer = wire.BatchResult(await _results(started, starts), await _results(ended, ends))
-    return json_answer(msgspec.json.encode(answer))
+    answers = [await one_by_one(each, _result, _AT_ONCE) for each in (starts, ends)]
+    return json_answer(msgspec.json.encode(wire.BatchResult(*answers)))
 
 
 def _decoded(decoder: msgspec.json.Decoder[W], told: Callable[[W], F], raw: msgspec.Raw) -> F | str:
@@ -109,19 +109,9 @@ def _decoded(decoder: msgspec.json.Decoder[W], told: Callable[[W], F], raw: msgs
         return str(error)
 
 
-async def _results(
-    decoded: Sequence[object], results: Sequence[events.Result]
-) -> list[wire.Result]:
-    """One result per event, in order: what could not be decoded keeps its own error."""
-    remaining = iter(results)
-
-    def result(fact: object) -> wire.Result:
-        if isinstance(fact, str):
-            return wire.Result.failed(fact)
-        stream_id, error, _ = next(remaining)
-        return wire.Result.failed(error) if error else wire.Result(True, stream_id)
-
-    return await one_by_one(decoded, result, _AT_ONCE)
+def _result(result: events.Result) -> wire.Result:
+    stream_id, error, _ = result
+    return wire.Result.failed(error) if error else wire.Result(True, stream_id)
 
 
 def _started_fact(event: wire.StreamStarted) -> facts.StreamStarted:
