@@ -29,7 +29,6 @@ def stream(stream_id: str, **other: Any) -> Stream:
         "key": "k",
         "session": "s",
         "stat_url": "http://127.0.0.1:19000/ace/stat/k/s",
-        "command_url": "http://127.0.0.1:19000/ace/cmd/k/s",
         "is_live": True,
         "address": ("127.0.0.1", 19000),
         "started": NOW,

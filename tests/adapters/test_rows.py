@@ -20,6 +20,7 @@ from acekeeper.adapters.rows import (
     read_engine,
     read_hold,
     read_stream,
+    stream_row,
 )
 from acekeeper.core.doubt import Content
 from acekeeper.core.gateway.model import Hold, Ref
@@ -39,6 +40,8 @@ from acekeeper.core.model import (
 )
 from acekeeper.core.names import HERE, Slot
 from acekeeper.core.state import Changes
+
+from .storing import stream
 
 NOW = Now(2e9, 5e6)
 _FORGOTTEN: dict[str, Any] = {  # each of them begins anew in the next run
@@ -87,7 +90,7 @@ STREAMS: dict[str, st.SearchStrategy[Any]] = {
     "key": texts,
     "session": texts,
     "stat_url": texts,
-    "command_url": texts,
+    "command_url": st.none() | texts.map("own:".__add__),
     "is_live": st.booleans(),
     "address": st.tuples(texts, ports),
     "also": st.lists(st.tuples(texts, ports), max_size=2).map(tuple),
@@ -169,6 +172,21 @@ def test_a_stream(db: sqlite3.Connection, stream: Stream) -> None:
     found = saved_and_read(db, Changes(streams={stream.id: stream}))
     rows = found.ended if stream.ended else found.started
     assert [read_stream(row, NOW) for row in rows] == [stream]
+
+
+def test_what_rows_of_streams_say_alike_is_there_once(db: sqlite3.Connection) -> None:
+    told = [stream(i, reason="eof", ended=NOW) for i in "ab"]
+    found = saved_and_read(db, Changes(streams={each.id: each for each in told}))
+    one, other = (read_stream(row, NOW) for row in found.ended)
+    assert one.key is other.key
+    assert one.incarnation is other.incarnation
+    assert one.reason is other.reason
+
+
+def test_the_command_url_is_in_the_row_also_where_it_is_derived() -> None:
+    told = stream("s", stat_url="http://h/ace/stat/k/s", command_url=None)
+    assert "http://h/ace/cmd/k/s" in stream_row(told)
+    assert read_stream(stream_row(told), NOW).command_url is None
 
 
 @given(

@@ -23,6 +23,7 @@ from acekeeper.core.model import (
     Sample,
     Stopping,
     Stream,
+    of_its_own,
 )
 from acekeeper.core.names import HERE, Slot
 from acekeeper.core.state import Happening
@@ -127,7 +128,7 @@ def stream_row(stream: Stream) -> Row:
         stream.key,
         stream.session,
         stream.stat_url,
-        stream.command_url,
+        stream.commands,
         stream.is_live,
         *stream.address,
         *(stream.slot or (None, None)),
@@ -154,7 +155,7 @@ def read_stream(row: Row, now: Now) -> Stream:
         key=intern(r["key"]),  # what many rows say is there once
         session=r["session"],
         stat_url=r["stat_url"],
-        command_url=r["command_url"],
+        command_url=of_its_own(r["command_url"], r["stat_url"]),
         is_live=bool(r["is_live"]),
         address=(intern(r["address_host"]), r["address_port"]),
         also=tuple((host, port) for host, port in also),

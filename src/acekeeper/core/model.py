@@ -266,6 +266,16 @@ Place = tuple[str, int] | str
 """Where an event said an engine is: an address, or a container id."""
 
 
+def command_url(stat_url: str) -> str:
+    """Where engines are told about the session of which this URL tells."""
+    return stat_url.replace("/ace/stat/", "/ace/cmd/", 1)
+
+
+def of_its_own(url: str, stat_url: str) -> str | None:
+    """None for the command URL that engines give with this one."""
+    return None if url == command_url(stat_url) else url
+
+
 class Stream(Struct, frozen=True, kw_only=True, gc=False):
     """`slot` is None for a stream on an engine that is not ours."""
 
@@ -274,7 +284,7 @@ class Stream(Struct, frozen=True, kw_only=True, gc=False):
     key: str
     session: str
     stat_url: str
-    command_url: str
+    command_url: str | None = None  # of its own
     is_live: bool
     address: tuple[str, int]  # where the event said the engine is
     also: tuple[tuple[str, int], ...] = ()  # with no slot: where it said it may be as well,
@@ -291,6 +301,11 @@ class Stream(Struct, frozen=True, kw_only=True, gc=False):
     def ref(self) -> tuple[str, str]:
         """An id may be used again: only with its session does it mean this stream."""
         return self.id, self.session
+
+    @property
+    def commands(self) -> str:
+        """Where its engine is told about it."""
+        return command_url(self.stat_url) if self.command_url is None else self.command_url
 
     @property
     def tokens(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from acekeeper.core.doubt import Heard
 from acekeeper.core.facts import StreamEnded, StreamsAsked, StreamStarted
 from acekeeper.core.gateway import contents
 from acekeeper.core.gateway.model import Hold
-from acekeeper.core.model import EarlyEnd, Engine, Now, Place, Rules, Stream
+from acekeeper.core.model import EarlyEnd, Engine, Now, Place, Rules, Stream, of_its_own
 from acekeeper.core.names import Slot
 from acekeeper.core.state import State
 
@@ -59,7 +59,7 @@ def stream_started(state: State, rules: Rules, fact: StreamStarted, now: Now) ->
         key=intern(fact.key),  # many streams are of one channel
         session=fact.session,
         stat_url=fact.stat_url,
-        command_url=fact.command_url,
+        command_url=of_its_own(fact.command_url, fact.stat_url),
         is_live=fact.is_live,
         address=fact.addresses[0],
         also=() if engine else fact.addresses[1:],

@@ -134,19 +134,12 @@ def _moved_from(state: State, play: Play) -> Stream | None:
 
 def _stream(play: Play, engine: Engine, fact: PlayOpened, old: Stream | None, now: Now) -> Stream:
     wanted, opening = play.wanted, fact.opening
-    kind = KeyType(wanted.content.key_type)
-
-    def url(call: str) -> str:
-        at = f"http://{HERE}:{engine.slot.port}/ace/{call}"
-        return f"{at}/{opening.infohash}/{opening.token}"
-
     return Stream(
         id=f"{opening.infohash}|{opening.token}",
-        key_type=kind,
+        key_type=KeyType(wanted.content.key_type),
         key=wanted.content.key,
         session=opening.token,
-        stat_url=url("stat"),
-        command_url=url("cmd"),
+        stat_url=f"http://{HERE}:{engine.slot.port}/ace/stat/{opening.infohash}/{opening.token}",
         is_live=opening.is_live,
         address=(HERE, engine.slot.port),
         started=now,
