@@ -23,8 +23,9 @@ def measure(scale: Scale, directory: Path) -> list[Group]:
     with running(scale, directory) as bench:
         at_rest = process.memory_mb(bench.pid)
         groups += loaded(bench)
+        after = process.memory_mb(bench.pid)  # before it tells of its streams, which takes some
         ended = len(asyncio.run(bench.service.stream_ids("ended")))
-        groups.append(process.memory_group(at_rest, process.memory_mb(bench.pid), ended))
+        groups.append(process.memory_group(at_rest, after, ended))
         groups += process.starts(bench)
     return groups
 
