@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 
 from loguru import logger
+from msgspec.structs import asdict
 
 from acekeeper import __version__
 from acekeeper.adapters import connections
@@ -217,20 +218,9 @@ def _loop(
 ) -> Loop:
     """Goes on from what the store has saved, until `stack` closes it."""
     started = clock()
-    saved = store.load(started)
+    saved = asdict(store.load(started))
     stack.push_async_callback(store.close)
-    state = restore(
-        rules,
-        started,
-        saved.engines,
-        saved.streams,
-        saved.holds,
-        saved.early_ends,
-        saved.breaker,
-        saved.boot,
-        saved.at_least,
-        boot_id(),
-    )
+    state = restore(rules, started, current_boot=boot_id(), **saved)
     retries = Retries(settings.max_retries, settings.retry_backoff_s, metrics.communication_failed)
     engines = EngineClient(
         clock, retries, settings.monitor_interval_s, settings.max_replicas, metrics.probed
