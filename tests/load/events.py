@@ -101,21 +101,22 @@ def _batched(bench: Bench, ports: Sequence[int], size: int, db: sqlite3.Connecti
     quiet: list[float] = []
     waits: list[float] = []
 
+    def body() -> bytes:
+        return post("/events/batch", batch(ports, size))
+
     def floor() -> float:
-        body = batch(ports, size)
+        told = batch(ports, size)
         began = time.perf_counter()
-        _save(db, body)
+        _save(db, told)
         return size / (time.perf_counter() - began)
 
     def ours() -> float:
         quiet.append(run(bench.port, [repeat(_PING, 200)], _LIMIT_S).longest_ms)
-        took, longest = uvloop.run(_beside(bench.port, post("/events/batch", batch(ports, size))))
-        waits.append(longest)
-        return size / took
+        waits.append(uvloop.run(_wait_beside(bench.port, body())))
+        return size / run(bench.port, [iter([body()])], _LIMIT_S).took[0]
 
     with Kept(bench.port) as kept:
-        answer = kept.ask(post("/events/batch", batch(ports, size)))
-        assert answer.count(b'"success":true') == size, "events failed"
+        assert kept.ask(body()).count(b'"success":true') == size, "events failed"
     floors, rates = by_turns(bench.scale.rounds, floor, ours)
     return [
         Row(f"{size:,} a batch, events/s", median(floors), median(rates), _BATCHED),
@@ -125,8 +126,8 @@ def _batched(bench: Bench, ports: Sequence[int], size: int, db: sqlite3.Connecti
     ]
 
 
-async def _beside(port: int, request: bytes) -> tuple[float, float]:
-    """The seconds a request took, and the longest wait in ms of one who reads meanwhile."""
+async def _wait_beside(port: int, request: bytes) -> float:
+    """The longest wait in ms of one who reads meanwhile."""
     over = False
 
     def pings() -> Iterator[bytes]:
@@ -135,9 +136,9 @@ async def _beside(port: int, request: bytes) -> tuple[float, float]:
 
     reading = asyncio.create_task(pace(port, [pings()], _LIMIT_S))
     await asyncio.sleep(0.01)
-    found = await pace(port, [iter([request])], _LIMIT_S)
+    await pace(port, [iter([request])], _LIMIT_S)
     over = True
-    return found.took[0], (await reading).longest_ms
+    return (await reading).longest_ms
 
 
 def singles(port: int, seconds: float, prefix: str = "bench-") -> Iterator[bytes]:
