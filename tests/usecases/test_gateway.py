@@ -69,11 +69,10 @@ async def test_a_player_gets_the_session_that_was_opened_for_it(house: House) ->
     assert not house.loop.state.holds
 
 
-async def test_a_play_and_its_stop_take_four_plans(
+async def test_a_play_and_its_stop_take_five_plans(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After each fact. What follows from an engine that was taken waits for its answer."""
-    monkeypatch.setattr(loop, "_RESTS", 3600)
+    """After each fact, and one for what follows from an engine that was taken."""
     await house.open(0)
     await house.turns()
     planned: list[Plan] = []
@@ -88,11 +87,11 @@ async def test_a_play_and_its_stop_take_four_plans(
     house.loop.tell(ReaderCame(session.id))
     house.loop.tell(SessionRead(session.id))
     await house.turns()
-    assert len(planned) == 2
+    assert len(planned) == 3
     house.loop.tell(StopAsked(session.id))
     await house.until(lambda: not house.loop.state.holds)
     await house.turns()
-    assert len(planned) == 4
+    assert len(planned) == 5
 
 
 async def test_who_takes_the_last_free_engine_has_another_one_started(

@@ -34,7 +34,7 @@ from acekeeper.errors import StoreFailed
 _BUSY = 0.5  # seconds somebody else may hold the database; an answer must not wait longer
 _NEWEST_ENDED = 10_000
 _PRUNED_AT_ONCE = 500  # so that a write never waits long behind it
-_IN_A_STATEMENT = (256, 128, 64, 32, 16, 8, 4, 2, 1)  # rows; what is prepared for each is kept
+_IN_A_STATEMENT = (64, 32, 16, 8, 4, 2, 1)  # rows; what is prepared for each is kept
 _ROOM = 256 << 10
 LOG_AT_REST = 4 << 20  # bytes of the write-ahead log that stay for the next writes
 

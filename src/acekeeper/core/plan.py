@@ -8,7 +8,7 @@ from acekeeper.core import admission, breaker, health, playback, queue, scaling
 from acekeeper.core.actions import Action, Ask, AskStreams, GiveWay, Settle, Try
 from acekeeper.core.facts import Fact, StreamsAsked
 from acekeeper.core.gateway import choice, holds
-from acekeeper.core.gateway.actions import Fail, Open, SeeReaders, Serve, StopSession
+from acekeeper.core.gateway.actions import Fail, SeeReaders, Serve, StopSession
 from acekeeper.core.gateway.facts import ReaderCame, SessionRead
 from acekeeper.core.model import Now, Rules
 from acekeeper.core.state import Changes, State
@@ -21,13 +21,11 @@ _AT_ONCE = 32  # actions of each kind of step; what is left is planned anew afte
 
 class Plan(NamedTuple):
     """`deadline` on the monotonic clock: when the plan may change though nothing happens.
-    `is_last`: once its actions are taken there is nothing more to do until then. `may_rest`: all
-    who wait had their turn, and what is left may come some milliseconds later."""
+    `is_last`: once its actions are taken there is nothing more to do until then."""
 
     actions: tuple[Action, ...]
     deadline: float
     is_last: bool = True
-    may_rest: bool = False
 
 
 def plan(state: State, rules: Rules, now: Now) -> Plan:
@@ -35,7 +33,7 @@ def plan(state: State, rules: Rules, now: Now) -> Plan:
     so that nothing else waits for long."""
     actions: list[Action] = []
     deadline = math.inf
-    is_all, may_rest = True, False
+    is_all = True
     for steps in (_upkeep, queue.give, scaling.scale):
         decisive: list[Action] = []
         aside: list[Action] = []
@@ -49,9 +47,8 @@ def plan(state: State, rules: Rules, now: Now) -> Plan:
         actions += [*decisive, *aside][:_AT_ONCE]
         is_all = is_all and not decisive and len(aside) <= _AT_ONCE
         if decisive:
-            may_rest = len(actions) < _AT_ONCE and all(isinstance(step, Open) for step in actions)
             break  # what these change (an engine stops, a place is taken) the next ones must see
-    return Plan(tuple(actions), deadline, is_all and _are_last(state, actions), may_rest)
+    return Plan(tuple(actions), deadline, is_all and _are_last(state, actions))
 
 
 def may_change(fact: Fact, changes: Changes) -> bool:

@@ -203,7 +203,7 @@ class Loop:
         wait = max(0.0, planned.deadline - now.mono) if planned.is_last else 0.0
         self._due = loop.time() + wait
         if not planned.is_last:
-            self._wake(_RESTS if planned.may_rest else 0.0, self._plan)
+            self._wake(0.0, self._plan)
         elif wait < math.inf:
             self._wake(wait, lambda: self.tell(TimePassed()))
 
