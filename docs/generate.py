@@ -165,7 +165,7 @@ def with_tables(page: Path, *tables: str) -> str:
 
 
 def simulated() -> str:
-    day = rules_of(load({})), DAYS["evening"](), 6.0
+    day = rules_of(load({})), DAYS["evening"](0), 6.0
     return f"\n```\n{report(simulate(*day), simulate(*day, by_gateway=True))}\n```\n\n"
 
 

@@ -253,11 +253,12 @@ async def test_an_event_that_is_not_kept_is_told_once(
 async def test_an_event_that_the_edge_waited_for_is_not_waited_for_again(
     context: Context, listening: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def tell(_: Fact) -> asyncio.Future[None]:
+    def tell_all(facts: Iterable[Fact]) -> asyncio.Future[None]:
+        list(facts)
         return asyncio.get_running_loop().create_future()
 
     async with both(context, listening, within=600, at_edge=0.05) as served:
-        monkeypatch.setattr(context.loop, "tell", tell)
+        monkeypatch.setattr(context.loop, "tell_all", tell_all)
         answer = await served.exchange("POST", "/events/stream_ended", JSON, ENDED)
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert b"not done within" in answer
