@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from acekeeper import __version__
+from acekeeper.adapters import connections
 from acekeeper.drop_ins import write
 from acekeeper.firewall import firewall
 from acekeeper.settings import load
@@ -24,6 +25,7 @@ def test_on_a_healthy_host_all_is_well(world: World) -> None:
     assert "Podman is 5.4.2" in said
     assert "acekeeper-sweep@health.timer is active" in said
     assert "the ports of 2 engines are free, or ours" in said
+    assert "the kernel tells who is connected to them" in said
 
 
 class Case(NamedTuple):
@@ -230,6 +232,15 @@ def test_a_tun_that_cannot_be_used(world: World, monkeypatch: pytest.MonkeyPatch
     (text,) = world.wrong()
     assert text.endswith(
         "cannot be used: No such file or directory. Give it mode 0666, as Debian does"
+    )
+
+
+def test_a_kernel_that_lists_no_connections(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_BY_FAMILY", 0xFF)  # no question that it knows
+    (text,) = world.wrong()
+    assert text == (
+        "the kernel does not tell who is connected to engines: sock_diag: Invalid argument."
+        " As root, run `modprobe tcp_diag`"
     )
 
 

@@ -1,7 +1,6 @@
 """Engines, streams and the rest as rows of the database, and back. Instants are wall time."""
 
 import json
-from sys import intern
 from typing import Any
 
 import msgspec
@@ -24,6 +23,7 @@ from acekeeper.core.model import (
     Stopping,
     Stream,
     of_its_own,
+    shared,
 )
 from acekeeper.core.names import HERE, Slot
 from acekeeper.core.state import Happening
@@ -152,20 +152,20 @@ def read_stream(row: Row, now: Now) -> Stream:
     return Stream(
         id=r["id"],
         key_type=KeyType(r["key_type"]),
-        key=intern(r["key"]),  # what many rows say is there once
+        key=shared(r["key"]),
         session=r["session"],
         stat_url=r["stat_url"],
         command_url=of_its_own(r["command_url"], r["stat_url"]),
         is_live=bool(r["is_live"]),
-        address=(intern(r["address_host"]), r["address_port"]),
+        address=(shared(r["address_host"]), r["address_port"]),
         also=tuple((host, port) for host, port in also),
         named=named,
         slot=None if r["host"] is None else Slot(HERE, r["port"]),
-        incarnation=intern(r["start"]),
-        container_id=intern(r["container_id"]),
+        incarnation=shared(r["start"]),
+        container_id=shared(r["container_id"]),
         started=now.of_wall(r["started"]),
         ended=_instant(r["ended"], now),
-        reason=intern(r["reason"]),
+        reason=shared(r["reason"]),
         gateway=_decode_gateway(r["gateway"]) if r["gateway"] else None,
     )
 

@@ -3,6 +3,7 @@ current ones."""
 
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import final
 
 from msgspec import Struct
@@ -264,6 +265,12 @@ class ByGateway(Struct, frozen=True, kw_only=True):
 
 Place = tuple[str, int] | str
 """Where an event said an engine is: an address, or a container id."""
+
+
+@lru_cache(1024)
+def shared(text: str) -> str:
+    """The same object for equal texts, as many streams have them."""
+    return text
 
 
 def command_url(stat_url: str) -> str:

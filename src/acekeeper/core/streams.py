@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from itertools import islice
-from sys import intern
 
 from msgspec.structs import replace
 
@@ -12,7 +11,7 @@ from acekeeper.core.doubt import Heard
 from acekeeper.core.facts import StreamEnded, StreamsAsked, StreamStarted
 from acekeeper.core.gateway import contents
 from acekeeper.core.gateway.model import Hold
-from acekeeper.core.model import EarlyEnd, Engine, Now, Place, Rules, Stream, of_its_own
+from acekeeper.core.model import EarlyEnd, Engine, Now, Place, Rules, Stream, of_its_own, shared
 from acekeeper.core.names import Slot
 from acekeeper.core.state import State
 
@@ -56,7 +55,7 @@ def stream_started(state: State, rules: Rules, fact: StreamStarted, now: Now) ->
     stream = Stream(
         id=fact.id,
         key_type=fact.key_type,
-        key=intern(fact.key),  # many streams are of one channel
+        key=shared(fact.key),
         session=fact.session,
         stat_url=fact.stat_url,
         command_url=of_its_own(fact.command_url, fact.stat_url),

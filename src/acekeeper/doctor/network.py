@@ -1,9 +1,10 @@
-"""What containers need for their network, and the ports of the engines."""
+"""What containers need for their network, the ports of engines, and who is connected to them."""
 
 import os
 from collections.abc import Container, Iterator
 from pathlib import Path
 
+from acekeeper.adapters import connections
 from acekeeper.adapters.ports import present, test
 from acekeeper.core.names import Slot
 from acekeeper.doctor.finding import Finding, run, well, wrong
@@ -65,3 +66,11 @@ def ports(settings: Settings, ours: Container[int]) -> Iterator[Finding]:
         yield wrong(text, "`ss -ltnup` names it; stop it, or move PORT_RANGE_HOST or its bases")
     if not taken:
         yield well(f"the ports of {settings.max_replicas} engines are free, or ours")
+    try:
+        connections.of_others(())
+        yield well("the kernel tells who is connected to them")
+    except OSError as error:
+        yield wrong(
+            f"the kernel does not tell who is connected to engines: {error.strerror}",
+            "As root, run `modprobe tcp_diag`",
+        )
