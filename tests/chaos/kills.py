@@ -27,6 +27,7 @@ _OF_TROUBLES = ("store_degraded", "store_recovered", "log_lines_lost", "request_
 _SINGLES, _BATCHES = 6, 2
 _EVENTS_A_LIFE = 1000  # at the most, before the kill
 _OPEN = 30  # started streams of one teller, so that the list of all of them stays short
+_LATE = 20  # ends of one teller that went ahead: the service remembers so many thousands
 _NEWEST = 10_000  # ended streams the API still lists
 _AFTER_A_REFUSAL_S = 0.05
 _UNREACHABLE = (aiohttp.ClientError, OSError, TimeoutError)
@@ -75,11 +76,11 @@ class Teller:
         draw = self._rng.random()
         if draw < 0.1 and self._recent:
             return self._rng.choice(self._recent)
-        if draw < 0.15:
+        if draw < 0.1 + 0.05 * (len(self._late) < _LATE):
             self._late.append(self._new())
             event = Event(Kind.ENDED, self._late[-1])
         elif draw < 0.2 and self._late:
-            event = Event(Kind.STARTED, self._taken(self._late))
+            event = Event(Kind.STARTED, self._late.pop(0))
         elif self._open and (draw < 0.55 or len(self._open) >= _OPEN):
             event = Event(Kind.ENDED, self._taken(self._open))
         else:

@@ -76,7 +76,7 @@ async def stream_ended(request: Request[Any, Any, Any]) -> ASGIResponse:
     """A stream ended. It is on disk when this is answered.
 
     Without a `stream_id` it ends the only stream of its engine, or none. An end that comes before
-    its start is remembered for an hour.
+    its start is remembered for an hour, the newest 10,000 of them.
     """
     return await _done(request, _end, "stream_ended")
 
