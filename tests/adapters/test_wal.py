@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from acekeeper.adapters import copied
 from acekeeper.adapters.copied import read_copy
 from acekeeper.adapters.database import connect, connect_to_read, mark
 from acekeeper.adapters.store import Store
@@ -204,6 +205,34 @@ async def test_a_copy_has_what_sqlite_would_read(path: Path, tmp_path: Path, cut
     assert [row[0] for row in contents.started] == [s.id for s in saved.streams]
     assert len(contents.started) == (3 if cut == 0 else 2)
     assert len(contents.engines) == 1
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_a_copy_misses_nothing_that_is_taken_into_the_database_meanwhile(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_first: bool
+) -> None:
+    copy = await copy_of_a_running_store(path, tmp_path / "copy.db")
+    expected = read_copy(copy)
+    really_read = copied._database
+
+    def read(path: Path) -> bytearray:
+        image = really_read(path)
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return really_read(path) if is_first else image
+
+    monkeypatch.setattr(copied, "_database", read)
+    assert read_copy(copy) == expected
+    assert expected.started
+
+
+async def test_a_copy_of_a_log_that_changes_all_the_time_is_none(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = await copy_of_a_running_store(path, tmp_path / "copy.db")
+    monkeypatch.setattr(copied, "_log", lambda _: os.urandom(8))
+    with pytest.raises(sqlite3.OperationalError, match="changes all the time"):
+        read_copy(copy)
 
 
 async def test_a_log_that_is_none_is_passed_over(path: Path, tmp_path: Path) -> None:
