@@ -1,5 +1,5 @@
-from acekeeper.core.allocation import free_slots
 from acekeeper.core.names import PortPlan, Slot
+from acekeeper.core.supply import free_slots
 
 from .world import HOST, World, pool, rules, slot
 

@@ -4,11 +4,10 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
-from itertools import chain, islice
+from itertools import chain, filterfalse, islice, repeat, starmap
 
 from acekeeper.core import breaker
 from acekeeper.core.actions import Code, Refusal
-from acekeeper.core.allocation import free_slots
 from acekeeper.core.breaker import Circuit
 from acekeeper.core.model import Engine, Health, Now, Phase, Rules
 from acekeeper.core.names import Slot
@@ -242,3 +241,19 @@ def remaining(state: State, rules: Rules) -> int:
 def waiting(code: Code, message: str, seconds: float) -> Refusal:
     """What passes within seconds: clients wait 1 to 4 s inside a viewer's request."""
     return Refusal(code, message, min(4, max(1, math.ceil(seconds))), should_wait=True)
+
+
+def free_slots(state: State, rules: Rules, now: Now) -> Iterator[Slot]:
+    """The lowest free port that has rested first: a client may still remember who had it before.
+
+    After those the ones that rest, longest first; none when every port has an engine.
+    """
+    resting: list[tuple[float, Slot]] = []
+    every = zip(repeat(rules.host), range(rules.ports.first, rules.ports.last + 1))
+    for slot in starmap(Slot, filterfalse(state.engines.__contains__, every)):
+        vacated = state.vacated.get(slot)
+        if vacated is None or now.mono - vacated.mono >= rules.port_rest:
+            yield slot
+        else:
+            resting.append((vacated.mono, slot))
+    yield from (slot for _, slot in sorted(resting))
