@@ -13,8 +13,8 @@ from acekeeper.errors import StoreFailed
 from acekeeper.usecases.loop import Loop
 
 # Events of a batch that are told in one turn of the event loop, and written together.
-_AT_ONCE = 500
-_UNDER_WAY = 4  # such slices that wait for the disk: memory is not to grow with the batch
+_AT_ONCE = 200
+_UNDER_WAY = 10  # such slices that wait for the disk: memory is not to grow with the batch
 _MISSED = "stream not found"
 Event = StreamStarted | StreamEnded
 
