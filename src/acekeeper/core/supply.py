@@ -245,9 +245,7 @@ def waiting(code: Code, message: str, seconds: float) -> Refusal:
 
 def free_slots(state: State, rules: Rules, now: Now) -> Iterator[Slot]:
     """The lowest free port that has rested first: a client may still remember who had it before.
-
-    After those the ones that rest, longest first; none when every port has an engine.
-    """
+    After those the ones that rest, longest first; none when every port has an engine."""
     resting: list[tuple[float, Slot]] = []
     every = zip(repeat(rules.host), range(rules.ports.first, rules.ports.last + 1))
     for slot in starmap(Slot, filterfalse(state.engines.__contains__, every)):
