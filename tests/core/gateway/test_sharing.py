@@ -8,7 +8,7 @@ from acekeeper.core.doubt import Content
 from acekeeper.core.facts import StreamStopped
 from acekeeper.core.gateway import plays
 from acekeeper.core.gateway.actions import StopSession
-from acekeeper.core.gateway.facts import PlayerLeft, PlayOpened, StopAsked
+from acekeeper.core.gateway.facts import PlayerLeft, PlayOpened, PlaySilent, StopAsked
 from acekeeper.core.model import Opening
 
 from ..world import slot
@@ -159,6 +159,24 @@ def test_a_session_with_the_token_of_another_that_is_open_is_stopped_and_not_ser
     assert not world.state.holds
     assert world.served["b"].slot == slot(2)
     assert world.state.streams[world.state.tokens[token]] == world.served["a"]
+
+
+def test_an_open_that_breaks_off_late_ends_no_session_of_its_content() -> None:
+    """Opened there since, by another name, of which only its answer said that it is the same."""
+    world = players(1, max_streams_per_engine=2)
+    world.at(0).opens_after = math.inf
+    world.ask("left", 4)
+    [late] = world.opened()
+    world.tell(PlayerLeft("left"))
+    world.at(0).opens_after = 0.2
+    world.ask("b", Content("content_id", f"{5:040x}"))
+    world.run(1)
+    assert world.served["b"].contents == {channel(4), Content("content_id", f"{5:040x}")}
+    world.tell(PlaySilent(*late.ref, late.request, "broke off", broken=True))
+    world.run(1)
+    assert not [action for action in world.taken if isinstance(action, StopSession)]
+    assert not world.state.holds
+    assert world.reasons() == {}
 
 
 def test_a_player_that_shares_a_session_has_no_engine_started() -> None:

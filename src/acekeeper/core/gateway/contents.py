@@ -28,9 +28,12 @@ def of_stream(stream: Stream) -> Content:
 
 def may_play(state: State, ref: Ref, content: Content) -> bool:
     """Whether a content plays on an engine, or may: a second session there would cut the first."""
-    here = [of_stream(stream) for stream in state.started_on(ref[0])]
-    here += [hold.content for hold in state.holds.get(ref, ())]
-    return _is_among(state, content, here)
+    held = (hold.content for hold in state.holds.get(ref, ()))
+    return plays(state, ref, content) or _is_among(state, content, held)
+
+
+def plays(state: State, ref: Ref, content: Content) -> bool:
+    return _is_among(state, content, map(of_stream, state.started_on(ref[0])))
 
 
 def is_cut(state: State, stream: Stream) -> bool:

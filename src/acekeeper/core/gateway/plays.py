@@ -188,9 +188,10 @@ def silent(state: State, rules: Rules, fact: PlaySilent, now: Now) -> None:
 
 def _over(state: State, request: str, ref: Ref, *, keeps: bool, now: Now) -> Play | None:
     """An engine that was asked for a play gave it no session. `keeps`: it may have opened one all
-    the same."""
+    the same, if none of that content was opened there since, which a stop would end."""
     hold = holds.opening(state, ref, request)
     if hold is not None:
+        keeps = keeps and not contents.plays(state, ref, hold.content)
         holds.change(state, ref, hold, _to_be_stopped(hold, now) if keeps else None, now)
     play = state.plays.get(request)
     _no_more_asked(state, play, ref)
