@@ -61,7 +61,7 @@ from acekeeper.usecases.turns import gather_in_turns
 _LOST_MEANWHILE = waiting(Code.GENERAL_ERROR, "the engine it was given ended or was taken", 1)
 _NOBODY_THERE = "runtime_unavailable"  # cause of a start that failed
 _STATS_AT_ONCE = 8  # so many begin in one turn of the event loop
-_RESTS = 0.005  # seconds before a plan that is in no haste: the writer cannot run while we plan
+_RESTS = 0.005  # seconds before the plan after events: the writer cannot run while we plan
 _IN_NO_HASTE = StreamStarted | StreamEnded
 _STREAM_SETTLES_AFTER = 2.0  # an engine may not know a session yet that was just announced
 
@@ -178,8 +178,8 @@ class Loop:
         return durable
 
     def _wake(self, seconds: float, call: Callable[[], object]) -> None:
-        """Plans then, unless it does so sooner: once for all facts that come until then. In a
-        context of its own: what is planned is not caused by whoever spoke last."""
+        """Calls `call` after so many seconds, instead of what is due later, or not at all if
+        something is due before. Its context is its own: no plan is caused by the last caller."""
         loop, own = asyncio.get_running_loop(), Context()
         if self._closed or loop.time() + seconds >= self._wakes:
             return
