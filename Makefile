@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
 
-.PHONY: run stop test test-all test-host runbooks chaos lint docs bench bench-docs bench-gateway bench-host bench-hour bench-tuning dashboard pictures dist lock
+.PHONY: run stop test test-all test-host test-host-long runbooks chaos lint docs bench bench-docs bench-gateway bench-host bench-hour bench-tuning dashboard pictures dist lock
 
 # Inside the checkout, so that two checkouts never share or adopt each other's engines.
 run stop: export STATE_DIR ?= $(CURDIR)/.state
@@ -33,7 +33,13 @@ lint: .venv/ready .venv-ansible/ready
 test-host: .venv/ready
 	@$(BIN)/python -m tests.host.lab check
 	$(MAKE) dist .venv-ansible/ready
-	$(PYTEST) -n 2 --dist loadfile tests/host
+	$(PYTEST) -n 2 --dist loadfile -m "not long" tests/host
+
+# What repeats or takes long on such hosts; run before a release.
+test-host-long: .venv/ready
+	@$(BIN)/python -m tests.host.lab check
+	$(MAKE) dist .venv-ansible/ready
+	$(PYTEST) -n 2 --dist loadfile -m long tests/host
 
 # Every alert on a host, by a real fault, and its page's commands: a quarter of an hour.
 runbooks: .venv/ready

@@ -13,6 +13,7 @@ HERE = Path(__file__).parent
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "host: needs root, and a bare host from the lab")
+    config.addinivalue_line("markers", "long: repeats, or takes minutes: make test-host-long")
 
 
 def pytest_ignore_collect(config: pytest.Config) -> bool | None:
