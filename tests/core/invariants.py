@@ -12,6 +12,7 @@ from acekeeper.core.health import UNHEALTHY
 from acekeeper.core.indexes import Ranking
 from acekeeper.core.model import Engine, Health, Now, Phase, Rules, Stream
 from acekeeper.core.plan import plan
+from acekeeper.core.rollout import REASONS
 from acekeeper.core.state import State
 
 CACHED = 2.0  # for so long a client believes the list it read
@@ -92,7 +93,7 @@ def engine_indexes(state: State) -> None:
     calm = {e.slot for e in engines if e.listed and e.settled and not (e.claim or e.probe.due)}
     assert {e.slot for e in engines if e.container_id} - set(index.uneasy) == calm
     ranks(index.containers, ((e.container_id, e.slot.port, e) for e in engines if e.container_id))
-    ranks(index.addresses, ((e.addresses, e.slot.port, e) for e in engines))
+    ranks(index.made, ((e.made, e.slot.port, e) for e in engines if e.incarnation))
     ranks(index.handed, ((e.slot.host, e.handed.mono, e) for e in engines if e.handed))
     free = [(load(state, e), e) for e in engines if e.listed and e.claim is None]
     ranks(index.free, ((its, (e.free_since or e.created).mono, e) for its, e in free))
@@ -170,6 +171,7 @@ def may_start(state: State, rules: Rules, now: Now) -> None:
     assert len(state.engines) < rules.max_replicas
     starting = [e for e in state.engines.values() if e.phase is Phase.STARTING]
     assert len(starting) < rules.max_concurrent_provisions
+    assert not state.lacks
     last = state.last_start
     assert last is None or now.mono >= last.mono + rules.min_provision_interval
     where = circuit(state.breaker, rules, now)
@@ -179,11 +181,11 @@ def may_start(state: State, rules: Rules, now: Now) -> None:
 
 
 def may_take_back(state: State, action: TakeBack) -> None:
-    """Before a drain is taken back: it only scales down, and the engine is well and at rest."""
+    """Before a drain is taken back: it has no fault, is well and at rest."""
     engine = state.engines[action.slot]
     assert engine.incarnation == action.incarnation
     assert engine.drain is not None
-    assert engine.drain.reason == "scale_down"
+    assert engine.drain.reason in ("scale_down", *REASONS)
     assert engine.phase is Phase.RUNNING
     assert engine.health is Health.HEALTHY
     assert engine.doubt is None

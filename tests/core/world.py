@@ -18,6 +18,7 @@ from acekeeper.core.actions import (
     Answer,
     Ask,
     AskStreams,
+    Check,
     Drain,
     GiveWay,
     Refusal,
@@ -28,6 +29,7 @@ from acekeeper.core.actions import (
     Try,
 )
 from acekeeper.core.apply import apply
+from acekeeper.core.build import Build
 from acekeeper.core.facts import (
     ActionTaken,
     AnswerDelivered,
@@ -44,6 +46,7 @@ from acekeeper.core.facts import (
     PlaybackAnswered,
     PlaybackFailed,
     ProvisionRequested,
+    RuntimeChecked,
     RuntimeConnected,
     StreamEnded,
     StreamsAsked,
@@ -120,6 +123,7 @@ class Outside:
     streams: dict[str, bool] = field(default_factory=dict)  # whether its bytes move
     peers: int = 4
     callers: set[str] = field(default_factory=set)  # who is connected
+    build: Build = field(default_factory=Build)
 
 
 class World:
@@ -136,6 +140,8 @@ class World:
         self.planned = Plan((), math.inf)
         self.deliver = True  # whether answers reach their callers
         self.there: tuple[str, ...] = (HOST,)  # where engines are published that start now
+        self.lacks = ""  # what starts need and is not there
+        self.build = Build()  # what they are made of
         self.cut: set[str] = set()  # streams whose bytes moved when we stopped their engine
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count(1)
@@ -187,6 +193,8 @@ class World:
             case Stop(where, incarnation):
                 self.cut.update(self._moving(where, incarnation))
                 self.later(0.5, lambda: self.die(where, "stopped", incarnation))
+            case Check():
+                self.later(0.1, lambda: self.tell(RuntimeChecked(self.lacks, self.there)))
             case Ask(where, incarnation):
                 self._ask(where, incarnation)
             case AskStreams(where, incarnation):
@@ -224,11 +232,11 @@ class World:
         def named() -> None:
             container_id = f"id-{name}" if script.container_id else ""
             self.outside[where] = Outside(
-                where, name, container_id, self.now.mono + script.ready_after
+                where, name, container_id, self.now.mono + script.ready_after, build=self.build
             )
             if script.lives < math.inf:
                 self.later(script.lives, lambda: self.die(where, "exited", name))
-            self.tell(EngineStarted(where, name, container_id, self.there))
+            self.tell(EngineStarted(where, name, container_id, self.there, self.build))
 
         self.later(script.named_after, named)
 
@@ -343,10 +351,13 @@ class World:
         self.tell(EnginesSurveyed(()))
 
     def list_engines(self, found: Iterable[Found] = (), boot: str = "boot-1") -> None:
-        self.tell(EnginesListed(HOST, boot, self.now, tuple(found)))
+        self.tell(EnginesListed(HOST, boot, self.now, tuple(found), build=self.build))
 
     def running(self) -> list[Found]:
-        return [Found(e.slot, e.incarnation, e.container_id) for e in self.outside.values()]
+        return [
+            Found(e.slot, e.incarnation, e.container_id, build=e.build)
+            for e in self.outside.values()
+        ]
 
     def request(self, name: str, **details: object) -> None:
         self.tell(ProvisionRequested(name, **details))  # type: ignore[arg-type]

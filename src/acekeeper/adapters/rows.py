@@ -22,11 +22,10 @@ from acekeeper.core.model import (
     Sample,
     Stopping,
     Stream,
-    of_its_own,
-    shared,
 )
 from acekeeper.core.names import HERE, Slot
 from acekeeper.core.state import Happening
+from acekeeper.core.texts import of_its_own, shared
 
 Row = tuple[Any, ...]
 

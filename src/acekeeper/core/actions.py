@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from acekeeper.core.build import Rollout
 from acekeeper.core.doubt import Content
 from acekeeper.core.gateway.actions import GatewayAction
 from acekeeper.core.names import OfOneStart, Slot
@@ -88,6 +89,16 @@ class Settle(OfOneStart, frozen=True):
     """An engine outlived its first seconds: its start was a success."""
 
 
+class Turn(Struct, frozen=True):
+    """The replacement of outdated engines begins, is stopped, goes on or (None) is over."""
+
+    rollout: Rollout | None
+
+
+class Check(Struct, frozen=True):
+    """Looks again for what starts need and was not there."""
+
+
 Action = (
     Start
     | Grant
@@ -101,5 +112,7 @@ Action = (
     | Try
     | GiveWay
     | Settle
+    | Turn
+    | Check
     | GatewayAction
 )

@@ -19,9 +19,11 @@ _LAPSE_AT_ONCE = 32
 
 
 def blocked(state: State, rules: Rules, now: Now) -> Refusal | None:
-    """What the status tells every client: None unless the breaker is open, or the cap is
-    reached with nothing to give. Clients believe it for half a minute."""
+    """What the status tells every client: None unless the breaker is open, or nothing is
+    to be given and none can be started. Clients believe it for half a minute."""
     supply = Supply(state, rules, now)
+    if state.lacks and not supply.has_engines():
+        return supply.lacks
     if breaker.circuit(state.breaker, rules, now) is Circuit.OPEN:
         return supply.breaker_open
     if len(state.engines) >= rules.max_replicas and not supply.has_engines():

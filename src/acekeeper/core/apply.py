@@ -11,6 +11,7 @@ from acekeeper.core import (
     lifecycle,
     operator,
     playback,
+    rollout,
     scaling,
     streams,
 )
@@ -19,6 +20,7 @@ from acekeeper.core.actions import (
     Answer,
     Ask,
     AskStreams,
+    Check,
     Drain,
     GiveWay,
     Grant,
@@ -28,6 +30,7 @@ from acekeeper.core.actions import (
     Stop,
     TakeBack,
     Try,
+    Turn,
 )
 from acekeeper.core.facts import (
     ActionTaken,
@@ -88,7 +91,7 @@ def enter(state: State, rules: Rules, fact: Fact, now: Now) -> None:
             streams.forget_old(state, rules, now, streams.WITH_AN_EVENT)
             streams.stream_ended(state, rules, fact, now)
         case RuntimeConnected() | RuntimeLost() | RuntimeChecked():
-            lifecycle.runtime_told(state, rules, fact)
+            lifecycle.runtime_told(state, rules, fact, now)
         case EnginesListed():
             lifecycle.engines_listed(state, rules, fact, now)
         case EngineStarted():
@@ -165,6 +168,10 @@ def _take(state: State, rules: Rules, action: Action, now: Now) -> None:
             playback.give_way(state, action)
         case Settle():
             health.settle(state, action)
+        case Turn():
+            rollout.turned(state, rules, action.rollout, now)
+        case Check():
+            state.looking = True
         case Ask(slot, incarnation):
             engine = state.current(slot, incarnation)
             if engine is not None:

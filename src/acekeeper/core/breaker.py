@@ -49,6 +49,11 @@ def became_ready(breaker: Breaker, rules: Rules, now: Now) -> Breaker:
     return Breaker(max(0, rules.breaker_threshold - 1), None, breaker.last_failure)
 
 
+def closed(breaker: Breaker) -> Breaker:
+    """As if nothing had failed; a trial under way is a start like any other."""
+    return Breaker(last_failure=breaker.last_failure)
+
+
 def settled(breaker: Breaker) -> Breaker:
     """An engine outlived its first seconds, so the failures before it were not in a row."""
     return breaker if breaker.opened else replace(breaker, failures=0)

@@ -11,6 +11,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from acekeeper.core.actions import Action
+from acekeeper.core.build import Build
 from acekeeper.core.gateway.facts import GatewayFact
 from acekeeper.core.model import KeyType, Now, Sample
 from acekeeper.core.names import HERE, OfOneStart, Slot
@@ -38,11 +39,13 @@ class Found(OfOneStart, frozen=True):
     container_id: str
     dying: bool = False
     addresses: tuple[str, ...] = (HERE,)
+    build: Build = Build()
 
 
 class EnginesListed(Struct, frozen=True):
     """All that runs. Engines created after `as_of` may be missing from it.
-    `stopped`: starts that an operator ended while we were away.
+    `stopped`: starts that an operator ended while we were away. `build`: what a start would be
+    made of now.
 
     Of some slots only, it is a part of a longer list: all of that comes after its parts."""
 
@@ -52,11 +55,13 @@ class EnginesListed(Struct, frozen=True):
     found: tuple[Found, ...]
     stopped: frozenset[str] = frozenset()
     slots: tuple[Slot, ...] | None = None
+    build: Build = Build()
 
 
 class EngineStarted(OfOneStart, frozen=True):
     container_id: str
     addresses: tuple[str, ...] = (HERE,)
+    build: Build = Build()
 
 
 class EngineStartFailed(Struct, frozen=True):

@@ -7,6 +7,8 @@ HAPPENINGS: Mapping[str, str] = {
     " `ENGINE_HOST`: no player comes in there, and engines start without them.",
     "addresses_complete": "This host has every address of `GATEWAY_HOST` and `ENGINE_HOST`.",
     "answer_lost": "A caller went away before its provision was answered.",
+    "breaker_closed": "The circuit breaker closed since what starts need has changed, by `why`:"
+    " `image_changed`, `unit_changed` (of engines) or `runtime_complete`.",
     "breaker_reset": "An operator closed the circuit breaker.",
     "claim_lapsed": "The stream an engine was promised for did not start within 60 s.",
     "content_blamed": "A content ended badly by its own fault: nobody is doubted for it. `why`: on"
@@ -39,6 +41,12 @@ HAPPENINGS: Mapping[str, str] = {
     "playback_failed": "A try of playback found that it hangs; `failures` in a row.",
     "playback_tried": "A try of playback ended well for the engine; `verdict` says how.",
     "provision_refused": "A request got no engine; `code` and `why` say why.",
+    "rollout_began": "So many of the `engines` are `outdated`, for these `reasons`: they are"
+    " replaced, a few at a time and none while it plays.",
+    "rollout_ended": "No engine is outdated any more, after `seconds`.",
+    "rollout_resumed": "What stopped the replacement of outdated engines is over.",
+    "rollout_stopped": "No outdated engine is replaced, by `why`: `starts_fail`, or `runtime_lacks`"
+    " what they need.",
     "runtime_complete": "What starts missed is there again.",
     "runtime_connected": "Whoever runs the engines can be asked.",
     "runtime_lacks": "What starts need is not there; `why` names it: the engine image, say.",

@@ -5,7 +5,7 @@ from itertools import chain
 
 from msgspec.structs import replace
 
-from acekeeper.core import addresses, admission, breaker, demand, streams
+from acekeeper.core import addresses, admission, breaker, demand, rollout, streams
 from acekeeper.core.actions import Start, Stop
 from acekeeper.core.facts import (
     EngineDied,
@@ -34,7 +34,7 @@ _AT_ONCE = 100  # engines and streams of a list that change together
 
 
 def runtime_told(
-    state: State, rules: Rules, fact: RuntimeConnected | RuntimeLost | RuntimeChecked
+    state: State, rules: Rules, fact: RuntimeConnected | RuntimeLost | RuntimeChecked, now: Now
 ) -> None:
     match fact:
         case RuntimeConnected():
@@ -47,9 +47,12 @@ def runtime_told(
                 state.tell("runtime_lost", why=why)
         case RuntimeChecked(lacks, there):
             addresses.told(state, rules, there)
+            state.looking, state.looked = False, now
             if lacks != state.lacks:
                 state.lacks = lacks
                 state.tell("runtime_lacks" if lacks else "runtime_complete", why=lacks or None)
+                if not lacks:
+                    rollout.close_breaker(state, "runtime_complete")
 
 
 def start(state: State, rules: Rules, action: Start, now: Now) -> None:
@@ -81,6 +84,7 @@ def engine_started(state: State, rules: Rules, fact: EngineStarted, now: Now) ->
             incarnation=fact.incarnation,
             container_id=fact.container_id,
             addresses=fact.addresses,
+            build=fact.build,
             started=now,
         )
     )
@@ -189,6 +193,7 @@ def engines_listed(state: State, rules: Rules, fact: EnginesListed, now: Now) ->
     for slot in changed:
         engine, there, vacated = state.engines.get(slot), found.get(slot), state.vacated.get(slot)
         if engine is not None and there is not None and there.incarnation == engine.incarnation:
+            state.put(replace(engine, build=there.build))
             known = EngineIdentified(*engine.ref, there.container_id)
             engine_identified(state, rules, known, now)
         elif engine is not None and _is_gone(engine, fact):
@@ -208,6 +213,7 @@ def engines_listed(state: State, rules: Rules, fact: EnginesListed, now: Now) ->
     if fact.slots is not None:
         return
     state.listed = True
+    rollout.built(state, fact.build)
     if state.boot != fact.boot:
         state.boot = state.changes.boot = fact.boot
 
@@ -243,8 +249,10 @@ def _differs(state: State, slot: Slot, there: Found | None) -> bool:
     incarnation = engine.incarnation if engine else None
     if incarnation != (there.incarnation if there else None):
         return True
-    if engine is not None and there is not None and engine.container_id != there.container_id:
-        return True
+    if engine is not None and there is not None:
+        known = engine.container_id, engine.build
+        if known != (there.container_id, there.build):
+            return True
     return any(stream.incarnation != incarnation for stream in state.started_on(slot))
 
 
@@ -282,6 +290,7 @@ def _adopt(state: State, slot: Slot, found: Found, now: Now) -> None:
             incarnation=found.incarnation,
             container_id=found.container_id,
             addresses=found.addresses,
+            build=found.build,
             stop=Stopping("") if found.dying else None,
         )
     )

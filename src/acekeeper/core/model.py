@@ -3,14 +3,15 @@ current ones."""
 
 from collections.abc import Mapping
 from enum import StrEnum
-from functools import lru_cache
 from typing import final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from acekeeper.core.build import Build
 from acekeeper.core.doubt import Content, Doubt, Hunger, Suspicion
 from acekeeper.core.names import EVERYWHERE, HERE, PortPlan, Slot
+from acekeeper.core.texts import command_url
 
 CLAIM_LASTS = 60.0  # seconds from the answer to the request
 
@@ -71,6 +72,7 @@ class Rules(Struct, frozen=True, kw_only=True):
     remember_ended: float = 3600
     keep_ended: int = 10_000
     stop_retry: float = 5
+    look_again: float = 5  # for what starts need and is not there
     start_retry: float = 5  # the longest pause after starts that failed for nothing of theirs
     rush_lasts: float = 300
     choice_lasts: float = 5  # a client caches the list for 2 s, and asks one engine after another
@@ -137,6 +139,7 @@ class Engine(Struct, frozen=True, kw_only=True, gc=False):
     incarnation: str = ""  # the runtime's name for it; empty until it has one
     container_id: str = ""
     addresses: tuple[str, ...] = (HERE,)  # where this start is reached, as long as it lasts
+    build: Build = Build()
     health: Health = Health.UNKNOWN
     labels: Mapping[str, str] = {}
     started: Now | None = None
@@ -203,6 +206,11 @@ class Engine(Struct, frozen=True, kw_only=True, gc=False):
     def to_be_asked(self) -> "Engine":
         return replace(self, probe=replace(self.probe, due=True))
 
+    @property
+    def made(self) -> tuple[Build, tuple[str, ...]]:
+        """What stays as it is from its start on, and is the same for most."""
+        return self.build, self.addresses
+
     def is_at(self, address: str) -> bool:
         """Whether players reach it there."""
         return address in self.addresses or EVERYWHERE in self.addresses
@@ -265,22 +273,6 @@ class ByGateway(Struct, frozen=True, kw_only=True):
 
 Place = tuple[str, int] | str
 """Where an event said an engine is: an address, or a container id."""
-
-
-@lru_cache(1024)
-def shared(text: str) -> str:
-    """The same object for equal texts, as many streams have them."""
-    return text
-
-
-def command_url(stat_url: str) -> str:
-    """Where engines are told about the session of which this URL tells."""
-    return stat_url.replace("/ace/stat/", "/ace/cmd/", 1)
-
-
-def of_its_own(url: str, stat_url: str) -> str | None:
-    """None for the command URL that engines give with this one."""
-    return None if url == command_url(stat_url) else url
 
 
 class Stream(Struct, frozen=True, kw_only=True, gc=False):

@@ -4,7 +4,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from acekeeper.core import admission, scaling, streams
+from acekeeper.core import admission, breaker, scaling, streams
 from acekeeper.core.actions import Drain
 from acekeeper.core.facts import (
     BreakerReset,
@@ -14,7 +14,7 @@ from acekeeper.core.facts import (
     StopRequested,
     StreamStopped,
 )
-from acekeeper.core.model import Breaker, Engine, Now, Phase, Stopping
+from acekeeper.core.model import Engine, Now, Phase, Stopping
 from acekeeper.core.state import State
 
 OPERATOR = "operator"
@@ -53,7 +53,6 @@ def _stop(state: State, engine: Engine, now: Now) -> None:
 
 
 def _reset(state: State) -> None:
-    """Closed, as if nothing had failed; a trial under way is a start like any other."""
     before = state.breaker
-    state.put_breaker(Breaker(last_failure=before.last_failure))
+    state.put_breaker(breaker.closed(before))
     state.tell("breaker_reset", failures=before.failures, was_open=before.opened is not None)

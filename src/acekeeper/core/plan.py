@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from acekeeper.core import admission, breaker, health, playback, queue, scaling
-from acekeeper.core.actions import Action, Ask, AskStreams, GiveWay, Settle, Try
+from acekeeper.core.actions import Action, Ask, AskStreams, Check, GiveWay, Settle, Try
 from acekeeper.core.facts import Fact, StreamsAsked
 from acekeeper.core.gateway import choice, holds
 from acekeeper.core.gateway.actions import Fail, SeeReaders, Serve, StopSession
@@ -14,8 +14,10 @@ from acekeeper.core.model import Now, Rules
 from acekeeper.core.state import Changes, State
 
 # Actions that change nothing about who may have which engine.
-_ASIDE = frozenset({Ask, AskStreams, Try, GiveWay, Settle, Serve, Fail, StopSession, SeeReaders})
-_ASKING = Ask | AskStreams | StopSession | SeeReaders  # what comes of them is told later
+_ASIDE = frozenset(
+    {Ask, AskStreams, Check, Try, GiveWay, Settle, Serve, Fail, StopSession, SeeReaders}
+)
+_ASKING = Ask | AskStreams | Check | StopSession | SeeReaders  # what comes of them is told later
 _AT_ONCE = 32  # actions of each kind of step; what is left is planned anew after them
 
 
@@ -72,6 +74,9 @@ def _upkeep(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
     half_open = breaker.half_open_at(state.breaker, rules)
     if half_open > now.mono:
         yield half_open
+    if state.lacks and state.connected and not state.looking:
+        due = state.looked.mono + rules.look_again if state.looked else now.mono
+        yield Check() if now.mono >= due else due
     uneasy = [*state.uneasy_engines()]
     yield from admission.lapses(uneasy)
     if state.connected and state.listed:

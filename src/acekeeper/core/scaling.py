@@ -7,8 +7,8 @@ from itertools import islice
 
 from msgspec.structs import replace
 
-from acekeeper.core import addresses, admission, callers, demand
-from acekeeper.core.actions import AskStreams, Drain, Start, Stop, TakeBack
+from acekeeper.core import admission, callers, demand, rollout
+from acekeeper.core.actions import AskStreams, Drain, Start, Stop, TakeBack, Turn
 from acekeeper.core.facts import StreamsAsked
 from acekeeper.core.gateway import choice
 from acekeeper.core.health import UNHEALTHY
@@ -25,36 +25,48 @@ def staying(state: State) -> int:
     return len(state.engines) - going
 
 
-def scale(state: State, rules: Rules, now: Now) -> Iterator[Start | TakeBack | Drain | float]:
+def scale(
+    state: State, rules: Rules, now: Now
+) -> Iterator[Start | TakeBack | Drain | Turn | float]:
     """One step up or down. Nothing is scaled before every engine was asked once."""
     if not (state.connected and state.surveyed):
+        return
+    turned = rollout.turn(state, rules, staying(state), now)
+    if turned is not None:
+        yield turned
         return
     wanted, until = demand.wanted_free(state, rules, now)
     yield until
     ready = demand.ready_or_coming(state, rules) - len(choice.players_waiting(state))
-    spare = min(ready - wanted, staying(state) - state.at_least)
-    misplaced = addresses.next_to_move(state, rules)
-    if misplaced is not None:
-        if _may_go_first(state, rules, wanted):
-            yield Drain(*misplaced.ref, addresses.MOVED)
-            return
-        spare -= 1  # its successor comes first
-    if spare < 0:
+    too_many = staying(state) - _at_least(state, rules)
+    spare = min(ready - wanted, too_many)
+    outdated = rollout.free_ones(state, rules)
+    few = outdated[: rollout.at_once(state, rules)]
+    settled = too_many - len(state.index.starting)
+    if few and rollout.may_go(few[0], state, rules, wanted, min(spare, settled)):
+        yield Drain(*outdated[0].ref, rollout.why(outdated[0], state, rules))
+    elif spare < 0:
         yield _one_more(state, rules, now)
-    elif spare > 0 and rules.auto_delete:
+    elif few and (spare < len(few) or not rollout.is_on_trial(state, rules)):
+        yield _one_more(state, rules, now, instead=True)  # their successors come first
+    elif spare > 0 and rules.auto_delete and not outdated:
         yield from _scale_down(state, rules, wanted, now)
 
 
-def _may_go_first(state: State, rules: Rules, wanted: int) -> bool:
-    """Whether a free engine can be done without: there are more than wanted, or another one is left
-    and there is no room for its successor."""
-    free = sum(len(ranks) for _, ranks in with_room(state.index.free, rules))
-    return free > wanted or (free > 1 and len(state.engines) >= rules.max_replicas)
+def _at_least(state: State, rules: Rules) -> int:
+    """Engines in all. Where none is deleted for being one too many, none is so by a rollout."""
+    is_rolling = state.rollout is not None and not rules.auto_delete
+    return max(state.at_least, state.rollout.kept if state.rollout and is_rolling else 0)
 
 
-def _one_more(state: State, rules: Rules, now: Now) -> Start | TakeBack | float:
+def _one_more(
+    state: State, rules: Rules, now: Now, *, instead: bool = False
+) -> Start | TakeBack | float:
+    """`instead`: of an outdated one."""
     going = (e for e in state.uneasy_engines() if may_be_taken_back(state, rules, e))
-    engine = min(going, key=lambda e: (e.idle_since.mono, e.slot), default=None)
+    is_none = rollout.why if instead else rollout.is_to_go
+    staying_on = (e for e in going if not is_none(e, state, rules))
+    engine = min(staying_on, key=lambda e: (e.idle_since.mono, e.slot), default=None)
     if engine is not None:
         return TakeBack(*engine.ref)
     supply = Supply(state, rules, now)
@@ -179,7 +191,8 @@ def looked(state: State, rules: Rules, fact: StreamsAsked, now: Now) -> None:
     before = {s.ref: state.samples.get(s.id) for s in told}
     moving = any(b is None or fact.samples[ref].moved_since(b) for ref, b in before.items())
     hopeless = engine.health is Health.UNHEALTHY
-    is_told = len(told) == len(streams)
+    # What stands still may go on, and nothing is wrong with the engine.
+    is_told = len(told) == len(streams) and not rollout.is_going(engine)
     idle = not moving and (hopeless or is_told or _is_left(state, rules, engine))
     state.put(replace(engine, drain=replace(engine.drain, looking=False, looked=now, idle=idle)))
 

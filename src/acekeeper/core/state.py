@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from msgspec import Struct
 from msgspec.structs import replace
 
+from acekeeper.core.build import Build, Rollout
 from acekeeper.core.doubt import Callers, Content, Heard, Played, Smell
 from acekeeper.core.gateway.model import Hold, Look, Play, Reader, Ref, Sign
 from acekeeper.core.indexes import Indexes, Load, Ranking, discard, mark
@@ -48,11 +49,12 @@ class Changes(Struct):
     breaker: Breaker | None = None
     boot: str | None = None
     at_least: int | None = None
+    build: Build | None = None
     # All by or for players of the gateway: nobody was promised that it outlives the host.
     of_gateway: bool = False
 
     def __bool__(self) -> bool:
-        single = (self.breaker, self.boot, self.at_least)
+        single = (self.breaker, self.boot, self.at_least, self.build)
         many = self.engines or self.streams or self.samples or self.early_ends or self.holds
         return bool(many) or any(value is not None for value in single)
 
@@ -69,6 +71,10 @@ class State:
     at_least: int = 0  # engines in all an operator wants kept
     connected: bool = False  # the runtime can be asked
     lacks: str = ""  # what starts need and is not there
+    looked: Now | None = None  # for that, when anybody did last
+    looking: bool = False  # somebody does
+    build: Build = field(default_factory=Build)  # what a start is made of now
+    rollout: Rollout | None = None
     addresses: tuple[str, ...] | None = None  # those of the rules that were there at the last look
     listed: bool = False  # the runtime has said once what runs
     surveyed: bool = False  # every engine was asked once since we started

@@ -11,9 +11,10 @@ from acekeeper.core.doubt import Heard
 from acekeeper.core.facts import StreamEnded, StreamsAsked, StreamStarted
 from acekeeper.core.gateway import contents
 from acekeeper.core.gateway.model import Hold
-from acekeeper.core.model import EarlyEnd, Engine, Now, Place, Rules, Stream, of_its_own, shared
+from acekeeper.core.model import EarlyEnd, Engine, Now, Place, Rules, Stream
 from acekeeper.core.names import Slot
 from acekeeper.core.state import State
+from acekeeper.core.texts import of_its_own, shared
 
 UNKNOWN_TO_ENGINE = "unknown_to_engine"
 _EARLY_ENDS_MOST = 10_000  # at a host that has so many streams in an hour, the newest

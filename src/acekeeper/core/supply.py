@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from itertools import chain, filterfalse, islice, repeat, starmap
 
-from acekeeper.core import breaker
+from acekeeper.core import breaker, rollout
 from acekeeper.core.actions import Code, Refusal
 from acekeeper.core.breaker import Circuit
 from acekeeper.core.model import Engine, Health, Now, Phase, Rules
@@ -29,10 +29,10 @@ def resting(state: State, rules: Rules, now: Now) -> Iterator[Engine]:
 
 
 def may_be_taken_back(state: State, rules: Rules, engine: Engine) -> bool:
-    """It drains only because there were too many, and is fit for one more viewer."""
+    """It drains since there were too many or it is outdated, and is fit for one more viewer."""
     return (
         engine.drain is not None
-        and engine.drain.reason == SCALE_DOWN
+        and (engine.drain.reason == SCALE_DOWN or rollout.is_going(engine))
         and engine.phase is Phase.RUNNING
         and engine.health is Health.HEALTHY
         and engine.claim is None
@@ -120,6 +120,8 @@ class Supply:
         None: now. A time (monotonic): then, by the interval alone. A refusal: not foreseeably.
         """
         state, rules, now = self._state, self._rules, self._now
+        if state.lacks:
+            return self.lacks
         circuit = breaker.circuit(state.breaker, rules, now)
         if circuit is Circuit.OPEN:
             return self.breaker_open
@@ -136,8 +138,8 @@ class Supply:
         return due if due > now.mono else None
 
     def _free(self) -> Iterator[Engine]:
-        """The best first: the free one idle for longest; then those that drain only because there
-        were too many."""
+        """The best first: the free one idle for longest; then those that drain and may be
+        taken back."""
         state, rules, now = self._state, self._rules, self._now
         free = map(state.engines.__getitem__, state.index.longest_free(rules))
         return (e for e in chain(free, self._going) if rested_at(e, rules) <= now.mono)
@@ -185,6 +187,11 @@ class Supply:
     def _ready(self) -> int:
         state, rules, now = self._state, self._rules, self._now
         return sum(likely_wait(state, e, now) <= rules.sleeps_then for e in self._soon)
+
+    @cached_property
+    def lacks(self) -> Refusal:
+        """It is looked for every few seconds; nobody knows when it comes."""
+        return Refusal(Code.GENERAL_ERROR, f"no engine can start: {self._state.lacks}", None)
 
     @cached_property
     def breaker_open(self) -> Refusal:
