@@ -27,7 +27,7 @@ from acekeeper.listening import Gateway
 from acekeeper.rules import rules_of
 from acekeeper.settings import load
 from acekeeper.usecases.requests import provision
-from acekeeper.usecases.sweep import Kind, check_runtime
+from acekeeper.usecases.sweep import Kind
 
 from .adapters.storing import ENGINE, NOW, SLOT, next_run, stream
 from .adapters.test_engine import BROKEN_OFF, STAT_URL, FarSide
@@ -134,7 +134,7 @@ async def test_an_address_that_is_absent_is_degraded_and_engines_start_without_i
         engine = await provision(context.loop, "the-request", None, {})
         assert isinstance(engine, Engine)
         assert engine.addresses == ("127.0.0.1", "127.0.0.2")
-        await check_runtime(context.loop)
+        await context.loop.check_runtime()
         monkeypatch.setattr(socket.socket, "bind", bind)
         assert context.degraded() == [
             f"{setting}: 192.0.2.1 is not an address of this host (yet)"

@@ -28,6 +28,7 @@ async def world(
     daemon: Daemon, systemd: FakeSystemd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[World]:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
     world = World(daemon, systemd, tmp_path)
     yield world
     for runtime in world.opened:

@@ -10,6 +10,8 @@ from acekeeper.adapters.podman import Podman
 from acekeeper.adapters.quadlet import Quadlet
 from acekeeper.adapters.retries import Retries
 from acekeeper.adapters.systemd import Systemd
+from acekeeper.adapters.template import Template
+from acekeeper.core.build import Build
 from acekeeper.core.facts import (
     EngineStarted,
     Fact,
@@ -60,6 +62,9 @@ class World:
         self.ports = free_ports()
         self.slot = Slot(HOST, self.ports.http)
         self.unit = self.slot.unit
+        self.generated = directory / "systemd/generator/engine@.service"
+        self.generated.parent.mkdir(parents=True)
+        self.generated.write_text("[Service]\nExecStart=/bin/true\n")
         self.environment = self.state_dir / "engines" / f"{self.ports.http}.env"
 
     async def runtime(self, start_within: float = LIMIT_S, retries: Retries = ONCE) -> Quadlet:
@@ -76,6 +81,11 @@ class World:
         await runtime.open(self.told.put_nowait)
         assert await self.hear() == RuntimeConnected()
         return runtime
+
+    @property
+    def build(self) -> Build:
+        """Of a start that comes now."""
+        return Template(IMAGE, self.runtime_dir).build()
 
     async def start(self, runtime: Quadlet) -> EngineStarted:
         async with asyncio.timeout(LIMIT_S):

@@ -23,6 +23,7 @@ from acekeeper.adapters.engine import EngineClient
 from acekeeper.adapters.proc import Process
 from acekeeper.adapters.processes import Processes, note_stops, stop_all
 from acekeeper.adapters.spawn import spawn
+from acekeeper.core.build import Build
 from acekeeper.core.facts import (
     EngineDied,
     EngineStarted,
@@ -111,6 +112,7 @@ class Engine(NamedTuple):
     ports: Ports
     incarnation: str
     container_id: str
+    build: Build
 
     @property
     def process(self) -> Process:
@@ -127,7 +129,7 @@ class Engine(NamedTuple):
 
     @property
     def found(self) -> Found:
-        return Found(self.slot, self.incarnation, self.container_id)
+        return Found(self.slot, self.incarnation, self.container_id, build=self.build)
 
 
 class World:
@@ -157,7 +159,7 @@ class World:
     async def start(self, runtime: Processes, ports: Ports | None = None) -> Engine:
         ports = ports or free_ports()
         fact = await runtime.start(Slot(HOST, ports.http), ports)
-        engine = Engine(fact.slot, ports, fact.incarnation, fact.container_id)
+        engine = Engine(fact.slot, ports, fact.incarnation, fact.container_id, fact.build)
         self.engines.append(engine)
         return engine
 
@@ -339,7 +341,9 @@ async def test_an_engine_is_told_the_addresses_that_are_there_and_keeps_them(wor
     found = (replace(engine.found, addresses=there),)
     assert (await runtime.list()).found == found
     world.addresses = (HOST,)
-    assert (await (await world.runtime()).list()).found == found
+    other = await (await world.runtime()).list()
+    assert other.found == found
+    assert other.build != found[0].build  # another command would be run now
 
 
 async def test_the_emulator_listens_at_every_address(world: World) -> None:
@@ -649,7 +653,7 @@ async def orphan(world: World, code: str = WAITS) -> tuple[Ports, int]:
 
 
 def engine_of(found: Found, ports: Ports) -> Engine:
-    return Engine(found.slot, ports, found.incarnation, found.container_id)
+    return Engine(found.slot, ports, found.incarnation, found.container_id, found.build)
 
 
 async def test_an_engine_that_outlives_acekeeper_is_found(world: World) -> None:

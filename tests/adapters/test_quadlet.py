@@ -10,6 +10,7 @@ from itertools import combinations
 import pytest
 
 from acekeeper.adapters import proc, quadlet
+from acekeeper.core.build import Build
 from acekeeper.core.facts import (
     EngineDied,
     EngineIdentified,
@@ -28,9 +29,9 @@ ABSENT = "192.0.2.1"  # of a network that is set aside for examples
 async def test_a_start_is_named_by_its_invocation(world: World) -> None:
     world.write_id()
     runtime = await world.runtime()
-    assert await world.start(runtime) == EngineStarted(world.slot, START, ID)
+    assert await world.start(runtime) == EngineStarted(world.slot, START, ID, build=world.build)
     listing = await runtime.list()
-    assert listing.found == (Found(world.slot, START, ID),)
+    assert listing.found == (Found(world.slot, START, ID, build=world.build),)
     assert (listing.host, listing.boot) == (HOST, proc.boot_id())
 
 
@@ -46,7 +47,7 @@ async def test_the_environment_file_is_there_before_the_unit_is_started(world: W
     http, https, p2p, api = world.ports
     assert written == [
         (
-            f"ENGINE_IMAGE={IMAGE}\nHTTP_PORT={http}\nHTTPS_PORT={https}\nP2P_PORT={p2p}\n"
+            f"ENGINE_IMAGE={IMAGE}\nFINGERPRINT={world.build.fingerprint}\nHTTP_PORT={http}\nHTTPS_PORT={https}\nP2P_PORT={p2p}\n"
             f"API_PORT={api}\nHTTP_ADDRESSES={HOST}\n"
             f"HTTP_PUBLISH=--publish={HOST}:{http}:{http}/tcp\n",
             0o600,
@@ -61,22 +62,28 @@ async def test_an_engine_is_published_at_the_addresses_that_are_there_and_keeps_
     world.write_id()
     there = (HOST, "127.0.0.2")
     runtime = await world.runtime()
-    assert await world.start(runtime) == EngineStarted(world.slot, START, ID, there)
+    assert await world.start(runtime) == EngineStarted(world.slot, START, ID, there, world.build)
     http = world.ports.http
     published = [f"--publish={address}:{http}:{http}/tcp" for address in there]
     assert f"HTTP_PUBLISH={' '.join(published)}\n" in world.environment.read_text()
-    found = (Found(world.slot, START, ID, addresses=there),)
+    found = (Found(world.slot, START, ID, False, there, world.build),)
     assert (await runtime.list()).found == found
     world.addresses = (HOST,)
     assert (await (await world.runtime()).list()).found == found
 
 
-async def test_an_engine_of_an_earlier_version_is_at_loopback(world: World) -> None:
+async def test_an_engine_of_an_earlier_version_is_at_loopback_and_of_no_known_unit(
+    world: World,
+) -> None:
     world.write_id()
     await world.start(await world.runtime())
     lines = world.environment.read_text().splitlines(keepends=True)
-    world.environment.write_text("".join(line for line in lines if "HTTP_A" not in line))
-    assert (await (await world.runtime()).list()).found == (Found(world.slot, START, ID),)
+    world.environment.write_text(
+        "".join(line for line in lines if not line.startswith(("HTTP_A", "FINGER")))
+    )
+    assert (await (await world.runtime()).list()).found == (
+        Found(world.slot, START, ID, build=Build(IMAGE)),
+    )
     world.environment.unlink()
     assert (await (await world.runtime()).list()).found == (Found(world.slot, START, ID),)
 
@@ -135,7 +142,7 @@ async def test_in_whatever_order_a_start_is_named_before_its_death_is_told(
     # As a task, for its awaiter runs a turn later than it does.
     started = asyncio.create_task(world.start(runtime))
     started.add_done_callback(lambda done: world.told.put_nowait(done.result()))
-    assert await world.hear() == EngineStarted(world.slot, START, "")
+    assert await world.hear() == EngineStarted(world.slot, START, "", build=world.build)
     assert await world.hear() == EngineDied(world.slot, START, "exited", "code 0")
     await world.released()
 
@@ -146,15 +153,15 @@ async def test_a_container_id_that_comes_late_is_told(world: World) -> None:
     world.write_id()
     world.systemd.change(world.unit)
     assert await world.hear() == EngineIdentified(world.slot, START, ID)
-    assert (await runtime.list()).found == (Found(world.slot, START, ID),)
+    assert (await runtime.list()).found == (Found(world.slot, START, ID, build=world.build),)
 
 
 async def test_a_container_id_that_no_change_told_is_found_by_the_next_list(world: World) -> None:
     runtime = await world.runtime()
     await world.start(runtime)
-    assert (await runtime.list()).found == (Found(world.slot, START, ""),)
+    assert (await runtime.list()).found == (Found(world.slot, START, "", build=world.build),)
     world.write_id()
-    assert (await runtime.list()).found == (Found(world.slot, START, ID),)
+    assert (await runtime.list()).found == (Found(world.slot, START, ID, build=world.build),)
 
 
 async def test_a_slot_has_one_engine(world: World) -> None:
@@ -347,5 +354,6 @@ async def test_a_missing_image_is_said_before_a_start_fails_for_it(world: World)
         world.systemd.on_start = failing(world, 125)
         with pytest.raises(EngineFailed, match=f"{IMAGE} is not on this host"):
             await world.start(runtime)
+        assert IMAGE in await runtime.lacks()
         podman.shutdown()
         thread.join()

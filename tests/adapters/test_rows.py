@@ -16,12 +16,14 @@ from acekeeper.adapters.rows import (
     engine_row,
     read_at_least,
     read_breaker,
+    read_build,
     read_early_end,
     read_engine,
     read_hold,
     read_stream,
     stream_row,
 )
+from acekeeper.core.build import Build
 from acekeeper.core.doubt import Content
 from acekeeper.core.gateway.model import Hold, Ref
 from acekeeper.core.model import (
@@ -45,6 +47,7 @@ from .storing import stream
 
 NOW = Now(2e9, 5e6)
 _FORGOTTEN: dict[str, Any] = {  # each of them begins anew in the next run
+    "build": Build(),
     "settled": False,
     "probe": Probe(),
     "against": None,
@@ -63,6 +66,7 @@ ENGINES: dict[str, st.SearchStrategy[Any]] = {
     "incarnation": st.text(min_size=1, max_size=20),
     "container_id": texts,
     "addresses": st.lists(st.ip_addresses(v=4).map(str), min_size=1, max_size=3).map(tuple),
+    "build": st.builds(Build, texts, texts),
     "health": st.sampled_from(Health),
     "labels": st.dictionaries(texts, texts, max_size=3),
     "started": maybe,
@@ -206,17 +210,26 @@ def test_holds(db: sqlite3.Connection, ref: Ref, given_holds: list[Hold]) -> Non
     end=st.tuples(texts, st.builds(EarlyEnd, instants, texts)),
     boot=texts,
     at_least=st.integers(0, 99),
+    build=st.builds(Build, texts, texts),
 )
 def test_the_rest(
-    db: sqlite3.Connection, breaker: Breaker, end: tuple[str, EarlyEnd], boot: str, at_least: int
+    db: sqlite3.Connection,
+    breaker: Breaker,
+    end: tuple[str, EarlyEnd],
+    boot: str,
+    at_least: int,
+    build: Build,
 ) -> None:
-    changes = Changes(early_ends=dict([end]), breaker=breaker, boot=boot, at_least=at_least)
+    changes = Changes(
+        early_ends=dict([end]), breaker=breaker, boot=boot, at_least=at_least, build=build
+    )
     found = saved_and_read(db, changes)
     assert [read_early_end(row, NOW) for row in found.early_ends] == [end]
     kept = {row[0]: row for row in found.kept}
     assert read_breaker(kept["breaker"], NOW) == breaker
     assert kept["boot"] == ("boot", boot)
     assert read_at_least(kept["at_least"], NOW) == at_least
+    assert read_build(kept["build"], NOW) == build
 
 
 def test_a_claim_that_was_not_answered_is_over() -> None:

@@ -14,6 +14,7 @@ from acekeeper.adapters.backlog import Rows
 from acekeeper.adapters.database import connect, save
 from acekeeper.adapters.rows import stream_row
 from acekeeper.adapters.store import Saved, Store
+from acekeeper.core.build import Build
 from acekeeper.core.model import Breaker, ByGateway, EarlyEnd, Engine, Health, Now, Opening, Probe
 from acekeeper.core.state import Changes, Happening
 from acekeeper.errors import StoreFailed
@@ -69,6 +70,7 @@ async def test_the_next_run_finds_everything(path: Path) -> None:
                 breaker=Breaker(3, NOW, NOW),
                 boot="b1",
                 at_least=4,
+                build=Build("image", "print"),
             )
         )
     saved = await next_run(path)
@@ -79,6 +81,7 @@ async def test_the_next_run_finds_everything(path: Path) -> None:
     assert saved.breaker == Breaker(3, NOW, NOW)
     assert saved.boot == "b1"
     assert saved.at_least == 4
+    assert saved.build == Build("image", "print")
 
 
 async def test_nothing_was_saved_before_the_first_run(path: Path) -> None:

@@ -164,24 +164,25 @@ class Image:
         self._podman = podman
         self._clock = clock
         self._ask_at = 0.0
+        self._was_missing = False
 
     @property
     def absence(self) -> str:
         return f"The image {self.name} is not on this host"
 
     async def is_missing(self) -> bool:
-        """One that was there lately is not asked for again. Nor is it missing as long as Podman
-        cannot be asked."""
+        """One that was there lately is not asked for again. While Podman cannot be asked, it is as
+        it was."""
         now = self._clock().mono
         if now < self._ask_at:
             return False
         try:
-            if not await self._podman.has_image(self.name):
-                return True
+            self._was_missing = not await self._podman.has_image(self.name)
         except RuntimeUnavailable:
-            return False
-        self._ask_at = now + _ASK_EVERY
-        return False
+            return self._was_missing
+        if not self._was_missing:
+            self._ask_at = now + _ASK_EVERY
+        return self._was_missing
 
     def doubt(self) -> None:
         """A start failed as if it were missing."""

@@ -22,6 +22,7 @@ from acekeeper.adapters.ports import present, test
 from acekeeper.adapters.proc import Process
 from acekeeper.adapters.spawn import log_file, spawn
 from acekeeper.adapters.tail import read_tail
+from acekeeper.core.build import Build
 from acekeeper.core.facts import (
     EngineDied,
     EnginesListed,
@@ -38,6 +39,7 @@ from acekeeper.errors import EngineFailed, PortTaken, RuntimeUnavailable, StartT
 
 _MARK = "ACEKEEPER_ENGINE"
 _ADDRESSES = "ACEKEEPER_ADDRESSES"
+_BUILD = "ACEKEEPER_BUILD"
 _STOPPED = "stopped"  # names the engines that `acekeeper stop` ended
 _KILL_AFTER = 10.0
 _KILLED_WITHIN = 5.0
@@ -49,6 +51,7 @@ class _Engine(Struct, frozen=True):
     session: int
     incarnation: str
     addresses: tuple[str, ...]
+    build: Build
     pidfd: int
 
     @property
@@ -71,6 +74,8 @@ class Processes:
         {api_port}. `addresses`: ENGINE_HOST; `start_within`: PROVISION_TIMEOUT_S."""
         self._addresses = addresses
         self._command = command
+        digest = hashlib.sha256("\0".join(command).encode()).hexdigest()
+        self._build = Build(fingerprint=digest)
         self._state_dir = state_dir.resolve()
         self._clock = clock
         self._kill_after = kill_after
@@ -107,14 +112,15 @@ class Processes:
                 if pidfd is not None:
                     given = proc.given(process, _ADDRESSES)
                     addresses = tuple(given.split(",")) if given else (HERE,)
-                    self._watch(slot, process, pidfd, addresses)
+                    build = Build(fingerprint=proc.given(process, _BUILD))
+                    self._watch(slot, process, pidfd, addresses, build)
         except OSError as error:
             raise RuntimeUnavailable(f"The processes cannot be listed: {error}") from error
         found = tuple(
-            Found(e.slot, e.incarnation, e.container_id, addresses=e.addresses)
+            Found(e.slot, e.incarnation, e.container_id, addresses=e.addresses, build=e.build)
             for e in self._engines.values()
         )
-        return EnginesListed(HERE, self._boot, asked, found, self._stopped)
+        return EnginesListed(HERE, self._boot, asked, found, self._stopped, build=self._build)
 
     async def start(self, slot: Slot, ports: Ports) -> EngineStarted:
         if slot in self._engines or slot in self._starting:
@@ -123,6 +129,7 @@ class Processes:
         test(ports, addresses)
         self._starting.add(slot)
         mark = {_MARK: _mark(self._state_dir, slot.port), _ADDRESSES: ",".join(addresses)}
+        mark[_BUILD] = self._build.fingerprint
         spawned = self._loop.run_in_executor(
             None, spawn, self._command, slot, ports, addresses, self._state_dir, mark
         )
@@ -134,7 +141,8 @@ class Processes:
             )
         self._starting.discard(slot)
         engine = self._take(slot, addresses, spawned.result())
-        return EngineStarted(slot, engine.incarnation, engine.container_id, engine.addresses)
+        named = engine.incarnation, engine.container_id
+        return EngineStarted(slot, *named, engine.addresses, engine.build)
 
     def _came_late(self, slot: Slot, addresses: tuple[str, ...], spawned: Future[int]) -> None:
         self._starting.discard(slot)
@@ -146,7 +154,7 @@ class Processes:
         process = proc.read(pid)
         if process is None:
             raise EngineFailed(f"Process {pid} of the engine is not to be seen")
-        return self._watch(slot, process, os.pidfd_open(pid), addresses)
+        return self._watch(slot, process, os.pidfd_open(pid), addresses, self._build)
 
     async def stop(self, slot: Slot, incarnation: str) -> None:
         engine = self._engines.get(slot)
@@ -199,10 +207,11 @@ class Processes:
         task.add_done_callback(lambda _: self._kills.pop(engine))
 
     def _watch(
-        self, slot: Slot, process: Process, pidfd: int, addresses: tuple[str, ...]
+        self, slot: Slot, process: Process, pidfd: int, addresses: tuple[str, ...], build: Build
     ) -> _Engine:
         incarnation = _start(process, self._boot)
-        engine = self._engines[slot] = _Engine(slot, process.session, incarnation, addresses, pidfd)
+        engine = _Engine(slot, process.session, incarnation, addresses, build, pidfd)
+        self._engines[slot] = engine
         # Not at once: whoever awaits us is to hear of this start before it hears of its end.
         self._loop.call_soon(self._listen, engine)
         return engine

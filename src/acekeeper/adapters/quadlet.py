@@ -15,8 +15,10 @@ from acekeeper.adapters.podman import LOAD, Image, Podman, read_inspection
 from acekeeper.adapters.ports import present, test
 from acekeeper.adapters.reservations import Reservations
 from acekeeper.adapters.systemd import Systemd
+from acekeeper.adapters.template import Template
 from acekeeper.adapters.unit import GONE, Unit, Why, why
 from acekeeper.adapters.user_bus import runtime_dir
+from acekeeper.core.build import Build
 from acekeeper.core.facts import (
     EngineDied,
     EngineIdentified,
@@ -42,6 +44,7 @@ _UNITS = "engine@*.service"
 _STOP_WITHIN = 60.0  # longer than the unit's own limits, after which systemd kills
 # For an operator to see in `systemctl --user --failed`; the journal keeps the reason.
 _FAILED_SHOWN = 600.0
+_RELOAD_TAKES = 1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -50,6 +53,7 @@ class _Engine:
     incarnation: str
     container_id: str
     addresses: tuple[str, ...]
+    build: Build
     ran: bool
     dying: bool = False  # systemd was asked to stop it, by us or by somebody else
     named: bool = False  # whoever asked knows of this start, and may hear of its end
@@ -74,6 +78,7 @@ class Quadlet:
         self._systemd = systemd
         self._podman = podman
         self._runtime_dir = Path(runtime_dir())
+        self._template = Template(self._image.name, self._runtime_dir)
         self._start_within = start_within
         self._boot = proc.boot_id()
         self._engines: dict[Slot, _Engine] = {}
@@ -118,10 +123,10 @@ class Quadlet:
             if engine.ran and not engine.container_id:  # no change of its unit may come any more
                 engine.container_id = self._container_id(engine.slot)
         found = tuple(
-            Found(e.slot, e.incarnation, e.container_id, e.dying, e.addresses)
+            Found(e.slot, e.incarnation, e.container_id, e.dying, e.addresses, e.build)
             for e in self._engines.values()
         )
-        return EnginesListed(HERE, self._boot, asked, found)
+        return EnginesListed(HERE, self._boot, asked, found, build=self._template.build())
 
     async def start(self, slot: Slot, ports: Ports) -> EngineStarted:
         due = self._loop.time() + self._start_within
@@ -129,16 +134,17 @@ class Quadlet:
         if slot in self._engines or slot in self._starting:
             raise PortTaken(f"Port {slot.port} has an engine already")
         self._starting.add(slot)
-        addresses = present(self._addresses)
+        addresses, build = present(self._addresses), self._template.build()
         try:
             test(ports, addresses)
-            self._reservations.make(slot, self._image.name, ports, addresses)
+            self._reservations.make(slot, build, ports, addresses)
             unit = await self._run(slot, ports, addresses, due)
         finally:
             self._starting.discard(slot)
         container_id = self._container_id(slot)
-        engine = self._name(_Engine(slot, unit.invocation, container_id, addresses, ran=True))
-        return EngineStarted(slot, engine.incarnation, container_id, addresses)
+        engine = _Engine(slot, unit.invocation, container_id, addresses, build, ran=True)
+        self._name(engine)
+        return EngineStarted(slot, engine.incarnation, container_id, addresses, build)
 
     async def stop(self, slot: Slot, incarnation: str) -> None:
         engine = self._engines.get(slot)
@@ -154,6 +160,10 @@ class Quadlet:
             raise EngineFailed(f"systemd did not stop it: its job was {result}")
 
     async def lacks(self) -> str:
+        if self._template.absence:
+            await asyncio.sleep(_RELOAD_TAKES)  # its files are away for a moment
+        if absence := self._template.absence:
+            return absence
         return f"{self._image.absence}. {LOAD}" if await self._image.is_missing() else ""
 
     async def inspect(self, slot: Slot, container_id: str) -> Inspection:
@@ -244,7 +254,7 @@ class Quadlet:
                         slot,
                         incarnation,
                         self._container_id(slot),
-                        self._reservations.addresses(slot),
+                        *self._reservations.read(slot),
                         ran=state == "active",
                         dying=state == "deactivating",
                     )

@@ -1,19 +1,31 @@
 """The environment files of engines, each the reservation of its engine's port.
 
 Made exclusively before a unit is started, and removed when it is gone: systemd reads it again for
-each command of the unit. It also remembers at which addresses players reach the engine.
+each command of the unit. It also remembers at which addresses players reach the engine, and what
+its start was made of.
 """
 
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from loguru import logger
 
+from acekeeper.core.build import Build
 from acekeeper.core.names import HERE, Ports, Slot
 from acekeeper.errors import EngineFailed, PortTaken
 
 _ADDRESSES = "HTTP_ADDRESSES="
+_IMAGE = "ENGINE_IMAGE="
+_FINGERPRINT = "FINGERPRINT="
+
+
+class Reserved(NamedTuple):
+    """What is remembered of an engine."""
+
+    addresses: tuple[str, ...] = (HERE,)
+    build: Build = Build()
 
 
 class Reservations:
@@ -27,9 +39,9 @@ class Reservations:
             # Every start will fail with it; what runs is kept all the same.
             logger.error("no_environment_files", why=str(error))
 
-    def make(self, slot: Slot, image: str, ports: Ports, addresses: tuple[str, ...]) -> None:
+    def make(self, slot: Slot, build: Build, ports: Ports, addresses: tuple[str, ...]) -> None:
         path = self._directory / slot.environment_file
-        lines = [f"ENGINE_IMAGE={image}\n"]
+        lines = [f"{_IMAGE}{build.image}\n", f"{_FINGERPRINT}{build.fingerprint}\n"]
         lines += (f"{name.upper()}_PORT={port}\n" for name, port in ports._asdict().items())
         lines.append(f"{_ADDRESSES}{' '.join(addresses)}\n")
         published = (f"--publish={address}:{ports.http}:{ports.http}/tcp" for address in addresses)
@@ -47,14 +59,20 @@ class Reservations:
             _remove(path)
             raise EngineFailed(f"{path} cannot be written: {error.strerror}") from error
 
-    def addresses(self, slot: Slot) -> tuple[str, ...]:
-        """As the file says, unless it is gone or an earlier version's, which knew only one."""
+    def read(self, slot: Slot) -> Reserved:
+        """As the file says, unless it is gone. An earlier version's knows one address, or no
+        fingerprint."""
         try:
             lines = (self._directory / slot.environment_file).read_text().splitlines()
         except OSError:
-            return (HERE,)
-        said = (line.removeprefix(_ADDRESSES) for line in lines if line.startswith(_ADDRESSES))
-        return tuple(next(said, HERE).split())
+            return Reserved()
+
+        def said(name: str, otherwise: str) -> str:
+            values = (line.removeprefix(name) for line in lines if line.startswith(name))
+            return next(values, otherwise)
+
+        build = Build(said(_IMAGE, ""), said(_FINGERPRINT, ""))
+        return Reserved(tuple(said(_ADDRESSES, HERE).split()), build)
 
     def remove(self, slot: Slot) -> None:
         _remove(self._directory / slot.environment_file)

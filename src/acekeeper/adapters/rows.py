@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import astuple
 
+from acekeeper.core.build import Build
 from acekeeper.core.doubt import Content
 from acekeeper.core.gateway.model import Hold, Ref
 from acekeeper.core.inspection import Logged
@@ -207,6 +208,14 @@ def read_breaker(row: Row, now: Now) -> Breaker:
 
 def read_at_least(row: Row, _: Now) -> int:
     return int(row[1])
+
+
+def build_value(build: Build) -> str:
+    return json.dumps([build.image, build.fingerprint])
+
+
+def read_build(row: Row, _: Now) -> Build:
+    return Build(*json.loads(row[1]))
 
 
 def sample_row(stream_id: str, sample: Sample) -> Row:

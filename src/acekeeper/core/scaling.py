@@ -41,7 +41,7 @@ def scale(
     too_many = staying(state) - _at_least(state, rules)
     spare = min(ready - wanted, too_many)
     outdated = rollout.free_ones(state, rules)
-    few = outdated[: rollout.at_once(state, rules)]
+    few = outdated[: rollout.at_once(state, rules)] if outdated else []
     settled = too_many - len(state.index.starting)
     if few and rollout.may_go(few[0], state, rules, wanted, min(spare, settled)):
         yield Drain(*outdated[0].ref, rollout.why(outdated[0], state, rules))

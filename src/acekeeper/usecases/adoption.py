@@ -7,7 +7,7 @@ from loguru import logger
 from acekeeper.core.facts import Fact, RuntimeConnected
 from acekeeper.errors import RuntimeUnavailable
 from acekeeper.usecases.loop import Loop
-from acekeeper.usecases.sweep import Kind, Sweeps, check_runtime, list_engines
+from acekeeper.usecases.sweep import Kind, Sweeps, list_engines
 
 
 class Adoption:
@@ -39,4 +39,4 @@ class Adoption:
             await self._serving.wait()
         await self._sweeps.run(Kind.HEALTH)
         await self._sweeps.run(Kind.STREAMS)
-        await check_runtime(self._loop)
+        await self._loop.check_runtime()

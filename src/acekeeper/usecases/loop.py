@@ -11,6 +11,7 @@ from acekeeper.core.actions import (
     Answer,
     Ask,
     AskStreams,
+    Check,
     Code,
     GiveWay,
     Refusal,
@@ -19,6 +20,7 @@ from acekeeper.core.actions import (
     Stop,
     Try,
 )
+from acekeeper.core.addresses import wanted
 from acekeeper.core.apply import apply, enter
 from acekeeper.core.facts import (
     ActionTaken,
@@ -28,6 +30,7 @@ from acekeeper.core.facts import (
     EngineStartFailed,
     EngineStopFailed,
     Fact,
+    RuntimeChecked,
     StreamEnded,
     StreamsAsked,
     StreamStarted,
@@ -223,6 +226,8 @@ class Loop:
                 self.spawn(self._look(slot, incarnation))
             case Try():
                 self.spawn(self._try(self._tries.begin(action)))
+            case Check():
+                self.spawn(self.check_runtime())
             case GiveWay(slot):
                 self._tries.give_way(slot)
             case Answer(request):
@@ -230,7 +235,7 @@ class Loop:
             case Refuse(request, refusal):
                 self.outcomes.resolve(request, refusal)
             case _:
-                pass  # Grant, Drain, TakeBack and Settle are wholly in the state
+                pass  # Grant, Drain, TakeBack, Settle and Turn are wholly in the state
 
     def _answer(self, request: str, durable: Future[None]) -> None:
         """Two callers never get the same engine, also across a crash: the claim goes first."""
@@ -257,12 +262,19 @@ class Loop:
             fact = EngineStartFailed(slot, str(error), excused=True, cause=error.cause)
         except EngineFailed as error:
             fact = EngineStartFailed(slot, str(error), cause=error.cause)
+            await self.check_runtime()  # the next one is not tried for nothing
         except AcekeeperError as error:
             fact = EngineStartFailed(slot, str(error), excused=True, cause=_NOBODY_THERE)
         except Exception as error:
             defect(error)
             fact = EngineStartFailed(slot, repr(error), excused=True)
         self.tell(fact)
+
+    async def check_runtime(self) -> None:
+        """Tells what a start would miss, so that it is known before one fails, and which addresses
+        of ours the host has."""
+        lacks = await self.runtime.lacks()
+        self.tell(RuntimeChecked(lacks, self.present(wanted(self.rules))))
 
     async def _stop(self, slot: Slot, incarnation: str) -> None:
         try:

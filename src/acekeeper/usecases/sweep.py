@@ -8,11 +8,9 @@ from typing import Any
 
 from loguru import logger
 
-from acekeeper.core.addresses import wanted
 from acekeeper.core.facts import (
     EngineAnswered,
     EnginesSurveyed,
-    RuntimeChecked,
     RuntimeConnected,
     RuntimeLost,
     StreamsAsked,
@@ -158,18 +156,11 @@ async def list_engines(loop: Loop) -> int:
     return len(listing.found)
 
 
-async def check_runtime(loop: Loop) -> None:
-    """Tells what a start would miss, so that it is known before one fails, and which addresses of
-    ours the host has."""
-    lacks = await loop.runtime.lacks()
-    loop.tell(RuntimeChecked(lacks, loop.present(wanted(loop.rules))))
-
-
 async def _scale(loop: Loop) -> Report:
     """Asks the runtime what really runs; the plan does the rest."""
     before = set(loop.state.engines)
     found = await list_engines(loop)
-    await check_runtime(loop)
+    await loop.check_runtime()
     state = loop.state
     return {
         "checked": found,
