@@ -34,6 +34,7 @@ from acekeeper.core.addresses import absences, absent
 from acekeeper.core.facts import TimePassed
 from acekeeper.core.model import Now, Rules
 from acekeeper.core.restore import restore
+from acekeeper.core.rollout import STOPPED
 from acekeeper.core.state import Happening
 from acekeeper.crowd import raise_descriptors
 from acekeeper.gateway.again import Leaving
@@ -67,6 +68,7 @@ WARNINGS = frozenset(
         "engine_unhealthy",
         "playback_doubted",
         "playback_failed",
+        "rollout_stopped",
         "runtime_lacks",
         "runtime_lost",
         "session_not_stopped",
@@ -286,6 +288,8 @@ def _degraded(loop: Loop, store: Store, gateway_off: Sequence[str]) -> list[str]
         wrong.append("runtime: whoever runs the engines cannot be reached")
     elif not loop.state.listed:
         wrong.append("runtime: the engines are not listed yet")
+    if loop.state.rollout and loop.state.rollout.stopped:
+        wrong.append(f"rollout: {STOPPED[loop.state.rollout.stopped]}")
     if loop.state.lacks:
         wrong.append(f"runtime: {loop.state.lacks}")
     wrong += (f"gateway: {why}" for why in gateway_off)

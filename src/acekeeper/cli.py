@@ -247,6 +247,10 @@ def _status(_: argparse.Namespace) -> int:
         where = ", ".join(gateway["listening"]) or "nowhere"
         counts = f"{gateway['playing']} playing, {gateway['waiting']} waiting"
         print(f"  gateway on {where}; {counts}")
+    if rolling := whole["rollout"]:
+        why = ", ".join(f"{count} {reason}" for reason, count in rolling["reasons"].items())
+        state = f"stopped, {rolling['stopped']}" if rolling["stopped"] else "under way"
+        print(f"  replacing {rolling['outdated']} of {len(engines)} engines ({why}): {state}")
     for wrong in ready["degraded"]:
         print(f"  {wrong}")
     for engine in sorted(engines, key=lambda e: (e["host"], e["port"])):

@@ -93,7 +93,7 @@ async def _details(context: Context, engine: Engine) -> wire.Container:
         pid=more.pid,
         exit_code=more.exit_code,
         oom_killed=more.oom_killed,
-        image=more.image,
+        image=more.image or engine.build.image or None,
         image_id=more.image_id,
         image_digest=more.image_digest,
         created_at=wire.moment_or_none(more.created),

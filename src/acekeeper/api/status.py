@@ -1,5 +1,6 @@
 """/orchestrator/status, /health/ready and /metrics: how we are."""
 
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from acekeeper.api.provision import refusal_detail
 from acekeeper.api.wire import moment, moment_or_none
 from acekeeper.core.breaker import Circuit, circuit
 from acekeeper.core.model import Now
+from acekeeper.core.rollout import outdated, why
 from acekeeper.usecases.turns import one_by_one
 
 _encode = msgspec.json.Encoder().encode
@@ -82,7 +84,17 @@ def totals(context: Context, now: Now) -> wire_status.OrchestratorStatus:
         ),
         timestamp=moment(now.wall),
         gateway=gateway(context),
+        rollout=rollout(context),
     )
+
+
+def rollout(context: Context) -> wire_status.Rollout | None:
+    state = context.state
+    reasons = Counter(why(e, state, context.rules) for e in outdated(state, context.rules))
+    if not reasons:
+        return None
+    stopped = state.rollout.stopped if state.rollout else ""
+    return wire_status.Rollout(reasons.total(), dict(reasons), stopped or None)
 
 
 def gateway(context: Context) -> wire_status.Gateway | None:

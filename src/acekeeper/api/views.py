@@ -209,6 +209,7 @@ def _engine(engine: Engine, streams: tuple[str, ...]) -> wire.Engine:
         phase=phase(engine),
         playback_doubted=engine.doubt is not None,
         starving=engine.hunger is not None and engine.hunger.told,
+        image=engine.build.image or None,
     )
 
 

@@ -74,6 +74,15 @@ class Gateway(Struct):
     waiting: int
 
 
+class Rollout(Struct):
+    """While engines are not as one would be that started now: they are replaced. `reasons` counts
+    them; `stopped`: why none is replaced, in a word."""
+
+    outdated: int
+    reasons: dict[str, int]
+    stopped: str | None
+
+
 class OrchestratorStatus(Struct):
     status: Status
     engines: EngineTotals
@@ -84,6 +93,7 @@ class OrchestratorStatus(Struct):
     config: Config
     timestamp: Moment
     gateway: Gateway | None  # None: it is turned off
+    rollout: Rollout | None  # None: no engine is outdated
 
 
 class HealthTotals(Struct):
@@ -138,5 +148,6 @@ class Overview(Struct):
     provisioning: Provisioning
     breaker: BreakerState
     gateway: Gateway | None
+    rollout: Rollout | None
     degraded: list[str]
     version: str

@@ -42,6 +42,12 @@ REASONS: Mapping[str, Reason] = {
     "port_out_of_range": _is_out_of_range,
 }
 
+# In a sentence each.
+STOPPED: Mapping[str, str] = {
+    "starts_fail": "outdated engines are not replaced, since new ones do not get ready",
+    "runtime_lacks": "outdated engines are not replaced, since no engine can start",
+}
+
 
 def why(engine: Engine, state: State, rules: Rules) -> str:
     """Why it is outdated; empty if it is not."""

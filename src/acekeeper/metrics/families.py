@@ -16,6 +16,7 @@ from acekeeper.core.breaker import Circuit
 from acekeeper.core.facts import Verdict
 from acekeeper.core.model import Health
 from acekeeper.core.playback import BAD_ENDS
+from acekeeper.core.rollout import REASONS
 from acekeeper.usecases.sweep import Kind
 
 M = TypeVar("M", Counter, Histogram)
@@ -139,7 +140,7 @@ FAMILIES: Mapping[str, Family] = {
             "reason": (
                 "unhealthy",
                 "scale_down",
-                "addresses_changed",
+                *REASONS,
                 "operator",
                 "session_not_stopped",
                 OTHER,
@@ -147,13 +148,21 @@ FAMILIES: Mapping[str, Family] = {
         },
     ),
     "orch_engine_drains_taken_back_total": Family(
-        "counter", "Drains that only scaled down and ended since a viewer needed the engine"
+        "counter", "Drains of engines without a fault that ended since a viewer needed the engine"
     ),
     "orch_engines_free": Family("gauge", "Engines fit for one more viewer"),
     "orch_engines_starting": Family("gauge", "Engines that are not ready yet"),
     "orch_engines_draining": Family("gauge", "Engines that take no more viewers"),
     "orch_engines_starving": Family(
         "gauge", "Engines whose streams have had no peer and no speed for minutes"
+    ),
+    "acekeeper_engines_outdated": Family(
+        "gauge",
+        "Engines that are not as one would be that started now, by why",
+        {"reason": tuple(REASONS)},
+    ),
+    "acekeeper_rollout_stopped": Family(
+        "gauge", "1 while outdated engines are not replaced, since starts fail or cannot be"
     ),
     "orch_engines_max": Family("gauge", "MAX_REPLICAS"),
     "orch_engines_min_free": Family("gauge", "MIN_REPLICAS"),

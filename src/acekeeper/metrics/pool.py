@@ -1,11 +1,13 @@
 """Gauges of the pool. They read the state when they are asked, so that they cannot drift."""
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from acekeeper.core import rollout
 from acekeeper.core.admission import blocked
 from acekeeper.core.breaker import Circuit, circuit
 from acekeeper.core.model import Health, Rules
@@ -38,6 +40,13 @@ class Pool(Collector):
         yield gauge("orch_engines_draining", sum(e.drain is not None for e in engines))
         starving = sum(e.hunger is not None and e.hunger.told for e in engines)
         yield gauge("orch_engines_starving", starving)
+        counts = Counter(rollout.why(e, state, rules) for e in rollout.outdated(state, rules))
+        old = gauge("acekeeper_engines_outdated")
+        for reason in rollout.REASONS:
+            old.add_metric([reason], counts[reason])
+        yield old
+        is_stopped = state.rollout is not None and bool(state.rollout.stopped)
+        yield gauge("acekeeper_rollout_stopped", is_stopped)
         yield gauge("orch_engines_max", rules.max_replicas)
         yield gauge("orch_engines_min_free", rules.min_replicas)
 

@@ -42,6 +42,7 @@ export function showDetails(now, streams, latest) {
     Use: usageOf(shown),
     Streams: engine.streams.map((id) => short(id, LONGEST)).join("\n") || "none known",
     Container: engine.container_id || "not yet",
+    Image: engine.image || "not known",
   };
   const players = playersOf(shown, streams);
   if (players) facts.Players = players;

@@ -24,6 +24,13 @@ export function showOverview(overview) {
     const more = waiting ? `${waiting} waiting · ${where}` : where;
     card("gateway", listening.length ? "" : "bad", `${playing} playing`, more);
   }
+  const { rollout } = overview;
+  show(find("#rollout"), Boolean(rollout));
+  if (rollout) {
+    const why = Object.keys(rollout.reasons).map(words).join(", ");
+    const state = rollout.stopped ? `stopped: ${words(rollout.stopped)}` : why;
+    card("rollout", rollout.stopped ? "bad" : "fair", count(rollout.outdated, "engine"), state);
+  }
   const refusal = provisioning.blocked_reason_details;
   card(
     "provisioning",
