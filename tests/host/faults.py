@@ -71,10 +71,17 @@ def prepare(host: Host) -> None:
 @contextmanager
 def started_with(host: Host, option: str) -> Iterator[None]:
     """All engines are stopped, and those that come have it."""
+    with changed(host, option):
+        as_user(host, "systemctl --user stop 'engine@*'")
+        yield
+
+
+@contextmanager
+def changed(host: Host, option: str) -> Iterator[None]:
+    """Engines that come have it."""
     variant = "/etc/containers/systemd/users/$(id -u acekeeper)/engine@.container.d/variant.conf"
     host.ssh(f"cp -p {variant} /root; sed -i '/^Exec=/s/$/ {option}/' {variant}")
     as_user(host, "systemctl --user daemon-reload")
-    as_user(host, "systemctl --user stop 'engine@*'")
     yield
     host.ssh(f"cp -p /root/variant.conf {variant}")
     as_user(host, "systemctl --user daemon-reload")
@@ -119,6 +126,18 @@ def bad_flag(host: Host, viewing: Viewing) -> Iterator[None]:
     with started_with(host, "--bitrate fast"):
         yield
     viewing.do("post", "/health/circuit-breaker/reset")
+
+
+@fault(
+    "RolloutStopped",
+    "4 unit_changed.: stopped, starts_fail",
+    '"cause":"exited","detail":"code 2"',
+    "bad option",
+    also="journalctl",
+)
+def bad_variant(host: Host, viewing: Viewing) -> Iterator[None]:
+    with changed(host, "--bitrate fast"):
+        yield
 
 
 @fault(

@@ -1,0 +1,56 @@
+"""What is told while engines are outdated."""
+
+from msgspec.structs import replace
+
+from acekeeper.core.build import Build, Rollout
+from acekeeper.core.facts import EnginesListed, Found
+
+from ..requirements.scrape import Scrape
+from .conftest import Serve, Served
+from .test_reads import with_engines
+
+
+async def outdated(serve: Serve) -> Served:
+    """Two engines, one of them as it is to be."""
+    served = await with_engines(serve, 2, MAX_REPLICAS="2")
+    loop = served.context.loop
+    builds = [Build("old", "1"), Build("new", "2")]
+    found = tuple(
+        Found(e.slot, e.incarnation, e.container_id, False, e.addresses, build)
+        for e, build in zip(loop.state.engines.values(), builds, strict=True)
+    )
+    slot = found[0].slot
+    await loop.tell(EnginesListed(slot.host, loop.state.boot, loop.clock(), found, build=builds[1]))
+    return served
+
+
+async def test_the_status_counts_them_and_says_why_and_what_stops_it(serve: Serve) -> None:
+    served = await outdated(serve)
+    status = (await served.get("/orchestrator/status")).json()
+    assert status["rollout"] == {"outdated": 1, "reasons": {"image_changed": 1}, "stopped": None}
+    images = [engine["image"] for engine in (await served.get("/engines?include=all")).json()]
+    assert sorted(images) == ["new", "old"]
+    state = served.context.state
+    state.rollout = replace(state.rollout or Rollout(0, 0), stopped="starts_fail")
+    assert (await served.get("/orchestrator/status")).json()["rollout"]["stopped"] == "starts_fail"
+    [wrong] = (await served.get("/health/ready")).json()["degraded"]
+    assert wrong == "rollout: outdated engines are not replaced, since new ones do not get ready"
+    scrape = await Scrape.of(served)
+    assert scrape.value('acekeeper_engines_outdated{reason="image_changed"}') == 1
+    assert scrape.value('acekeeper_engines_outdated{reason="unit_changed"}') == 0
+    assert scrape.value("acekeeper_rollout_stopped") == 1
+
+
+async def test_without_any_there_is_nothing_to_tell(serve: Serve) -> None:
+    served = await with_engines(serve, 1)
+    assert (await served.get("/orchestrator/status")).json()["rollout"] is None
+    assert (await served.get("/engines")).json()[0]["image"] is None
+
+
+async def test_the_image_of_an_engine_is_named_where_the_runtime_does_not(serve: Serve) -> None:
+    served = await outdated(serve)
+    named = [
+        (await served.get(f"/containers/{e.container_id}")).json()["image"]
+        for e in served.context.state.engines.values()
+    ]
+    assert named == ["old", "new"]
