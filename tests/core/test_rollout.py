@@ -5,11 +5,12 @@ from collections.abc import Callable
 
 import pytest
 
-from acekeeper.core.actions import Drain
+from acekeeper.core.actions import Drain, TakeBack
 from acekeeper.core.breaker import Circuit, circuit
 from acekeeper.core.build import Build
 from acekeeper.core.facts import BreakerReset, RuntimeChecked
 from acekeeper.core.model import Engine, Phase
+from acekeeper.core.restore import restore
 from acekeeper.core.rollout import REASONS, outdated
 
 from .world import HOST, World, pool, rules, slot
@@ -67,6 +68,13 @@ def is_over(world: World) -> bool:
 
 def told(world: World, *kinds: str) -> list[str]:
     return [h.kind for h in world.happened if h.kind in kinds or h.kind.startswith("rollout")]
+
+
+def test_before_the_runtime_has_said_what_runs_nothing_is_known_of_it() -> None:
+    world = made(1)
+    change(world, NEW)
+    state = restore(world.rules, world.now, world.state.engines.values(), build=NEW)
+    assert not any(outdated(state, world.rules))
 
 
 def test_the_successor_comes_first() -> None:
@@ -213,6 +221,7 @@ def test_one_that_was_to_be_scaled_down_is_no_successor() -> None:
     change(world, NEW)
     roll(world, 200, lambda: free(world))
     assert builds(world) == [NEW]
+    assert not any(isinstance(action, TakeBack) for action in world.taken)
 
 
 def test_where_none_is_deleted_as_many_are_there_after_it() -> None:
