@@ -133,7 +133,6 @@ def test_an_image_that_ends_at_once_stops_it_and_the_next_image_closes_the_break
     before = engines(rolling.host)
     rolling.have(rolling.build("broken", broken), *IMAGE_TOO)
     until(lambda: (rolling.status()["rollout"] or {}).get("stopped") == "starts_fail")
-        print(rolling.get("/engines?include=all"))
     assert before.items() <= engines(rolling.host).items()  # what fails may be there for a moment
     assert rolling.status()["provisioning"]["circuit_breaker_state"] == "closed"
     assert any("outdated" in wrong for wrong in rolling.get("/health/ready")["degraded"])

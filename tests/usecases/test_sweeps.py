@@ -397,7 +397,7 @@ async def test_what_starts_would_miss_is_told_when_it_changes(make_house: MakeHo
 
 
 async def test_what_a_start_failed_for_is_known_before_another_is_tried_and_soon_looked_for(
-    make_house: MakeHouse,
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house = make_house(min_replicas=1, min_provision_interval=0)
 
@@ -412,13 +412,13 @@ async def test_what_a_start_failed_for_is_known_before_another_is_tried_and_soon
         tried.append(where)
         raise EngineFailed(house.runtime.lacking, cause="image")
 
-    start, house.runtime.start = house.runtime.start, fail  # type: ignore[method-assign]
+    monkeypatch.setattr(house.runtime, "start", fail)
     await house.open()
     await house.until(lambda: house.loop.state.lacks)
     later()
     await house.turns()
     assert len(tried) == 1
-    house.runtime.start = start  # type: ignore[method-assign]
+    monkeypatch.undo()
     house.runtime.lacking = ""
     later()
     await house.until(lambda: house.runtime.running)

@@ -35,7 +35,7 @@ class Views:
         self._engines: dict[Slot, tuple[Engine, tuple[str, ...], bytes]] = {}
         self._streams: dict[str, tuple[Stream, bytes]] = {}
         self._list: tuple[int, bytes, bytes] = (-1, b"", b"")
-        self._open: tuple[int, Breaker] | None = None
+        self._open: tuple[int, Breaker, str] | None = None
         self._revision = -1  # of what follows
         self._removed = 0  # before these
         self._listed: dict[Slot, bytes] = {}  # of all engines; empty for those that are not
@@ -87,10 +87,11 @@ class Views:
     def blocked(self, now: Now) -> Refusal | None:
         """Why no provision would be tried. Where one would be, time alone does not change that."""
         state = self._state
-        if self._open is not None and self._open == (state.revision, state.breaker):
+        seen = state.revision, state.breaker, state.lacks
+        if self._open == seen:
             return None
         refusal = blocked(state, self._rules, now)
-        self._open = None if refusal else (state.revision, state.breaker)
+        self._open = None if refusal else seen
         return refusal
 
     def all_engines(self) -> bytes:
