@@ -1,9 +1,10 @@
 """What is told while engines are outdated."""
 
+import pytest
 from msgspec.structs import replace
 
 from acekeeper.core.build import Build, Rollout
-from acekeeper.core.facts import EnginesListed, Found, RuntimeChecked
+from acekeeper.core.facts import EnginesListed, Found
 
 from ..requirements.scrape import Scrape
 from .conftest import Serve, Served
@@ -57,16 +58,20 @@ async def test_the_image_of_an_engine_is_named_where_the_runtime_does_not(serve:
 
 
 async def test_while_starts_lack_something_nothing_is_provisioned_and_it_is_said(
-    serve: Serve,
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served = await serve(MIN_REPLICAS="0")
+
+    async def lacks() -> str:
+        return "the image is not here"
 
     async def provisioning() -> dict[str, object]:
         found: dict[str, object] = (await served.get("/orchestrator/status")).json()["provisioning"]
         return found
 
     assert (await provisioning())["can_provision"] is True
-    await served.context.loop.tell(RuntimeChecked("the image is not here"))
+    monkeypatch.setattr(served.context.loop.runtime, "lacks", lacks)
+    await served.context.loop.check_runtime()
     assert (await provisioning())["blocked_reason"] == "general_error"
     refused = await served.post("/provision/acestream")
     assert refused.status_code == 503
