@@ -50,6 +50,16 @@ def test_a_build_is_of_the_image_and_of_all_the_unit_says(generated: Path, drop_
     assert template(generated).build() == seen[-1]
 
 
+def test_the_order_of_the_options_says_nothing(generated: Path) -> None:
+    unit = "[X-Container]\nExec=--a 1 --b 2\n[Service]\nExecStart=/bin/true {} $IMAGE --a 1 --b 2\n"
+    generated.write_text(unit.format("--init --rm"))
+    before = template(generated).build()
+    generated.write_text(unit.format("--rm --init"))
+    assert template(generated).build() == before
+    generated.write_text(unit.format("--rm --init").replace("--a 1 --b 2", "--a 2 --b 1"))
+    assert template(generated).build() != before
+
+
 def test_what_systemd_has_not_read_yet_is_not_in_force(generated: Path, drop_ins: Path) -> None:
     unit = template(generated)
     before = unit.build()
