@@ -61,8 +61,8 @@ class Template:
 
 
 def _told(unit: bytes) -> bytes:
-    """Podman's generator writes the options of its command in another order each time. The keys they
-    come from it leaves as they are."""
+    """Podman's generator writes the options of its command in another order each time. The keys
+    they come from it leaves as they are."""
     lines = unit.splitlines()
     return b"\n".join(
         b" ".join(sorted(line.split())) if line.startswith(b"ExecStart=") else line
