@@ -144,7 +144,7 @@ def before_the_gateway(directory: Path) -> Path:
             shutil.copy2(ROOT / name, directory / name)
     (directory / "dist").mkdir()
     (directory / "dist/wheels").symlink_to(ROOT / "dist/wheels")
-    with (directory / "src/acekeeper/cli.py").open("a") as file:
+    with (directory / "src/acekeeper/cli/__init__.py").open("a") as file:
         file.write("# another\n")
     socket = directory / "systemd/acekeeper-gateway.socket"
     socket.unlink()

@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from acekeeper import cli
 from acekeeper.api.application import ROUTES
+from acekeeper.cli.parser import parser
 from acekeeper.core.happenings import HAPPENINGS
 from acekeeper.metrics import FAMILIES
 
@@ -110,7 +110,7 @@ def _journalctl(words: Sequence[str]) -> None:
 
 
 def _as_acekeeper(words: Sequence[str]) -> None:
-    cli._parser().parse_args(words)
+    parser().parse_args(words)
 
 
 def _api(words: Sequence[str]) -> None:

@@ -1,0 +1,43 @@
+"""The `acekeeper` command."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from acekeeper import output
+from acekeeper.cli import emulator
+from acekeeper.cli.parser import parser
+from acekeeper.errors import AcekeeperError, BadSetting, OutputFailed
+
+_CONFIG = 78  # EX_CONFIG of sysexits.h: trying again without a change is useless
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == [emulator.NAME]:
+        return emulator.run(words[1:])
+    output.tell_failures_apart()
+    try:
+        return _run(words)
+    except BrokenPipeError:  # `| head`: who read it has enough
+        output.give_up()
+        return 1
+    except AcekeeperError as error:
+        if isinstance(error, OutputFailed):
+            output.give_up()
+        print(f"acekeeper: {error}", file=sys.stderr)
+        return _CONFIG if isinstance(error, BadSetting) else 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(words: Sequence[str]) -> int:
+    try:
+        arguments = parser().parse_args(words)
+    except SystemExit as ended:  # it said what was wrong, or printed its help
+        status = ended.code if isinstance(ended.code, int) else 1
+    else:
+        run: Callable[[argparse.Namespace], int] = arguments.run
+        status = run(arguments)
+    print(end="", flush=True)
+    return status

@@ -1,0 +1,17 @@
+"""How a group of commands adds its own to the parser."""
+
+import argparse
+from collections.abc import Callable
+
+Run = Callable[[argparse.Namespace], int]
+
+
+class Commands:
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(self, name: str, run: Run, text: str) -> argparse.ArgumentParser:
+        """`run` gets the arguments, and says the exit status. What is returned takes options."""
+        parser = self._subparsers.add_parser(name, help=text, description=text)
+        parser.set_defaults(run=run)
+        return parser

@@ -1,0 +1,47 @@
+"""`settings`: those in force, and what systemd and nftables need of them."""
+
+import argparse
+import os
+from pathlib import Path
+
+from acekeeper.cli.commands import Commands
+from acekeeper.errors import AcekeeperError
+
+
+def add(commands: Commands) -> None:
+    text = "show every setting in force and where it came from"
+    settings = commands.add("settings", _settings, text)
+    settings.add_argument(
+        "--drop-ins",
+        metavar="DIR",
+        type=Path,
+        help="write what systemd's units need of them below DIR, and name the files that changed",
+    )
+    settings.add_argument(
+        "--check", action="store_true", help="with --drop-ins: name them, and write nothing"
+    )
+    settings.add_argument(
+        "--firewall",
+        action="store_true",
+        help="print the table of nftables that lets those of GATEWAY_ALLOW to our ports",
+    )
+
+
+def _settings(arguments: argparse.Namespace) -> int:
+    from acekeeper.drop_ins import outdated, write
+    from acekeeper.firewall import firewall
+    from acekeeper.settings import load
+    from acekeeper.settings_table import table
+
+    if arguments.check and arguments.drop_ins is None:
+        raise AcekeeperError("--check is for --drop-ins DIR")
+    settings = load(os.environ)
+    if arguments.firewall:
+        print(firewall(settings), end="")
+    elif arguments.drop_ins is None:
+        print(table(settings))
+    else:
+        change = outdated if arguments.check else write
+        for path in change(arguments.drop_ins, settings):
+            print(path)
+    return 0
