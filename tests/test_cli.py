@@ -275,11 +275,16 @@ def test_status_shows_the_engines(service: Service) -> None:
     port = service.environ["PORT_RANGE_HOST"].split("-")[0]
     status, stdout, stderr = run(service.environ, "status")
     assert (status, stderr) == (0, "")
-    assert stdout.splitlines() == [
-        "healthy; 1 engines, 1 free; 0 streams; breaker closed",
-        f"  gateway on 127.0.0.1:{service.environ['GATEWAY_PORT']}; 0 playing, 0 waiting",
-        f"  127.0.0.1:{port}       running   healthy   0 streams  engine-{port}",
+    *told, header, engine = stdout.splitlines()
+    assert told == [
+        "ready",
+        "1 engine, 1 free; 0 streams; breaker closed",
+        f"gateway on 127.0.0.1:{service.environ['GATEWAY_PORT']}; 0 playing, 0 waiting",
+        "",
     ]
+    assert header.split() == ["ENGINE", "ADDRESS", "PHASE", "HEALTH", "STREAMS", "FOR", "CONTAINER"]
+    shown = rf"engine-{port} +127\.0\.0\.1:{port} +running +healthy +0 streams +- +[0-9a-f]{{12}}"
+    assert re.fullmatch(shown, engine)
 
 
 def test_status_says_for_whom_the_gateway_plays(start: Start) -> None:
@@ -287,9 +292,8 @@ def test_status_says_for_whom_the_gateway_plays(start: Start) -> None:
     service.wait_for("engine_ready")
     assert at_gateway(service, f"/ace/getstream?id={'a' * 40}") == 302
     _, stdout, _ = run(service.environ, "status")
-    _, gateway, engine = stdout.splitlines()
-    assert gateway.endswith("; 1 playing, 0 waiting")
-    assert re.search(r" 1 streams  engine-\d+  for 127\.0\.0\.1$", engine)
+    assert "; 1 playing, 0 waiting\n" in stdout
+    assert re.search(r"^engine-\d+ .* 1 stream +127\.0\.0\.1 ", stdout, re.MULTILINE)
 
 
 def test_status_says_what_is_wrong(start: Start, tmp_path: Path) -> None:
@@ -300,13 +304,13 @@ def test_status_says_what_is_wrong(start: Start, tmp_path: Path) -> None:
     )
     service.wait_for("engine_start_failed")
     status, stdout, stderr = run(service.environ, "status")
-    assert (status, stderr) == (0, "")
-    first, wrong = stdout.splitlines()
-    assert first == (
-        "unavailable; 0 engines, 0 free; 0 streams; breaker open; no provisioning: circuit_breaker"
-    )
-    assert wrong.startswith("  store: the database cannot be opened")
-    assert str(tmp_path / "state") in wrong
+    assert (status, stderr) == (1, "")
+    first, totals, now = stdout.splitlines()
+    assert first.startswith("not ready: starts of engines failed, and the circuit breaker is open")
+    assert "; store: the database cannot be opened" in first
+    assert str(tmp_path / "state") in first
+    assert totals == "0 engines, 0 free; 0 streams; breaker open"
+    assert now.startswith("now: refusing provisions: ")
     assert service.end(signal.SIGTERM).status == 0
     service.log()
 

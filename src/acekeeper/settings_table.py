@@ -2,16 +2,27 @@
 
 import shlex
 from pathlib import Path
+from typing import NamedTuple
 
 from acekeeper.setting_kinds import Secret
 from acekeeper.settings import SETTINGS, Settings
 
 
-def table(settings: Settings) -> str:
-    lines = [
-        (f"{name}={_said(name, getattr(settings, name.lower()))}", settings.sources[name])
+class InForce(NamedTuple):
+    name: str
+    value: str
+    source: str
+
+
+def in_force(settings: Settings) -> list[InForce]:
+    return [
+        InForce(name, _said(name, getattr(settings, name.lower())), settings.sources[name])
         for name in SETTINGS
     ]
+
+
+def table(settings: Settings) -> str:
+    lines = [(f"{name}={value}", source) for name, value, source in in_force(settings)]
     width = min(max(len(said) for said, _ in lines), 60)
     return "\n".join(f"{said:{width}}  # {source}" for said, source in lines)
 

@@ -51,6 +51,8 @@ async def test_what_is_committed_can_be_read(path: Path, history: History) -> No
         assert logged == Logged(logged.id, logged.wall, "a", SLOT, "s", {"n": 1})
         assert abs(logged.wall - time.time()) < 60
         assert await history.newest_id() == logged.id
+        assert await history.log(None, None, 10, SLOT.port) == [logged]
+        assert await history.log(None, None, 10, SLOT.port + 1) == []
 
 
 async def test_the_log_is_the_newest_first_and_filtered(path: Path, history: History) -> None:
@@ -70,7 +72,13 @@ async def test_it_is_followed_the_oldest_first(path: Path, history: History) -> 
     assert await history.log_after(await history.newest_id(), 9) == []
     # Each read is in the order of an index: however long the log is, none sorts it.
     with closing(sqlite3.connect(path)) as db:
-        for wanted in ("", "WHERE ts >= 1", "WHERE kind = 'a'", "WHERE kind = 'a' AND ts >= 1"):
+        for wanted in (
+            "",
+            "WHERE ts >= 1",
+            "WHERE port = 1",
+            "WHERE kind = 'a'",
+            "WHERE kind = 'a' AND ts >= 1",
+        ):
             sql = " ".join(("SELECT * FROM log", wanted, "ORDER BY ts DESC, id DESC"))
             plan = str(db.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall())
             assert "INDEX log_" in plan

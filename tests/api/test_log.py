@@ -49,7 +49,9 @@ async def test_it_is_asked_for_by_time(served: Served) -> None:
     assert await log(served, since=later) == []
 
 
-@pytest.mark.parametrize("query", ["since=yesterday", "since=", "limit=0", "limit=1001"])
+@pytest.mark.parametrize(
+    "query", ["since=yesterday", "since=", "limit=0", "limit=1001", "engine=nonsense"]
+)
 async def test_a_bad_question_names_what_is_bad(served: Served, query: str) -> None:
     answer = await served.get(f"/log?{query}")
     assert answer.status_code == 400

@@ -101,12 +101,14 @@ def ready(
 
 
 class Answering:
-    """Answers every HTTP request with 200 and the same body."""
+    """Answers every HTTP request with 200 and the same body, but what it is asked of its log."""
 
     def __init__(
         self, family: socket.AddressFamily, address: str | tuple[str, int], body: bytes
     ) -> None:
         self.body = body
+        self.log = b"[]"
+        self.asked_of_log = b""
         self._listening = socket.socket(family)
         self._listening.bind(address)
         self._listening.listen()
@@ -130,6 +132,9 @@ class Answering:
             except OSError:
                 return
             with connection:
-                connection.recv(65536)
-                head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(self.body)}\r\n\r\n"
-                connection.sendall(head.encode() + self.body)
+                asked = connection.recv(65536)
+                body = self.body
+                if asked.startswith(b"GET /log?"):
+                    self.asked_of_log, body = asked.split()[1], self.log
+                head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n"
+                connection.sendall(head.encode() + body)

@@ -1,12 +1,15 @@
 """What each thing that is wrong on a host looks like, and what the doctor says to it."""
 
+import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -354,6 +357,21 @@ def test_a_service_that_is_another_or_not_well(
     api.body = body.replace(b"{v}", version)
     (text,) = world.wrong()
     assert text.startswith(says)
+
+
+def test_engines_that_died_are_told_by_cause_and_are_no_fault_of_now(
+    world: World, api: Answering
+) -> None:
+    assert "no engine died in the last hour" in [finding.text for finding in world.found()]
+    causes = ["signal", "oom_killed", "signal"]
+    api.log = json.dumps([{"data": {"cause": cause}} for cause in causes]).encode()
+    (told,) = (finding for finding in world.found() if "died in the last" in finding.text)
+    assert told.text == "3 engines died in the last hour: signal (2), oom_killed (1)"
+    assert told.is_well
+    assert "acekeeper log --kind engine_died" in told.advice
+    since = parse_qs(urlsplit(api.asked_of_log.decode()).query)["since"][0]
+    past = datetime.now(UTC) - datetime.fromisoformat(since)
+    assert timedelta(hours=1) <= past < timedelta(hours=1, minutes=5)
 
 
 def test_a_service_that_does_not_answer(world: World) -> None:

@@ -44,9 +44,11 @@ class History:
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def log(self, kind: str | None, since: float | None, limit: int) -> Sequence[Logged]:
+    async def log(
+        self, kind: str | None, since: float | None, limit: int, port: int | None = None
+    ) -> Sequence[Logged]:
         """The newest first."""
-        wanted = [("kind = ?", kind), ("ts >= ?", since)]
+        wanted = [("kind = ?", kind), ("port = ?", port), ("ts >= ?", since)]
         given = [(sql, value) for sql, value in wanted if value is not None]
         where = f"WHERE {' AND '.join(sql for sql, _ in given)}" if given else ""
         return await self._logged(

@@ -19,6 +19,7 @@ from acekeeper.api.deadline import ENDLESS
 from acekeeper.api.described import described
 from acekeeper.api.views import array
 from acekeeper.core.inspection import Logged
+from acekeeper.core.names import Slot
 from acekeeper.usecases.protocols import History
 
 _AT_ONCE = 200
@@ -29,12 +30,16 @@ _PAUSE = 0.1  # a burst of commits is read in few steps
 async def list_log(
     request: Request[Any, Any, Any],
     kind: FromQuery[str | None] = None,
+    engine: FromQuery[str | None] = None,
     since: FromQuery[datetime | None] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
 ) -> ASGIResponse:
-    """What happened, the newest first."""
+    """What happened, the newest first; of one `engine` by the name of its container."""
     history = Context.of(request).history
-    found = await history.log(kind, wire.wall_or_none(since), limit)
+    slot = Slot.from_container_name(engine) if engine else None
+    if engine and slot is None:
+        raise ClientException("engine: not the name of a container, as engine-19000 is")
+    found = await history.log(kind, wire.wall_or_none(since), limit, slot and slot.port)
     return json_answer(await array(found, _entry))
 
 

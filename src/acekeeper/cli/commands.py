@@ -10,8 +10,10 @@ class Commands:
     def __init__(self, parser: argparse.ArgumentParser) -> None:
         self._subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(self, name: str, run: Run, text: str) -> argparse.ArgumentParser:
-        """`run` gets the arguments, and says the exit status. What is returned takes options."""
-        parser = self._subparsers.add_parser(name, help=text, description=text)
+    def add(self, name: str, run: Run, text: str, more: str = "") -> argparse.ArgumentParser:
+        """`run` gets the arguments, and says the exit status. What is returned takes options.
+        `more` is for the command's own help."""
+        description = f"{text}; {more}" if more else text
+        parser = self._subparsers.add_parser(name, help=text, description=description)
         parser.set_defaults(run=run)
         return parser

@@ -2,23 +2,39 @@
 
 import argparse
 import os
+from typing import TYPE_CHECKING
 
 from acekeeper.cli.commands import Commands
 
+if TYPE_CHECKING:
+    from acekeeper.doctor import Finding
+
 
 def add(commands: Commands) -> None:
-    text = "say what is wrong on this host and what to do; ends with 1 if anything is"
-    commands.add("doctor", _doctor, text)
+    text = "say what is wrong on this host and what to do"
+    commands.add("doctor", _doctor, text, "ends with 1 if anything is").add_argument(
+        "--json", action="store_true", help="print a JSON array of {ok, text, advice}"
+    )
 
 
-def _doctor(_: argparse.Namespace) -> int:
+def _doctor(arguments: argparse.Namespace) -> int:
+    import json
+
     from acekeeper.doctor import examine
 
-    status = 0
+    findings = []
     for finding in examine(os.environ):
-        if finding.is_well:
-            print(f"ok     {finding.text}")
-        else:
-            status = 1
-            print(f"wrong  {finding.text}. {finding.advice}.")
-    return status
+        findings.append(finding)
+        if not arguments.json:
+            print(_line(finding))
+    if arguments.json:
+        print(json.dumps([{"ok": f.is_well, "text": f.text, "advice": f.advice} for f in findings]))
+    return 0 if all(finding.is_well for finding in findings) else 1
+
+
+def _line(finding: "Finding") -> str:
+    if not finding.is_well:
+        return f"wrong  {finding.text}. {finding.advice}."
+    return (
+        f"note   {finding.text}. {finding.advice}." if finding.advice else f"ok     {finding.text}"
+    )

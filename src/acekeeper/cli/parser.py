@@ -4,10 +4,26 @@ imports what it needs when it runs, so that what only asks the service is soon t
 import argparse
 
 from acekeeper import __version__
-from acekeeper.cli import doctor, emulator, service, settings, simulate, status, sweep
+from acekeeper.cli import (
+    doctor,
+    drain,
+    emulator,
+    engines,
+    log,
+    operate,
+    serve,
+    settings,
+    simulate,
+    status,
+    stop,
+)
 from acekeeper.cli.commands import Commands
 
-_GROUPS = (service, status, doctor, sweep, settings, simulate, emulator)
+_GROUPS = (
+    *(status, engines, log, doctor, settings, simulate),  # that only look
+    *(drain, stop, operate),
+    *(serve, emulator),
+)
 
 
 def parser() -> argparse.ArgumentParser:

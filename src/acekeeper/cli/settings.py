@@ -1,6 +1,7 @@
 """`settings`: those in force, and what systemd and nftables need of them."""
 
 import argparse
+import json
 import os
 from pathlib import Path
 
@@ -11,19 +12,23 @@ from acekeeper.errors import AcekeeperError
 def add(commands: Commands) -> None:
     text = "show every setting in force and where it came from"
     settings = commands.add("settings", _settings, text)
-    settings.add_argument(
+    what = settings.add_mutually_exclusive_group()
+    what.add_argument(
+        "--json", action="store_true", help="as a JSON array of {name, value, source}"
+    )
+    what.add_argument(
         "--drop-ins",
         metavar="DIR",
         type=Path,
         help="write what systemd's units need of them below DIR, and name the files that changed",
     )
-    settings.add_argument(
-        "--check", action="store_true", help="with --drop-ins: name them, and write nothing"
-    )
-    settings.add_argument(
+    what.add_argument(
         "--firewall",
         action="store_true",
         help="print the table of nftables that lets those of GATEWAY_ALLOW to our ports",
+    )
+    settings.add_argument(
+        "--check", action="store_true", help="with --drop-ins: name them, and write nothing"
     )
 
 
@@ -31,13 +36,15 @@ def _settings(arguments: argparse.Namespace) -> int:
     from acekeeper.drop_ins import outdated, write
     from acekeeper.firewall import firewall
     from acekeeper.settings import load
-    from acekeeper.settings_table import table
+    from acekeeper.settings_table import in_force, table
 
     if arguments.check and arguments.drop_ins is None:
         raise AcekeeperError("--check is for --drop-ins DIR")
     settings = load(os.environ)
     if arguments.firewall:
         print(firewall(settings), end="")
+    elif arguments.json:
+        print(json.dumps([setting._asdict() for setting in in_force(settings)]))
     elif arguments.drop_ins is None:
         print(table(settings))
     else:

@@ -1,44 +1,81 @@
-"""`status`: how all is."""
+"""`status`: whether all is well, what goes on, what went wrong last."""
 
 import argparse
+import json
 import os
+from typing import TYPE_CHECKING
 
 from acekeeper.cli.commands import Commands
+from acekeeper.errors import AcekeeperError, CallFailed
+
+if TYPE_CHECKING:
+    from acekeeper.settings import Settings
+
+_EVERY_S = 2.0
+_CLEAR, _HOME, _TO_THE_RIGHT, _BELOW = "\x1b[H\x1b[2J", "\x1b[H", "\x1b[K", "\x1b[J"
 
 
 def add(commands: Commands) -> None:
-    commands.add("status", _status, "show the engines and how all is")
+    text = "say whether all is well, what goes on, what went wrong last, and show the engines"
+    more = "ends with 1 if no engine can be had (`not ready`) or nobody answers"
+    how = commands.add("status", _status, text, more).add_mutually_exclusive_group()
+    how.add_argument("--json", action="store_true", help="print one JSON object")
+    how.add_argument(
+        "--watch",
+        metavar="SECONDS",
+        type=_seconds,
+        nargs="?",
+        const=_EVERY_S,
+        help="show it anew every so many seconds (2) until Ctrl-C",
+    )
 
 
-def _status(_: argparse.Namespace) -> int:
-    from acekeeper.client import call
+def _seconds(said: str) -> float:
+    try:
+        if 0.1 <= float(said) <= 3600:
+            return float(said)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{said!r} is not a number of seconds from 0.1 to 3600")
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from acekeeper.cli import overview
     from acekeeper.settings import load
 
     settings = load(os.environ)
-    whole = call(settings, "GET", "/orchestrator/status")
-    engines = call(settings, "GET", "/engines?include=all")
-    streams = call(settings, "GET", "/streams?status=started")
-    players = {stream["id"]: stream["player"] for stream in streams}
-    ready = call(settings, "GET", "/health/ready")
-    blocked = whole["provisioning"]["blocked_reason"]
-    print(
-        f"{whole['status']}; {len(engines)} engines, {whole['capacity']['available']} free;"
-        f" {whole['streams']['active']} streams; breaker {ready['circuit_state']}"
-        + (f"; no provisioning: {blocked}" if blocked else "")
-    )
-    gateway = whole["gateway"]
-    if gateway:
-        where = ", ".join(gateway["listening"]) or "nowhere"
-        counts = f"{gateway['playing']} playing, {gateway['waiting']} waiting"
-        print(f"  gateway on {where}; {counts}")
-    for wrong in ready["degraded"]:
-        print(f"  {wrong}")
-    for engine in sorted(engines, key=lambda e: (e["host"], e["port"])):
-        address = f"{engine['host']}:{engine['port']}"
-        state = f"{engine['phase']:9} {engine['health_status']:9}"
-        theirs = sorted({players[i] for i in engine["streams"] if players.get(i)})
-        print(
-            f"  {address:21} {state} {len(engine['streams'])} streams  {engine['container_name']}"
-            + (f"  for {', '.join(theirs)}" if theirs else "")
-        )
-    return 0
+    if arguments.watch is not None:
+        _watch(settings, arguments.watch)
+    if arguments.json:
+        try:
+            shown = overview.look(settings)
+        except CallFailed as error:
+            shown = overview.Overview(wrong=[str(error)])
+        print(json.dumps(shown._asdict()))
+    else:
+        shown = overview.look(settings)
+        print("\n".join(overview.lines(shown)))
+    return 0 if shown.ready else 1
+
+
+def _watch(settings: "Settings", every: float) -> None:
+    """Until Ctrl-C. The service may come and go meanwhile."""
+    import shutil
+    import sys
+    import time
+
+    from acekeeper.cli import overview
+
+    if not sys.stdout.isatty():
+        raise AcekeeperError("--watch needs a terminal", "Without it, use --json")
+    print(end=_CLEAR)
+    while True:
+        try:
+            lines = list(overview.lines(overview.look(settings)))
+        except CallFailed as error:
+            lines = [f"not ready: {error}"]
+        columns, rows = shutil.get_terminal_size()
+        lines = [f"{time.strftime('%H:%M:%S')}, every {every:g} s; Ctrl-C ends it", *lines]
+        shown = "\n".join(f"{line[:columns]}{_TO_THE_RIGHT}" for line in lines[: rows - 1])
+        print(f"{_HOME}{shown}{_BELOW}", end="", flush=True)  # at once, so that nothing flickers
+        time.sleep(every)

@@ -8,6 +8,7 @@ from msgspec import Struct
 HERE = "127.0.0.1"  # where we reach our own engines, wherever players do
 EVERYWHERE = "0.0.0.0"  # every address of this host
 _UNIT = re.compile(r"engine@([1-9][0-9]{0,4})\.service")
+_CONTAINER = re.compile(r"engine-([1-9][0-9]{0,4})")
 
 
 def bracketed(address: str) -> str:
@@ -48,6 +49,11 @@ class Slot(NamedTuple):
     @classmethod
     def from_unit(cls, unit: str) -> Self | None:
         match = _UNIT.fullmatch(unit)
+        return cls(HERE, int(match[1])) if match else None
+
+    @classmethod
+    def from_container_name(cls, name: str) -> Self | None:
+        match = _CONTAINER.fullmatch(name)
         return cls(HERE, int(match[1])) if match else None
 
     @property

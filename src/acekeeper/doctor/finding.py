@@ -37,7 +37,8 @@ SYMPTOMS = {
 
 
 class Finding(NamedTuple):
-    """That something is well, or what is wrong and what to do about it."""
+    """That something is well, or what is wrong and what to do about it. What is well and comes with
+    advice may be worth a look."""
 
     text: str
     advice: str = ""
@@ -56,6 +57,10 @@ class Ran(NamedTuple):
 
 def well(text: str) -> Finding:
     return Finding(text)
+
+
+def note(text: str, advice: str) -> Finding:
+    return Finding(text, advice)
 
 
 def wrong(text: str, advice: str) -> Finding:

@@ -1,12 +1,14 @@
 """The running service: whether it answers, is this very version, and is well; and its gateway."""
 
+from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 from acekeeper import __version__
 from acekeeper.adapters.ports import present
 from acekeeper.client import call
 from acekeeper.core.addresses import absences, wanted
-from acekeeper.doctor.finding import Finding, well, wrong
+from acekeeper.doctor.finding import Finding, note, well, wrong
 from acekeeper.errors import CallFailed
 from acekeeper.listening import open_gateway
 from acekeeper.rules import rules_of
@@ -48,6 +50,24 @@ def check(settings: Settings) -> Iterator[Finding]:
             f"the service is not ready; its circuit breaker is {health['circuit_state']}",
             "Its log says which starts of engines failed, and why",
         )
+    yield _deaths(settings)
+
+
+def _deaths(settings: Settings) -> Finding:
+    """What is past is no fault of now."""
+    since = datetime.now(UTC) - timedelta(hours=1)
+    died = call(
+        settings, "GET", f"/log?kind=engine_died&since={since:%Y-%m-%dT%H:%M:%SZ}&limit=1000"
+    )
+    if not died:
+        return well("no engine died in the last hour")
+    by_cause = Counter(entry["data"].get("cause") or "other" for entry in died)
+    counts = ", ".join(f"{cause} ({number})" for cause, number in by_cause.most_common())
+    many = "an engine" if len(died) == 1 else f"{len(died)} engines"
+    return note(
+        f"{many} died in the last hour: {counts}",
+        "`acekeeper log --kind engine_died` shows each",
+    )
 
 
 def _trouble(text: str) -> Finding:

@@ -70,8 +70,10 @@ class EngineApi(Protocol):
 class History(Protocol):
     """What is on disk; all raise StoreFailed when it cannot be read."""
 
-    async def log(self, kind: str | None, since: float | None, limit: int) -> Sequence[Logged]:
-        """The newest first; `since` is wall time."""
+    async def log(
+        self, kind: str | None, since: float | None, limit: int, port: int | None = None
+    ) -> Sequence[Logged]:
+        """The newest first, of the engine on this port; `since` is wall time."""
 
     async def log_after(self, last: int, limit: int) -> Sequence[Logged]:
         """What came after the one with this id, the oldest first."""

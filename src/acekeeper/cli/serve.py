@@ -1,16 +1,13 @@
-"""`serve` and `stop`: the service in the foreground, and its end with all its engines."""
+"""`serve`: the service in the foreground."""
 
 import argparse
 import gc
 import os
-import sys
 from contextlib import suppress
 
 from acekeeper.cli.commands import Commands
-from acekeeper.errors import AcekeeperError, BadSetting
 
 _LEFT_S = 3.0  # for what is still under way when all is closed; a disk may hold it for ever
-_BEGUN_WITHIN_S = 5.0  # by then a child that a killed service forked runs its program
 _YOUNG = 5_000  # objects; those of all requests under way are fewer, and no garbage
 _MMAP_THRESHOLD = -3  # of mallopt(3)
 _CERTIFICATES = "SSL_CERT_FILE"
@@ -21,11 +18,6 @@ def add(commands: Commands) -> None:
         "serve",
         _serve,
         "run the service until SIGTERM or Ctrl-C; engines outlive it",
-    )
-    commands.add(
-        "stop",
-        _stop,
-        "end the service and all its engines (only where RUNTIME is process)",
     )
 
 
@@ -76,35 +68,4 @@ def _serve(_: argparse.Namespace) -> int:
             ending_within(_LEFT_S),
         ):
             runner.run(app.serve(settings, sockets, gateway, lambda: sink.dropped))
-    return 0
-
-
-def _stop(_: argparse.Namespace) -> int:
-    import signal
-
-    from acekeeper.adapters import lock, proc
-    from acekeeper.adapters.processes import note_stops, stop_all
-    from acekeeper.settings import load
-
-    settings = load(os.environ)
-    if settings.runtime != "process":
-        raise BadSetting(
-            "RUNTIME=quadlet: systemd owns the engines",
-            "Use systemctl --user stop acekeeper.socket acekeeper.service 'engine@*'",
-        )
-    service = lock.holder(settings.state_dir)
-    if service is not None:
-        proc.send(service, signal.SIGTERM)
-        if not proc.ended(service, within=30):
-            raise AcekeeperError("the service does not end", "See its log")
-        print("stopped the service")
-    with lock.waited_for(settings.state_dir, _BEGUN_WITHIN_S):
-        try:
-            note_stops(settings.state_dir)
-        except OSError as error:
-            why = f"{settings.state_dir} cannot be written ({error.strerror})"
-            words = f"acekeeper: the next start will call the engines vanished: {why}"
-            print(words, file=sys.stderr)
-        count = stop_all(settings.state_dir)
-    print(f"stopped {count} {'engine' if count == 1 else 'engines'}")
     return 0

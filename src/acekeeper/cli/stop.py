@@ -1,0 +1,70 @@
+"""`stop`: an engine's end at once, or that of all and of the service."""
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from acekeeper.cli import engines
+from acekeeper.cli.commands import Commands
+from acekeeper.errors import AcekeeperError, BadSetting
+
+if TYPE_CHECKING:
+    from acekeeper.settings import Settings
+
+_BEGUN_WITHIN_S = 5.0  # by then a child that a killed service forked runs its program
+
+
+def add(commands: Commands) -> None:
+    text = "stop an engine at once, whatever plays on it"
+    more = "without one, end the service and all its engines (only where RUNTIME is process)"
+    engines.add_names(commands.add("stop", _stop, text, more), "*")
+
+
+def _stop(arguments: argparse.Namespace) -> int:
+    from acekeeper.settings import load
+
+    settings = load(os.environ)
+    if arguments.engine:
+        return _stop_engines(settings, arguments.engine)
+    return _stop_all(settings)
+
+
+def _stop_engines(settings: "Settings", names: list[str]) -> int:
+    from acekeeper.cli.text import count
+    from acekeeper.client import call
+
+    for engine in engines.named(settings, names):
+        leaving = call(settings, "DELETE", f"/containers/{engine['container_id']}")
+        playing = count(len(engine["streams"]), "stream")
+        print(f"{engine['container_name']} is {leaving['status']}; {playing} on it")
+    return 0
+
+
+def _stop_all(settings: "Settings") -> int:
+    import signal
+
+    from acekeeper.adapters import lock, proc
+    from acekeeper.adapters.processes import note_stops, stop_all
+
+    if settings.runtime != "process":
+        raise BadSetting(
+            "RUNTIME=quadlet: systemd owns the engines",
+            "Use systemctl --user stop acekeeper.socket acekeeper.service 'engine@*'",
+        )
+    service = lock.holder(settings.state_dir)
+    if service is not None:
+        proc.send(service, signal.SIGTERM)
+        if not proc.ended(service, within=30):
+            raise AcekeeperError("the service does not end", "See its log")
+        print("stopped the service")
+    with lock.waited_for(settings.state_dir, _BEGUN_WITHIN_S):
+        try:
+            note_stops(settings.state_dir)
+        except OSError as error:
+            why = f"{settings.state_dir} cannot be written ({error.strerror})"
+            words = f"acekeeper: the next start will call the engines vanished: {why}"
+            print(words, file=sys.stderr)
+        count = stop_all(settings.state_dir)
+    print(f"stopped {count} {'engine' if count == 1 else 'engines'}")
+    return 0
