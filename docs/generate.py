@@ -2,17 +2,24 @@
 
 docs/settings.md and .env.example from that of the settings, docs/emulator.md from that of faults,
 docs/metrics.md from that of metrics, docs/log.md from all that is told and logged; what
-docs/simulation.md shows, and what the benchmark finds for docs/tuning.md.
+docs/simulation.md shows, and what the benchmark finds for docs/tuning.md. And docs/command/, which
+is the man page and what shells complete, from the parser.
 """
 
 import ast
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import patch
 
+import shtab
+from argparse_manpage.manpage import Manpage
 from tests.load.tuning.tables import TABLES
 
+from acekeeper import __version__
 from acekeeper.app import WARNINGS
+from acekeeper.cli.parser import parser
 from acekeeper.core.happenings import HAPPENINGS
 from acekeeper.emulator.kinds import KINDS
 from acekeeper.log_events import LOG_EVENTS
@@ -34,6 +41,7 @@ GROUPS = {
     "MAX_REPLICAS": "Limits, ports, health",
     "RUNTIME": "The installation",
 }
+SHELLS = ("bash", "zsh", "fish")
 
 
 def docs_table() -> str:
@@ -169,6 +177,18 @@ def simulated() -> str:
     return f"\n```\n{report(simulate(*day), simulate(*day, by_gateway=True))}\n```\n\n"
 
 
+def man_page() -> str:
+    with patch.dict(os.environ, COLUMNS="1000"):  # man breaks the lines
+        page = Manpage(parser(), format="single-commands-section")
+        page.date, page.source, page.manual = "", f"acekeeper {__version__}", "acekeeper"
+        page.description = "keep AceStream engines running and hand them to players"
+        return str(page)
+
+
+def completion(shell: str) -> str:
+    return shtab.complete(parser(), shell) + "\n"
+
+
 def generated() -> dict[Path, str]:
     docs = ROOT / "docs"
     return {
@@ -177,6 +197,8 @@ def generated() -> dict[Path, str]:
         docs / "metrics.md": with_tables(docs / "metrics.md", metrics_table()),
         docs / "simulation.md": with_tables(docs / "simulation.md", simulated()),
         docs / "emulator.md": with_tables(docs / "emulator.md", faults_table()),
+        docs / "command/acekeeper.1": man_page(),
+        **{docs / f"command/acekeeper.{shell}": completion(shell) for shell in SHELLS},
         ROOT / ".env.example": env_example(),
     }
 

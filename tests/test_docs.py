@@ -63,7 +63,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_what_a_host_has_leads_to_what_it_has() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     shared = project["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
-    paths = [ROOT / name for name in shared]
+    paths = [ROOT / name for name in shared if not name.startswith("docs/command/")]
     there = {page for path in paths for page in (path.glob("*.md") if path.is_dir() else [path])}
     for page in there:
         assert {target for target, _ in links(page)} <= there, page

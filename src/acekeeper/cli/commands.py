@@ -8,7 +8,7 @@ Run = Callable[[argparse.Namespace], int]
 
 class Commands:
     def __init__(self, parser: argparse.ArgumentParser) -> None:
-        self._subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+        self._subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def add(self, name: str, run: Run, text: str, more: str = "") -> argparse.ArgumentParser:
         """`run` gets the arguments, and says the exit status. What is returned takes options.

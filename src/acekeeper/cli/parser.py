@@ -28,7 +28,10 @@ _GROUPS = (
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
-        prog="acekeeper", description="Keeps AceStream engines running and hands them to players."
+        prog="acekeeper",
+        description="Keeps AceStream engines running and hands them to players.",
+        epilog="Exit status: 0; 1 if it could not be done, or if all is not well (status, doctor);"
+        " 2 if the words are not understood; 78 if a setting cannot be used; 130 after Ctrl-C.",
     )
     made.add_argument("--version", action="version", version=f"acekeeper {__version__}")
     commands = Commands(made)
