@@ -25,6 +25,7 @@ SOMEBODYS_OTHERS = """
 groupadd acekeeper
 mkdir -p /var/lib/acekeeper /opt/acekeeper/systemd /etc/acekeeper
 touch /var/lib/acekeeper/file /opt/acekeeper/README.md /etc/acekeeper/settings.env
+touch /usr/local/bin/acekeeper
 echo 'bob:200000:65536' | tee -a /etc/subuid >> /etc/subgid
 echo 'acekeeper:250000:65536' | tee -a /etc/subuid >> /etc/subgid
 """
@@ -72,6 +73,8 @@ def test_what_is_somebody_elses_is_neither_taken_nor_removed(lab: Lab, tmp_path:
         " elsewhere or remove it",
         "/etc/acekeeper/settings.env for its settings: there are some of no deployment; move"
         " them elsewhere or remove them",
+        "/usr/local/bin/acekeeper for its command: there is something of somebody else's; move it"
+        " elsewhere or remove it",
         "subordinate ids of its own: bob has them too, by /etc/subuid or /etc/subgid; change the"
         " lines of one of them",
     ]
@@ -104,6 +107,7 @@ def test_what_the_owner_came_to_use_stays(lab: Lab, tmp_path: Path) -> None:
     gone = {line.split(" ")[0] for line in deployed["files"]} - kept
     ours = (
         r"/opt/acekeeper|/etc/acekeeper/settings\.env|/var/lib/(acekeeper|systemd/linger)/"
+        r"|/usr/local/(bin/acekeeper|share/.*acekeeper)"
         rf"|/etc/systemd/system/user@{uid}\.service\.d/acekeeper\.conf"
         rf"|/etc/containers/systemd/users/{uid}/engine@\.container(\.d/variant\.conf)?$"
     )
