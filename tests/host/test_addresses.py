@@ -276,12 +276,11 @@ def test_the_gateways_port_is_given_away_and_had_back_by_the_commands_of_the_doc
 ) -> None:
     host = opened.host
     page = (deploying.ROOT / "docs/operating.md").read_text("utf-8")
-    as_acekeeper = blocks(page, "The acekeeper command")[0].splitlines()[0]
     giving, having_back = blocks(page, "Giving port 6878 away, and having it back")
     *_, table = blocks(page, "Changing a setting")
 
     def paste(commands: str) -> str:
-        return host.ssh("bash -es", stdin=f"{as_acekeeper}\n{commands}").stdout
+        return host.ssh("bash -es", stdin=commands).stdout
 
     assert f":{GATEWAY_PORT} " not in paste(f"{giving}{table}")
     engine = f"python3 -m http.server -b {host.address} {GATEWAY_PORT}"

@@ -151,3 +151,10 @@ def test_shells_complete_it_and_there_is_a_man_page(host: Host) -> None:
         assert "reset-breaker" in host.ssh("MANPAGER=cat man acekeeper").stdout
     for path in ("zsh/site-functions/_acekeeper", "fish/vendor_completions.d/acekeeper.fish"):
         host.ssh(f"test -s /usr/local/share/{path}")
+
+
+def test_a_pasted_script_goes_on_after_it(host: Host) -> None:
+    """Nothing on the way reads what is pasted next."""
+    pasted = host.ssh("bash -s", stdin="acekeeper engines\nacekeeper status --json\necho after\n")
+    assert pasted.stdout.startswith("ENGINE ")
+    assert pasted.stdout.endswith("}\nafter\n")

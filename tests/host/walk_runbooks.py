@@ -77,7 +77,7 @@ class Walker:
         return result.stdout + result.stderr
 
     def is_well(self) -> bool:
-        return "healthy; " in self.paste("as_acekeeper status\n")
+        return bool(re.search("^ready$", self.paste("acekeeper status\n"), re.MULTILINE))
 
 
 def say(line: str) -> None:

@@ -38,7 +38,7 @@ def blocks(page: str, heading: str) -> list[str]:
 
 
 def _parts(line: str) -> Iterator[list[str]]:
-    if re.match(r"export |(as_acekeeper|api)\(\) \{", line):  # they are tried, not read
+    if re.match(r"export |api\(\) \{", line):  # they are tried, not read
         return
     lexer = shlex.shlex(line, posix=True, punctuation_chars="|;&")
     lexer.whitespace_split = True
@@ -109,7 +109,7 @@ def _journalctl(words: Sequence[str]) -> None:
             assert word in {"+", "-b", "-f", "-k", "--disk-usage", "--vacuum-size=500M"}, word
 
 
-def _as_acekeeper(words: Sequence[str]) -> None:
+def _acekeeper(words: Sequence[str]) -> None:
     parser().parse_args(words)
 
 
@@ -141,8 +141,8 @@ def _systemd_run(words: Sequence[str]) -> None:
 
 
 _CHECKS: Mapping[str, Callable[[Sequence[str]], None]] = {
+    "acekeeper": _acekeeper,
     "api": _api,
-    "as_acekeeper": _as_acekeeper,
     "grep": _grep,
     "journalctl": _journalctl,
     "systemctl": _systemctl,
