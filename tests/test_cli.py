@@ -386,7 +386,10 @@ def test_a_reader_who_has_enough_is_no_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["settings", "status", "sweep scale", "doctor", "stop", "serve", "simulate quiet", "--help"],
+    [
+        *("settings", "status", "engines", "streams", "log", "log -f", "sweep scale", "doctor"),
+        *("stop", "serve", "simulate quiet", "--help"),
+    ],
 )
 def test_output_that_is_not_taken_is_told_in_one_line(
     service: Service, tmp_path: Path, words: str
