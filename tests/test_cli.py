@@ -499,3 +499,18 @@ def test_the_emulator_gets_its_options_as_they_are() -> None:
         finally:
             emulator.terminate()
         assert emulator.wait(LIMIT_S) in (0, -signal.SIGTERM)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file away: needs root")
+def test_root_is_not_the_account_that_settings_are_for(tmp_path: Path) -> None:
+    file = tmp_path / "settings.env"
+    file.write_text(f"TARGET_IMAGE={'0' * 64}\n")
+    environ = {**settings(tmp_path), "RUNTIME": "quadlet", "SETTINGS_FILE": str(file)}
+    assert run(environ, "settings").status == 0
+    os.chown(file, 0, 65534)
+    ended = run(environ, "settings")
+    assert (ended.status, ended.stdout) == (78, "")
+    assert f"{file} is for the account nogroup, and this is another. " in one_line(ended.stderr)
+    assert run({**environ, "RUNTIME": "process"}, "settings").status == 0
+    file.unlink()
+    assert "cannot be read: No such file" in one_line(run(environ, "settings").stderr)

@@ -4,10 +4,8 @@ Where systemd skips a line it does not understand, this refuses it.
 """
 
 import difflib
-import os
 import re
 from collections.abc import Collection
-from contextlib import suppress
 from pathlib import Path
 
 from acekeeper.errors import BadSetting
@@ -17,7 +15,7 @@ def read(path: Path, known: Collection[str]) -> dict[str, str]:
     try:
         lines = path.read_text("utf-8").split("\n")
     except OSError as error:
-        hint = _who_may(path) or "Set it to a file this user may read"
+        hint = "Set it to a file this user may read"
         raise BadSetting(f"SETTINGS_FILE={path} cannot be read: {error.strerror}", hint) from None
     except UnicodeDecodeError:
         raise BadSetting(f"SETTINGS_FILE={path} is not UTF-8 text") from None
@@ -39,19 +37,6 @@ def read(path: Path, known: Collection[str]) -> dict[str, str]:
         except ValueError as error:
             raise BadSetting(f"{where} {error}", "Write each value on one line") from None
     return said
-
-
-def _who_may(path: Path) -> str:
-    """Of a file whose directory may not even be entered, whose that is."""
-    for place in (path, *path.parents):
-        with suppress(OSError, KeyError):
-            if os.access(place, os.R_OK):
-                return ""
-            owner, group = place.owner(), place.group()
-            return (
-                f"Only {owner} and the group {group} may: run it as {group}, or by `sudo acekeeper`"
-            )
-    return ""
 
 
 def _unquote(value: str) -> str:

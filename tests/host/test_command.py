@@ -90,9 +90,10 @@ def test_who_may_not_is_refused_in_words(host: Host) -> None:
     refused = run_as(host, "visitor", directly)
     assert (refused.returncode, refused.stdout) == (78, "")
     assert refused.stderr == (
-        "acekeeper: SETTINGS_FILE=/etc/acekeeper/settings.env cannot be read: Permission denied."
-        " Only root and the group acekeeper may: run it as acekeeper, or by `sudo acekeeper`\n"
+        "acekeeper: /etc/acekeeper/settings.env is for the account acekeeper, and this is another."
+        " Run /usr/local/bin/acekeeper, which becomes that one if you may\n"
     )
+    assert run_as(host, "root", directly).stderr == refused.stderr  # its systemd has no engines
 
 
 def test_the_account_itself_needs_no_sudo(host: Host) -> None:

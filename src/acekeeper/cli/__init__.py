@@ -1,11 +1,12 @@
 """The `acekeeper` command."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 
 from acekeeper import output
-from acekeeper.cli import emulator
+from acekeeper.cli import account, emulator
 from acekeeper.cli.parser import parser
 from acekeeper.errors import AcekeeperError, BadSetting, OutputFailed
 
@@ -37,6 +38,7 @@ def _run(words: Sequence[str]) -> int:
     except SystemExit as ended:  # it said what was wrong, or printed its help
         status = ended.code if isinstance(ended.code, int) else 1
     else:
+        account.refuse_another(os.environ)
         run: Callable[[argparse.Namespace], int] = arguments.run
         status = run(arguments)
     print(end="", flush=True)
