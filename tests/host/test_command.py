@@ -60,13 +60,13 @@ def run_as(host: Host, person: str, command: str) -> Result:
 @pytest.mark.parametrize("person", ["root", "keeper"])
 def test_who_may_runs_the_command_as_the_account(host: Host, person: str) -> None:
     for words, says in (
-        ("status", r"^ready\n2 engines, "),
+        ("status", r"^ready(, but: .*)?\n\d engines, "),
         ("engines", r"\nengine-\d+ .* running +healthy "),
         ("streams", r"^nothing plays\n"),
         ("log", r" engine ready: engine-\d+; "),
         ("settings", r"(?m)^API_KEY=\*\*\* .*# settings file$"),
         ("doctor", r"(?m)^ok     user acekeeper lingers$"),
-        ("sweep health", r"^health: checked 2, "),
+        ("sweep health", r"^health: checked \d, "),
         ("reset-breaker", r"^the circuit breaker is closed"),
     ):
         ran = run_as(host, person, f"acekeeper {words}")
@@ -97,7 +97,7 @@ def test_who_may_not_is_refused_in_words(host: Host) -> None:
 
 
 def test_the_account_itself_needs_no_sudo(host: Host) -> None:
-    assert as_user(host, "acekeeper status").startswith("ready\n")
+    assert as_user(host, "acekeeper status").startswith("ready")
 
 
 def test_a_watch_on_a_terminal_ends_by_ctrl_c(host: Host) -> None:
