@@ -41,7 +41,7 @@ def add(commands: Commands) -> None:
 
 
 def _lines(said: str) -> int:
-    if said.isascii() and said.isdecimal() and int(said[:5]) <= _MOST:
+    if said.isascii() and said.isdecimal() and len(said) <= 4 and int(said) <= _MOST:
         return int(said)
     raise argparse.ArgumentTypeError(f"{said!r} is not a whole number up to {_MOST}")
 
@@ -96,10 +96,12 @@ def _from_now(settings: "Settings", last: int | None) -> Iterator[dict[str, Any]
                 seen, heard = number, True
                 if entry is not None:
                     yield entry
-        except CallFailed as error:
+        except CallFailed:
             if not heard:
                 raise
-            print(f"acekeeper: {error.message}; waiting for it", file=sys.stderr)
+        time.sleep(_AGAIN_S)
+        if not _is_there(settings):
+            print("acekeeper: the service does not answer; waiting for it", file=sys.stderr)
             while not _is_there(settings):
                 time.sleep(_AGAIN_S)
 

@@ -78,6 +78,12 @@ def _doing(status: Answer, engines: Sequence[Answer]) -> Iterator[str]:
         names = sorted(e["container_name"] for e in engines if e["phase"] == phase)
         if names:
             yield f"{phase} {', '.join(names)}"
+    if rolling := status["rollout"]:
+        why = ", ".join(f"{number} {reason}" for reason, number in rolling["reasons"].items())
+        yield (
+            f"replacing {rolling['outdated']} of {count(len(engines), 'engine')} ({why})"
+            + (f", stopped: {rolling['stopped']}" if rolling["stopped"] else "")
+        )
     if at_least := status["capacity"]["at_least"]:
         yield f"keeping at least {count(at_least, 'engine')}, as an operator asked"
     if refused := status["provisioning"]["blocked_reason_details"]:
