@@ -33,6 +33,7 @@ from acekeeper.api.views import Views
 from acekeeper.core.addresses import absences, absent
 from acekeeper.core.facts import TimePassed
 from acekeeper.core.model import Now, Rules
+from acekeeper.core.network import troubles
 from acekeeper.core.restore import restore
 from acekeeper.core.rollout import STOPPED
 from acekeeper.core.state import Happening
@@ -66,6 +67,7 @@ WARNINGS = frozenset(
         "engine_stop_failed",
         "engine_suspected",
         "engine_unhealthy",
+        "network_absent",
         "playback_doubted",
         "playback_failed",
         "rollout_stopped",
@@ -294,6 +296,7 @@ def _degraded(loop: Loop, store: Store, gateway_off: Sequence[str]) -> list[str]
         wrong.append(f"runtime: {loop.state.lacks}")
     wrong += (f"gateway: {why}" for why in gateway_off)
     wrong += absences(loop.rules, absent(loop.state, loop.rules))
+    wrong += troubles(loop.state, loop.clock())
     return wrong
 
 

@@ -10,21 +10,23 @@ from acekeeper.adapters.podman import Podman
 from acekeeper.adapters.quadlet import Quadlet
 from acekeeper.adapters.retries import Retries
 from acekeeper.adapters.systemd import Systemd
-from acekeeper.adapters.template import Template
-from acekeeper.core.build import Build
+from acekeeper.adapters.way_out import look
 from acekeeper.core.facts import (
     EngineStarted,
     Fact,
     RuntimeConnected,
+    WayOutSeen,
 )
 from acekeeper.core.model import Now
 from acekeeper.core.names import Slot
+from acekeeper.core.way_out import WayOut
 
 from ..ports import free_ports
 from .policies import ONCE
 from .private_bus import Daemon, FakeSystemd
 
 HOST = "127.0.0.1"
+WAY = look()  # of the machine the tests run on
 LIMIT_S = 30.0
 START_S = 5.0  # for starts that are to run out of it
 IMAGE = "ab" * 32
@@ -58,6 +60,7 @@ class World:
         self.clock = Clock()
         self.addresses: tuple[str, ...] = (HOST,)
         self.told: Queue[Fact] = Queue()
+        self.ways_out: list[WayOut] = []
         self.opened: list[Quadlet] = []
         self.ports = free_ports()
         self.slot = Slot(HOST, self.ports.http)
@@ -78,7 +81,7 @@ class World:
             start_within,
         )
         self.opened.append(runtime)
-        await runtime.open(self.told.put_nowait)
+        await runtime.open(self._hear)
         assert await self.hear() == RuntimeConnected()
         return runtime
 
@@ -90,6 +93,13 @@ class World:
     async def start(self, runtime: Quadlet) -> EngineStarted:
         async with asyncio.timeout(LIMIT_S):
             return await runtime.start(self.slot, self.ports)
+
+    def _hear(self, fact: Fact) -> None:
+        """How the host gets out has a list of its own: it may be told at any time."""
+        if isinstance(fact, WayOutSeen):
+            self.ways_out.append(fact.way)
+        else:
+            self.told.put_nowait(fact)
 
     async def hear(self) -> Fact:
         async with asyncio.timeout(LIMIT_S):

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from itertools import combinations
 
+import msgspec
 import pytest
 
 from acekeeper.adapters import proc, quadlet
@@ -20,7 +21,7 @@ from acekeeper.core.facts import (
 from acekeeper.errors import AddressGone, EngineFailed, PortTaken, RuntimeUnavailable, StartTimedOut
 
 from .private_bus import NAME, Job
-from .quadlet_world import HOST, ID, IMAGE, START, START_S, World, pass_time
+from .quadlet_world import HOST, ID, IMAGE, START, START_S, WAY, World, pass_time
 from .test_podman import FakePodman
 
 ABSENT = "192.0.2.1"  # of a network that is set aside for examples
@@ -29,9 +30,9 @@ ABSENT = "192.0.2.1"  # of a network that is set aside for examples
 async def test_a_start_is_named_by_its_invocation(world: World) -> None:
     world.write_id()
     runtime = await world.runtime()
-    assert await world.start(runtime) == EngineStarted(world.slot, START, ID, build=world.build)
+    assert await world.start(runtime) == EngineStarted(world.slot, START, ID, way_out=WAY)
     listing = await runtime.list()
-    assert listing.found == (Found(world.slot, START, ID, build=world.build),)
+    assert listing.found == (Found(world.slot, START, ID, way_out=WAY),)
     assert (listing.host, listing.boot) == (HOST, proc.boot_id())
 
 
@@ -49,7 +50,8 @@ async def test_the_environment_file_is_there_before_the_unit_is_started(world: W
         (
             f"ENGINE_IMAGE={IMAGE}\nFINGERPRINT={world.build.fingerprint}\nHTTP_PORT={http}\nHTTPS_PORT={https}\nP2P_PORT={p2p}\n"
             f"API_PORT={api}\nHTTP_ADDRESSES={HOST}\n"
-            f"HTTP_PUBLISH=--publish={HOST}:{http}:{http}/tcp\n",
+            f"HTTP_PUBLISH=--publish={HOST}:{http}:{http}/tcp\n"
+            f"WAY_OUT={msgspec.json.encode(WAY).decode()}\n",
             0o600,
         )
     ]
@@ -62,30 +64,38 @@ async def test_an_engine_is_published_at_the_addresses_that_are_there_and_keeps_
     world.write_id()
     there = (HOST, "127.0.0.2")
     runtime = await world.runtime()
-    assert await world.start(runtime) == EngineStarted(world.slot, START, ID, there, world.build)
+    assert await world.start(runtime) == EngineStarted(world.slot, START, ID, there, WAY)
     http = world.ports.http
     published = [f"--publish={address}:{http}:{http}/tcp" for address in there]
     assert f"HTTP_PUBLISH={' '.join(published)}\n" in world.environment.read_text()
-    found = (Found(world.slot, START, ID, False, there, world.build),)
+    found = (Found(world.slot, START, ID, addresses=there, way_out=WAY),)
     assert (await runtime.list()).found == found
     world.addresses = (HOST,)
     assert (await (await world.runtime()).list()).found == found
 
 
-async def test_an_engine_of_an_earlier_version_is_at_loopback_and_of_no_known_unit(
-    world: World,
-) -> None:
+async def test_of_an_engine_of_an_earlier_version_less_is_known(world: World) -> None:
     world.write_id()
     await world.start(await world.runtime())
     lines = world.environment.read_text().splitlines(keepends=True)
-    world.environment.write_text(
-        "".join(line for line in lines if not line.startswith(("HTTP_A", "FINGER")))
-    )
-    assert (await (await world.runtime()).list()).found == (
-        Found(world.slot, START, ID, build=Build(IMAGE)),
-    )
+    later = ("HTTP_ADDRESSES=", "HTTP_PUBLISH=", "WAY_OUT=")
+    world.environment.write_text("".join(line for line in lines if not line.startswith(later)))
+    assert (await (await world.runtime()).list()).found == (Found(world.slot, START, ID),)
     world.environment.unlink()
     assert (await (await world.runtime()).list()).found == (Found(world.slot, START, ID),)
+
+
+async def test_what_the_file_says_of_the_way_out_may_be_anything(world: World) -> None:
+    world.write_id()
+    await world.start(await world.runtime())
+    for broken in ("", "[[]]", "null", "[null,[1]]", "ÿ"):
+        world.environment.write_text(f"WAY_OUT={broken}\n")
+        assert (await (await world.runtime()).list()).found == (Found(world.slot, START, ID),)
+
+
+async def test_the_way_out_of_the_host_is_told_before_anything_else(world: World) -> None:
+    await world.runtime()
+    assert world.ways_out == [WAY]
 
 
 async def test_a_port_that_is_taken_at_one_of_the_addresses_is_not_reserved(world: World) -> None:
@@ -142,7 +152,7 @@ async def test_in_whatever_order_a_start_is_named_before_its_death_is_told(
     # As a task, for its awaiter runs a turn later than it does.
     started = asyncio.create_task(world.start(runtime))
     started.add_done_callback(lambda done: world.told.put_nowait(done.result()))
-    assert await world.hear() == EngineStarted(world.slot, START, "", build=world.build)
+    assert await world.hear() == EngineStarted(world.slot, START, "", way_out=WAY)
     assert await world.hear() == EngineDied(world.slot, START, "exited", "code 0")
     await world.released()
 
@@ -153,15 +163,15 @@ async def test_a_container_id_that_comes_late_is_told(world: World) -> None:
     world.write_id()
     world.systemd.change(world.unit)
     assert await world.hear() == EngineIdentified(world.slot, START, ID)
-    assert (await runtime.list()).found == (Found(world.slot, START, ID, build=world.build),)
+    assert (await runtime.list()).found == (Found(world.slot, START, ID, way_out=WAY),)
 
 
 async def test_a_container_id_that_no_change_told_is_found_by_the_next_list(world: World) -> None:
     runtime = await world.runtime()
     await world.start(runtime)
-    assert (await runtime.list()).found == (Found(world.slot, START, "", build=world.build),)
+    assert (await runtime.list()).found == (Found(world.slot, START, "", way_out=WAY),)
     world.write_id()
-    assert (await runtime.list()).found == (Found(world.slot, START, ID, build=world.build),)
+    assert (await runtime.list()).found == (Found(world.slot, START, ID, way_out=WAY),)
 
 
 async def test_a_slot_has_one_engine(world: World) -> None:

@@ -12,7 +12,7 @@ from acekeeper.core.facts import (
 from acekeeper.core.names import Slot
 from acekeeper.errors import EngineFailed
 
-from .quadlet_world import HOST, ID, START, World
+from .quadlet_world import HOST, ID, START, WAY, World
 
 
 @pytest.mark.parametrize(
@@ -116,5 +116,5 @@ async def test_a_unit_restarted_by_hand_keeps_its_file_and_is_found(world: World
     died = await world.hear()
     assert isinstance(died, EngineDied)
     assert died.incarnation == START
-    assert (await runtime.list()).found == (Found(world.slot, ID[:32], "", build=world.build),)
+    assert (await runtime.list()).found == (Found(world.slot, ID[:32], "", way_out=WAY),)
     assert world.environment.exists()

@@ -42,6 +42,7 @@ from acekeeper.core.model import (
 )
 from acekeeper.core.names import HERE, Slot
 from acekeeper.core.state import Changes
+from acekeeper.core.way_out import Route, WayOut
 
 from .storing import stream
 
@@ -60,11 +61,13 @@ instants = st.floats(0, NOW.wall).map(NOW.of_wall)
 maybe = st.none() | instants
 ports = st.integers(1, 65535)
 slots = st.builds(Slot, st.just(HERE), ports)
+routes = st.builds(Route, texts, texts, texts, st.booleans())
 ENGINES: dict[str, st.SearchStrategy[Any]] = {
     "slot": slots,
     "created": instants,
     "incarnation": st.text(min_size=1, max_size=20),
     "container_id": texts,
+    "way_out": st.none() | st.builds(WayOut, st.none() | routes, st.lists(texts).map(tuple)),
     "addresses": st.lists(st.ip_addresses(v=4).map(str), min_size=1, max_size=3).map(tuple),
     "build": st.builds(Build, texts, texts),
     "health": st.sampled_from(Health),

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from acekeeper.core import network
 from acekeeper.core.actions import Refusal, TakeBack, Try
 from acekeeper.core.breaker import Circuit, circuit
 from acekeeper.core.doubt import Content
@@ -93,7 +94,8 @@ def engine_indexes(state: State) -> None:
     calm = {e.slot for e in engines if e.listed and e.settled and not (e.claim or e.probe.due)}
     assert {e.slot for e in engines if e.container_id} - set(index.uneasy) == calm
     ranks(index.containers, ((e.container_id, e.slot.port, e) for e in engines if e.container_id))
-    ranks(index.made, ((e.made, e.slot.port, e) for e in engines if e.incarnation))
+    ranks(index.addresses, ((e.addresses, e.slot.port, e) for e in engines))
+    ranks(index.ways_out, ((e.way_out, e.slot.port, e) for e in engines))
     ranks(index.handed, ((e.slot.host, e.handed.mono, e) for e in engines if e.handed))
     free = [(load(state, e), e) for e in engines if e.listed and e.claim is None]
     ranks(index.free, ((its, (e.free_since or e.created).mono, e) for its, e in free))
@@ -174,6 +176,7 @@ def may_start(state: State, rules: Rules, now: Now) -> None:
     assert not state.lacks
     last = state.last_start
     assert last is None or now.mono >= last.mono + rules.min_provision_interval
+    assert network.start_from(state) <= now.mono
     where = circuit(state.breaker, rules, now)
     assert where is not Circuit.OPEN
     if where is Circuit.HALF_OPEN:

@@ -42,6 +42,7 @@ from acekeeper.core.facts import (
     StreamStopped,
     TimePassed,
     Verdict,
+    WayOutSeen,
 )
 from acekeeper.core.gateway.facts import PlayRequested, ReadersSeen
 from acekeeper.core.model import Now, Phase, Rules
@@ -49,6 +50,7 @@ from acekeeper.core.names import PortPlan, Slot
 from acekeeper.core.plan import may_change, plan
 from acekeeper.core.restore import restore
 from acekeeper.core.state import State
+from acekeeper.core.way_out import Route, WayOut
 
 from .gateway import any_facts as gateway
 from .invariants import (
@@ -93,10 +95,22 @@ addresses = st.tuples(
 
 
 published = st.sampled_from([(HOST,), (HOST, "192.0.2.5"), ("192.0.2.6",)])
+ways_out = st.builds(
+    WayOut,
+    st.sampled_from([None, Route("192.0.2.1", "eth0", "192.0.2.5"), Route("", "tun0", "")])
+    | st.just(Route("fe80::1", "eth0", "2001:db8::5", is_ipv4=False)),
+    st.sampled_from([(), ("192.0.2.53",)]),
+)
 
 
-def found(where: Slot, incarnation: str, dying: bool, published: tuple[str, ...]) -> Found:
-    return Found(where, incarnation, f"{where.port}-{incarnation}", dying, published)
+def found(
+    where: Slot,
+    incarnation: str,
+    dying: bool,
+    published: tuple[str, ...],
+    way: WayOut | None,
+) -> Found:
+    return Found(where, incarnation, f"{where.port}-{incarnation}", dying, published, way)
 
 
 def listing(found: Iterable[Found], boot: str) -> EnginesListed:
@@ -133,9 +147,13 @@ facts: st.SearchStrategy[Fact] = st.one_of(
     st.just(RuntimeConnected()),
     st.just(RuntimeLost("bus")),
     st.builds(RuntimeChecked, st.sampled_from(["", "image"]), published),
+    st.builds(WayOutSeen, ways_out),
     st.builds(
         listing,
-        st.lists(st.builds(found, slots, named, st.booleans(), published), max_size=4),
+        st.lists(
+            st.builds(found, slots, named, st.booleans(), published, st.none() | ways_out),
+            max_size=4,
+        ),
         st.sampled_from(["boot-1", "boot-1", "boot-2"]),
     ),
     st.builds(lambda s, n, at: EngineStarted(s, n, f"{s.port}-{n}", at), slots, named, published),

@@ -21,6 +21,7 @@ from acekeeper.core.inspection import Inspection
 from acekeeper.core.model import Now, Opening, Sample
 from acekeeper.core.names import Ports, Slot
 from acekeeper.core.state import Changes, Happening
+from acekeeper.core.way_out import WayOut
 from acekeeper.errors import NoAnswer, RuntimeUnavailable
 from acekeeper.usecases.adoption import Adoption
 from acekeeper.usecases.loop import Loop
@@ -51,6 +52,7 @@ class ScriptedRuntime:
         self.unreachable = False
         self.lacking = ""
         self.there: tuple[str, ...] = (HOST,)
+        self.way: WayOut | None = None
         self._clock = clock
         self._starts = 0
 
@@ -90,6 +92,9 @@ class ScriptedRuntime:
 
     async def lacks(self) -> str:
         return self.lacking
+
+    def way_out(self) -> WayOut | None:
+        return self.way
 
     async def inspect(self, slot: Slot, container_id: str) -> Inspection:
         raise NotImplementedError

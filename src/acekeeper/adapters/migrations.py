@@ -69,6 +69,8 @@ _STEPS = (
     """,
     # In which form each was opened, as the engine may be asked for it once more.
     "ALTER TABLE holds ADD COLUMN is_hls INTEGER NOT NULL DEFAULT 0;",
+    # How the host got out to the network when an engine started.
+    "ALTER TABLE engines ADD COLUMN way_out TEXT NOT NULL DEFAULT '';",
 )
 
 

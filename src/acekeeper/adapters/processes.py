@@ -35,6 +35,7 @@ from acekeeper.core.facts import (
 from acekeeper.core.inspection import Inspection
 from acekeeper.core.model import Now
 from acekeeper.core.names import HERE, Ports, Slot
+from acekeeper.core.way_out import WayOut
 from acekeeper.errors import EngineFailed, PortTaken, RuntimeUnavailable, StartTimedOut
 
 _MARK = "ACEKEEPER_ENGINE"
@@ -165,6 +166,10 @@ class Processes:
         except OSError as error:
             raise EngineFailed(f"The engine cannot be signalled: {error}") from error
         self._kill(engine, self._kill_after)
+
+    def way_out(self) -> WayOut | None:
+        """Its engines have no network of their own."""
+        return None
 
     async def lacks(self) -> str:
         return ""  # a command that cannot be run says so itself

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from acekeeper.adapters import proc
+from acekeeper.adapters import proc, way_out
 from acekeeper.adapters.podman import LOAD, Image, Podman, read_inspection
 from acekeeper.adapters.ports import present, test
 from acekeeper.adapters.reservations import Reservations
@@ -28,10 +28,12 @@ from acekeeper.core.facts import (
     Found,
     RuntimeConnected,
     RuntimeLost,
+    WayOutSeen,
 )
 from acekeeper.core.inspection import Inspection
 from acekeeper.core.model import Now
 from acekeeper.core.names import HERE, Ports, Slot
+from acekeeper.core.way_out import WayOut
 from acekeeper.errors import (
     AcekeeperError,
     EngineFailed,
@@ -53,7 +55,7 @@ class _Engine:
     incarnation: str
     container_id: str
     addresses: tuple[str, ...]
-    build: Build
+    way_out: WayOut | None
     ran: bool
     dying: bool = False  # systemd was asked to stop it, by us or by somebody else
     named: bool = False  # whoever asked knows of this start, and may hear of its end
@@ -86,15 +88,21 @@ class Quadlet:
         self._leaving: dict[Slot, asyncio.Event] = {}  # the engine is dead, its unit not yet gone
         self._seen: dict[Slot, Unit] = {}
         self._failed: dict[Slot, float] = {}  # since when we see the unit as failed
+        self._way_watch: way_out.Watch | None = None
         self._losses = 0  # how often the bus went away, and with it all that was known
 
     async def open(self, tell: Callable[[Fact], None]) -> None:
         self._tell = tell
         self._loop = asyncio.get_running_loop()
         self._reservations.open()
+        self._way_watch = way_out.Watch(lambda way: tell(WayOutSeen(way)))
+        tell(WayOutSeen(way_out.look()))
         self._systemd.open(self)
 
     async def close(self) -> None:
+        if self._way_watch is not None:
+            self._way_watch.close()
+            self._way_watch = None
         await self._systemd.close()
         self._podman.close()
 
@@ -123,7 +131,7 @@ class Quadlet:
             if engine.ran and not engine.container_id:  # no change of its unit may come any more
                 engine.container_id = self._container_id(engine.slot)
         found = tuple(
-            Found(e.slot, e.incarnation, e.container_id, e.dying, e.addresses, e.build)
+            Found(e.slot, e.incarnation, e.container_id, e.dying, e.addresses, e.way_out)
             for e in self._engines.values()
         )
         return EnginesListed(HERE, self._boot, asked, found, build=self._template.build())
@@ -137,14 +145,14 @@ class Quadlet:
         addresses, build = present(self._addresses), self._template.build()
         try:
             test(ports, addresses)
-            self._reservations.make(slot, build, ports, addresses)
+            way = way_out.look()
+            self._reservations.make(slot, self._image.name, ports, addresses, way)
             unit = await self._run(slot, ports, addresses, due)
         finally:
             self._starting.discard(slot)
         container_id = self._container_id(slot)
-        engine = _Engine(slot, unit.invocation, container_id, addresses, build, ran=True)
-        self._name(engine)
-        return EngineStarted(slot, engine.incarnation, container_id, addresses, build)
+        engine = self._name(_Engine(slot, unit.invocation, container_id, addresses, way, ran=True))
+        return EngineStarted(slot, engine.incarnation, container_id, addresses, way)
 
     async def stop(self, slot: Slot, incarnation: str) -> None:
         engine = self._engines.get(slot)
@@ -165,6 +173,9 @@ class Quadlet:
         if absence := self._template.absence:
             return absence
         return f"{self._image.absence}. {LOAD}" if await self._image.is_missing() else ""
+
+    def way_out(self) -> WayOut | None:
+        return way_out.look()
 
     async def inspect(self, slot: Slot, container_id: str) -> Inspection:
         if not container_id:
@@ -254,7 +265,8 @@ class Quadlet:
                         slot,
                         incarnation,
                         self._container_id(slot),
-                        *self._reservations.read(slot),
+                        self._reservations.addresses(slot),
+                        self._reservations.way_out(slot),
                         ran=state == "active",
                         dying=state == "deactivating",
                     )

@@ -1,8 +1,8 @@
 """The environment files of engines, each the reservation of its engine's port.
 
 Made exclusively before a unit is started, and removed when it is gone: systemd reads it again for
-each command of the unit. It also remembers at which addresses players reach the engine, and what
-its start was made of.
+each command of the unit. It also remembers at which addresses players reach the engine, and how the
+host got out when it started.
 """
 
 import os
@@ -10,22 +10,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 from loguru import logger
 
 from acekeeper.core.build import Build
 from acekeeper.core.names import HERE, Ports, Slot
+from acekeeper.core.way_out import WayOut
 from acekeeper.errors import EngineFailed, PortTaken
 
 _ADDRESSES = "HTTP_ADDRESSES="
-_IMAGE = "ENGINE_IMAGE="
-_FINGERPRINT = "FINGERPRINT="
-
-
-class Reserved(NamedTuple):
-    """What is remembered of an engine."""
-
-    addresses: tuple[str, ...] = (HERE,)
-    build: Build = Build()
+_WAY_OUT = "WAY_OUT="
 
 
 class Reservations:
@@ -39,13 +33,16 @@ class Reservations:
             # Every start will fail with it; what runs is kept all the same.
             logger.error("no_environment_files", why=str(error))
 
-    def make(self, slot: Slot, build: Build, ports: Ports, addresses: tuple[str, ...]) -> None:
+    def make(
+        self, slot: Slot, image: str, ports: Ports, addresses: tuple[str, ...], way_out: WayOut
+    ) -> None:
         path = self._directory / slot.environment_file
         lines = [f"{_IMAGE}{build.image}\n", f"{_FINGERPRINT}{build.fingerprint}\n"]
         lines += (f"{name.upper()}_PORT={port}\n" for name, port in ports._asdict().items())
         lines.append(f"{_ADDRESSES}{' '.join(addresses)}\n")
         published = (f"--publish={address}:{ports.http}:{ports.http}/tcp" for address in addresses)
         lines.append(f"HTTP_PUBLISH={' '.join(published)}\n")
+        lines.append(f"{_WAY_OUT}{msgspec.json.encode(way_out).decode()}\n")
         try:
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
@@ -59,20 +56,23 @@ class Reservations:
             _remove(path)
             raise EngineFailed(f"{path} cannot be written: {error.strerror}") from error
 
-    def read(self, slot: Slot) -> Reserved:
-        """As the file says, unless it is gone. An earlier version's knows one address, or no
-        fingerprint."""
+    def addresses(self, slot: Slot) -> tuple[str, ...]:
+        """As the file says, unless it is gone or an earlier version's, which knew only one."""
+        return tuple((self._said(slot, _ADDRESSES) or HERE).split())
+
+    def way_out(self, slot: Slot) -> WayOut | None:
+        """None: the file is gone, or an earlier version's, which did not look."""
+        try:
+            return msgspec.json.decode(self._said(slot, _WAY_OUT), type=WayOut)
+        except msgspec.DecodeError:
+            return None
+
+    def _said(self, slot: Slot, name: str) -> str:
         try:
             lines = (self._directory / slot.environment_file).read_text().splitlines()
         except OSError:
-            return Reserved()
-
-        def said(name: str, otherwise: str) -> str:
-            values = (line.removeprefix(name) for line in lines if line.startswith(name))
-            return next(values, otherwise)
-
-        build = Build(said(_IMAGE, ""), said(_FINGERPRINT, ""))
-        return Reserved(tuple(said(_ADDRESSES, HERE).split()), build)
+            return ""
+        return next((line.removeprefix(name) for line in lines if line.startswith(name)), "")
 
     def remove(self, slot: Slot) -> None:
         _remove(self._directory / slot.environment_file)

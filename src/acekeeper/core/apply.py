@@ -9,6 +9,7 @@ from acekeeper.core import (
     callers,
     health,
     lifecycle,
+    network,
     operator,
     playback,
     rollout,
@@ -62,6 +63,7 @@ from acekeeper.core.facts import (
     StreamStarted,
     StreamStopped,
     TimePassed,
+    WayOutSeen,
 )
 from acekeeper.core.gateway import plays, readers
 from acekeeper.core.gateway.actions import GatewayAction
@@ -91,7 +93,9 @@ def enter(state: State, rules: Rules, fact: Fact, now: Now) -> None:
             streams.forget_old(state, rules, now, streams.WITH_AN_EVENT)
             streams.stream_ended(state, rules, fact, now)
         case RuntimeConnected() | RuntimeLost() | RuntimeChecked():
-            lifecycle.runtime_told(state, rules, fact, now)
+            lifecycle.runtime_told(state, rules, fact)
+        case WayOutSeen(way):
+            network.told(state, way, now)
         case EnginesListed():
             lifecycle.engines_listed(state, rules, fact, now)
         case EngineStarted():

@@ -15,6 +15,7 @@ from acekeeper.core.build import Build
 from acekeeper.core.gateway.facts import GatewayFact
 from acekeeper.core.model import KeyType, Now, Sample
 from acekeeper.core.names import HERE, OfOneStart, Slot
+from acekeeper.core.way_out import WayOut
 
 
 class RuntimeConnected(Struct, frozen=True):
@@ -33,13 +34,19 @@ class RuntimeChecked(Struct, frozen=True):
     addresses: tuple[str, ...] = (HERE,)
 
 
+class WayOutSeen(Struct, frozen=True):
+    """How the host gets out to the network; told where engines have networks of their own."""
+
+    way: WayOut
+
+
 class Found(OfOneStart, frozen=True):
     """An engine the runtime says is running. `dying` when it is already on its way out."""
 
     container_id: str
     dying: bool = False
     addresses: tuple[str, ...] = (HERE,)
-    build: Build = Build()
+    way_out: WayOut | None = None
 
 
 class EnginesListed(Struct, frozen=True):
@@ -61,7 +68,7 @@ class EnginesListed(Struct, frozen=True):
 class EngineStarted(OfOneStart, frozen=True):
     container_id: str
     addresses: tuple[str, ...] = (HERE,)
-    build: Build = Build()
+    way_out: WayOut | None = None
 
 
 class EngineStartFailed(Struct, frozen=True):
@@ -221,6 +228,7 @@ Fact = (
     RuntimeConnected
     | RuntimeLost
     | RuntimeChecked
+    | WayOutSeen
     | EnginesListed
     | EngineStarted
     | EngineStartFailed

@@ -32,6 +32,10 @@ HAPPENINGS: Mapping[str, str] = {
     "engine_suspected": "A probe failed: off the list until the engine answers again.",
     "engine_unhealthy": "An engine failed `failures` probes or tries; it will be replaced.",
     "log_begun": "Here begins a new database.",
+    "network_absent": "This host has no default route of IPv4 (with `ipv6`: one of IPv6): starts"
+    " of engines wait for it, for 60 s at the most. One that starts without never gets out.",
+    "network_changed": "This host has another default route or other nameservers: after 60 s"
+    " engines that started before are replaced, when nobody plays on them.",
     "play_failed": "A player of the gateway got nothing, after `waited` seconds; `why`: engines"
     " `refused` the content, were `silent`, or there was `no_engine`.",
     "play_opened": "A player of the gateway got this session, after `waited` seconds; `tries`"

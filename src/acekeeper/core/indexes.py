@@ -11,6 +11,7 @@ from typing import Generic, NamedTuple, TypeVar
 from acekeeper.core.build import Build
 from acekeeper.core.model import Engine, Phase, Rules
 from acekeeper.core.names import Slot
+from acekeeper.core.way_out import WayOut
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V", bound=Hashable)
@@ -57,8 +58,8 @@ class Indexes:
     uneasy: dict[Slot, None] = field(default_factory=dict)  # not calm
     accused: dict[Slot, None] = field(default_factory=dict)  # doubted, or suspect
     containers: Ranking[str, Slot] = field(default_factory=Ranking)  # by their ports
-    # Those that have a name, by what they are made of, in the order of their ports.
-    made: Ranking[tuple[Build, tuple[str, ...]], Slot] = field(default_factory=Ranking)
+    addresses: Ranking[tuple[str, ...], Slot] = field(default_factory=Ranking)  # the same
+    ways_out: Ranking[WayOut | None, Slot] = field(default_factory=Ranking)  # the same
     handed: Ranking[str, Slot] = field(default_factory=Ranking)  # on each host, by when
     # Listed ones that nobody claims: since when each is free, and since when it is idle.
     free: Ranking[Load, Slot] = field(default_factory=Ranking)
@@ -72,8 +73,8 @@ class Indexes:
         mark(self.accused, slot, engine is not None and engine.against is not None)
         named = engine.container_id if engine else ""
         self.containers.put(slot, (named, slot.port) if named else None)
-        has_name = engine is not None and engine.incarnation
-        self.made.put(slot, (engine.made, slot.port) if engine and has_name else None)
+        self.addresses.put(slot, (engine.addresses, slot.port) if engine else None)
+        self.ways_out.put(slot, (engine.way_out, slot.port) if engine else None)
         handed = engine.handed if engine else None
         self.handed.put(slot, (slot.host, handed.mono) if handed else None)
         free = engine if engine and engine.open and not starts else None

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from acekeeper.core.build import Build
 from acekeeper.core.doubt import Content, Doubt, Hunger, Suspicion
 from acekeeper.core.names import EVERYWHERE, HERE, PortPlan, Slot
-from acekeeper.core.texts import command_url
+from acekeeper.core.way_out import WayOut
 
 CLAIM_LASTS = 60.0  # seconds from the answer to the request
 
@@ -139,7 +139,7 @@ class Engine(Struct, frozen=True, kw_only=True, gc=False):
     incarnation: str = ""  # the runtime's name for it; empty until it has one
     container_id: str = ""
     addresses: tuple[str, ...] = (HERE,)  # where this start is reached, as long as it lasts
-    build: Build = Build()
+    way_out: WayOut | None = None  # of the host when it started; None: it shares the host's
     health: Health = Health.UNKNOWN
     labels: Mapping[str, str] = {}
     started: Now | None = None

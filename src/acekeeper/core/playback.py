@@ -8,7 +8,7 @@ from itertools import chain, islice
 
 from msgspec.structs import replace
 
-from acekeeper.core import health, suspects
+from acekeeper.core import health, network, suspects
 from acekeeper.core.actions import GiveWay, Try
 from acekeeper.core.doubt import Content, Heard, Played, Smell
 from acekeeper.core.facts import PlaybackAnswered, PlaybackFailed, Verdict
@@ -43,7 +43,7 @@ def ended_badly(
     engine = engine.to_be_asked()
     state.put(engine)
     content = content_of(stream)
-    if content is None:
+    if content is None or network.is_to_blame(state, engine):
         return
     before = _smell(state, rules, content, now)
     engines = (before.engines if before else frozenset()) | {engine.ref}
@@ -213,7 +213,7 @@ def failed(state: State, rules: Rules, fact: PlaybackFailed, now: Now) -> None:
     if smell is not None and smell.blamed:
         trust(state, rules, engine, now)
         suspects.choose(state, rules, now)
-    elif fact.excused or engine.phase is not Phase.RUNNING:
+    elif fact.excused or engine.phase is not Phase.RUNNING or network.is_to_blame(state, engine):
         state.put(engine)
     else:
         failures = doubt.failures + 1
@@ -251,6 +251,9 @@ def is_blamed(state: State, rules: Rules, content: Content, now: Now) -> bool:
 
 def blame(state: State, rules: Rules, content: Content, engines: frozenset[Ref], now: Now) -> None:
     """These engines said nothing when they were asked for it."""
+    asked = (state.current(*ref) for ref in engines)
+    if any(engine and network.is_to_blame(state, engine) for engine in asked):
+        return
     if not is_blamed(state, rules, content, now):
         _remember(state, content, Smell(engines, now.mono, blamed=True))
         _blame(state, rules, content, engines, "two_engines", "", now)

@@ -1,9 +1,11 @@
-"""Engines that get nothing from the network. They are not to blame, and none is replaced for it."""
+"""Engines that get nothing from the network. They are not to blame, and none is replaced for it. If
+the way out of the host is lost, or not the one they have, that is the reason, and told as such."""
 
 from collections.abc import Iterable
 
 from msgspec.structs import replace
 
+from acekeeper.core import network
 from acekeeper.core.doubt import Hunger
 from acekeeper.core.model import Engine, Now, Rules, Sample
 from acekeeper.core.state import State
@@ -18,6 +20,9 @@ def sampled(
         return
     if any(s.peers > 0 or s.speed_down > 0 for s in told):
         over(state, engine, now)
+        return
+    if network.is_to_blame(state, engine):
+        state.put(replace(engine, hunger=None))
         return
     hunger = engine.hunger or Hunger(now.mono)
     seconds = now.mono - hunger.since

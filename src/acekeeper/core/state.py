@@ -26,6 +26,7 @@ from acekeeper.core.model import (
     Stream,
 )
 from acekeeper.core.names import Slot
+from acekeeper.core.way_out import Network
 
 
 class Happening(Struct, frozen=True, gc=False):
@@ -76,6 +77,7 @@ class State:
     build: Build = field(default_factory=Build)  # what a start is made of now
     rollout: Rollout | None = None
     addresses: tuple[str, ...] | None = None  # those of the rules that were there at the last look
+    network: Network | None = None  # None: nobody told, as engines share the host's
     listed: bool = False  # the runtime has said once what runs
     surveyed: bool = False  # every engine was asked once since we started
     last_start: Now | None = None

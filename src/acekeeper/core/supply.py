@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from itertools import chain, filterfalse, islice, repeat, starmap
 
-from acekeeper.core import breaker, rollout
+from acekeeper.core import breaker, network
 from acekeeper.core.actions import Code, Refusal
 from acekeeper.core.breaker import Circuit
 from acekeeper.core.model import Engine, Health, Now, Phase, Rules
@@ -127,6 +127,9 @@ class Supply:
             return self.breaker_open
         if len(state.engines) + self._ahead >= rules.max_replicas:
             return self.at_capacity
+        if (begins := network.start_from(state)) > now.mono:
+            wait = begins - now.mono
+            return waiting(Code.GENERAL_ERROR, "this host has no default route yet", wait)
         if circuit is Circuit.HALF_OPEN and (self._ahead or state.index.starting):
             return waiting(Code.CIRCUIT_BREAKER, "a trial start is under way", self._next_ready)
         if remaining(state, rules) <= self._ahead:

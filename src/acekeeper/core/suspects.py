@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from acekeeper.core import health
+from acekeeper.core import health, network
 from acekeeper.core.doubt import Content, Doubt, Played, Suspicion
 from acekeeper.core.model import Engine, Health, Now, Phase, Rules
 from acekeeper.core.state import State
@@ -23,6 +23,8 @@ def suspect(
 ) -> None:
     """Doubts the engine, at once or when there is room, if there is a content to try it with."""
     if content is None or engine.doubt or not _may_be_doubted(engine):
+        return
+    if network.is_to_blame(state, engine):
         return
     before = engine.against
     if before is None or _rank(why) <= _rank(before.why):

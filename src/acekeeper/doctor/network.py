@@ -4,7 +4,7 @@ import os
 from collections.abc import Container, Iterator
 from pathlib import Path
 
-from acekeeper.adapters import connections
+from acekeeper.adapters import connections, way_out
 from acekeeper.adapters.ports import present, test
 from acekeeper.core.names import Slot
 from acekeeper.doctor.finding import Finding, run, well, wrong
@@ -22,6 +22,7 @@ def check(settings: Settings) -> Iterator[Finding]:
         yield well(f"{_TUN} can be used")
     except OSError as error:
         yield wrong(f"{_TUN} cannot be used: {error.strerror}", "Give it mode 0666, as Debian does")
+    yield _way_out()
     listed = run(
         *("systemctl", "--user", "list-units", "--plain", "--no-legend"),
         *("--state=active,activating,deactivating", "engine@*.service"),
@@ -31,6 +32,24 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield from ports(settings, {slot.port for slot in slots if slot})
     if settings.settings_file is not None:
         yield from _firewall(settings, settings.settings_file.with_name("firewall.nft"))
+
+
+def _way_out() -> Finding:
+    """As an engine that starts now would take it over."""
+    way = way_out.look()
+    if way.route is None or not way.has_ipv4:
+        other = " but one of IPv6" if way.route else ""
+        return wrong(
+            f"this host has no default route of IPv4{other}: engines that start now never get out",
+            "`ip route` shows the routes; wait if it is to come (DHCP), else mend the network",
+        )
+    if not way.nameservers:
+        return wrong(
+            "/etc/resolv.conf names no nameserver: engines that start now look up no name",
+            "Name one there, or have DHCP do it",
+        )
+    by = f"{way.route.device} via {way.route.gateway or 'nobody'} as {way.route.source}"
+    return well(f"engines get out by {by}, and ask {', '.join(way.nameservers)} for names")
 
 
 def _firewall(settings: Settings, path: Path) -> Iterator[Finding]:

@@ -20,6 +20,8 @@ _ABSENT = (
 )
 # By what it is that is not well.
 _ADVICE = {
+    "network": "`ip route` shows the routes, /etc/resolv.conf the nameservers; once both are well,"
+    " acekeeper does the rest",
     "gateway": "Free the port and restart acekeeper, or change GATEWAY_HOST or GATEWAY_PORT",
     **{name: _ABSENT.format(name) for name in ("GATEWAY_HOST", "ENGINE_HOST")},
 }

@@ -140,7 +140,8 @@ FAMILIES: Mapping[str, Family] = {
             "reason": (
                 "unhealthy",
                 "scale_down",
-                *REASONS,
+                "addresses_changed",
+                "network_changed",
                 "operator",
                 "session_not_stopped",
                 OTHER,

@@ -11,6 +11,7 @@ from acekeeper.core.inspection import Inspection, Logged
 from acekeeper.core.model import Now, Opening, Sample
 from acekeeper.core.names import Ports, Slot
 from acekeeper.core.state import Changes
+from acekeeper.core.way_out import WayOut
 
 Clock = Callable[[], Now]
 
@@ -42,6 +43,9 @@ class Runtime(Protocol):
 
     async def lacks(self) -> str:
         """What starts need and is not there, as far as can be told; empty when nothing."""
+
+    def way_out(self) -> WayOut | None:
+        """How this host gets out, of which engines take over a copy; None: they share it."""
 
     async def inspect(self, slot: Slot, container_id: str) -> Inspection:
         """Never raises for what it cannot find out: the answer says so."""

@@ -1,0 +1,110 @@
+"""The way out of the host: engines wait for it, and those that started with another one are
+replaced.
+
+Podman's pasta copies addresses, routes and nameservers into an engine's network once, when that
+starts (seen with Podman 5.4.2 and passt of 2025-05-03). An engine that starts before the default
+route, or with that of IPv6 alone, reaches nobody, and looks up no name, for as long as it lives,
+while its published port answers. One whose nameserver is gone looks up no name any more. With
+another gateway or source address of the host it still gets out, by an address inside that is no
+longer the host's. IPv6's route comes and changes by itself (router advertisements), and peers are
+found by IPv4: it counts only where there is none of IPv4."""
+
+import math
+from collections.abc import Iterator
+
+from acekeeper.core.model import Engine, Now
+from acekeeper.core.state import State
+from acekeeper.core.way_out import Network, WayOut
+
+CHANGED = "network_changed"
+_WAITS = 60.0  # a start does, for a default route; then it goes anyway
+_SETTLES = 60.0  # so long a way out has to stay as it is before anything is replaced for it
+
+
+def told(state: State, way: WayOut, now: Now) -> None:
+    before = state.network
+    if before is not None and before.way == way:
+        return
+    lacking = before.lacking if before else None
+    if way.has_ipv4:
+        lacking = None
+    elif lacking is None:
+        lacking = now.mono
+    state.network = Network(way, now.mono, lacking)
+    if lacking is not None and (before is None or before.lacking is None):
+        state.tell("network_absent", ipv6=way.route is not None)
+    elif before is not None and way.route is not None:
+        state.tell(
+            "network_changed",
+            gateway=way.route.gateway,
+            device=way.route.device,
+            source=way.route.source,
+            nameservers=way.nameservers,
+        )
+
+
+def start_from(state: State) -> float:
+    """No start before that moment (monotonic), but for a default route of IPv4 that comes."""
+    network = state.network
+    if network is None or network.lacking is None:
+        return -math.inf
+    return network.lacking + _WAITS
+
+
+def stale_ways(state: State, now: Now) -> frozenset[WayOut]:
+    """Those of engines that are to be replaced: the host has had another one for a while."""
+    if state.network is None or now.mono < state.network.since + _SETTLES:
+        return frozenset()
+    return frozenset(_older(state))
+
+
+def is_stale(state: State, engine: Engine, now: Now) -> bool:
+    return engine.way_out in stale_ways(state, now)
+
+
+def deadlines(state: State, now: Now) -> Iterator[float]:
+    """When starts no longer wait, and when engines have to be replaced."""
+    if (start := start_from(state)) > now.mono:
+        yield start
+    if state.network is not None and any(_older(state)):
+        settled = state.network.since + _SETTLES
+        if settled > now.mono:
+            yield settled
+
+
+def is_to_blame(state: State, engine: Engine) -> bool:
+    """Whether it is the network's fault, not the engine's nor a content's, if nothing plays."""
+    network, had = state.network, engine.way_out
+    if network is None or had is None:
+        return False
+    return network.way.route is None or network.way.is_newer_than(had)
+
+
+def troubles(state: State, now: Now) -> list[str]:
+    """A sentence for each."""
+    network = state.network
+    if network is None:
+        return []
+    wrong = []
+    if start_from(state) > now.mono:
+        wrong.append(
+            "network: this host has no default route of IPv4 (yet); engines wait for it with their"
+            f" start, for {_WAITS:g} s"
+        )
+    elif network.way.route is None:
+        wrong.append("network: this host has no default route; engines reach nobody")
+    old = {*_older(state)}
+    count = sum(len(ranks) for way, ranks in state.index.ways_out.ranks.items() if way in old)
+    if count:
+        wrong.append(
+            f"network: {count} engines started with another default route or other nameservers than"
+            " this host has now; they are replaced when nobody plays on them"
+        )
+    return wrong
+
+
+def _older(state: State) -> Iterator[WayOut]:
+    if state.network is None:
+        return
+    now = state.network.way
+    yield from (w for w in state.index.ways_out.ranks if w is not None and now.is_newer_than(w))
