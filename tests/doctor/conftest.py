@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from acekeeper import __version__
+from acekeeper.adapters import way_out
+from acekeeper.core.way_out import Route, WayOut
 from acekeeper.doctor import Finding, examine
 from acekeeper.drop_ins import write
 from acekeeper.settings import load
@@ -49,6 +51,8 @@ class World:
             "STATE_DIR": str(self.state_dir),
             "MAX_REPLICAS": "2",
         }
+        route = Route("192.0.2.1", "eth0", "192.0.2.5")
+        self.way = WayOut(route, ("192.0.2.53",))
 
     def tool(self, name: str, script: str) -> None:
         path = self.root / "bin" / name
@@ -77,6 +81,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, api: "Answering") -> 
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     # Not every machine that runs the tests has one.
     monkeypatch.setattr("acekeeper.doctor.network._TUN", "/dev/null")
+    monkeypatch.setattr(way_out, "look", lambda: world.way)
     world.environ |= engine_ports(2)
     world.environ |= {"APP_PORT": str(api.port), "GATEWAY_PORT": str(free_port())}
     write(world.units, load(world.environ))

@@ -15,6 +15,7 @@ import pytest
 
 from acekeeper import __version__
 from acekeeper.adapters import connections
+from acekeeper.core.way_out import Route, WayOut
 from acekeeper.drop_ins import write
 from acekeeper.firewall import firewall
 from acekeeper.settings import load
@@ -29,6 +30,27 @@ def test_on_a_healthy_host_all_is_well(world: World) -> None:
     assert "acekeeper-sweep@health.timer is active" in said
     assert "the ports of 2 engines are free, or ours" in said
     assert "the kernel tells who is connected to them" in said
+    by = "eth0 via 192.0.2.1 as 192.0.2.5"
+    assert f"engines get out by {by}, and ask 192.0.2.53 for names" in said
+
+
+V4, V6 = Route("192.0.2.1", "eth0", "192.0.2.5"), Route("fe80::1", "eth0", "::1", is_ipv4=False)
+
+
+@pytest.mark.parametrize(
+    ("way", "says"),
+    [
+        (WayOut(), "this host has no default route of IPv4: engines that start now never"),
+        (WayOut(V6, ("192.0.2.53",)), "this host has no default route of IPv4 but one of IPv6: "),
+        (WayOut(V4), "/etc/resolv.conf names no nameserver: engines that start now look up no"),
+    ],
+)
+def test_a_way_out_that_an_engine_could_not_use_is_said(
+    world: World, way: WayOut, says: str
+) -> None:
+    world.way = way
+    [wrong] = world.wrong()
+    assert wrong.startswith(says)
 
 
 class Case(NamedTuple):
