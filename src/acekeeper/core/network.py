@@ -97,8 +97,8 @@ def troubles(state: State, now: Now) -> list[str]:
     count = sum(len(ranks) for way, ranks in state.index.ways_out.ranks.items() if way in old)
     if count:
         wrong.append(
-            f"network: {count} engines started with another default route or other nameservers than"
-            " this host has now; they are replaced when nobody plays on them"
+            "network: engines that started with another default route or other nameservers than"
+            f" this host has now: {count}; they are replaced when nobody plays on them"
         )
     return wrong
 
