@@ -5,7 +5,9 @@ from collections.abc import Iterable
 import pytest
 from msgspec.structs import replace
 
+from acekeeper.core import playback
 from acekeeper.core.actions import Drain
+from acekeeper.core.doubt import Content
 from acekeeper.core.facts import (
     EngineAnswered,
     Found,
@@ -27,6 +29,7 @@ V4 = Route("192.0.2.1", "eth0", "192.0.2.5")
 V6 = Route("fe80::1", "eth0", "2001:db8::5", is_ipv4=False)
 HOME = WayOut(V4, ("192.0.2.53",))
 NOTHING = WayOut()
+DEAD = Content("infohash", "d" * 40)
 OTHERS = [
     replace(HOME, route=replace(V4, gateway="192.0.2.2")),
     replace(HOME, route=replace(V4, device="eth1")),
@@ -289,6 +292,21 @@ def test_nobody_and_no_content_is_doubted_by_the_networks_fault() -> None:
     world.play(slot(0), "s", moving=False, key="d" * 40)
     world.leave("s", "timeout")
     assert [bool(e.doubt) for e in world.state.engines.values()] == [True, False, False, False]
+
+
+def test_nor_for_a_promise_that_lapsed_nor_for_silence_at_an_open() -> None:
+    world = at(2, HOME, STILL)
+    world.play(slot(1), key="e" * 40)
+    world.sweep_streams()
+    for way, doubted in ((NOTHING, False), (HOME, True)):
+        see(world, way)
+        both = frozenset(engine.ref for engine in engines(world))
+        playback.blame(world.state, world.rules, DEAD, both, world.now)
+        assert playback.is_blamed(world.state, world.rules, DEAD, world.now) == doubted
+        world.request(f"r{doubted}")
+        world.run(61)
+        assert world.kinds().count("claim_lapsed") == 1 + doubted
+        assert bool(world.engine(0).against or world.tries()) == doubted
 
 
 def test_a_try_that_fails_by_the_networks_fault_says_nothing() -> None:
