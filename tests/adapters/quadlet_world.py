@@ -10,7 +10,9 @@ from acekeeper.adapters.podman import Podman
 from acekeeper.adapters.quadlet import Quadlet
 from acekeeper.adapters.retries import Retries
 from acekeeper.adapters.systemd import Systemd
+from acekeeper.adapters.template import Template
 from acekeeper.adapters.way_out import look
+from acekeeper.core.build import Build
 from acekeeper.core.facts import (
     EngineStarted,
     Fact,

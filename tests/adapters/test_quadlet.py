@@ -30,9 +30,11 @@ ABSENT = "192.0.2.1"  # of a network that is set aside for examples
 async def test_a_start_is_named_by_its_invocation(world: World) -> None:
     world.write_id()
     runtime = await world.runtime()
-    assert await world.start(runtime) == EngineStarted(world.slot, START, ID, way_out=WAY)
+    assert await world.start(runtime) == EngineStarted(
+        world.slot, START, ID, build=world.build, way_out=WAY
+    )
     listing = await runtime.list()
-    assert listing.found == (Found(world.slot, START, ID, way_out=WAY),)
+    assert listing.found == (Found(world.slot, START, ID, build=world.build, way_out=WAY),)
     assert (listing.host, listing.boot) == (HOST, proc.boot_id())
 
 
@@ -64,11 +66,13 @@ async def test_an_engine_is_published_at_the_addresses_that_are_there_and_keeps_
     world.write_id()
     there = (HOST, "127.0.0.2")
     runtime = await world.runtime()
-    assert await world.start(runtime) == EngineStarted(world.slot, START, ID, there, WAY)
+    assert await world.start(runtime) == EngineStarted(
+        world.slot, START, ID, there, world.build, WAY
+    )
     http = world.ports.http
     published = [f"--publish={address}:{http}:{http}/tcp" for address in there]
     assert f"HTTP_PUBLISH={' '.join(published)}\n" in world.environment.read_text()
-    found = (Found(world.slot, START, ID, addresses=there, way_out=WAY),)
+    found = (Found(world.slot, START, ID, False, there, world.build, WAY),)
     assert (await runtime.list()).found == found
     world.addresses = (HOST,)
     assert (await (await world.runtime()).list()).found == found
@@ -78,9 +82,11 @@ async def test_of_an_engine_of_an_earlier_version_less_is_known(world: World) ->
     world.write_id()
     await world.start(await world.runtime())
     lines = world.environment.read_text().splitlines(keepends=True)
-    later = ("HTTP_ADDRESSES=", "HTTP_PUBLISH=", "WAY_OUT=")
+    later = ("HTTP_ADDRESSES=", "HTTP_PUBLISH=", "FINGERPRINT=", "WAY_OUT=")
     world.environment.write_text("".join(line for line in lines if not line.startswith(later)))
-    assert (await (await world.runtime()).list()).found == (Found(world.slot, START, ID),)
+    assert (await (await world.runtime()).list()).found == (
+        Found(world.slot, START, ID, build=Build(IMAGE)),
+    )
     world.environment.unlink()
     assert (await (await world.runtime()).list()).found == (Found(world.slot, START, ID),)
 
@@ -152,7 +158,9 @@ async def test_in_whatever_order_a_start_is_named_before_its_death_is_told(
     # As a task, for its awaiter runs a turn later than it does.
     started = asyncio.create_task(world.start(runtime))
     started.add_done_callback(lambda done: world.told.put_nowait(done.result()))
-    assert await world.hear() == EngineStarted(world.slot, START, "", way_out=WAY)
+    assert await world.hear() == EngineStarted(
+        world.slot, START, "", build=world.build, way_out=WAY
+    )
     assert await world.hear() == EngineDied(world.slot, START, "exited", "code 0")
     await world.released()
 
@@ -163,15 +171,21 @@ async def test_a_container_id_that_comes_late_is_told(world: World) -> None:
     world.write_id()
     world.systemd.change(world.unit)
     assert await world.hear() == EngineIdentified(world.slot, START, ID)
-    assert (await runtime.list()).found == (Found(world.slot, START, ID, way_out=WAY),)
+    assert (await runtime.list()).found == (
+        Found(world.slot, START, ID, build=world.build, way_out=WAY),
+    )
 
 
 async def test_a_container_id_that_no_change_told_is_found_by_the_next_list(world: World) -> None:
     runtime = await world.runtime()
     await world.start(runtime)
-    assert (await runtime.list()).found == (Found(world.slot, START, "", way_out=WAY),)
+    assert (await runtime.list()).found == (
+        Found(world.slot, START, "", build=world.build, way_out=WAY),
+    )
     world.write_id()
-    assert (await runtime.list()).found == (Found(world.slot, START, ID, way_out=WAY),)
+    assert (await runtime.list()).found == (
+        Found(world.slot, START, ID, build=world.build, way_out=WAY),
+    )
 
 
 async def test_a_slot_has_one_engine(world: World) -> None:

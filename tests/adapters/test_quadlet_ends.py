@@ -116,5 +116,7 @@ async def test_a_unit_restarted_by_hand_keeps_its_file_and_is_found(world: World
     died = await world.hear()
     assert isinstance(died, EngineDied)
     assert died.incarnation == START
-    assert (await runtime.list()).found == (Found(world.slot, ID[:32], "", way_out=WAY),)
+    assert (await runtime.list()).found == (
+        Found(world.slot, ID[:32], "", build=world.build, way_out=WAY),
+    )
     assert world.environment.exists()

@@ -136,7 +136,9 @@ async def test_a_lost_bus_is_told_and_what_happened_meanwhile_is_listed(world: W
     await world.daemon.start()
     await world.systemd.open(world.daemon.address)
     assert await world.hear() == RuntimeConnected()
-    assert (await runtime.list()).found == (Found(world.slot, ID[:32], "", way_out=WAY),)
+    assert (await runtime.list()).found == (
+        Found(world.slot, ID[:32], "", build=world.build, way_out=WAY),
+    )
     assert world.told.empty()
 
 
@@ -153,7 +155,10 @@ async def test_a_list_the_bus_was_lost_in_is_made_anew(world: World) -> None:
         return False
 
     world.systemd.on_get = lose
-    found = {Found(world.slot, START, "", way_out=WAY), Found(other, ID[:32], "")}
+    found = {
+        Found(world.slot, START, "", build=world.build, way_out=WAY),
+        Found(other, ID[:32], ""),
+    }
     assert set((await runtime.list()).found) == found
 
 
@@ -171,7 +176,9 @@ async def test_a_start_the_bus_was_lost_in_is_found_afterwards(world: World) -> 
     await world.systemd.open(world.daemon.address)
     assert await world.hear() == RuntimeConnected()
     world.systemd.change(world.unit, active="active", invocation=START, main_pid=7)
-    assert (await runtime.list()).found == (Found(world.slot, START, "", way_out=WAY),)
+    assert (await runtime.list()).found == (
+        Found(world.slot, START, "", build=world.build, way_out=WAY),
+    )
     assert world.environment.exists()
 
 

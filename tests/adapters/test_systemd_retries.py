@@ -50,7 +50,9 @@ async def test_a_refusal_is_not_repeated(world: World, failed: Failed) -> None:
 async def test_a_start_that_never_arrived_is_repeated(world: World, failed: Failed) -> None:
     world.systemd.loses = {"StartUnit": 2}
     runtime = await world.runtime(retries=failed.retries(3))
-    assert await world.start(runtime) == EngineStarted(world.slot, START, "", way_out=WAY)
+    assert await world.start(runtime) == EngineStarted(
+        world.slot, START, "", build=world.build, way_out=WAY
+    )
     calls = [name for name, _ in world.systemd.calls if name in ("StartUnit", "GetAll")]
     looked = ["StartUnit", "GetAll", "GetAll"]
     assert calls == [*looked, *looked, "StartUnit"]
@@ -70,9 +72,13 @@ def happens(world: World) -> None:
 async def test_a_start_that_happened_is_not_repeated(world: World, failed: Failed) -> None:
     happens(world)
     runtime = await world.runtime(retries=failed.retries(3))
-    assert await world.start(runtime) == EngineStarted(world.slot, START, "", way_out=WAY)
+    assert await world.start(runtime) == EngineStarted(
+        world.slot, START, "", build=world.build, way_out=WAY
+    )
     assert world.systemd.count("StartUnit") == 1
-    assert (await runtime.list()).found == (Found(world.slot, START, "", way_out=WAY),)
+    assert (await runtime.list()).found == (
+        Found(world.slot, START, "", build=world.build, way_out=WAY),
+    )
     assert failed.calls == [LOST]
 
 
@@ -80,7 +86,9 @@ async def test_also_when_one_look_is_not_enough(world: World, failed: Failed) ->
     happens(world)
     world.systemd.loses = {"GetAll": 2}
     runtime = await world.runtime(retries=failed.retries(3))
-    assert await world.start(runtime) == EngineStarted(world.slot, START, "", way_out=WAY)
+    assert await world.start(runtime) == EngineStarted(
+        world.slot, START, "", build=world.build, way_out=WAY
+    )
     assert world.systemd.count("StartUnit") == 1
 
 
@@ -107,7 +115,7 @@ async def test_a_start_under_way_is_waited_for(
     assert not starting.done()
     world.systemd.started(job.unit, START)
     job.removed()
-    assert await starting == EngineStarted(world.slot, START, "", way_out=WAY)
+    assert await starting == EngineStarted(world.slot, START, "", build=world.build, way_out=WAY)
     assert world.systemd.count("StartUnit") == 1
 
 
@@ -131,7 +139,9 @@ async def test_what_an_earlier_start_left_is_not_taken_for_it(world: World, fail
     world.systemd.change(world.unit, active="failed", invocation="ef" * 16, **end)
     world.systemd.loses = {"StartUnit": 1}
     runtime = await world.runtime(retries=failed.retries(3))
-    assert await world.start(runtime) == EngineStarted(world.slot, START, "", way_out=WAY)
+    assert await world.start(runtime) == EngineStarted(
+        world.slot, START, "", build=world.build, way_out=WAY
+    )
 
 
 async def test_a_start_goes_on_when_the_bus_was_lost_in_it(world: World, failed: Failed) -> None:
@@ -145,7 +155,7 @@ async def test_a_start_goes_on_when_the_bus_was_lost_in_it(world: World, failed:
     world.systemd.units[world.unit] = unit  # nobody is told
     await world.systemd.open(world.daemon.address)
     assert await world.hear() == RuntimeConnected()
-    assert await starting == EngineStarted(world.slot, START, "", way_out=WAY)
+    assert await starting == EngineStarted(world.slot, START, "", build=world.build, way_out=WAY)
     assert world.systemd.count("StartUnit") == 1
     assert failed.calls[0] == LOST
 

@@ -94,8 +94,7 @@ def engine_indexes(state: State) -> None:
     calm = {e.slot for e in engines if e.listed and e.settled and not (e.claim or e.probe.due)}
     assert {e.slot for e in engines if e.container_id} - set(index.uneasy) == calm
     ranks(index.containers, ((e.container_id, e.slot.port, e) for e in engines if e.container_id))
-    ranks(index.addresses, ((e.addresses, e.slot.port, e) for e in engines))
-    ranks(index.ways_out, ((e.way_out, e.slot.port, e) for e in engines))
+    ranks(index.made, ((e.made, e.slot.port, e) for e in engines if e.incarnation))
     ranks(index.handed, ((e.slot.host, e.handed.mono, e) for e in engines if e.handed))
     free = [(load(state, e), e) for e in engines if e.listed and e.claim is None]
     ranks(index.free, ((its, (e.free_since or e.created).mono, e) for its, e in free))

@@ -110,7 +110,7 @@ def found(
     published: tuple[str, ...],
     way: WayOut | None,
 ) -> Found:
-    return Found(where, incarnation, f"{where.port}-{incarnation}", dying, published, way)
+    return Found(where, incarnation, f"{where.port}-{incarnation}", dying, published, way_out=way)
 
 
 def listing(found: Iterable[Found], boot: str) -> EnginesListed:

@@ -160,7 +160,7 @@ def test_every_loss_of_the_route_has_its_minute_and_no_more() -> None:
 
 
 @pytest.mark.parametrize("other", OTHERS)
-def test_a_change_that_has_settled_replaces_one_after_another_and_nobody_with_a_viewer(
+def test_a_change_that_has_settled_replaces_a_few_at_a_time_and_nobody_with_a_viewer(
     other: WayOut,
 ) -> None:
     world = at(4, HOME, rules(min_replicas=3))
@@ -173,7 +173,7 @@ def test_a_change_that_has_settled_replaces_one_after_another_and_nobody_with_a_
         world.run(1)
         world.tell(WayOutSeen(other))  # as every sweep says
         assert len(world.listed()) >= 4  # three free ones, and the one that plays
-        assert sum(e.drain is not None for e in world.state.engines.values()) <= 1
+        assert sum(e.drain is not None for e in world.state.engines.values()) <= 3
     assert drained(world) == [0, 1, 2]
     assert ["this host has now: 1;" in text for text in wrong(world)] == [True]
     world.leave("s")

@@ -141,6 +141,8 @@ class World:
         self.planned = Plan((), math.inf)
         self.deliver = True  # whether answers reach their callers
         self.there: tuple[str, ...] = (HOST,)  # where engines are published that start now
+        self.lacks = ""  # what starts need and is not there
+        self.build = Build()  # what they are made of
         self.way: WayOut | None = None  # how the host gets out
         self.cut: set[str] = set()  # streams whose bytes moved when we stopped their engine
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
@@ -236,7 +238,7 @@ class World:
             )
             if script.lives < math.inf:
                 self.later(script.lives, lambda: self.die(where, "exited", name))
-            self.tell(EngineStarted(where, name, container_id, self.there, self.way))
+            self.tell(EngineStarted(where, name, container_id, self.there, self.build, self.way))
 
         self.later(script.named_after, named)
 

@@ -11,7 +11,7 @@ from acekeeper.core.model import Health, Phase, Sample, Stream
 from acekeeper.core.names import Ports, Slot
 from acekeeper.core.state import Changes
 from acekeeper.core.way_out import Route, WayOut
-from acekeeper.errors import NoAnswer, RuntimeUnavailable
+from acekeeper.errors import EngineFailed, NoAnswer, RuntimeUnavailable
 from acekeeper.usecases import sweep
 from acekeeper.usecases.sweep import Kind
 
@@ -395,6 +395,34 @@ async def test_what_starts_would_miss_is_told_when_it_changes(make_house: MakeHo
     told = [h for h in house.happened if h.kind.startswith("runtime_")]
     assert [h.kind for h in told] == ["runtime_connected", "runtime_lacks", "runtime_complete"]
     assert told[1].data["why"] == "the image is not here"
+
+
+async def test_what_a_start_failed_for_is_known_before_another_is_tried_and_soon_looked_for(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = make_house(min_replicas=1, min_provision_interval=0)
+
+    tried: list[Slot] = []
+
+    def later() -> None:
+        house.clock.ahead += 6
+        house.loop.tell(TimePassed())
+
+    async def fail(where: Slot, ports: Ports) -> EngineStarted:
+        house.runtime.lacking = "the image is not here"
+        tried.append(where)
+        raise EngineFailed(house.runtime.lacking, cause="image")
+
+    monkeypatch.setattr(house.runtime, "start", fail)
+    await house.open()
+    await house.until(lambda: house.loop.state.lacks)
+    later()
+    await house.turns()
+    assert len(tried) == 1
+    monkeypatch.undo()
+    house.runtime.lacking = ""
+    later()
+    await house.until(lambda: house.runtime.running)
 
 
 async def test_a_scale_sweep_tells_how_the_host_gets_out(make_house: MakeHouse) -> None:

@@ -55,6 +55,7 @@ class _Engine:
     incarnation: str
     container_id: str
     addresses: tuple[str, ...]
+    build: Build
     way_out: WayOut | None
     ran: bool
     dying: bool = False  # systemd was asked to stop it, by us or by somebody else
@@ -131,7 +132,7 @@ class Quadlet:
             if engine.ran and not engine.container_id:  # no change of its unit may come any more
                 engine.container_id = self._container_id(engine.slot)
         found = tuple(
-            Found(e.slot, e.incarnation, e.container_id, e.dying, e.addresses, e.way_out)
+            Found(e.slot, e.incarnation, e.container_id, e.dying, e.addresses, e.build, e.way_out)
             for e in self._engines.values()
         )
         return EnginesListed(HERE, self._boot, asked, found, build=self._template.build())
@@ -146,13 +147,14 @@ class Quadlet:
         try:
             test(ports, addresses)
             way = way_out.look()
-            self._reservations.make(slot, self._image.name, ports, addresses, way)
+            self._reservations.make(slot, build, ports, addresses, way)
             unit = await self._run(slot, ports, addresses, due)
         finally:
             self._starting.discard(slot)
         container_id = self._container_id(slot)
-        engine = self._name(_Engine(slot, unit.invocation, container_id, addresses, way, ran=True))
-        return EngineStarted(slot, engine.incarnation, container_id, addresses, way)
+        engine = _Engine(slot, unit.invocation, container_id, addresses, build, way, ran=True)
+        self._name(engine)
+        return EngineStarted(slot, engine.incarnation, container_id, addresses, build, way)
 
     async def stop(self, slot: Slot, incarnation: str) -> None:
         engine = self._engines.get(slot)
@@ -265,8 +267,7 @@ class Quadlet:
                         slot,
                         incarnation,
                         self._container_id(slot),
-                        self._reservations.addresses(slot),
-                        self._reservations.way_out(slot),
+                        *self._reservations.read(slot),
                         ran=state == "active",
                         dying=state == "deactivating",
                     )

@@ -1,12 +1,13 @@
 """The environment files of engines, each the reservation of its engine's port.
 
 Made exclusively before a unit is started, and removed when it is gone: systemd reads it again for
-each command of the unit. It also remembers at which addresses players reach the engine, and how the
-host got out when it started.
+each command of the unit. It also remembers at which addresses players reach the engine, what its
+start was made of, and how the host got out then.
 """
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,17 @@ from acekeeper.core.way_out import WayOut
 from acekeeper.errors import EngineFailed, PortTaken
 
 _ADDRESSES = "HTTP_ADDRESSES="
+_IMAGE = "ENGINE_IMAGE="
+_FINGERPRINT = "FINGERPRINT="
 _WAY_OUT = "WAY_OUT="
+
+
+class Reserved(NamedTuple):
+    """What is remembered of an engine. `way_out`: None if an earlier version did not look."""
+
+    addresses: tuple[str, ...] = (HERE,)
+    build: Build = Build()
+    way_out: WayOut | None = None
 
 
 class Reservations:
@@ -34,7 +45,7 @@ class Reservations:
             logger.error("no_environment_files", why=str(error))
 
     def make(
-        self, slot: Slot, image: str, ports: Ports, addresses: tuple[str, ...], way_out: WayOut
+        self, slot: Slot, build: Build, ports: Ports, addresses: tuple[str, ...], way_out: WayOut
     ) -> None:
         path = self._directory / slot.environment_file
         lines = [f"{_IMAGE}{build.image}\n", f"{_FINGERPRINT}{build.fingerprint}\n"]
@@ -56,23 +67,23 @@ class Reservations:
             _remove(path)
             raise EngineFailed(f"{path} cannot be written: {error.strerror}") from error
 
-    def addresses(self, slot: Slot) -> tuple[str, ...]:
-        """As the file says, unless it is gone or an earlier version's, which knew only one."""
-        return tuple((self._said(slot, _ADDRESSES) or HERE).split())
-
-    def way_out(self, slot: Slot) -> WayOut | None:
-        """None: the file is gone, or an earlier version's, which did not look."""
-        try:
-            return msgspec.json.decode(self._said(slot, _WAY_OUT), type=WayOut)
-        except msgspec.DecodeError:
-            return None
-
-    def _said(self, slot: Slot, name: str) -> str:
+    def read(self, slot: Slot) -> Reserved:
+        """As the file says, unless it is gone. An earlier version's knows one address, or no
+        fingerprint and no way out."""
         try:
             lines = (self._directory / slot.environment_file).read_text().splitlines()
         except OSError:
-            return ""
-        return next((line.removeprefix(name) for line in lines if line.startswith(name)), "")
+            return Reserved()
+
+        def said(name: str, otherwise: str) -> str:
+            values = (line.removeprefix(name) for line in lines if line.startswith(name))
+            return next(values, otherwise)
+
+        build = Build(said(_IMAGE, ""), said(_FINGERPRINT, ""))
+        way_out = None
+        with suppress(msgspec.DecodeError):
+            way_out = msgspec.json.decode(said(_WAY_OUT, ""), type=WayOut)
+        return Reserved(tuple(said(_ADDRESSES, HERE).split()), build, way_out)
 
     def remove(self, slot: Slot) -> None:
         _remove(self._directory / slot.environment_file)

@@ -26,6 +26,7 @@ from acekeeper.core.model import (
 )
 from acekeeper.core.names import HERE, Slot
 from acekeeper.core.state import Happening
+from acekeeper.core.texts import of_its_own, shared
 from acekeeper.core.way_out import WayOut
 
 Row = tuple[Any, ...]

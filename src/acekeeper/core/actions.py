@@ -99,6 +99,10 @@ class Check(Struct, frozen=True):
     """Looks again for what starts need and was not there."""
 
 
+class TrustNetwork(Struct, frozen=True):
+    """The way out of the host has been as it is for a while."""
+
+
 Action = (
     Start
     | Grant
@@ -114,5 +118,6 @@ Action = (
     | Settle
     | Turn
     | Check
+    | TrustNetwork
     | GatewayAction
 )

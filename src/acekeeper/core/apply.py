@@ -30,6 +30,7 @@ from acekeeper.core.actions import (
     Start,
     Stop,
     TakeBack,
+    TrustNetwork,
     Try,
     Turn,
 )
@@ -93,7 +94,7 @@ def enter(state: State, rules: Rules, fact: Fact, now: Now) -> None:
             streams.forget_old(state, rules, now, streams.WITH_AN_EVENT)
             streams.stream_ended(state, rules, fact, now)
         case RuntimeConnected() | RuntimeLost() | RuntimeChecked():
-            lifecycle.runtime_told(state, rules, fact)
+            lifecycle.runtime_told(state, rules, fact, now)
         case WayOutSeen(way):
             network.told(state, way, now)
         case EnginesListed():
@@ -176,6 +177,8 @@ def _take(state: State, rules: Rules, action: Action, now: Now) -> None:
             rollout.turned(state, rules, action.rollout, now)
         case Check():
             state.looking = True
+        case TrustNetwork():
+            network.trusted(state)
         case Ask(slot, incarnation):
             engine = state.current(slot, incarnation)
             if engine is not None:

@@ -46,6 +46,7 @@ class Found(OfOneStart, frozen=True):
     container_id: str
     dying: bool = False
     addresses: tuple[str, ...] = (HERE,)
+    build: Build = Build()
     way_out: WayOut | None = None
 
 
@@ -68,6 +69,7 @@ class EnginesListed(Struct, frozen=True):
 class EngineStarted(OfOneStart, frozen=True):
     container_id: str
     addresses: tuple[str, ...] = (HERE,)
+    build: Build = Build()
     way_out: WayOut | None = None
 
 

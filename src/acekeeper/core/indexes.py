@@ -8,10 +8,8 @@ from heapq import merge
 from itertools import groupby
 from typing import Generic, NamedTuple, TypeVar
 
-from acekeeper.core.build import Build
-from acekeeper.core.model import Engine, Phase, Rules
+from acekeeper.core.model import Engine, Made, Phase, Rules
 from acekeeper.core.names import Slot
-from acekeeper.core.way_out import WayOut
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V", bound=Hashable)
@@ -58,8 +56,8 @@ class Indexes:
     uneasy: dict[Slot, None] = field(default_factory=dict)  # not calm
     accused: dict[Slot, None] = field(default_factory=dict)  # doubted, or suspect
     containers: Ranking[str, Slot] = field(default_factory=Ranking)  # by their ports
-    addresses: Ranking[tuple[str, ...], Slot] = field(default_factory=Ranking)  # the same
-    ways_out: Ranking[WayOut | None, Slot] = field(default_factory=Ranking)  # the same
+    # Those that have a name, by what they were started with, in the order of their ports.
+    made: Ranking[Made, Slot] = field(default_factory=Ranking)
     handed: Ranking[str, Slot] = field(default_factory=Ranking)  # on each host, by when
     # Listed ones that nobody claims: since when each is free, and since when it is idle.
     free: Ranking[Load, Slot] = field(default_factory=Ranking)
@@ -73,8 +71,8 @@ class Indexes:
         mark(self.accused, slot, engine is not None and engine.against is not None)
         named = engine.container_id if engine else ""
         self.containers.put(slot, (named, slot.port) if named else None)
-        self.addresses.put(slot, (engine.addresses, slot.port) if engine else None)
-        self.ways_out.put(slot, (engine.way_out, slot.port) if engine else None)
+        has_name = engine is not None and engine.incarnation
+        self.made.put(slot, (engine.made, slot.port) if engine and has_name else None)
         handed = engine.handed if engine else None
         self.handed.put(slot, (slot.host, handed.mono) if handed else None)
         free = engine if engine and engine.open and not starts else None

@@ -84,6 +84,7 @@ def engine_started(state: State, rules: Rules, fact: EngineStarted, now: Now) ->
             incarnation=fact.incarnation,
             container_id=fact.container_id,
             addresses=fact.addresses,
+            build=fact.build,
             way_out=fact.way_out,
             started=now,
         )
@@ -290,6 +291,7 @@ def _adopt(state: State, slot: Slot, found: Found, now: Now) -> None:
             incarnation=found.incarnation,
             container_id=found.container_id,
             addresses=found.addresses,
+            build=found.build,
             way_out=found.way_out,
             stop=Stopping("") if found.dying else None,
         )

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from acekeeper.core.build import Build
 from acekeeper.core.doubt import Content, Doubt, Hunger, Suspicion
 from acekeeper.core.names import EVERYWHERE, HERE, PortPlan, Slot
+from acekeeper.core.texts import command_url
 from acekeeper.core.way_out import WayOut
 
 CLAIM_LASTS = 60.0  # seconds from the answer to the request
@@ -131,6 +132,9 @@ class Probe(Struct, frozen=True, gc=False):
     judged: Now | None = None  # when the last one did that said something
 
 
+Made = tuple[Build, tuple[str, ...], WayOut | None]
+
+
 class Engine(Struct, frozen=True, kw_only=True, gc=False):
     """One incarnation of an engine: a slot and one start of it."""
 
@@ -139,6 +143,7 @@ class Engine(Struct, frozen=True, kw_only=True, gc=False):
     incarnation: str = ""  # the runtime's name for it; empty until it has one
     container_id: str = ""
     addresses: tuple[str, ...] = (HERE,)  # where this start is reached, as long as it lasts
+    build: Build = Build()
     way_out: WayOut | None = None  # of the host when it started; None: it shares the host's
     health: Health = Health.UNKNOWN
     labels: Mapping[str, str] = {}
@@ -207,9 +212,9 @@ class Engine(Struct, frozen=True, kw_only=True, gc=False):
         return replace(self, probe=replace(self.probe, due=True))
 
     @property
-    def made(self) -> tuple[Build, tuple[str, ...]]:
+    def made(self) -> Made:
         """What stays as it is from its start on, and is the same for most."""
-        return self.build, self.addresses
+        return self.build, self.addresses, self.way_out
 
     def is_at(self, address: str) -> bool:
         """Whether players reach it there."""

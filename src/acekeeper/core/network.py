@@ -12,11 +12,13 @@ found by IPv4: it counts only where there is none of IPv4."""
 import math
 from collections.abc import Iterator
 
-from acekeeper.core.model import Engine, Now
+from msgspec.structs import replace
+
+from acekeeper.core.actions import TrustNetwork
+from acekeeper.core.model import Engine, Now, Rules
 from acekeeper.core.state import State
 from acekeeper.core.way_out import Network, WayOut
 
-CHANGED = "network_changed"
 _WAITS = 60.0  # a start does, for a default route; then it goes anyway
 _SETTLES = 60.0  # so long a way out has to stay as it is before anything is replaced for it
 
@@ -51,25 +53,24 @@ def start_from(state: State) -> float:
     return network.lacking + _WAITS
 
 
-def stale_ways(state: State, now: Now) -> frozenset[WayOut]:
-    """Those of engines that are to be replaced: the host has had another one for a while."""
-    if state.network is None or now.mono < state.network.since + _SETTLES:
-        return frozenset()
-    return frozenset(_older(state))
+def has_old_way(engine: Engine, state: State, _: Rules) -> bool:
+    """Whether the host has had another one for a while."""
+    network = state.network
+    return network is not None and network.settled and _is_old(engine.way_out, network)
 
 
-def is_stale(state: State, engine: Engine, now: Now) -> bool:
-    return engine.way_out in stale_ways(state, now)
-
-
-def deadlines(state: State, now: Now) -> Iterator[float]:
-    """When starts no longer wait, and when engines have to be replaced."""
+def waits(state: State, now: Now) -> Iterator[TrustNetwork | float]:
+    """When starts no longer wait, and when the way out has been as it is for long enough."""
     if (start := start_from(state)) > now.mono:
         yield start
-    if state.network is not None and any(_older(state)):
-        settled = state.network.since + _SETTLES
-        if settled > now.mono:
-            yield settled
+    if state.network is not None and not state.network.settled:
+        due = state.network.since + _SETTLES
+        yield TrustNetwork() if now.mono >= due else due
+
+
+def trusted(state: State) -> None:
+    if state.network is not None:
+        state.network = replace(state.network, settled=True)
 
 
 def is_to_blame(state: State, engine: Engine) -> bool:
@@ -77,7 +78,7 @@ def is_to_blame(state: State, engine: Engine) -> bool:
     network, had = state.network, engine.way_out
     if network is None or had is None:
         return False
-    return network.way.route is None or network.way.is_newer_than(had)
+    return network.way.route is None or _is_old(had, network)
 
 
 def troubles(state: State, now: Now) -> list[str]:
@@ -93,8 +94,8 @@ def troubles(state: State, now: Now) -> list[str]:
         )
     elif network.way.route is None:
         wrong.append("network: this host has no default route; engines reach nobody")
-    old = {*_older(state)}
-    count = sum(len(ranks) for way, ranks in state.index.ways_out.ranks.items() if way in old)
+    made = state.index.made.ranks.items()  # few
+    count = sum(len(ranks) for (_, _, way), ranks in made if _is_old(way, network))
     if count:
         wrong.append(
             "network: engines that started with another default route or other nameservers than"
@@ -103,8 +104,5 @@ def troubles(state: State, now: Now) -> list[str]:
     return wrong
 
 
-def _older(state: State) -> Iterator[WayOut]:
-    if state.network is None:
-        return
-    now = state.network.way
-    yield from (w for w in state.index.ways_out.ranks if w is not None and now.is_newer_than(w))
+def _is_old(way: WayOut | None, network: Network) -> bool:
+    return way is not None and network.way.is_newer_than(way)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from acekeeper.core import admission, breaker, health, network, playback, queue, scaling
-from acekeeper.core.actions import Action, Ask, AskStreams, GiveWay, Settle, Try
+from acekeeper.core.actions import Action, Ask, AskStreams, Check, GiveWay, Settle, Try
 from acekeeper.core.facts import Fact, StreamsAsked
 from acekeeper.core.gateway import choice, holds
 from acekeeper.core.gateway.actions import Fail, SeeReaders, Serve, StopSession
@@ -74,7 +74,10 @@ def _upkeep(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
     half_open = breaker.half_open_at(state.breaker, rules)
     if half_open > now.mono:
         yield half_open
-    yield from network.deadlines(state, now)
+    if state.lacks and state.connected and not state.looking:
+        due = state.looked.mono + rules.look_again if state.looked else now.mono
+        yield Check() if now.mono >= due else due
+    yield from network.waits(state, now)
     uneasy = [*state.uneasy_engines()]
     yield from admission.lapses(uneasy)
     if state.connected and state.listed:

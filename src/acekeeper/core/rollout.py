@@ -8,7 +8,7 @@ to go is given to a viewer for whom there is no other.
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 
-from acekeeper.core import addresses, breaker
+from acekeeper.core import addresses, breaker, network
 from acekeeper.core.actions import Turn
 from acekeeper.core.build import Build, Rollout
 from acekeeper.core.indexes import with_room
@@ -39,6 +39,7 @@ REASONS: Mapping[str, Reason] = {
     "image_changed": _has_another_image,
     "unit_changed": _has_another_unit,
     "addresses_changed": addresses.is_misplaced,
+    "network_changed": network.has_old_way,
     "port_out_of_range": _is_out_of_range,
 }
 

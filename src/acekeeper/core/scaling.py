@@ -7,8 +7,8 @@ from itertools import islice
 
 from msgspec.structs import replace
 
-from acekeeper.core import addresses, admission, callers, demand, network
-from acekeeper.core.actions import AskStreams, Drain, Start, Stop, TakeBack
+from acekeeper.core import admission, callers, demand, rollout
+from acekeeper.core.actions import AskStreams, Drain, Start, Stop, TakeBack, Turn
 from acekeeper.core.facts import StreamsAsked
 from acekeeper.core.gateway import choice
 from acekeeper.core.health import UNHEALTHY
@@ -38,15 +38,14 @@ def scale(
     wanted, until = demand.wanted_free(state, rules, now)
     yield until
     ready = demand.ready_or_coming(state, rules) - len(choice.players_waiting(state))
-    spare = min(ready - wanted, staying(state) - state.at_least)
-    misplaced = addresses.next_to_move(state, rules, now)
-    if misplaced is not None:
-        if _may_go_first(state, rules, wanted):
-            is_old = network.is_stale(state, misplaced, now)
-            yield Drain(*misplaced.ref, network.CHANGED if is_old else addresses.MOVED)
-            return
-        spare -= 1  # its successor comes first
-    if spare < 0:
+    too_many = staying(state) - _at_least(state, rules)
+    spare = min(ready - wanted, too_many)
+    outdated = rollout.free_ones(state, rules)
+    few = outdated[: rollout.at_once(state, rules)] if outdated else []
+    settled = too_many - len(state.index.starting)
+    if few and rollout.may_go(few[0], state, rules, wanted, min(spare, settled)):
+        yield Drain(*outdated[0].ref, rollout.why(outdated[0], state, rules))
+    elif spare < 0:
         yield _one_more(state, rules, now)
     elif few and (spare < len(few) or not rollout.is_on_trial(state, rules)):
         yield _one_more(state, rules, now, instead=True)  # their successors come first

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from itertools import chain, filterfalse, islice, repeat, starmap
 
-from acekeeper.core import breaker, network
+from acekeeper.core import breaker, network, rollout
 from acekeeper.core.actions import Code, Refusal
 from acekeeper.core.breaker import Circuit
 from acekeeper.core.model import Engine, Health, Now, Phase, Rules

@@ -37,3 +37,4 @@ class Network(Struct, frozen=True):
     way: WayOut
     since: float  # it is as it is
     lacking: float | None  # since then it has no default route of IPv4
+    settled: bool = False  # it has been as it is for a while

@@ -140,8 +140,7 @@ FAMILIES: Mapping[str, Family] = {
             "reason": (
                 "unhealthy",
                 "scale_down",
-                "addresses_changed",
-                "network_changed",
+                *REASONS,
                 "operator",
                 "session_not_stopped",
                 OTHER,

@@ -35,6 +35,7 @@ from acekeeper.core.facts import (
     StreamsAsked,
     StreamStarted,
     TimePassed,
+    WayOutSeen,
 )
 from acekeeper.core.gateway.actions import GatewayAction
 from acekeeper.core.model import Engine, Now, Phase, Rules, Sample
@@ -271,10 +272,12 @@ class Loop:
         self.tell(fact)
 
     async def check_runtime(self) -> None:
-        """Tells what a start would miss, so that it is known before one fails, and which addresses
-        of ours the host has."""
+        """Tells what a start would miss, so that it is known before one fails, which addresses of
+        ours the host has, and how it gets out."""
         lacks = await self.runtime.lacks()
         self.tell(RuntimeChecked(lacks, self.present(wanted(self.rules))))
+        if (way := self.runtime.way_out()) is not None:
+            self.tell(WayOutSeen(way))
 
     async def _stop(self, slot: Slot, incarnation: str) -> None:
         try:

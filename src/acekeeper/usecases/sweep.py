@@ -15,7 +15,6 @@ from acekeeper.core.facts import (
     RuntimeLost,
     StreamsAsked,
     TimePassed,
-    WayOutSeen,
 )
 from acekeeper.core.lifecycle import parts
 from acekeeper.core.model import Engine, Health, Phase
@@ -155,15 +154,6 @@ async def list_engines(loop: Loop) -> int:
             await asyncio.sleep(0)
         loop.tell(part)
     return len(listing.found)
-
-
-async def check_runtime(loop: Loop) -> None:
-    """Tells what a start would miss, so that it is known before one fails, which addresses of ours
-    the host has, and how it gets out."""
-    lacks = await loop.runtime.lacks()
-    loop.tell(RuntimeChecked(lacks, loop.present(wanted(loop.rules))))
-    if (way := loop.runtime.way_out()) is not None:
-        loop.tell(WayOutSeen(way))
 
 
 async def _scale(loop: Loop) -> Report:
