@@ -26,6 +26,8 @@ CASES = {
         "MONITOR_INTERVAL_S": "3600",
         "AUTOSCALE_INTERVAL_S": "0.1",
         "API_LONG_OPERATION_TIMEOUT_S": "600",
+        "ENGINE_MEMORY_MAX": "1G",
+        "ENGINE_CPU_WEIGHT": "50",
     },
 }
 

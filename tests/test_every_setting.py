@@ -186,6 +186,12 @@ async def a_key(service: Served) -> object:
     ]
 
 
+async def a_read_key(service: Served) -> object:
+    """A foreign name is served with a valid key alone."""
+    headers = {"Host": "elsewhere.example", "Authorization": "Bearer another"}
+    return (await service.get("/engines", headers=headers)).status_code
+
+
 async def a_batch_of_2000_bytes(service: Served) -> object:
     ends = [{"stream_id": "s" * 900}] * 2
     return (await service.post("/events/batch", {"ended": ends})).status_code
@@ -417,6 +423,9 @@ CHANGES = [
     Change("CIRCUIT_BREAKER_TIMEOUT_S", "100", "400", tries_of_what_fails),
     Change("API_KEY", "one", "another", asked(a_key)),
     Change("API_KEY_PREVIOUS", "one", "another", asked(a_key), {"API_KEY": "first"}),
+    Change("API_KEY_READ", "one", "another", asked(a_read_key), {"API_KEY": "first"}),
+    Change("ENGINE_MEMORY_MAX", "", "1G", units),
+    Change("ENGINE_CPU_WEIGHT", "100", "50", units),
     Change("APP_HOST", "127.0.0.1", "127.0.0.2", command, ONE_PORT),
     Change("APP_HOST", "127.0.0.1", "127.0.0.2", units),
     Change("APP_PORT", str(free_port()), str(free_port()), command, ONE_PORT),

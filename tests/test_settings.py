@@ -73,6 +73,8 @@ def test_defaults() -> None:
         "ENGINE_HTTPS_BASE": "20000",
         "ENGINE_P2P_BASE": "21000",
         "ENGINE_API_BASE": "22000",
+        "ENGINE_MEMORY_MAX": "",
+        "ENGINE_CPU_WEIGHT": "100",
         "GATEWAY_HOST": "127.0.0.1",
         "GATEWAY_PORT": "6878",
         "GATEWAY_ALLOW": "",
@@ -85,6 +87,7 @@ def test_defaults() -> None:
         "MAX_BODY_BYTES": str(8 * 1024 * 1024),
         "MAX_BATCH_EVENTS": "10000",
         "API_KEY_PREVIOUS": "",
+        "API_KEY_READ": "",
         "LOG_LEVEL": "INFO",
         "PROFILE": "none",
         "SETTINGS_FILE": "",
@@ -267,6 +270,12 @@ CLASHES = [
     ({"APP_HOST": "::"}, "APP_HOST=:: can be reached from outside"),
     ({"APP_HOST": "::ffff:192.0.2.1"}, "can be reached from outside"),
     ({"API_KEY_PREVIOUS": KEY}, "API_KEY_PREVIOUS is set and API_KEY is not"),
+    ({"API_KEY_READ": KEY}, "API_KEY_READ is set and API_KEY is not"),
+    ({"API_KEY": KEY, "API_KEY_READ": KEY}, "API_KEY_READ is the key that may change all"),
+    (
+        {"API_KEY": "k", "API_KEY_PREVIOUS": KEY, "API_KEY_READ": KEY},
+        "API_KEY_READ is the key that may change all",
+    ),
     ({"RUNTIME": "quadlet"}, "TARGET_IMAGE is not set and RUNTIME=quadlet needs it"),
 ]
 
@@ -287,7 +296,7 @@ AT_THE_LIMIT: list[dict[str, str]] = [
     {"GATEWAY_HOST": "0.0.0.0", "GATEWAY_ALLOW": "0.0.0.0/0"},
     {"GATEWAY_HOST": "127.9.9.9"},
     {"GATEWAY_HOST": "192.0.2.1", "GATEWAY_PORT": "0"},
-    {"API_KEY": KEY, "API_KEY_PREVIOUS": "k"},
+    {"API_KEY": KEY, "API_KEY_PREVIOUS": "k", "API_KEY_READ": "r"},
     {"RUNTIME": "quadlet", "TARGET_IMAGE": IMAGE},
 ]
 
@@ -420,16 +429,17 @@ def test_settings_file_that_is_not_text(tmp_path: Path) -> None:
 
 
 def test_secrets_are_not_shown() -> None:
-    settings = load({"API_KEY": KEY, "API_KEY_PREVIOUS": "older-key"})
+    settings = load({"API_KEY": KEY, "API_KEY_PREVIOUS": "older-key", "API_KEY_READ": "reads"})
     assert settings.api_key
     assert settings.api_key.reveal() == KEY
-    assert settings.secrets == (KEY, "older-key")
+    assert settings.secrets == (KEY, "older-key", "reads")
     shown = f"{settings} {settings!r} {settings.api_key} {vars(settings)} {settings.sources}"
     assert KEY not in shown
     assert "older-key" not in shown
+    assert "reads" not in shown
 
 
-@pytest.mark.parametrize("name", ["API_KEY", "API_KEY_PREVIOUS"])
+@pytest.mark.parametrize("name", ["API_KEY", "API_KEY_PREVIOUS", "API_KEY_READ"])
 @pytest.mark.parametrize("value", ["se cret", "secré", "sec\x00ret"])
 def test_a_bad_secret_is_refused_unseen(name: str, value: str) -> None:
     text = refusal({"API_KEY": "k", name: value})

@@ -148,7 +148,8 @@ def api(
     settings: Settings, context: Context, only_loopback: bool, draining: Callable[[], bool]
 ) -> Edge:
     keys = [key.reveal() for key in (settings.api_key, settings.api_key_previous) if key]
-    access = Access(keys, only_loopback, context.rules.local_names)
+    read_keys = [settings.api_key_read.reveal()] if settings.api_key_read else []
+    access = Access(keys, read_keys, only_loopback, context.rules.local_names)
     app = application(
         context, access, settings.api_request_timeout_s, settings.api_long_operation_timeout_s
     )

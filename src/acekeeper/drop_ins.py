@@ -14,6 +14,8 @@ from acekeeper.settings import Settings
 _HEAD = "# Written by `acekeeper settings --drop-ins`, which will do it again.\n"
 _ALWAYS = ("127.0.0.1", "::1")
 _ANY = {"127.0.0.1": "0.0.0.0", "::1": "::"}
+_OF_AN_ENGINE = ("engine@.service",)
+_CPU_WEIGHT = 100  # systemd's own
 _AFTER_SERVICE_S = 10  # which gives up by itself, and can say why
 
 
@@ -25,6 +27,8 @@ def drop_ins(settings: Settings) -> Mapping[str, str]:
         "acekeeper-gateway.socket.d/listen.conf": _gateway(settings),
         "acekeeper-sweep@.service.d/timeout.conf": f"[Service]\nTimeoutStartSec={timeout}\n",
     }
+    for unit in _OF_AN_ENGINE:
+        files[f"{unit}.d/acekeeper-limits.conf"] = _limits(settings)
     for kind, interval in {
         "health": settings.health_check_interval_s,
         "streams": settings.monitor_interval_s,
@@ -69,6 +73,16 @@ def _listen(addresses: Sequence[str], port: int) -> str:
 def _stream(address: str, port: int) -> str:
     host = bracketed(address).replace("%", "%%")  # of a zone, no specifier
     return f"ListenStream={host}:{port}"
+
+
+def _limits(settings: Settings) -> str:
+    """Without a line where nobody asked for a limit: systemd would turn on a controller for it."""
+    lines = ["[Service]"]
+    if settings.engine_memory_max is not None:
+        lines.append(f"MemoryMax={settings.engine_memory_max}M")
+    if settings.engine_cpu_weight != _CPU_WEIGHT:
+        lines.append(f"CPUWeight={settings.engine_cpu_weight}")
+    return "\n".join([*lines, ""])
 
 
 def _interval(seconds: float) -> str:

@@ -58,6 +58,21 @@ def _number(
     return of(said)
 
 
+def memory(least: int) -> Kind:
+    """In MiB, as systemd understands the same words."""
+
+    def parse(said: str) -> int:
+        found = re.fullmatch(r"([0-9]{1,9})([MG])", said.upper())
+        if not found:
+            raise ValueError("is not a size such as 1G")
+        size = int(found[1]) * (1024 if found[2] == "G" else 1)
+        if size < least:
+            raise ValueError("is less than an engine needs")
+        return size
+
+    return Kind(parse, "", f"a size in M or G (of 1024), from {least}M")
+
+
 def flag(default: str) -> Kind:
     words = {"true": True, "1": True, "yes": True, "on": True}
     words |= {"false": False, "0": False, "no": False, "off": False}

@@ -22,6 +22,7 @@ from acekeeper.setting_kinds import (
     command,
     flag,
     image,
+    memory,
     networks,
     path,
     port_range,
@@ -174,6 +175,18 @@ class Settings:
     engine_https_base: Annotated[int, whole(20000, 1024, 65535), "HTTPS port of slot 0."]
     engine_p2p_base: Annotated[int, whole(21000, 1024, 65535), "Peer-to-peer port of slot 0."]
     engine_api_base: Annotated[int, whole(22000, 1024, 65535), "API port of slot 0."]
+    engine_memory_max: Annotated[
+        int | None,
+        memory(256),
+        "What an engine may use in memory, its cache and temporary files included, if `RUNTIME` is"
+        " quadlet; one that needs more is ended. Engines started before keep theirs.",
+    ]
+    engine_cpu_weight: Annotated[
+        int,
+        whole(100, 1, 10000),
+        "An engine's share of a busy processor, beside others of this user at 100, if `RUNTIME` is"
+        " quadlet. Engines started before keep theirs.",
+    ]
     gateway_host: Annotated[
         tuple[str, ...],
         addresses("127.0.0.1"),
@@ -223,6 +236,11 @@ class Settings:
     max_batch_events: Annotated[int, whole(10000, 1, 1000000), "Most events taken in one batch."]
     api_key_previous: Annotated[
         Secret | None, secret(), "A second key that is valid while `API_KEY` is being changed."
+    ]
+    api_key_read: Annotated[
+        Secret | None,
+        secret(),
+        "A key for what only looks, such as Prometheus or a panel: with it nothing can be changed.",
     ]
     log_level: Annotated[
         LogLevel, choice("INFO", get_args(LogLevel)), "The lowest level that is logged."
@@ -345,6 +363,15 @@ def _check(s: Settings) -> None:
         )
     if s.api_key_previous and not s.api_key:
         raise BadSetting("API_KEY_PREVIOUS is set and API_KEY is not", "Set API_KEY as well")
+    if s.api_key_read:
+        if not s.api_key:
+            raise BadSetting("API_KEY_READ is set and API_KEY is not", "Set API_KEY as well")
+        others = (key.reveal() for key in (s.api_key, s.api_key_previous) if key)
+        if s.api_key_read.reveal() in others:
+            raise BadSetting(
+                "API_KEY_READ is the key that may change all (its value is not shown)",
+                "Set it to one of its own",
+            )
     if s.runtime == "quadlet" and not s.target_image:
         raise BadSetting(
             "TARGET_IMAGE is not set and RUNTIME=quadlet needs it",

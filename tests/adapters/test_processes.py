@@ -561,6 +561,7 @@ async def test_an_engine_inherits_nothing_of_ours_it_should_not(
     for name in (
         "API_KEY",
         "API_KEY_PREVIOUS",
+        "API_KEY_READ",
         "NOTIFY_SOCKET",
         "LISTEN_FDS",
         "LISTEN_PID",

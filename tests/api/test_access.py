@@ -115,6 +115,34 @@ async def test_these_need_the_key(client: httpx.AsyncClient, method: str, path: 
         assert answer.status_code not in (401, 403)
 
 
+async def test_a_key_that_only_reads_reads_all_and_changes_nothing(serve: Serve) -> None:
+    served: Served = await serve(
+        only_loopback=False, API_KEY="key-1", API_KEY_READ="key-r", APP_HOST="0.0.0.0"
+    )
+    for path in [*READ, *OPEN]:
+        answer = await served.get(path, headers=bearer("key-r"))
+        assert answer.status_code in (200, 404), path
+        assert (await served.client.head(path, headers=bearer("key-r"))).status_code in (200, 404)
+    for method, path in KEYED:
+        answer = await served.client.request(method, path, headers=bearer("key-r"))
+        assert answer.status_code == 403, path
+        assert "may only read" in answer.json()["detail"]
+        assert answer.headers["WWW-Authenticate"] == 'Bearer error="insufficient_scope"'
+        wrong = await served.client.request(method, path, headers=bearer("key-"))
+        assert wrong.status_code == 403
+        assert "WWW-Authenticate" not in wrong.headers
+
+
+async def test_a_key_that_only_reads_comes_by_any_name_where_it_may(serve: Serve) -> None:
+    served: Served = await serve(API_KEY="key-1", API_KEY_READ="key-r")
+    for headers in FOREIGN:
+        for path in READ + OPEN:
+            answer = await served.get(path, headers=headers | bearer("key-r"))
+            assert answer.status_code in (200, 404), (path, headers)
+        posted = await served.post("/scale/0", headers=headers | bearer("key-r"))
+        assert posted.status_code == 403, headers
+
+
 async def test_reads_are_open_while_we_listen_on_loopback_only(client: httpx.AsyncClient) -> None:
     for path in READ:
         assert (await client.get(path)).status_code in (200, 404), path

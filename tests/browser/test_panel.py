@@ -165,6 +165,29 @@ async def test_a_service_that_is_read_with_the_key_only(panel_of: PanelOf) -> No
     await expect(panel.find("#entries")).to_contain_text("log begun")
 
 
+async def test_a_key_that_only_reads_shows_all_and_is_kept_when_a_button_needs_another(
+    panel_of: PanelOf,
+) -> None:
+    panel = await panel_of(only_loopback=False, API_KEY=KEY, API_KEY_READ="reads")
+    await panel.open()
+    await expect(panel.find("#ask")).to_be_visible()
+    await panel.page.keyboard.type("reads")
+    await panel.page.keyboard.press("Enter")
+    await expect(panel.find("#engines-hint")).to_have_text("No engine runs.")
+    await expect(panel.find("#entries")).to_contain_text("log begun")
+    await panel.find("#provision").click()
+    await expect(panel.find("#why")).to_contain_text("may only read")
+    await panel.page.keyboard.press("Escape")
+    await expect(panel.find("#told")).to_contain_text("Not done: the key in use may only read")
+    assert not panel.served.context.state.engines
+    await panel.page.reload()  # the key is there still
+    await expect(panel.find("#engines-hint")).to_have_text("No engine runs.")
+    await panel.find("#provision").click()
+    await panel.page.keyboard.type(KEY)
+    await panel.page.keyboard.press("Enter")
+    await expect(panel.find("#told")).to_contain_text("is provided")
+
+
 async def test_what_is_refused_late_does_not_ask_for_the_key_that_was_given(
     panel_of: PanelOf,
 ) -> None:

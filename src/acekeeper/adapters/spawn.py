@@ -13,7 +13,7 @@ from acekeeper.adapters.threads import within
 from acekeeper.core.names import Ports, Slot
 from acekeeper.errors import EngineFailed
 
-_SECRETS = frozenset({"API_KEY", "API_KEY_PREVIOUS"})
+_SECRETS = frozenset({"API_KEY", "API_KEY_PREVIOUS", "API_KEY_READ"})
 _DISK_WITHIN = 1.0
 _SUPERVISION = ("NOTIFY_SOCKET", "LISTEN_", "WATCHDOG_")  # between systemd and us
 

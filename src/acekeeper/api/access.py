@@ -17,20 +17,28 @@ Headers = Iterable[tuple[bytes, bytes]]  # names in small letters
 
 
 class Access:
-    """`only_loopback`: judged by the addresses the listening sockets really have. `names` are
-    those of this host; its owner chose them, and nobody else can point them here."""
+    """`read_keys` open all but what needs the key. `only_loopback`: judged by the addresses the
+    listening sockets really have. `names` are those of this host; its owner chose them, and nobody
+    else can point them here."""
 
-    def __init__(self, keys: Sequence[str], only_loopback: bool, names: Collection[str]) -> None:
+    def __init__(
+        self,
+        keys: Sequence[str],
+        read_keys: Sequence[str],
+        only_loopback: bool,
+        names: Collection[str],
+    ) -> None:
         self._keys = [key.encode() for key in keys]
+        self._read_keys = [key.encode() for key in read_keys]
         self._only_loopback = only_loopback
         self._names = _LOOPBACK_NAMES | {name.lower() for name in names}
 
     def refusal(self, level: Level, headers: Headers) -> HTTPException | None:
         """To a request with these headers on a route of this level."""
         if self._needs_key(level):
-            return self._without_key(headers)
+            return self._without_key(level, headers)
         if (self._only_loopback or not self._keys) and not (
-            self._is_from_here(headers) or self._has_key(headers)
+            self._is_from_here(headers) or self._may(level, headers)
         ):
             return PermissionDeniedException(
                 "without a valid API key only this host's own names are served, and no page of"
@@ -42,19 +50,26 @@ class Access:
         is_open = level == "open" or (level == "read" and self._only_loopback)
         return bool(self._keys) and not is_open
 
-    def _without_key(self, headers: Headers) -> HTTPException | None:
+    def _without_key(self, level: Level, headers: Headers) -> HTTPException | None:
         if not _given(headers):
             return NotAuthorizedException(
                 "this needs the API key: Authorization: Bearer KEY",
                 headers={"WWW-Authenticate": "Bearer"},
             )
-        if not self._has_key(headers):
-            return PermissionDeniedException("this API key is not valid")
-        return None
+        if self._may(level, headers):
+            return None
+        if self._may("read", headers):
+            return PermissionDeniedException(
+                "this needs API_KEY: the key that was sent, API_KEY_READ, may only read",
+                headers={"WWW-Authenticate": 'Bearer error="insufficient_scope"'},
+            )
+        return PermissionDeniedException("this API key is not valid")
 
-    def _has_key(self, headers: Headers) -> bool:
+    def _may(self, level: Level, headers: Headers) -> bool:
+        """Whether a key was sent that is valid for this."""
         given = _given(headers).encode()
-        return any(compare_digest(given, key) for key in self._keys)
+        keys = self._keys if level == "key" else [*self._keys, *self._read_keys]
+        return any(compare_digest(given, key) for key in keys)
 
     def _is_from_here(self, headers: Headers) -> bool:
         """A page of another site could reach us through its visitor's browser: by a name it points

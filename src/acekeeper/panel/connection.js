@@ -8,10 +8,11 @@ const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 8_000;
 
 export class Refused extends Error {
-  constructor(status, detail, key = null) {
+  constructor(status, detail, key = null, mayRead = false) {
     super(detail);
     this.status = status;
     this.key = key; // what it was asked with
+    this.mayRead = mayRead; // that key is valid, but not for this
   }
 
   get needsKey() {
@@ -43,8 +44,9 @@ async function request(path, options) {
   if (key) headers.Authorization = `Bearer ${key}`;
   const response = await fetch(path, { ...options, headers, cache: "no-store" });
   if (response.ok) return response;
-  const refused = new Refused(response.status, await why(response), key);
-  if (refused.status === 403) forgetKey(key);
+  const mayRead = /insufficient_scope/.test(response.headers.get("WWW-Authenticate"));
+  const refused = new Refused(response.status, await why(response), key, mayRead);
+  if (refused.status === 403 && !mayRead) forgetKey(key);
   throw refused;
 }
 

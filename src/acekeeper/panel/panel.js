@@ -88,8 +88,10 @@ async function refused(error, signal) {
   await nextKey(whyKey(error), signal);
 }
 
-const whyKey = ({ status }) =>
-  status === 403 ? "This key is not valid. Try another." : "This needs the API key of the service.";
+function whyKey({ status, mayRead }) {
+  if (mayRead) return "The key in use may only read. This needs the API key of the service.";
+  return status === 403 ? "This key is not valid. Try another." : "This needs the API key of the service.";
+}
 
 /** Whether it was done. The key is asked for as long as it is needed. */
 async function act(method, path, done) {
@@ -101,7 +103,7 @@ async function act(method, path, done) {
     } catch (error) {
       if (error instanceof Refused && error.needsKey) {
         if (error.isOutdated || (await askKey(whyKey(error)))) continue;
-        tell("Not done: it needs the API key.", true);
+        tell(error.mayRead ? "Not done: the key in use may only read." : "Not done: it needs the API key.", true);
       } else if (error instanceof Refused) {
         tell(`Not done: ${error.message}.`, true);
       } else {
