@@ -19,9 +19,9 @@ from tests.load.tuning.tables import TABLES
 
 from acekeeper import __version__
 from acekeeper.app import WARNINGS
-from acekeeper.cli.parser import parser
-from acekeeper.core.happenings import HAPPENINGS
+from acekeeper.core.happenings import FIELDS, HAPPENINGS
 from acekeeper.emulator.kinds import KINDS
+from acekeeper.log_events import FIELDS as LOG_FIELDS
 from acekeeper.log_events import LOG_EVENTS
 from acekeeper.metrics import FAMILIES
 from acekeeper.profiles import PROFILES
@@ -95,6 +95,8 @@ def log_tables() -> str:
     for event, text in LOG_EVENTS.items():
         levels = ", ".join(sorted(logged[event].levels))
         lines.append(f"| `{event}` | {levels} | {_fields(logged[event])} | {text} |")
+    lines += ["", "What their fields mean:", "", "| Field | Meaning |", "|---|---|"]
+    lines += [f"| `{name}` | {text} |" for name, text in sorted((FIELDS | LOG_FIELDS).items())]
     return "\n".join(lines) + "\n"
 
 

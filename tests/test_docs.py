@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from acekeeper.api.application import ROUTES
-from acekeeper.core.happenings import HAPPENINGS
+from acekeeper.core.happenings import FIELDS, HAPPENINGS
+from acekeeper.log_events import FIELDS as LOG_FIELDS
 from acekeeper.log_events import LOG_EVENTS
 
 ROOT = Path(__file__).parent.parent
@@ -42,6 +43,14 @@ def test_every_event_of_the_log_is_one_word_and_has_a_meaning() -> None:
     assert list(LOG_EVENTS) == sorted(LOG_EVENTS)
     assert not HAPPENINGS.keys() & LOG_EVENTS.keys()
     assert all(re.fullmatch("[a-z_]+", event) for event in LOG_EVENTS)
+
+
+def test_every_field_of_the_log_is_explained_and_no_other() -> None:
+    told = {name for said in GENERATE["said_by_core"]().values() for name in said.fields}
+    logged = {name for said in GENERATE["said_to_the_log"]().values() for name in said.fields}
+    assert told == FIELDS.keys()
+    assert logged - told == LOG_FIELDS.keys()
+    assert not FIELDS.keys() & LOG_FIELDS.keys()
 
 
 def links(page: Path) -> Iterator[tuple[Path, str]]:

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from acekeeper.adapters.engine_logs import LARGEST, log_file
+from acekeeper.core.names import HERE, Slot
+
 ROOT = Path(__file__).parents[1]
 BASE = ROOT / "quadlets/engine@.container"
 ACEXY = ROOT / "quadlets/acexy.container"
@@ -50,6 +53,14 @@ def test_only_the_peer_to_peer_port_is_open_to_the_world() -> None:
     assert len(published) == 6
 
 
+def test_what_an_engine_prints_is_bounded_as_that_of_a_process_is() -> None:
+    state_dir = Path("%S/acekeeper")
+    path = str(log_file(state_dir, Slot(HERE, 19000))).replace("19000", "%i")
+    lines = [line for line in settings(BASE) if line.startswith("Log")]
+    most = f"{LARGEST // 1_000_000}mb"
+    assert lines == ["LogDriver=k8s-file", f"LogOpt=path={path}", f"LogOpt=max-size={most}"]
+
+
 def test_acexy_is_confined_as_an_engine_is() -> None:
     confined = {
         "Pull=never",
@@ -59,7 +70,6 @@ def test_acexy_is_confined_as_an_engine_is() -> None:
         "NoNewPrivileges=true",
         "ReadOnly=true",
         "ReadOnlyTmpfs=false",
-        "LogDriver=journald",
         "StartLimitIntervalSec=0",
         "DefaultDependencies=false",
     }

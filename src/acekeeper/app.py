@@ -1,6 +1,7 @@
 """Wiring: settings become adapters, usecases and the API, in the order of start and stop."""
 
 import asyncio
+import secrets
 import socket
 import sys
 import time
@@ -35,7 +36,7 @@ from acekeeper.core.facts import TimePassed
 from acekeeper.core.model import Now, Rules
 from acekeeper.core.network import troubles
 from acekeeper.core.restore import restore
-from acekeeper.core.rollout import STOPPED
+from acekeeper.core.runs import Run, ServiceStarted, ServiceStopped
 from acekeeper.core.state import Happening
 from acekeeper.crowd import raise_descriptors
 from acekeeper.gateway.again import Leaving
@@ -250,8 +251,22 @@ def _loop(
         metrics.lagged,
     )
     stack.push_async_callback(loop.close)
-    loop.tell(TimePassed())  # what the restore found is stored and logged with it
+    this = _run(settings, state.run)
+    # What the restore found is stored and logged with it.
+    loop.tell_all((ServiceStarted(this), TimePassed()))
+    stack.push(partial(_ended, loop))
     return loop
+
+
+def _ended(loop: Loop, error: type[BaseException] | None, *_: object) -> None:
+    if error is None:
+        loop.tell(ServiceStopped())
+
+
+def _run(settings: Settings, last: Run | None) -> Run:
+    """With the salt of the last one, or the digests could not be compared."""
+    salt = last.salt if last else secrets.token_hex(16)
+    return Run(__version__, boot_id(), salt, settings.digests(salt))
 
 
 def _runtime(settings: Settings, retries: Retries, metrics: Metrics) -> Runtime:

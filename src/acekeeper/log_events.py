@@ -33,3 +33,26 @@ LOG_EVENTS: Mapping[str, str] = {
     "uncaught_exception": "A defect that ended the service, or one of its threads.",
     "watchdog_not_fed": "The service stands still; systemd will end it and start it again.",
 }
+
+# What they are told with beside the fields of happenings.
+FIELDS: Mapping[str, str] = {
+    "attempt": "How often it was tried by then.",
+    "connected": "How many connections are open.",
+    "count": "How many.",
+    "error": "The exception, of a defect: a bug, please report it.",
+    "gateway": "Where it listens for players.",
+    "kills_after_s": "After so many seconds systemd ends the service.",
+    "kind": "Which sweep.",
+    "message": "What was to be told.",
+    "method": "Of the request.",
+    "object": "What Python was about to remove.",
+    "path": "Of the request, or of a file.",
+    "pause": "Seconds until it is tried again.",
+    "ran_out": "The time limit, by its setting.",
+    "route": "Of the request, without what varies.",
+    "runtime": "Who runs the engines, by `RUNTIME`.",
+    "source": "Who was called: `systemd`, `podman` or `engine`.",
+    "status": "Of the answer.",
+    "thread": "In which it happened.",
+    "traceback": "Where the exception came from.",
+}

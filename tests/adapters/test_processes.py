@@ -18,7 +18,7 @@ import pytest
 import uvloop
 from msgspec.structs import replace
 
-from acekeeper.adapters import proc, processes
+from acekeeper.adapters import engine_logs, proc, processes
 from acekeeper.adapters.engine import EngineClient
 from acekeeper.adapters.proc import Process
 from acekeeper.adapters.processes import Processes, note_stops, stop_all
@@ -72,6 +72,7 @@ SCRIPT = f"{SAY}if os.fork() == 0:\n  %s\nsignal.pause()"
 CHILD = "say('up', os.getpid()); signal.pause()"
 DEAF_CHILD = f"signal.signal(signal.SIGTERM, signal.SIG_IGN); {CHILD}"
 EXITS = "import sys; sys.exit(3)"
+FLOODS = f"{SAY}say('up')\nwhile True:\n  os.write(1, b'x' * 999 + b'\\n')"
 PRINTS = f"{SAY}os.write(1, b'out of %s ' % sys.argv[1].encode())\nos.write(2, b'err')\n{WAITS}"
 
 
@@ -602,6 +603,25 @@ async def test_the_log_holds_the_last_two_starts(world: World, pipe: Pipe) -> No
         await world.hear()
     assert log.with_name(f"{log.name}.1").read_text() == "out of two err"
     assert len(list(logs.iterdir())) == 2
+
+
+async def test_a_log_that_is_full_begins_anew_while_its_engine_prints_on(
+    world: World, pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_logs, "LARGEST", 50_000)
+    monkeypatch.setattr(processes, "_LOGS_EVERY", 0.001)
+    engine = await world.start(await world.stand_ins(FLOODS))
+    log = world.state_dir / "logs" / f"engine-{engine.slot.port}.log"
+    pipe.line()
+    begun_anew = last = 0
+    async with asyncio.timeout(LIMIT_S):
+        while begun_anew < 3:
+            await asyncio.sleep(0)
+            size = log.stat().st_size
+            begun_anew += size < last
+            last = size
+    assert engine.is_running()
+    assert not log.read_bytes().startswith(b"\0")  # it goes on at the beginning, and leaves no hole
 
 
 async def test_where_no_log_can_be_written_the_engine_runs_all_the_same(

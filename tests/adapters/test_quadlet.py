@@ -59,6 +59,26 @@ async def test_the_environment_file_is_there_before_the_unit_is_started(world: W
     ]
 
 
+async def test_a_start_has_a_log_of_its_own_and_leaves_the_one_before(world: World) -> None:
+    logs = world.state_dir / "logs"
+    name = f"{world.slot.container_name}.log"
+    logs.mkdir(parents=True)
+    (logs / name).write_text("of the one before")
+    (logs / f"{name}.1").write_text("of an older one")
+    await world.start(await world.runtime())
+    assert {path.name: path.read_text() for path in logs.iterdir()} == {
+        f"{name}.1": "of the one before"
+    }
+
+
+async def test_a_start_whose_log_cannot_be_made_fails_and_says_so(world: World) -> None:
+    (world.state_dir).mkdir(exist_ok=True)
+    (world.state_dir / "logs").write_text("no directory")
+    with pytest.raises(EngineFailed, match="Its log cannot be made: "):
+        await world.start(await world.runtime())
+    assert not world.environment.exists()
+
+
 async def test_an_engine_is_published_at_the_addresses_that_are_there_and_keeps_them(
     world: World,
 ) -> None:

@@ -82,7 +82,7 @@ class Busy:
         self.state = context.state
         self.runtime = runtime
         self.engines = engines
-        access = Access([], True, context.rules.local_names)
+        access = Access([], [], True, context.rules.local_names)
         app = application(context, access, 600, 600)
         self._app: Any = Edge(app, context, access, lambda: False, 600)
 

@@ -182,7 +182,7 @@ async def both(
     within: float = 600,
     at_edge: float | None = None,
 ) -> AsyncIterator[Both]:
-    access = Access(keys, local, context.rules.local_names)
+    access = Access(keys, [], local, context.rules.local_names)
     served = Both(context, access, listening, within, at_edge)
     context.metrics.answered = lambda *told: served.counted.append(told)  # type: ignore[method-assign]
     async with serving(served.edge, listening, unheard=served.edge.unheard):

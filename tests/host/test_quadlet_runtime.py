@@ -251,7 +251,6 @@ def test_podman_tells_what_systemd_does_not(engines: EngineHost, driver: Driver)
     inspected = driver.do("inspect", container_id)["answer"]
     assert inspected["State"]["Status"] == "running"
     assert inspected["Image"] == engines.image.removeprefix("sha256:")
-    # By way of journald, which may be behind.
     until(lambda: "httpserver|start" in driver.do("logs", container_id, 10)["answer"])
     absent = "0" * 64
     for words in (("inspect", absent), ("logs", absent, 10)):

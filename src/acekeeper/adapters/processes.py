@@ -18,9 +18,10 @@ from pathlib import Path
 from msgspec import Struct
 
 from acekeeper.adapters import proc
+from acekeeper.adapters.engine_logs import bound, log_file
 from acekeeper.adapters.ports import present, test
 from acekeeper.adapters.proc import Process
-from acekeeper.adapters.spawn import log_file, spawn
+from acekeeper.adapters.spawn import spawn
 from acekeeper.adapters.tail import read_tail
 from acekeeper.core.build import Build
 from acekeeper.core.facts import (
@@ -45,6 +46,7 @@ _STOPPED = "stopped"  # names the engines that `acekeeper stop` ended
 _KILL_AFTER = 10.0
 _KILLED_WITHIN = 5.0
 _START_WITHIN = 120.0
+_LOGS_EVERY = 1.0  # what an engine prints until the next look comes on top of what its log may have
 
 
 class _Engine(Struct, frozen=True):
@@ -85,18 +87,20 @@ class Processes:
         self._engines: dict[Slot, _Engine] = {}
         self._starting: set[Slot] = set()
         self._kills: dict[_Engine, Task[None]] = {}
+        self._bounding: list[Task[None]] = []
 
     async def open(self, tell: Callable[[Fact], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._tell = tell
         self._stopped = await asyncio.to_thread(_noted_stops, self._state_dir)
+        self._bounding.append(self._loop.create_task(self._bound_logs()))
         tell(RuntimeConnected())
 
     async def close(self) -> None:
-        kills = list(self._kills.values())
-        for kill in kills:
-            kill.cancel()
-        await asyncio.gather(*kills, return_exceptions=True)
+        tasks = [*self._kills.values(), *self._bounding]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for engine in list(self._engines.values()):
             self._forget(engine)
 
@@ -188,6 +192,11 @@ class Processes:
             return await asyncio.to_thread(read_tail, log_file(self._state_dir, slot), tail)
         except OSError as error:
             raise RuntimeUnavailable(f"The engine's log cannot be read: {error}") from error
+
+    async def _bound_logs(self) -> None:
+        while True:
+            await asyncio.sleep(_LOGS_EVERY)
+            await asyncio.to_thread(bound, [log_file(self._state_dir, s) for s in self._engines])
 
     async def _signal(self, engine: _Engine, number: signal.Signals) -> None:
         """To its whole session: an engine may be the child of a script that passes nothing on,

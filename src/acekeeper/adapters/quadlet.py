@@ -10,7 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from acekeeper.adapters import proc, way_out
+from acekeeper.adapters import proc
+from acekeeper.adapters.engine_logs import begin, log_file
 from acekeeper.adapters.podman import LOAD, Image, Podman, read_inspection
 from acekeeper.adapters.ports import present, test
 from acekeeper.adapters.reservations import Reservations
@@ -76,6 +77,7 @@ class Quadlet:
         """`addresses`: ENGINE_HOST; `start_within`: PROVISION_TIMEOUT_S."""
         self._addresses = addresses
         self._image = Image(image.removeprefix("sha256:"), podman, clock)
+        self._state_dir = state_dir
         self._reservations = Reservations(state_dir / "engines")
         self._clock = clock
         self._systemd = systemd
@@ -146,8 +148,8 @@ class Quadlet:
         addresses, build = present(self._addresses), self._template.build()
         try:
             test(ports, addresses)
-            way = way_out.look()
-            self._reservations.make(slot, build, ports, addresses, way)
+            self._begin_log(slot)
+            self._reservations.make(slot, self._image.name, ports, addresses)
             unit = await self._run(slot, ports, addresses, due)
         finally:
             self._starting.discard(slot)
@@ -155,6 +157,12 @@ class Quadlet:
         engine = _Engine(slot, unit.invocation, container_id, addresses, build, way, ran=True)
         self._name(engine)
         return EngineStarted(slot, engine.incarnation, container_id, addresses, build, way)
+
+    def _begin_log(self, slot: Slot) -> None:
+        try:
+            begin(log_file(self._state_dir, slot))
+        except OSError as error:
+            raise EngineFailed(f"Its log cannot be made: {error}") from error
 
     async def stop(self, slot: Slot, incarnation: str) -> None:
         engine = self._engines.get(slot)

@@ -25,6 +25,7 @@ from acekeeper.core.model import (
     Stream,
 )
 from acekeeper.core.names import HERE, Slot
+from acekeeper.core.runs import Run
 from acekeeper.core.state import Happening
 from acekeeper.core.texts import of_its_own, shared
 from acekeeper.core.way_out import WayOut
@@ -215,12 +216,12 @@ def read_at_least(row: Row, _: Now) -> int:
     return int(row[1])
 
 
-def build_value(build: Build) -> str:
-    return json.dumps([build.image, build.fingerprint])
+def run_value(run: Run) -> str:
+    return msgspec.json.encode(run).decode()
 
 
-def read_build(row: Row, _: Now) -> Build:
-    return Build(*json.loads(row[1]))
+def read_run(row: Row, _: Now) -> Run:
+    return msgspec.json.decode(row[1], type=Run)
 
 
 def sample_row(stream_id: str, sample: Sample) -> Row:

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from loguru import logger
 
+from acekeeper.adapters.engine_logs import begin, log_file
 from acekeeper.adapters.threads import within
 from acekeeper.core.names import Ports, Slot
 from acekeeper.errors import EngineFailed
@@ -61,10 +62,6 @@ def spawn(
     return child.pid
 
 
-def log_file(directory: Path, slot: Slot) -> Path:
-    return directory / "logs" / f"{slot.container_name}.log"
-
-
 def _log(path: Path) -> BinaryIO:
     """A fresh one; where none can be written (a full disk, say) viewers get their engine still."""
     try:
@@ -76,7 +73,5 @@ def _log(path: Path) -> BinaryIO:
 
 
 def _fresh(path: Path) -> BinaryIO:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if path.exists():
-        path.replace(path.with_name(f"{path.name}.1"))
+    begin(path)
     return path.open("ab")

@@ -29,6 +29,7 @@ from acekeeper.adapters.wal import Identity, identity
 from acekeeper.core.build import Build
 from acekeeper.core.gateway.model import Hold, Ref
 from acekeeper.core.model import Breaker, EarlyEnd, Engine, Now, Stream
+from acekeeper.core.runs import Run
 from acekeeper.core.state import Changes
 from acekeeper.deadlines import Deadlines
 from acekeeper.errors import StoreFailed
@@ -59,7 +60,7 @@ class Saved(Struct, frozen=True):
     breaker: Breaker | None = None
     boot: str = ""
     at_least: int = 0
-    build: Build | None = None
+    run: Run | None = None
 
 
 class _Write(NamedTuple):
@@ -340,7 +341,7 @@ class Store:
             breaker=next(iter(self._decoded(rows.read_breaker, of.get("breaker", ()), now)), None),
             boot=next((value for _, value in of.get("boot", ())), ""),
             at_least=next(iter(self._decoded(rows.read_at_least, of.get("at_least", ()), now)), 0),
-            build=next(iter(self._decoded(rows.read_build, of.get("build", ()), now)), None),
+            run=next(iter(self._decoded(rows.read_run, of.get("run", ()), now)), None),
         )
 
     def _decoded(self, decode: _Decode[T], found: Sequence[rows.Row], now: Now) -> list[T]:

@@ -26,8 +26,8 @@ _MEANINGS = {
     304: "Unchanged since the ETag asked with",
     400: "Something is wrong in the request; `detail` names it",
     401: "This needs the API key",
-    403: "The API key is not valid or may only read, or without one `Host` or `Origin` is no name of"
-    " this host",
+    403: "The API key is not valid or may only read, or without one `Host` or `Origin` is no name"
+    " of this host",
     404: "There is no such thing",
     408: "The body did not come in time",
     409: "What was asked for is not to be had",

@@ -12,7 +12,7 @@ from acekeeper.core import (
     network,
     operator,
     playback,
-    rollout,
+    runs,
     scaling,
     streams,
 )
@@ -71,6 +71,7 @@ from acekeeper.core.gateway.actions import GatewayAction
 from acekeeper.core.gateway.apply import take, told
 from acekeeper.core.gateway.facts import GatewayFact
 from acekeeper.core.model import Now, Rules
+from acekeeper.core.runs import ServiceStarted, ServiceStopped
 from acekeeper.core.state import Changes, State
 
 _OF_GATEWAY = frozenset(get_args(GatewayFact) + get_args(GatewayAction))
@@ -136,6 +137,8 @@ def enter(state: State, rules: Rules, fact: Fact, now: Now) -> None:
             StreamStopped() | DrainRequested() | StopRequested() | ScaleRequested() | BreakerReset()
         ):
             operator.told(state, fact, now)
+        case ServiceStarted() | ServiceStopped():
+            runs.told(state, fact)
         case ActionTaken(action):
             _take(state, rules, action, now)
         case TimePassed():

@@ -15,7 +15,7 @@ from acekeeper.core.build import Build
 from acekeeper.core.gateway.facts import GatewayFact
 from acekeeper.core.model import KeyType, Now, Sample
 from acekeeper.core.names import HERE, OfOneStart, Slot
-from acekeeper.core.way_out import WayOut
+from acekeeper.core.runs import RunFact
 
 
 class RuntimeConnected(Struct, frozen=True):
@@ -250,6 +250,7 @@ Fact = (
     | StreamStarted
     | StreamEnded
     | OperatorAsked
+    | RunFact
     | GatewayFact
     | ActionTaken
     | TimePassed

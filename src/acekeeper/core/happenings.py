@@ -56,10 +56,65 @@ HAPPENINGS: Mapping[str, str] = {
     "runtime_lacks": "What starts need is not there; `why` names it: the engine image, say.",
     "runtime_lost": "Whoever runs the engines cannot be reached any more.",
     "scale_requested": "An operator wants so many engines in all; 0 ends it.",
+    "service_started": "The service runs, and goes on where the last run of it ended.",
+    "service_stopped": "The service ended, as it was asked to; engines run on.",
     "session_not_stopped": "An engine did not stop a session of the gateway; it is asked again.",
+    "settings_changed": "In force are other values than in the last run, of the settings `names`;"
+    " a new version may bring other defaults.",
     "stream_ended": "A stream ended, after `seconds`; `reaped` if no event said so (`unread`:"
     " nothing was heard of it while nobody was connected), `failed` if on our engine and by its"
     " `reason` nothing was seen.",
     "stream_expired": "A stream elsewhere is dropped, after `UNMANAGED_STREAM_TTL_S`.",
     "stream_started": "A stream started; `managed` if it is on one of our engines.",
+}
+
+# What they are told with, wherever it stands.
+FIELDS: Mapping[str, str] = {
+    "addresses": "Addresses of this host, by the settings.",
+    "at_least": "So many engines in all.",
+    "before": "The version of the last run, if it was another one.",
+    "cause": "Why an engine ended or did not get ready, in one word: [causes](quadlets.md#dying).",
+    "code": "Why a request is refused, as it is answered: `circuit_breaker`, `max_capacity` or"
+    " `general_error`.",
+    "detail": "More than the word before says: an exit status, a signal.",
+    "early": "Whether it died while it started or within 10 s of its readiness, by its own fault:"
+    " that counts for the circuit breaker as a failed start does.",
+    "engine": "Which one, by its container's name.",
+    "engines": "How many engines.",
+    "eta": "When to ask again, in seconds, as far as anybody can tell.",
+    "excused": "Whether the failure says nothing of starts (a taken port, say), so that the circuit"
+    " breaker does not count it.",
+    "failed": "Whether it was on an engine of ours, and by its `reason` nothing was seen.",
+    "failures": "How many in a row.",
+    "hedged": "Whether another engine was asked beside one that was late.",
+    "key": "The content, by its id or its address.",
+    "last_end": "How the last run ended: `stopped` as it was asked to; `killed`, or by a crash;"
+    " `host_went_down` with it. Not known of a first run.",
+    "managed": "Whether it is on one of our engines.",
+    "moved": "Whether the player had a session on another engine before.",
+    "names": "Of settings; their values are not told.",
+    "noticed_after": "Seconds from the moment an engine ended, by whoever ran it, to that in which"
+    " the service knew. Not known where nobody told the moment.",
+    "player": "The address of the player.",
+    "ready": "Whether the engine was ready when it was given.",
+    "reaped": "Whether no event told of the end, and the service found it out.",
+    "reason": "Why something is done or over, in one word or two.",
+    "replaces": "The engine that was lost longest ago and had no successor yet: it died, did not"
+    " get ready, is suspected or doubted, or moves to other addresses. Only a start that keeps one"
+    " ready makes up for one; one lost ten minutes ago, or in an earlier run, has none.",
+    "request": "The `X-Request-ID` of the request that caused it.",
+    "seconds": "How long it took or lasted; of an engine's end, since its start was asked for.",
+    "start": "Which start of the engine: systemd's invocation id, or the process and its begin.",
+    "starting": "Whether it died, by its own fault, before it was ready for the first time.",
+    "stream": "Which one, by its id.",
+    "streams": "How many streams.",
+    "tries": "How many engines were asked.",
+    "verdict": "What a try found: `plays`, `bad_content`, or `starved`: nobody has it.",
+    "version": "Of acekeeper.",
+    "waited": "Seconds that a caller or a player waited.",
+    "was": "How healthy it was before.",
+    "was_open": "Whether the circuit breaker was open.",
+    "why": "In words, by whoever failed or found out; it may change.",
+    "won": "Whether the engine asked beside the late one answered sooner.",
+    "words": "What the engine itself said.",
 }

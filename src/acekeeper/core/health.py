@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
-from acekeeper.core import breaker
+from acekeeper.core import breaker, succession
 from acekeeper.core.actions import Ask, Drain, Settle
 from acekeeper.core.facts import EngineAnswered, EngineSilent, EnginesSurveyed
 from acekeeper.core.model import Engine, Health, Now, Phase, Probe, Rules
@@ -51,6 +51,7 @@ def engine_silent(state: State, rules: Rules, fact: EngineSilent, now: Now) -> N
     failures = engine.probe.failures + 1
     engine = replace(engine, probe=replace(engine.probe, failures=failures), checked=now)
     if engine.health is Health.HEALTHY:
+        succession.lost(state, engine, now)
         engine = replace(engine, health=Health.UNKNOWN, unlisted=engine.unlisted or now)
         state.tell("engine_suspected", engine.slot, why=fact.why)
     state.put(worsened(state, rules, engine, failures, fact.why, now))
@@ -67,6 +68,7 @@ def improved(state: State, rules: Rules, engine: Engine, now: Now) -> Engine:
         return engine
     if engine.ready != now:
         state.tell("engine_recovered", engine.slot, was=engine.health.value)
+        succession.found(state, engine)
     return replace(
         engine,
         health=Health.HEALTHY,

@@ -5,7 +5,7 @@ from itertools import chain
 
 from msgspec.structs import replace
 
-from acekeeper.core import addresses, admission, breaker, demand, rollout, streams
+from acekeeper.core import addresses, admission, breaker, demand, streams, succession
 from acekeeper.core.actions import Start, Stop
 from acekeeper.core.facts import (
     EngineDied,
@@ -70,7 +70,13 @@ def start(state: State, rules: Rules, action: Start, now: Now) -> None:
     )
     if request is not None:
         demand.taken(state, rules, now)
-    state.tell("engine_starting", action.slot, request=action.request)
+    replaces = None if request is not None else succession.replaced(state, now)
+    state.tell(
+        "engine_starting",
+        action.slot,
+        request=action.request,
+        replaces=replaces.container_name if replaces else None,
+    )
 
 
 def engine_started(state: State, rules: Rules, fact: EngineStarted, now: Now) -> None:
@@ -114,6 +120,8 @@ def start_failed(state: State, rules: Rules, fact: EngineStartFailed, now: Now) 
         state.excused += 1
         state.starts_from = now.mono + min(pause, rules.start_retry)
     _start_failed(state, rules, engine, fact.cause, fact.why, excused, now)
+    if engine.claim is None:  # whoever asked for it is answered, and not by a successor
+        succession.lost(state, engine, now)
     _gone(state, engine, now)
 
 
@@ -158,6 +166,8 @@ def engine_died(state: State, rules: Rules, fact: EngineDied, now: Now) -> None:
         seconds=round(now.mono - engine.created.mono, 3),
         noticed_after=None if fact.at is None else round(max(0.0, now.mono - fact.at), 6),
     )
+    if not meant and fact.cause != REBOOTED:
+        succession.lost(state, engine, now)
     _gone(state, state.engines[fact.slot], now)
 
 

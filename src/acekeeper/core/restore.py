@@ -9,6 +9,7 @@ from acekeeper.core.build import Build
 from acekeeper.core.gateway.model import Hold, Reader, Ref
 from acekeeper.core.health import UNHEALTHY
 from acekeeper.core.model import Breaker, EarlyEnd, Engine, Now, Rules, Stream
+from acekeeper.core.runs import Run
 from acekeeper.core.state import Changes, State
 
 
@@ -22,16 +23,14 @@ def restore(
     breaker: Breaker | None = None,
     boot: str = "",
     at_least: int = 0,
-    build: Build | None = None,
+    run: Run | None = None,
     current_boot: str = "",
 ) -> State:
     """Streams and early ends come oldest first. What the last run had under way is not known
     any more: a start without a name is found again by it, a stop is asked for again, and an
     answer that was not given claims nothing. If `boot` is not the host's current one, all that
     ran is gone; that is still to be stored and told, with the first fact."""
-    state = State(
-        breaker=breaker or Breaker(), boot=boot, at_least=at_least, build=build or Build()
-    )
+    state = State(breaker=breaker or Breaker(), boot=boot, at_least=at_least, run=run)
     for engine in engines:
         if not engine.incarnation:
             continue

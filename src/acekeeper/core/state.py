@@ -26,7 +26,7 @@ from acekeeper.core.model import (
     Stream,
 )
 from acekeeper.core.names import Slot
-from acekeeper.core.way_out import Network
+from acekeeper.core.runs import Run
 
 
 class Happening(Struct, frozen=True, gc=False):
@@ -50,12 +50,12 @@ class Changes(Struct):
     breaker: Breaker | None = None
     boot: str | None = None
     at_least: int | None = None
-    build: Build | None = None
+    run: Run | None = None
     # All by or for players of the gateway: nobody was promised that it outlives the host.
     of_gateway: bool = False
 
     def __bool__(self) -> bool:
-        single = (self.breaker, self.boot, self.at_least, self.build)
+        single = (self.breaker, self.boot, self.at_least, self.run)
         many = self.engines or self.streams or self.samples or self.early_ends or self.holds
         return bool(many) or any(value is not None for value in single)
 
@@ -85,6 +85,8 @@ class State:
     starts_from: float = 0.0  # no start before, for that; monotonic
     typical_start: float = 6.0  # seconds from start to readiness, a moving average
     replaced: tuple[Now, ...] = ()
+    unreplaced: tuple[tuple[Slot, Now], ...] = ()  # what was lost lately, oldest first
+    run: Run | None = None  # this one once it is told, and before the last one
     taken: tuple[float, ...] = ()  # when engines went that had to be made up for, monotonic
     smells: dict[Content, Smell] = field(default_factory=dict)  # oldest first
     played: dict[Slot, tuple[Played, ...]] = field(default_factory=dict)  # of late, few

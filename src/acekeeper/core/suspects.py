@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from acekeeper.core import health, network
+from acekeeper.core import health, succession
 from acekeeper.core.doubt import Content, Doubt, Played, Suspicion
 from acekeeper.core.model import Engine, Health, Now, Phase, Rules
 from acekeeper.core.state import State
@@ -110,6 +110,7 @@ def _doubt(state: State, engine: Engine, now: Now) -> None:
     suspicion = engine.against
     if suspicion is None:
         raise AssertionError("only a suspect is doubted")
+    succession.lost(state, engine, now)
     state.tell("playback_doubted", engine.slot, why=suspicion.why, key=suspicion.content.key)
     state.put(
         replace(

@@ -1,0 +1,74 @@
+"""What no setting can tell alone."""
+
+import ipaddress
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from acekeeper.errors import BadSetting
+from acekeeper.setting_kinds import image
+
+if TYPE_CHECKING:
+    from acekeeper.settings import Settings
+
+
+def check(s: "Settings") -> None:
+    if s.min_replicas > s.max_replicas:
+        raise BadSetting(
+            f"{_said(s, 'MIN_REPLICAS')} is more than {_said(s, 'MAX_REPLICAS')}",
+            "Lower the first or raise the second",
+        )
+    slots = len(s.port_range_host)
+    if s.max_replicas > slots:
+        raise BadSetting(
+            f"{_said(s, 'MAX_REPLICAS')} is more than the {slots} ports of PORT_RANGE_HOST",
+            "Lower the first or widen the second",
+        )
+    ports = {"APP_PORT": range(s.app_port, s.app_port + 1), "PORT_RANGE_HOST": s.port_range_host}
+    if s.gateway_port:
+        ports["GATEWAY_PORT"] = range(s.gateway_port, s.gateway_port + 1)
+    for name in ("ENGINE_HTTPS_BASE", "ENGINE_P2P_BASE", "ENGINE_API_BASE"):
+        base: int = getattr(s, name.lower())
+        ports[name] = range(base, base + slots)
+        if base + slots - 1 > 65535:
+            raise BadSetting(
+                f"{_said(s, name)} leaves no room for the {slots} slots of PORT_RANGE_HOST",
+                f"Set it to {65536 - slots} at most or narrow the range",
+            )
+    for (name, first), (other, second) in combinations(ports.items(), 2):
+        if first.start < second.stop and second.start < first.stop:
+            raise BadSetting(
+                f"{name} ({first[0]}-{first[-1]}) overlaps {other} ({second[0]}-{second[-1]})",
+                "Move one of them or narrow PORT_RANGE_HOST",
+            )
+    loopback = s.app_host == "localhost" or ipaddress.ip_address(s.app_host).is_loopback
+    if not loopback and not s.api_key:
+        raise BadSetting(
+            f"APP_HOST={s.app_host} can be reached from outside and there is no API_KEY",
+            "Set API_KEY, or APP_HOST to 127.0.0.1",
+        )
+    beyond = [a for a in s.gateway_host if not ipaddress.ip_address(a).is_loopback]
+    if s.gateway_port and beyond and not s.gateway_allow:
+        raise BadSetting(
+            f"GATEWAY_HOST={beyond[0]} can be reached from outside and there is no GATEWAY_ALLOW",
+            "Set GATEWAY_ALLOW to the networks of the players, or GATEWAY_HOST to 127.0.0.1",
+        )
+    if s.api_key_previous and not s.api_key:
+        raise BadSetting("API_KEY_PREVIOUS is set and API_KEY is not", "Set API_KEY as well")
+    if s.api_key_read:
+        if not s.api_key:
+            raise BadSetting("API_KEY_READ is set and API_KEY is not", "Set API_KEY as well")
+        others = (key.reveal() for key in (s.api_key, s.api_key_previous) if key)
+        if s.api_key_read.reveal() in others:
+            raise BadSetting(
+                "API_KEY_READ is the key that may change all (its value is not shown)",
+                "Set it to one of its own",
+            )
+    if s.runtime == "quadlet" and not s.target_image:
+        raise BadSetting(
+            "TARGET_IMAGE is not set and RUNTIME=quadlet needs it",
+            f"Set it to {image().allowed}",
+        )
+
+
+def _said(s: "Settings", name: str) -> str:
+    return f"{name}={getattr(s, name.lower())} ({s.sources[name]})"
