@@ -27,15 +27,18 @@ def test_the_table_is_as_it_was() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "ports"),
+    ("given", "ports", "peers"),
     [
-        ({"GATEWAY_PORT": "0"}, "{ 19000-19999 }"),
-        ({"PORT_RANGE_HOST": "19007-19007", "MAX_REPLICAS": "1"}, "{ 6878, 19007 }"),
+        ({"GATEWAY_PORT": "0"}, "{ 19000-19999 }", "21000-21039"),
+        ({"PORT_RANGE_HOST": "19007-19007", "MAX_REPLICAS": "1"}, "{ 6878, 19007 }", "21000"),
     ],
 )
-def test_only_our_ports_are_closed_and_to_nobody_here(given: dict[str, str], ports: str) -> None:
-    rules = firewall(load(given)).partition("policy accept;")[2].split("\n")[1:3]
+def test_only_our_ports_are_closed_and_to_nobody_here(
+    given: dict[str, str], ports: str, peers: str
+) -> None:
+    rules = firewall(load(given)).partition("policy accept;")[2].split("\n")[1:4]
     assert [rule.strip() for rule in rules] == [
         "iif lo accept",
+        f"meta l4proto {{ tcp, udp }} th dport {peers} accept",
         f"tcp dport {ports} tcp flags & (syn | ack) == syn drop",
     ]

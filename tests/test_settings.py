@@ -147,6 +147,9 @@ GIVEN = [
     ("GATEWAY_ALLOW", "192.0.2.0/24, 2001:db8::/32,10.1.2.3", NETWORKS),
     ("GATEWAY_WAIT_S", "0.5", 0.5),
     ("GATEWAY_ALLOW_URLS", "yes", True),
+    ("ENGINE_MEMORY_MAX", "1G", 1024),
+    ("ENGINE_MEMORY_MAX", "256m", 256),
+    ("ENGINE_MEMORY_MAX", "", None),
     ("API_KEY", "", None),
     ("MIN_REPLICAS", "", 1),
     ("MIN_REPLICAS", "  ", 1),
@@ -213,6 +216,12 @@ REFUSED = [
     ("GATEWAY_HEDGE_S", "0", "is out of range"),
     ("GATEWAY_IDLE_S", "0.5", "is out of range"),
     ("GATEWAY_ALLOW_URLS", "2", "is neither true nor false"),
+    ("ENGINE_MEMORY_MAX", "255M", "is less than an engine needs"),
+    ("ENGINE_MEMORY_MAX", "1073741824", "is not a size such as 1G"),
+    ("ENGINE_MEMORY_MAX", "1.5G", "is not a size such as 1G"),
+    ("ENGINE_MEMORY_MAX", "-1G", "is not a size such as 1G"),
+    ("ENGINE_CPU_WEIGHT", "0", "is out of range"),
+    ("ENGINE_CPU_WEIGHT", "10001", "is out of range"),
     ("SETTINGS_FILE", "/nowhere/acekeeper.env", "cannot be read: No such file or directory"),
 ]
 

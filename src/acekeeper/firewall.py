@@ -1,9 +1,12 @@
 """A table of nftables that says who may reach the engines and the gateway from beyond this host,
-since an engine asks nobody for a key. It leaves all other ports alone."""
+since an engine asks nobody for a key. It leaves all other ports alone.
+
+What it accepts another table may drop all the same: nftables has no other way."""
 
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 
+from acekeeper.peers import peer_ports, spelled
 from acekeeper.settings import Settings
 
 _TABLE = """\
@@ -15,6 +18,7 @@ table inet acekeeper {{
     chain input {{
         type filter hook input priority filter; policy accept;
         iif lo accept
+        meta l4proto {{ tcp, udp }} th dport {peers} accept
 {allowed}        tcp dport {{ {ports} }} tcp flags & (syn | ack) == syn drop
     }}
 }}
@@ -22,13 +26,14 @@ table inet acekeeper {{
 
 
 def firewall(settings: Settings) -> str:
-    """Only this host and the networks of GATEWAY_ALLOW may begin connections to our ports. A
-    connection that is open stays open when they change."""
+    """Everybody may be a peer; only this host and the networks of GATEWAY_ALLOW may begin
+    connections to our other ports. A connection that is open stays open when they change."""
     first, last = settings.port_range_host[0], settings.port_range_host[-1]
     ports = [str(settings.gateway_port)] if settings.gateway_port else []
     ports.append(f"{first}-{last}" if first < last else f"{first}")
     allowed = "".join(f"        {line}\n" for line in _allowed(settings))
-    return _TABLE.format(allowed=allowed, ports=", ".join(ports))
+    peers = spelled(peer_ports(settings))
+    return _TABLE.format(peers=peers, allowed=allowed, ports=", ".join(ports))
 
 
 def _allowed(settings: Settings) -> Iterator[str]:

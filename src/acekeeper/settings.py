@@ -179,13 +179,13 @@ class Settings:
         int | None,
         memory(256),
         "What an engine may use in memory, its cache and temporary files included, if `RUNTIME` is"
-        " quadlet; one that needs more is ended. Engines started before keep theirs.",
+        " quadlet; one that needs more is ended. A change is for engines that run, too.",
     ]
     engine_cpu_weight: Annotated[
         int,
         whole(100, 1, 10000),
-        "An engine's share of a busy processor, beside others of this user at 100, if `RUNTIME` is"
-        " quadlet. Engines started before keep theirs.",
+        "An engine's share of a busy processor, beside others of its slice, where 100 is usual, if"
+        " `RUNTIME` is quadlet.",
     ]
     gateway_host: Annotated[
         tuple[str, ...],

@@ -54,6 +54,7 @@ def watched(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watc
         **deploying.from_archive(image.build(directory)),
         "acekeeper_settings": {"MIN_REPLICAS": 0, "APP_HOST": host.address},
         "acekeeper_api_key": f"a-key-{SECRET}",
+        "acekeeper_api_key_read": f"it-reads-{SECRET}",
         "monitoring_webhook_urls": [f"http://{host.address}:{HOOK_PORT}/a-token-{SECRET}"],
         "monitoring_scrape_interval_s": 1,
         "monitoring_grafana": True,
@@ -85,6 +86,8 @@ def test_every_host_is_scraped_with_its_key(watched: Watched) -> None:
         [target] = ask(host, f"{PROMETHEUS}/targets")["data"]["activeTargets"]
         assert target["labels"] == {"instance": watched.host.name, "job": "acekeeper"}
         asked[host.name] = urlsplit(target["scrapeUrl"]).netloc
+        key = host.ssh(f"cat {ETC}/keys/{watched.host.name}").stdout
+        assert key == f"it-reads-{SECRET}"  # with which nothing can be changed
     there = watched.host.address
     assert asked == {watched.host.name: "127.0.0.1:8000", watched.other.name: f"{there}:8000"}
 

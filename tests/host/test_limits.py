@@ -1,0 +1,216 @@
+"""What an engine may use and print, who may ask for what, and what the log tells of the service."""
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from . import deploying, image
+from .deploying import Deployer, as_user, engine_pid, show, starts
+from .lab import Host, Lab
+from .waiting import until
+
+pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
+
+KEY, READ_KEY = "the-key-of-the-host-tests", "a-key-that-only-reads"
+SETTINGS = {
+    "MIN_REPLICAS": 2,
+    "MAX_REPLICAS": 4,
+    "ENGINE_MEMORY_MAX": "1G",
+    "ENGINE_CPU_WEIGHT": 50,
+}
+ENGINE, P2P_PORT = "engine@19000.service", 21000
+ENGINE_LOG = "/var/lib/acekeeper/.local/state/acekeeper/logs/engine-19000.log"
+LARGEST_LOG = 4_000_000
+OTHERS = (
+    *("acekeeper.service", "acekeeper.socket", "acekeeper-gateway.socket"),
+    *(f"acekeeper-sweep@{kind}.timer" for kind in ("health", "streams", "scale")),
+)
+SETTINGS_ALONE = "--tags=settings"
+# To where the engine itself prints.
+FLOOD = """
+import sys
+with open(f"/proc/{sys.argv[1]}/fd/1", "w") as printed:
+    for n in range(100_000):
+        printed.write(f"flood {n} {'x' * 80}\\n")
+"""
+# All at once, or the connection that does it would end with its first line.
+THEIR_FIREWALL = """
+table inet theirs {
+    chain input {
+        type filter hook input priority 10; policy drop;
+        iif lo accept
+        ct state established,related accept
+        tcp dport 22 accept
+    }
+}
+"""
+
+
+@dataclass(frozen=True)
+class Limited:
+    host: Host
+    deployer: Deployer
+
+    def ask(self, path: str, key: str = KEY, method: str = "GET", options: str = "") -> Any:
+        """The answer, and its status behind it."""
+        url = f"http://127.0.0.1:8000{path}"
+        curl = f"curl -s -X {method} -w ' %{{http_code}}' {options}"
+        said = self.host.ssh(f"{curl} -H 'Authorization: Bearer {key}' '{url}'").stdout
+        body, _, status = said.rpartition(" ")
+        return (json.loads(body) if body.startswith(("{", "[")) else body), int(status)
+
+    def log(self, kind: str) -> list[dict[str, Any]]:
+        """The newest first."""
+        entries, _ = self.ask(f"/log?kind={kind}")
+        found: list[dict[str, Any]] = entries
+        return found
+
+    def is_ready(self) -> bool:
+        answer, status = self.ask("/health/ready")
+        return status == 200 and answer["ready"] is True
+
+    def reaches(self, port: int) -> bool:
+        """Whether this machine does, which is another one on the host's network."""
+        try:
+            socket.create_connection((self.host.address, port), timeout=3).close()
+        except TimeoutError:  # dropped
+            return False
+        return True
+
+
+@pytest.fixture(scope="module")
+def limited(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Limited]:
+    host = lab.up(131)
+    deployer = Deployer(tmp_path_factory.mktemp("limited"), [host], {})
+    deployer.variables |= {
+        **deploying.from_archive(image.build(tmp_path_factory.mktemp("image"))),
+        "acekeeper_settings": SETTINGS,
+        "acekeeper_api_key": KEY,
+        "acekeeper_api_key_read": READ_KEY,
+        "acekeeper_firewall": True,
+    }
+    deployer.deploy()
+    limited = Limited(host, deployer)
+    until(limited.is_ready)
+    until(lambda: ENGINE in starts(host))
+    yield limited
+    lab.down(131)
+
+
+def test_an_engine_has_the_limits_of_the_settings(limited: Limited) -> None:
+    shown = {name: show(limited.host, ENGINE, name) for name in ("MemoryMax", "CPUWeight")}
+    assert shown == {"MemoryMax": f"{1 << 30}", "CPUWeight": "50"}
+
+
+def test_a_change_of_limits_restarts_nothing(limited: Limited) -> None:
+    host, deployer = limited.host, limited.deployer
+    before = starts(host, *OTHERS)
+    kept = {name: value for name, value in SETTINGS.items() if name != "ENGINE_MEMORY_MAX"}
+    deployer.variables["acekeeper_settings"] = kept | {"ENGINE_CPU_WEIGHT": 200}
+    deployer.deploy(SETTINGS_ALONE)
+    shown = {name: show(host, ENGINE, name) for name in ("MemoryMax", "CPUWeight")}
+    assert shown == {"MemoryMax": "infinity", "CPUWeight": "200"}
+    assert starts(host, *OTHERS) == before
+    assert deployer.deploy(SETTINGS_ALONE).changes() == []
+
+
+def test_a_key_that_only_reads_reads_and_changes_nothing(limited: Limited) -> None:
+    foreign = "-H 'Host: elsewhere.example'"
+    engines, status = limited.ask("/engines", READ_KEY, options=foreign)
+    assert (status, len(engines)) == (200, 2)
+    metrics, status = limited.ask("/metrics", READ_KEY, options=foreign)
+    assert status == 200
+    assert "orch_" in metrics
+    for method, path in (("POST", "/scale/3"), ("DELETE", "/containers/absent")):
+        refused, status = limited.ask(path, READ_KEY, method)
+        assert status == 403
+        assert "may only read" in refused["detail"]
+        assert limited.ask(path, KEY, method)[1] in (200, 404)
+    assert limited.ask("/scale/0", KEY, "POST")[1] == 200
+
+
+def test_an_engine_that_prints_without_end_fills_neither_disk_nor_journal(
+    limited: Limited, tell: Callable[[str], None]
+) -> None:
+    host = limited.host
+    since = host.ssh("date +@%s").stdout.strip()
+    journal = f"journalctl -o cat --since={since}"
+    pid = engine_pid(host, ENGINE, "python3 -m acekeeper.emulator")
+    host.ssh(f"python3 - {pid}", stdin=FLOOD)
+    until(lambda: "flood 99999 " in host.ssh(f"tail -n 1 {ENGINE_LOG}").stdout)
+    size = int(host.ssh(f"stat -c %s {ENGINE_LOG}").stdout)
+    assert size <= LARGEST_LOG
+    tell(
+        f"of 9 MB an engine printed at once, {size} bytes are kept; its log may have {LARGEST_LOG}"
+    )
+    assert host.ssh(f"{journal} | grep -c flood || true").stdout.strip() == "0"
+    # What acekeeper itself has to say is not lost meanwhile.
+    assert limited.ask("/absent")[1] == 404
+    ours = f'{journal} _SYSTEMD_USER_UNIT=acekeeper.service | grep -c \'"path":"/absent"\''
+    until(lambda: host.ssh(f"{ours} || true").stdout.strip() == "1")
+    # It is read through Podman as before, and is there when the engine is gone.
+    [container_id] = [
+        e["container_id"] for e in limited.ask("/engines?include=all")[0] if e["port"] == 19000
+    ]
+    said, status = limited.ask(f"/containers/{container_id}/logs?tail=1")
+    assert (status, said.split()[:2]) == (200, ["flood", "99999"])
+    host.ssh(f"kill -9 {pid}")
+    until(lambda: ENGINE not in starts(host))
+    assert "flood 99998" in host.ssh(f"tail -n 3 {ENGINE_LOG}").stdout
+
+
+def test_a_start_says_which_engine_it_replaces(limited: Limited) -> None:
+    until(lambda: limited.log("engine_died") != [])
+    died = limited.log("engine_died")[0]
+    assert died["engine"] == "engine-19000"
+    until(lambda: any("replaces" in entry["data"] for entry in limited.log("engine_starting")))
+    replacing = [e["data"] for e in limited.log("engine_starting") if "replaces" in e["data"]]
+    assert replacing == [{"replaces": "engine-19000"}]
+
+
+def test_the_log_says_how_the_service_ended_and_what_is_set_otherwise(limited: Limited) -> None:
+    host, deployer = limited.host, limited.deployer
+    [first] = limited.log("service_started")
+    assert "last_end" not in first["data"]
+    host.ssh(f"kill -9 {show(host, 'acekeeper.service', 'MainPID')}")
+    until(lambda: len(limited.log("service_started")) == 2)
+    assert limited.log("service_started")[0]["data"]["last_end"] == "killed"
+    # These two changed before, and no service was started for it.
+    names = ["ENGINE_CPU_WEIGHT", "ENGINE_MEMORY_MAX"]
+    assert [e["data"] for e in limited.log("settings_changed")] == [{"names": names}]
+
+    given: Any = deployer.variables["acekeeper_settings"]
+    deployer.variables["acekeeper_settings"] = given | {"MAX_REPLICAS": 3}
+    deployer.deploy(SETTINGS_ALONE)
+    until(lambda: len(limited.log("service_started")) == 3)
+    assert limited.log("service_started")[0]["data"]["last_end"] == "stopped"
+    assert limited.log("settings_changed")[0]["data"] == {"names": ["MAX_REPLICAS"]}
+
+
+def test_a_firewall_of_the_hosts_own_is_not_touched_and_told_of(limited: Limited) -> None:
+    host, deployer = limited.host, limited.deployer
+    until(lambda: f":{P2P_PORT} " in host.ssh("ss -Hltn").stdout)
+    assert limited.reaches(P2P_PORT)
+    host.ssh("nft -f -", stdin=THEIR_FIREWALL)
+    assert not limited.reaches(P2P_PORT)  # whatever acekeeper's own table accepts
+    assert f"dport {P2P_PORT}-" in host.ssh("nft list table inet acekeeper").stdout
+    theirs = host.ssh("nft list table inet theirs").stdout
+
+    told = deployer.deploy(SETTINGS_ALONE)
+    assert host.ssh("nft list table inet theirs").stdout == theirs
+    [line] = [line for line in told.output.splitlines() if "nft insert rule" in line]
+    command = json.loads(line.strip().rstrip(",")).partition("nftables: ")[2].partition(" (and")[0]
+    host.ssh(command)
+    until(lambda: limited.reaches(P2P_PORT))
+    assert "nft insert rule" not in deployer.deploy(SETTINGS_ALONE).output
+
+
+def test_status_says_what_to_forward(limited: Limited) -> None:
+    settings = "SETTINGS_FILE=/etc/acekeeper/settings.env RUNTIME=quadlet"
+    said = as_user(limited.host, f"{settings} /opt/acekeeper/current/bin/acekeeper status")
+    own = limited.host.address
+    assert f"TCP and UDP 21000-21005 on the router to {own}\n" in said
