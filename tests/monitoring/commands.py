@@ -6,15 +6,19 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from acekeeper import cli
+from acekeeper.adapters.engine_logs import log_file
 from acekeeper.api.application import ROUTES
 from acekeeper.cli.parser import parser
 from acekeeper.core.happenings import HAPPENINGS
+from acekeeper.core.names import HERE, Slot
 from acekeeper.metrics import FAMILIES
 
 ROOT = Path(__file__).parent.parent.parent
 _SPAN = re.compile(r"`([^`\n]+)`")
 _FENCE = re.compile(r"^ *```\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
-_MATCHED = re.compile(r"(_SYSTEMD_USER_(?:UNIT|SLICE)|USER_UNIT|CONTAINER_NAME)=(.+)")
+_MATCHED = re.compile(r"(_SYSTEMD_USER_(?:UNIT|SLICE)|USER_UNIT)=(.+)")
+_STATE_DIR = "/var/lib/acekeeper/.local/state/acekeeper"
 _ACCOUNT = "@$(id -u acekeeper).service"
 _OTHERS = {"curl", "df", "du", "find", "findmnt", "free", "getent", "ip", "ls", "nc", "ps", "ss"}
 _OTHERS |= {"chown", "pkill", "systemd-cgtop", "timedatectl", "uptime"}
@@ -98,11 +102,7 @@ def _journalctl(words: Sequence[str]) -> None:
         elif word in {"-n", "-p", "-t"}:
             assert re.fullmatch(r"\d+|warning|systemd", next(rest))
         elif matched := _MATCHED.fullmatch(word):
-            field, value = matched.groups()
-            if field == "CONTAINER_NAME":
-                assert re.fullmatch(r"engine-\d+", value)
-            else:
-                _unit(value)
+            _unit(matched[2])
         elif word == "_PID=1":
             assert next(rest) == f"UNIT=user{_ACCOUNT}"
         else:
@@ -140,6 +140,13 @@ def _systemd_run(words: Sequence[str]) -> None:
     assert " ".join(words[len(how) :]) in podman
 
 
+def _tail(words: Sequence[str]) -> None:
+    *_, path = words
+    log = log_file(Path(_STATE_DIR), Slot(HERE, 19000))
+    assert log.match(path.rpartition("/")[2])
+    assert path.startswith(f"{log.parent}/")
+
+
 _CHECKS: Mapping[str, Callable[[Sequence[str]], None]] = {
     "acekeeper": _acekeeper,
     "api": _api,
@@ -147,4 +154,5 @@ _CHECKS: Mapping[str, Callable[[Sequence[str]], None]] = {
     "journalctl": _journalctl,
     "systemctl": _systemctl,
     "systemd-run": _systemd_run,
+    "tail": _tail,
 }
