@@ -14,7 +14,7 @@ from acekeeper.settings import Settings
 _HEAD = "# Written by `acekeeper settings --drop-ins`, which will do it again.\n"
 _ALWAYS = ("127.0.0.1", "::1")
 _ANY = {"127.0.0.1": "0.0.0.0", "::1": "::"}
-_OF_AN_ENGINE = ("engine@.service",)
+_OF_AN_ENGINE = ("engine@.service", "canary@.service")
 _CPU_WEIGHT = 100  # systemd's own
 _AFTER_SERVICE_S = 10  # which gives up by itself, and can say why
 
