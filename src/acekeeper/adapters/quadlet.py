@@ -200,7 +200,7 @@ class Quadlet:
 
     async def logs(self, slot: Slot, container_id: str, tail: int) -> str | None:
         if not container_id:
-            raise RuntimeUnavailable(f"{slot.unit} has no container yet", _journal(slot))
+            raise RuntimeUnavailable(f"{slot.unit} has no container yet", self._logs(slot))
         return await self._podman.logs(container_id, tail)
 
     def connected(self) -> None:
@@ -324,8 +324,10 @@ class Quadlet:
                 await self._systemd.stop(slot.unit)
         except (TimeoutError, AcekeeperError) as error:
             why = str(error) or f"not within {_STOP_WITHIN:g} s"
-            raise StartTimedOut(f"{late}, nor stopped after that: {why}", _journal(slot)) from error
-        raise StartTimedOut(late, _journal(slot))
+            raise StartTimedOut(
+                f"{late}, nor stopped after that: {why}", self._logs(slot)
+            ) from error
+        raise StartTimedOut(late, self._logs(slot))
 
     async def _failure(
         self,
@@ -337,7 +339,7 @@ class Quadlet:
     ) -> EngineFailed:
         """May raise it too."""
         if unit is None:
-            return EngineFailed(f"It did not start: its job was {result}", _journal(slot))
+            return EngineFailed(f"It did not start: its job was {result}", self._logs(slot))
         cause, detail = why(unit, ran=False, asked=result == "canceled")
         if cause == "image":
             self._image.doubt()
@@ -345,7 +347,11 @@ class Quadlet:
                 return EngineFailed(self._image.absence, LOAD, cause)
         if cause == "network":
             test(ports, addresses)
-        return EngineFailed(f"It did not start: {detail}", _journal(slot), cause)
+        return EngineFailed(f"It did not start: {detail}", self._logs(slot), cause)
+
+    def _logs(self, slot: Slot) -> str:
+        file = log_file(self._state_dir, slot)
+        return f"See journalctl _SYSTEMD_USER_UNIT={slot.unit} and {file}"
 
     def _is_held(self, slot: Slot) -> bool:
         return slot in self._engines or slot in self._starting or slot in self._leaving
@@ -367,7 +373,3 @@ def _why(engine: _Engine, unit: Unit) -> Why:
     if unit.invocation != engine.incarnation:
         return Why("gone", "another start took its place")
     return why(unit, ran=engine.ran, asked=engine.dying)
-
-
-def _journal(slot: Slot) -> str:
-    return f"See journalctl _SYSTEMD_USER_UNIT={slot.unit}"
