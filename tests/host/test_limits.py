@@ -18,7 +18,11 @@ from .waiting import until
 pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
 
 KEY, READ_KEY = "the-key-of-the-host-tests", "a-key-that-only-reads"
-ROOM: dict[str, object] = {"MIN_REPLICAS": 2, "MAX_REPLICAS": 4}
+ROOM: dict[str, object] = {
+    "MIN_REPLICAS": 2,
+    "MAX_REPLICAS": 4,
+    "ENGINE_GRACE_PERIOD_S": 86400,  # so that none goes for being one too many
+}
 SETTINGS = ROOM | {"ENGINE_MEMORY_MAX": "1G", "ENGINE_CPU_WEIGHT": 50}
 PEERS = "21000-21007"  # of twice as many engines
 LOGS = "/var/lib/acekeeper/.local/state/acekeeper/logs"
@@ -142,12 +146,11 @@ def test_a_key_that_only_reads_reads_and_changes_nothing(limited: Limited) -> No
     metrics, status = limited.ask("/metrics", READ_KEY, options=foreign)
     assert status == 200
     assert "orch_" in metrics
-    for method, path in (("POST", "/scale/3"), ("DELETE", "/containers/absent")):
+    for method, path in (("POST", "/scale/0"), ("DELETE", "/containers/absent")):
         refused, status = limited.ask(path, READ_KEY, method)
         assert status == 403
         assert "may only read" in refused["detail"]
-        assert limited.ask(path, KEY, method)[1] in (200, 404)
-    assert limited.ask("/scale/0", KEY, "POST")[1] == 200
+        assert limited.ask(path, KEY, method)[1] in (200, 404), path
 
 
 def test_an_engine_that_prints_without_end_fills_neither_disk_nor_journal(
