@@ -89,7 +89,7 @@ def test_a_signal_ends_it_with_status_0_and_a_clean_terminal(start: Start, numbe
     assert service.environ["STATE_DIR"] in stdout
     assert "$API_KEY" in stdout
     events = [fields["event"] for fields in service.log()]
-    assert events[-1] == "stopping"
+    assert events[-2:] == ["stopping", "service_stopped"]
     assert "a-secret-key" not in stdout + stderr
 
 

@@ -36,6 +36,7 @@ from acekeeper.core.facts import TimePassed
 from acekeeper.core.model import Now, Rules
 from acekeeper.core.network import troubles
 from acekeeper.core.restore import restore
+from acekeeper.core.rollout import STOPPED
 from acekeeper.core.runs import Run, ServiceStarted, ServiceStopped
 from acekeeper.core.state import Happening
 from acekeeper.crowd import raise_descriptors

@@ -6,7 +6,6 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from acekeeper import cli
 from acekeeper.adapters.engine_logs import log_file
 from acekeeper.api.application import ROUTES
 from acekeeper.cli.parser import parser

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from acekeeper.adapters import proc
+from acekeeper.adapters import proc, way_out
 from acekeeper.adapters.engine_logs import begin, log_file
 from acekeeper.adapters.podman import LOAD, Image, Podman, read_inspection
 from acekeeper.adapters.ports import present, test
@@ -149,7 +149,8 @@ class Quadlet:
         try:
             test(ports, addresses)
             self._begin_log(slot)
-            self._reservations.make(slot, self._image.name, ports, addresses)
+            way = way_out.look()
+            self._reservations.make(slot, build, ports, addresses, way)
             unit = await self._run(slot, ports, addresses, due)
         finally:
             self._starting.discard(slot)

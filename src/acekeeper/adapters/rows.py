@@ -216,6 +216,14 @@ def read_at_least(row: Row, _: Now) -> int:
     return int(row[1])
 
 
+def build_value(build: Build) -> str:
+    return json.dumps([build.image, build.fingerprint])
+
+
+def read_build(row: Row, _: Now) -> Build:
+    return Build(*json.loads(row[1]))
+
+
 def run_value(run: Run) -> str:
     return msgspec.json.encode(run).decode()
 

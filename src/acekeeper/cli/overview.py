@@ -8,6 +8,7 @@ from acekeeper.cli import engines as engine_table
 from acekeeper.cli.text import ago, clock, count, happened, printable, table
 from acekeeper.client import call
 from acekeeper.errors import CallFailed
+from acekeeper.peers import forwarding, own_address
 from acekeeper.settings import Settings
 
 Answer = Mapping[str, Any]
@@ -34,6 +35,7 @@ class Overview(NamedTuple):
     wrong: Sequence[str] = ()
     doing: Sequence[str] = ()
     last_trouble: Answer | None = None  # an entry of /log
+    forward: str = ""  # on the router, for peers; empty where systemd does not own the engines
     orchestrator: Answer | None = None  # /orchestrator/status
     engines: Sequence[Answer] = ()  # /engines?include=all
     streams: Sequence[Answer] = ()  # /streams?status=started
@@ -54,6 +56,7 @@ def look(settings: Settings) -> Overview:
         wrong=list(_wrong(ready, status)),
         doing=list(_doing(status, engines)),
         last_trouble=max(troubles, key=lambda entry: entry["id"], default=None),
+        forward=forwarding(settings, own_address()) if settings.runtime == "quadlet" else "",
         orchestrator=status,
         engines=engines,
         streams=ask("/streams?status=started"),
@@ -104,6 +107,8 @@ def lines(shown: Overview) -> Iterator[str]:
     if gateway := status["gateway"]:
         where = ", ".join(gateway["listening"]) or "nowhere"
         yield f"gateway on {where}; {gateway['playing']} playing, {gateway['waiting']} waiting"
+    if shown.forward:
+        yield shown.forward
     yield from (f"now: {doing}" for doing in map(printable, shown.doing))
     if trouble := shown.last_trouble:
         yield f"last trouble, {ago(trouble['ts'])} ({clock(trouble['ts'])}): {happened(trouble)}"

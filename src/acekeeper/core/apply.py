@@ -12,6 +12,7 @@ from acekeeper.core import (
     network,
     operator,
     playback,
+    rollout,
     runs,
     scaling,
     streams,

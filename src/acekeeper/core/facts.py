@@ -16,6 +16,7 @@ from acekeeper.core.gateway.facts import GatewayFact
 from acekeeper.core.model import KeyType, Now, Sample
 from acekeeper.core.names import HERE, OfOneStart, Slot
 from acekeeper.core.runs import RunFact
+from acekeeper.core.way_out import WayOut
 
 
 class RuntimeConnected(Struct, frozen=True):

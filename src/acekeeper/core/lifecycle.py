@@ -5,7 +5,7 @@ from itertools import chain
 
 from msgspec.structs import replace
 
-from acekeeper.core import addresses, admission, breaker, demand, streams, succession
+from acekeeper.core import addresses, admission, breaker, demand, rollout, streams, succession
 from acekeeper.core.actions import Start, Stop
 from acekeeper.core.facts import (
     EngineDied,

@@ -23,6 +23,7 @@ def restore(
     breaker: Breaker | None = None,
     boot: str = "",
     at_least: int = 0,
+    build: Build | None = None,
     run: Run | None = None,
     current_boot: str = "",
 ) -> State:
@@ -30,7 +31,9 @@ def restore(
     any more: a start without a name is found again by it, a stop is asked for again, and an
     answer that was not given claims nothing. If `boot` is not the host's current one, all that
     ran is gone; that is still to be stored and told, with the first fact."""
-    state = State(breaker=breaker or Breaker(), boot=boot, at_least=at_least, run=run)
+    state = State(
+        breaker=breaker or Breaker(), boot=boot, at_least=at_least, build=build or Build(), run=run
+    )
     for engine in engines:
         if not engine.incarnation:
             continue

@@ -7,8 +7,8 @@ from itertools import islice
 
 from msgspec.structs import replace
 
-from acekeeper.core import addresses, admission, callers, demand, succession
-from acekeeper.core.actions import AskStreams, Drain, Start, Stop, TakeBack
+from acekeeper.core import admission, callers, demand, rollout, succession
+from acekeeper.core.actions import AskStreams, Drain, Start, Stop, TakeBack, Turn
 from acekeeper.core.facts import StreamsAsked
 from acekeeper.core.gateway import choice
 from acekeeper.core.health import UNHEALTHY
@@ -115,7 +115,6 @@ def drain(state: State, action: Drain, now: Now) -> None:
         return
     if action.reason == UNHEALTHY:
         state.replaced = (*state.replaced[-len(state.engines) :], now)  # more never count
-    if action.reason in (UNHEALTHY, addresses.MOVED):
         succession.lost(state, engine, now)
     state.put(
         replace(

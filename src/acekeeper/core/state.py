@@ -27,6 +27,7 @@ from acekeeper.core.model import (
 )
 from acekeeper.core.names import Slot
 from acekeeper.core.runs import Run
+from acekeeper.core.way_out import Network
 
 
 class Happening(Struct, frozen=True, gc=False):
@@ -50,12 +51,13 @@ class Changes(Struct):
     breaker: Breaker | None = None
     boot: str | None = None
     at_least: int | None = None
+    build: Build | None = None
     run: Run | None = None
     # All by or for players of the gateway: nobody was promised that it outlives the host.
     of_gateway: bool = False
 
     def __bool__(self) -> bool:
-        single = (self.breaker, self.boot, self.at_least, self.run)
+        single = (self.breaker, self.boot, self.at_least, self.build, self.run)
         many = self.engines or self.streams or self.samples or self.early_ends or self.holds
         return bool(many) or any(value is not None for value in single)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from acekeeper.core import health, succession
+from acekeeper.core import health, network, succession
 from acekeeper.core.doubt import Content, Doubt, Played, Suspicion
 from acekeeper.core.model import Engine, Health, Now, Phase, Rules
 from acekeeper.core.state import State
