@@ -11,6 +11,7 @@ from acekeeper.core.doubt import Content
 from acekeeper.core.gateway.model import Sign
 from acekeeper.core.health import UNHEALTHY
 from acekeeper.core.indexes import Ranking
+from acekeeper.core.maintenance import MAINTENANCE
 from acekeeper.core.model import Engine, Health, Now, Phase, Rules, Stream
 from acekeeper.core.plan import plan
 from acekeeper.core.rollout import REASONS
@@ -25,6 +26,18 @@ def check(state: State, rules: Rules, now: Now) -> None:
     claims(state)
     engines(state)
     requests(state, rules, now)
+    maintenance(state)
+
+
+def maintenance(state: State) -> None:
+    """While a host is to become empty nobody is given anything there; afterwards no engine is
+    left that drains for it."""
+    engines = [e for e in state.engines.values() if e.incarnation and not e.stop]
+    if state.maintenance is None:
+        assert not any(e.drain and e.drain.reason == MAINTENANCE for e in engines)
+    else:
+        assert all(e.drain for e in engines)
+        assert not [r for r in state.requests.values() if not r.answered and r.slot is None]
 
 
 def indexes(state: State) -> None:
@@ -183,11 +196,16 @@ def may_start(state: State, rules: Rules, now: Now) -> None:
 
 
 def may_take_back(state: State, action: TakeBack) -> None:
-    """Before a drain is taken back: it has no fault, is well and at rest."""
+    """Before a drain is taken back: it only scales down, and the engine is well and at rest; or
+    it is left of a maintenance."""
     engine = state.engines[action.slot]
     assert engine.incarnation == action.incarnation
     assert engine.drain is not None
-    assert engine.drain.reason in ("scale_down", *REASONS)
+    assert state.maintenance is None
+    if engine.drain.reason == MAINTENANCE:
+        assert engine.stop is None
+        return
+    assert engine.drain.reason == "scale_down"
     assert engine.phase is Phase.RUNNING
     assert engine.health is Health.HEALTHY
     assert engine.doubt is None

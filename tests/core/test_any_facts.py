@@ -28,6 +28,8 @@ from acekeeper.core.facts import (
     EngineStopFailed,
     Fact,
     Found,
+    MaintenanceOver,
+    MaintenanceRequested,
     PlaybackAnswered,
     PlaybackFailed,
     ProvisionRequested,
@@ -189,6 +191,8 @@ facts: st.SearchStrategy[Fact] = st.one_of(
     st.builds(StopRequested, slots, starts),
     st.builds(ScaleRequested, st.integers(0, 4)),
     st.just(BreakerReset()),
+    st.just(MaintenanceRequested()),
+    st.just(MaintenanceOver()),
     st.just(TimePassed()),
     gateway.facts,
 )

@@ -26,6 +26,8 @@ from acekeeper.core.facts import (
     Found,
     RuntimeConnected,
     RuntimeLost,
+    MaintenanceOver,
+    MaintenanceRequested,
     ScaleRequested,
     StopRequested,
     StreamStopped,
@@ -215,7 +217,10 @@ class Pool(RuleBasedStateMachine):
         script.named_after, script.ready_after = named, ready
         script.lives, script.fails = lives, fails
 
-    @rule(n=numbers, hand=st.sampled_from(["drain", "stop", "end", "scale", "reset"]))
+    @rule(
+        n=numbers,
+        hand=st.sampled_from(["drain", "stop", "end", "scale", "reset", "maintain", "over"]),
+    )
     def operate(self, n: int, hand: str) -> None:
         world, playing = self.world, [name for name in self.streams if name not in self.left]
         match hand:
@@ -230,6 +235,10 @@ class Pool(RuleBasedStateMachine):
                 world.tell(ScaleRequested(n % SMALL.max_replicas))
             case "reset":
                 world.tell(BreakerReset())
+            case "maintain":
+                world.tell(MaintenanceRequested())
+            case "over":
+                world.tell(MaintenanceOver())
             case _:
                 pass  # there is nothing to lay a hand on
 
@@ -328,6 +337,7 @@ class Pool(RuleBasedStateMachine):
             engine.hung = False
         world.script = type(world.script)()
         world.tell(ScaleRequested(0))
+        world.tell(MaintenanceOver())
         world.tell(RuntimeConnected())
         world.list_engines(world.running())
         world.run(600)

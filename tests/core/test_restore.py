@@ -42,6 +42,7 @@ def again(world: World, **changed: Engine) -> World:
         breaker=world.state.breaker,
         boot=world.state.boot,
         at_least=world.state.at_least,
+        maintenance=world.state.maintenance,
     )
     return resumed(world, state)
 

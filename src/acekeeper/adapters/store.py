@@ -60,8 +60,7 @@ class Saved(Struct, frozen=True):
     breaker: Breaker | None = None
     boot: str = ""
     at_least: int = 0
-    build: Build | None = None
-    run: Run | None = None
+    maintenance: Now | None = None
 
 
 class _Write(NamedTuple):
@@ -334,6 +333,7 @@ class Store:
 
     def _saved(self, found: Contents, now: Now) -> Saved:
         of = {row[0]: [row] for row in found.kept}
+        maintenance = self._decoded(rows.read_maintenance, of.get("maintenance", ()), now)
         return Saved(
             engines=self._decoded(rows.read_engine, found.engines, now),
             streams=self._decoded(rows.read_stream, [*found.ended, *found.started], now),
@@ -342,8 +342,7 @@ class Store:
             breaker=next(iter(self._decoded(rows.read_breaker, of.get("breaker", ()), now)), None),
             boot=next((value for _, value in of.get("boot", ())), ""),
             at_least=next(iter(self._decoded(rows.read_at_least, of.get("at_least", ()), now)), 0),
-            build=next(iter(self._decoded(rows.read_build, of.get("build", ()), now)), None),
-            run=next(iter(self._decoded(rows.read_run, of.get("run", ()), now)), None),
+            maintenance=next(iter(maintenance), None),
         )
 
     def _decoded(self, decode: _Decode[T], found: Sequence[rows.Row], now: Now) -> list[T]:

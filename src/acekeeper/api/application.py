@@ -49,6 +49,8 @@ ROUTES: Sequence[HTTPRouteHandler] = (
     operator.sweep_all,
     operator.scale,
     operator.reset_breaker,
+    operator.begin_maintenance,
+    operator.end_maintenance,
     status.ready,
     status.orchestrator_status,
     log.list_log,

@@ -1,20 +1,26 @@
 """What an operator, or a timer, has done to the whole pool: /scale, /health/circuit-breaker,
-/sweeps and /gc."""
+/maintenance, /sweeps and /gc."""
 
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, post
+from litestar import Request, delete, post
 from litestar.exceptions import ClientException
 from litestar.params import FromPath, PathParameter
 from litestar.response.base import ASGIResponse
 
-from acekeeper.api import wire
+from acekeeper.api import wire, wire_status
 from acekeeper.api.context import Context, json_answer
 from acekeeper.api.deadline import LONG
 from acekeeper.api.described import described
+from acekeeper.api.wire import moment_or_none
 from acekeeper.core.breaker import circuit
-from acekeeper.core.facts import BreakerReset, ScaleRequested
+from acekeeper.core.facts import (
+    BreakerReset,
+    MaintenanceOver,
+    MaintenanceRequested,
+    ScaleRequested,
+)
 from acekeeper.usecases.sweep import Kind, Report
 
 
@@ -43,6 +49,32 @@ async def reset_breaker(request: Request[Any, Any, Any]) -> ASGIResponse:
     await context.loop.tell(BreakerReset())
     message = f"the circuit breaker is closed; it was {where} after {before.failures} failures"
     return json_answer(msgspec.json.encode(wire.Told(message)))
+
+
+@post("/maintenance", opt=described("key", wire_status.Maintenance))
+async def begin_maintenance(request: Request[Any, Any, Any]) -> ASGIResponse:
+    """Lets no viewer begin on this host until it is ended; engines stop as their streams end."""
+    return await _maintenance(request, MaintenanceRequested())
+
+
+@delete("/maintenance", status_code=200, opt=described("key", wire_status.Maintenance))
+async def end_maintenance(request: Request[Any, Any, Any]) -> ASGIResponse:
+    """Engines that have not stopped yet are free again, and the missing ones are started."""
+    return await _maintenance(request, MaintenanceOver())
+
+
+async def _maintenance(
+    request: Request[Any, Any, Any], fact: MaintenanceRequested | MaintenanceOver
+) -> ASGIResponse:
+    context = Context.of(request)
+    await context.loop.tell(fact)
+    state = context.state
+    body = wire_status.Maintenance(
+        since=moment_or_none(state.maintenance and state.maintenance.wall),
+        engines=len(state.engines),
+        streams=sum(map(len, state.playing.values())),
+    )
+    return json_answer(msgspec.json.encode(body))
 
 
 @post("/sweeps/{kind:str}", opt=described("key", Report) | {LONG: True})

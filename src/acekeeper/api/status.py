@@ -33,6 +33,7 @@ def ready_now(context: Context, *_: object) -> Prepared:
         timestamp=moment(now.wall),
         degraded=context.degraded(),
         version=__version__,
+        maintenance=moment_or_none(state.maintenance and state.maintenance.wall),
     )
     return prepared(_encode(body))
 
@@ -84,7 +85,7 @@ def totals(context: Context, now: Now) -> wire_status.OrchestratorStatus:
         ),
         timestamp=moment(now.wall),
         gateway=gateway(context),
-        rollout=rollout(context),
+        maintenance=moment_or_none(state.maintenance and state.maintenance.wall),
     )
 
 

@@ -18,6 +18,7 @@ class Ready(Struct):
     timestamp: Moment
     degraded: list[str]
     version: str
+    maintenance: Moment | None  # since when; None: the host takes viewers
 
 
 class EngineTotals(Struct):
@@ -93,7 +94,15 @@ class OrchestratorStatus(Struct):
     config: Config
     timestamp: Moment
     gateway: Gateway | None  # None: it is turned off
-    rollout: Rollout | None  # None: no engine is outdated
+    maintenance: Moment | None
+
+
+class Maintenance(Struct):
+    """What is left of the host's engines and streams, when it was asked for or ended."""
+
+    since: Moment | None
+    engines: int
+    streams: int
 
 
 class HealthTotals(Struct):
@@ -148,6 +157,6 @@ class Overview(Struct):
     provisioning: Provisioning
     breaker: BreakerState
     gateway: Gateway | None
-    rollout: Rollout | None
+    maintenance: Moment | None
     degraded: list[str]
     version: str

@@ -13,14 +13,16 @@ from acekeeper.core.facts import ProvisionRequested
 from acekeeper.core.model import Engine, Now, Phase, Request, Rules
 from acekeeper.core.names import Slot
 from acekeeper.core.state import State
-from acekeeper.core.supply import Supply, waiting
+from acekeeper.core.supply import Supply, in_maintenance, waiting
 
 _LAPSE_AT_ONCE = 32
 
 
 def blocked(state: State, rules: Rules, now: Now) -> Refusal | None:
-    """What the status tells every client: None unless the breaker is open, or nothing is
-    to be given and none can be started. Clients believe it for half a minute."""
+    """What the status tells every client: None unless the host is in maintenance, the breaker is
+    open, or the cap is reached with nothing to give. Clients believe it for half a minute."""
+    if state.maintenance is not None:
+        return in_maintenance()
     supply = Supply(state, rules, now)
     if state.lacks and not supply.has_engines():
         return supply.lacks
@@ -90,6 +92,8 @@ def _answer(state: State, request: Request, now: Now, deadline: float) -> Action
 def _admit(
     state: State, rules: Rules, supply: Supply, request: Request, deadline: float
 ) -> Engine | Start | Refusal | float:
+    if state.maintenance is not None:
+        return in_maintenance()
     if not state.listed:
         return waiting(Code.GENERAL_ERROR, "whoever runs the engines cannot be reached now", 2)
     if request.port is not None:

@@ -39,9 +39,7 @@ from acekeeper.core.facts import (
     ActionTaken,
     AnswerDelivered,
     AnswerLost,
-    BreakerReset,
     ConnectionsSeen,
-    DrainRequested,
     EngineAnswered,
     EngineDied,
     EngineIdentified,
@@ -52,18 +50,16 @@ from acekeeper.core.facts import (
     EngineStartFailed,
     EngineStopFailed,
     Fact,
+    OperatorAsked,
     PlaybackAnswered,
     PlaybackFailed,
     ProvisionRequested,
     RuntimeChecked,
     RuntimeConnected,
     RuntimeLost,
-    ScaleRequested,
-    StopRequested,
     StreamEnded,
     StreamsAsked,
     StreamStarted,
-    StreamStopped,
     TimePassed,
     WayOutSeen,
 )
@@ -134,18 +130,14 @@ def enter(state: State, rules: Rules, fact: Fact, now: Now) -> None:
             admission.answer_delivered(state, request)
         case AnswerLost(request):
             admission.answer_lost(state, request, now)
-        case (
-            StreamStopped() | DrainRequested() | StopRequested() | ScaleRequested() | BreakerReset()
-        ):
-            operator.told(state, fact, now)
-        case ServiceStarted() | ServiceStopped():
-            runs.told(state, fact)
         case ActionTaken(action):
             _take(state, rules, action, now)
         case TimePassed():
             admission.lapse_claims(state, rules, now)
             streams.forget_old(state, rules, now)
             plays.forget_old(state, rules, now)
+        case _ if isinstance(fact, OperatorAsked):
+            operator.told(state, fact, now)
         case _ if isinstance(fact, GatewayFact):
             told(state, rules, fact, now)
         case _:

@@ -216,7 +216,23 @@ class BreakerReset(Struct, frozen=True):
     pass
 
 
-OperatorAsked = StreamStopped | DrainRequested | StopRequested | ScaleRequested | BreakerReset
+class MaintenanceRequested(Struct, frozen=True):
+    """Until it is asked to end, this host takes no new viewers."""
+
+
+class MaintenanceOver(Struct, frozen=True):
+    pass
+
+
+OperatorAsked = (
+    StreamStopped
+    | DrainRequested
+    | StopRequested
+    | ScaleRequested
+    | BreakerReset
+    | MaintenanceRequested
+    | MaintenanceOver
+)
 
 
 class ActionTaken(Struct, frozen=True):

@@ -13,7 +13,8 @@ HAPPENINGS: Mapping[str, str] = {
     "claim_lapsed": "The stream an engine was promised for did not start within 60 s.",
     "content_blamed": "A content ended badly by its own fault: nobody is doubted for it. `why`: on"
     " `two_engines`; it had `no_peers` at all; `others_play` on that engine.",
-    "drain_taken_back": "A viewer needs an engine that was one too many: it stays after all.",
+    "drain_taken_back": "An engine stays after all: it was one too many and a viewer needs it, or"
+    " the maintenance it drained for is over.",
     "early_end_remembered": "A stream ended that nobody had started; kept for an hour at most.",
     "engine_adopted": "An engine was found running and taken over.",
     "engine_died": "An engine ended by itself; `cause` and `detail` say how.",
@@ -32,10 +33,9 @@ HAPPENINGS: Mapping[str, str] = {
     "engine_suspected": "A probe failed: off the list until the engine answers again.",
     "engine_unhealthy": "An engine failed `failures` probes or tries; it will be replaced.",
     "log_begun": "Here begins a new database.",
-    "network_absent": "This host has no default route of IPv4 (with `ipv6`: one of IPv6): starts"
-    " of engines wait for it, for 60 s at the most. One that starts without never gets out.",
-    "network_changed": "This host has another default route or other nameservers: after 60 s"
-    " engines that started before are replaced, when nobody plays on them.",
+    "maintenance_began": "An operator wants the host empty: no viewer begins, and engines stop as"
+    " their `streams` end.",
+    "maintenance_ended": "The host takes viewers again, after `seconds`.",
     "play_failed": "A player of the gateway got nothing, after `waited` seconds; `why`: engines"
     " `refused` the content, were `silent`, or there was `no_engine`.",
     "play_opened": "A player of the gateway got this session, after `waited` seconds; `tries`"

@@ -4,11 +4,13 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from acekeeper.core import admission, breaker, scaling, streams
+from acekeeper.core import admission, maintenance, scaling, streams
 from acekeeper.core.actions import Drain
 from acekeeper.core.facts import (
     BreakerReset,
     DrainRequested,
+    MaintenanceOver,
+    MaintenanceRequested,
     OperatorAsked,
     ScaleRequested,
     StopRequested,
@@ -42,6 +44,10 @@ def told(state: State, fact: OperatorAsked, now: Now) -> None:
             state.tell("scale_requested", at_least=at_least)
         case BreakerReset():
             _reset(state)
+        case MaintenanceRequested():
+            maintenance.begin(state, now)
+        case MaintenanceOver():
+            maintenance.end(state, now)
         case _:
             assert_never(fact)
 

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from acekeeper.core import admission, breaker, health, network, playback, queue, scaling
-from acekeeper.core.actions import Action, Ask, AskStreams, Check, GiveWay, Settle, Try
+from acekeeper.core import admission, breaker, health, maintenance, playback, queue, scaling
+from acekeeper.core.actions import Action, Ask, AskStreams, GiveWay, Settle, Try
 from acekeeper.core.facts import Fact, StreamsAsked
 from acekeeper.core.gateway import choice, holds
 from acekeeper.core.gateway.actions import Fail, SeeReaders, Serve, StopSession
@@ -80,6 +80,7 @@ def _upkeep(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
     yield from network.waits(state, now)
     uneasy = [*state.uneasy_engines()]
     yield from admission.lapses(uneasy)
+    yield from maintenance.steps(state, uneasy)
     if state.connected and state.listed:
         yield from health.asks(rules, uneasy, now)
         yield from playback.tries(state, rules, uneasy, now)

@@ -23,8 +23,7 @@ def restore(
     breaker: Breaker | None = None,
     boot: str = "",
     at_least: int = 0,
-    build: Build | None = None,
-    run: Run | None = None,
+    maintenance: Now | None = None,
     current_boot: str = "",
 ) -> State:
     """Streams and early ends come oldest first. What the last run had under way is not known
@@ -32,7 +31,7 @@ def restore(
     answer that was not given claims nothing. If `boot` is not the host's current one, all that
     ran is gone; that is still to be stored and told, with the first fact."""
     state = State(
-        breaker=breaker or Breaker(), boot=boot, at_least=at_least, build=build or Build(), run=run
+        breaker=breaker or Breaker(), boot=boot, at_least=at_least, maintenance=maintenance
     )
     for engine in engines:
         if not engine.incarnation:

@@ -7,8 +7,8 @@ from itertools import islice
 
 from msgspec.structs import replace
 
-from acekeeper.core import admission, callers, demand, rollout, succession
-from acekeeper.core.actions import AskStreams, Drain, Start, Stop, TakeBack, Turn
+from acekeeper.core import addresses, admission, callers, demand, maintenance
+from acekeeper.core.actions import AskStreams, Drain, Start, Stop, TakeBack
 from acekeeper.core.facts import StreamsAsked
 from acekeeper.core.gateway import choice
 from acekeeper.core.health import UNHEALTHY
@@ -29,7 +29,7 @@ def scale(
     state: State, rules: Rules, now: Now
 ) -> Iterator[Start | TakeBack | Drain | Turn | float]:
     """One step up or down. Nothing is scaled before every engine was asked once."""
-    if not (state.connected and state.surveyed):
+    if not (state.connected and state.surveyed) or state.maintenance is not None:
         return
     turned = rollout.turn(state, rules, staying(state), now)
     if turned is not None:
@@ -130,12 +130,15 @@ def drain(state: State, action: Drain, now: Now) -> None:
 
 def take_back(state: State, rules: Rules, action: TakeBack, now: Now) -> None:
     engine = state.current(action.slot, action.incarnation)
-    if engine is None or engine.drain is None or not may_be_taken_back(state, rules, engine):
+    if engine is None or engine.drain is None:
+        return
+    if not (may_be_taken_back(state, rules, engine) or maintenance.is_left_of_it(state, engine)):
         return
     state.tell(
         "drain_taken_back", engine.slot, seconds=round(now.mono - engine.drain.since.mono, 3)
     )
-    state.put(replace(engine, drain=None, unlisted=None))
+    is_off = engine.ready is not None and engine.health is not Health.HEALTHY
+    state.put(replace(engine, drain=None, unlisted=engine.unlisted if is_off else None))
 
 
 def drains(
@@ -192,13 +195,16 @@ def looked(state: State, rules: Rules, fact: StreamsAsked, now: Now) -> None:
     before = {s.ref: state.samples.get(s.id) for s in told}
     moving = any(b is None or fact.samples[ref].moved_since(b) for ref, b in before.items())
     hopeless = engine.health is Health.UNHEALTHY
-    # What stands still may go on, and nothing is wrong with the engine.
-    is_told = len(told) == len(streams) and not rollout.is_going(engine)
+    # A host becomes empty without anybody losing a picture, one that stands still for now either.
+    is_told = len(told) == len(streams) and state.maintenance is None
     idle = not moving and (hopeless or is_told or _is_left(state, rules, engine))
     state.put(replace(engine, drain=replace(engine.drain, looking=False, looked=now, idle=idle)))
 
 
 def _is_left(state: State, rules: Rules, engine: Engine) -> bool:
+    """Sessions of the gateway end by themselves when nobody reads them; HLS needs no connection."""
+    if any(s.gateway for s in state.started_on(engine.slot)):
+        return False
     if engine.drain is None or callers.nobody_for(state, engine) <= 0:
         return False
     return state.callers[engine.ref].at >= _may_stop_at(engine, engine.drain, rules)

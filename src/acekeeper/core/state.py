@@ -51,13 +51,12 @@ class Changes(Struct):
     breaker: Breaker | None = None
     boot: str | None = None
     at_least: int | None = None
-    build: Build | None = None
-    run: Run | None = None
+    maintenance: float | None = None  # since when, by the wall clock; 0 once it is over
     # All by or for players of the gateway: nobody was promised that it outlives the host.
     of_gateway: bool = False
 
     def __bool__(self) -> bool:
-        single = (self.breaker, self.boot, self.at_least, self.build, self.run)
+        single = (self.breaker, self.boot, self.at_least, self.maintenance)
         many = self.engines or self.streams or self.samples or self.early_ends or self.holds
         return bool(many) or any(value is not None for value in single)
 
@@ -72,6 +71,7 @@ class State:
     breaker: Breaker = field(default_factory=Breaker)
     boot: str = ""  # the boot of the host its engines belong to
     at_least: int = 0  # engines in all an operator wants kept
+    maintenance: Now | None = None  # since when the host is to become empty
     connected: bool = False  # the runtime can be asked
     lacks: str = ""  # what starts need and is not there
     looked: Now | None = None  # for that, when anybody did last
@@ -308,6 +308,11 @@ class State:
         if breaker != self.breaker:
             self.breaker = breaker
             self.changes.breaker = breaker
+
+    def put_maintenance(self, since: Now | None) -> None:
+        self.maintenance = since
+        self.changes.maintenance = since.wall if since else 0.0
+        self.revision += 1  # who reads whether engines can be had sees a change
 
     def tell(self, kind: str, engine: Slot | None = None, stream: str = "", **data: object) -> None:
         self.changes.happened.append(Happening(kind, engine, stream, data))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from itertools import chain, filterfalse, islice, repeat, starmap
 
-from acekeeper.core import breaker, network, rollout
+from acekeeper.core import breaker, maintenance
 from acekeeper.core.actions import Code, Refusal
 from acekeeper.core.breaker import Circuit
 from acekeeper.core.model import Engine, Health, Now, Phase, Rules
@@ -31,8 +31,9 @@ def resting(state: State, rules: Rules, now: Now) -> Iterator[Engine]:
 def may_be_taken_back(state: State, rules: Rules, engine: Engine) -> bool:
     """It drains since there were too many or it is outdated, and is fit for one more viewer."""
     return (
-        engine.drain is not None
-        and (engine.drain.reason == SCALE_DOWN or rollout.is_going(engine))
+        state.maintenance is None
+        and engine.drain is not None
+        and engine.drain.reason == SCALE_DOWN
         and engine.phase is Phase.RUNNING
         and engine.health is Health.HEALTHY
         and engine.claim is None
@@ -120,8 +121,8 @@ class Supply:
         None: now. A time (monotonic): then, by the interval alone. A refusal: not foreseeably.
         """
         state, rules, now = self._state, self._rules, self._now
-        if state.lacks:
-            return self.lacks
+        if state.maintenance is not None:
+            return in_maintenance()
         circuit = breaker.circuit(state.breaker, rules, now)
         if circuit is Circuit.OPEN:
             return self.breaker_open
@@ -246,6 +247,11 @@ class Supply:
 def remaining(state: State, rules: Rules) -> int:
     """Provisioning slots nobody uses; one is used from a start to its readiness."""
     return max(0, rules.max_concurrent_provisions - len(state.index.starting))
+
+
+def in_maintenance() -> Refusal:
+    """Nobody knows when it is over."""
+    return Refusal(Code.GENERAL_ERROR, maintenance.WORDS, None)
 
 
 def waiting(code: Code, message: str, seconds: float) -> Refusal:

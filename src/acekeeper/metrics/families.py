@@ -140,15 +140,16 @@ FAMILIES: Mapping[str, Family] = {
             "reason": (
                 "unhealthy",
                 "scale_down",
-                *REASONS,
-                "operator",
+                "addresses_changed",
+                *("operator", "maintenance"),
                 "session_not_stopped",
                 OTHER,
             )
         },
     ),
     "orch_engine_drains_taken_back_total": Family(
-        "counter", "Drains of engines without a fault that ended since a viewer needed the engine"
+        "counter",
+        "Drains that ended since a viewer needed the engine, or a maintenance was over",
     ),
     "orch_engines_free": Family("gauge", "Engines fit for one more viewer"),
     "orch_engines_starting": Family("gauge", "Engines that are not ready yet"),
@@ -172,6 +173,7 @@ FAMILIES: Mapping[str, Family] = {
     "orch_provisioning_blocked": Family(
         "gauge", "1 while clients are told that nothing can be provisioned"
     ),
+    "orch_maintenance": Family("gauge", "1 while the host takes no viewers so that it empties"),
     "orch_sweep_duration_seconds": Family(
         "histogram", "Time a sweep took that succeeded", {"kind": tuple(Kind)}, _CALLS
     ),

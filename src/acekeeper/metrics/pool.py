@@ -59,6 +59,7 @@ class Pool(Collector):
         yield breaker
         refusal = blocked(self._state, self._rules, now)
         yield gauge("orch_provisioning_blocked", refusal is not None)
+        yield gauge("orch_maintenance", self._state.maintenance is not None)
 
     def _streams(self) -> Iterator[GaugeMetricFamily]:
         state = self._state

@@ -4,6 +4,7 @@ none."""
 from collections.abc import Iterator
 from functools import partial
 
+from acekeeper.core import maintenance
 from acekeeper.core.actions import Action, Start, TakeBack
 from acekeeper.core.doubt import Content
 from acekeeper.core.gateway import contents, readers
@@ -122,6 +123,8 @@ def session_for(state: State, play: Play) -> Stream | None:
     if own is not None:
         return own
     wanted = play.wanted
+    if state.maintenance is not None:  # it would keep that session from ending
+        return None
     if not _may_share(play) or not readers.is_played(state, wanted.content):
         return None
     for stream, gateway, reader in readers.sessions_of(state, wanted.content):
@@ -159,6 +162,8 @@ def _failure(state: State, rules: Rules, play: Play, now: Now) -> Fail | None:
     if len(play.refused) > (0 if is_known else 1):
         return Fail(play.id, NotPlayed.REFUSED, play.refused[-1])
     attempts = _outstanding(state, play)
+    if state.maintenance is not None and not attempts:
+        return Fail(play.id, NotPlayed.NO_ENGINE, maintenance.WORDS, 5)
     if now.mono < play.until and (attempts or len(play.tried) < rules.engines_asked):
         return None
     if play.refused:
