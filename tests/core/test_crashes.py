@@ -24,10 +24,10 @@ from acekeeper.core.facts import (
     EngineStarted,
     Fact,
     Found,
-    RuntimeConnected,
-    RuntimeLost,
     MaintenanceOver,
     MaintenanceRequested,
+    RuntimeConnected,
+    RuntimeLost,
     ScaleRequested,
     StopRequested,
     StreamStopped,
@@ -40,6 +40,7 @@ from acekeeper.core.state import Changes
 from .test_any_day import SMALL
 from .world import Outside, World
 
+HANDS = ("drain", "stop", "end", "scale", "reset", "maintain", "over")
 numbers = st.integers(0, 5)
 pauses = st.sampled_from([0.0, 0.1, 0.5, 2.6, 7.0, 31.0, 65.0])
 
@@ -130,6 +131,10 @@ class MortalWorld(World):
             next(iter(breaker), None),
             next((value for name, value in found.kept if name == "boot"), ""),
             next((rows.read_at_least(r, self.now) for r in found.kept if r[0] == "at_least"), 0),
+            next(
+                (rows.read_maintenance(r, self.now) for r in found.kept if r[0] == "maintenance"),
+                None,
+            ),
         )
         self._backlog = Backlog()
         self._backlog.known(found.engines, found.started, found.holds, found.early_ends, found.kept)
@@ -217,10 +222,7 @@ class Pool(RuleBasedStateMachine):
         script.named_after, script.ready_after = named, ready
         script.lives, script.fails = lives, fails
 
-    @rule(
-        n=numbers,
-        hand=st.sampled_from(["drain", "stop", "end", "scale", "reset", "maintain", "over"]),
-    )
+    @rule(n=numbers, hand=st.sampled_from(HANDS))
     def operate(self, n: int, hand: str) -> None:
         world, playing = self.world, [name for name in self.streams if name not in self.left]
         match hand:
