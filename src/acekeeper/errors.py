@@ -3,6 +3,7 @@
 AcekeeperError
 ├── BadSetting          a value the operator wrote cannot be used; the service does not start
 ├── BadTrace            a trace of viewers cannot be read
+├── BadBackup           an archive cannot be restored
 ├── StoreFailed         the database did not take a write
 ├── OutsideFailed       a call to the outside did not succeed; `failure` says how
 │   ├── RuntimeUnavailable  whoever runs the engines (systemd, say) cannot be reached
@@ -46,6 +47,10 @@ class BadSetting(AcekeeperError):
 
 
 class BadTrace(AcekeeperError):
+    pass
+
+
+class BadBackup(AcekeeperError):
     pass
 
 

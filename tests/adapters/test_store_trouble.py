@@ -297,7 +297,7 @@ def test_what_belongs_to_the_database_goes_with_it(path: Path) -> None:
     path.parent.mkdir()
     for suffix in ("", "-wal", "-shm"):
         path.with_name(path.name + suffix).write_text(suffix)
-    aside = move_aside(path, "then")
+    aside = move_aside(path, "corrupt-then")
     assert aside == path.with_name("acekeeper.db.corrupt-then")
     assert {p.name: p.read_text() for p in path.parent.iterdir()} == {
         aside.name + suffix: suffix for suffix in ("", "-wal", "-shm")

@@ -179,10 +179,10 @@ def prune(db: sqlite3.Connection, before: float) -> bool:
     return max(deleted) == _PRUNED_AT_ONCE
 
 
-def move_aside(path: Path, stamp: str) -> Path:
+def move_aside(path: Path, ending: str) -> Path:
     """With its -wal and -shm, under names that belong together. The main file goes last: it alone
     says whether there is still something to move."""
-    aside = path.with_name(f"{path.name}.corrupt-{stamp}")
+    aside = path.with_name(f"{path.name}.{ending}")
     wal, shm = beside(path, "-wal"), beside(path, "-shm")
     is_empty = not wal.exists() or not wal.stat().st_size
     for suffix, part in (("-wal", wal), ("-shm", shm), ("", path)):

@@ -205,7 +205,7 @@ class Opened:
 
     def _begin_anew(self, error: sqlite3.Error) -> None:
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        aside = database.move_aside(self._path, stamp)
+        aside = database.move_aside(self._path, f"corrupt-{stamp}")
         self._moved = True
         self._file = self._log = None
         self._backlog.start_over(is_new=True)

@@ -33,6 +33,7 @@ HAPPENINGS: Mapping[str, str] = {
     "engine_suspected": "A probe failed: off the list until the engine answers again.",
     "engine_unhealthy": "An engine failed `failures` probes or tries; it will be replaced.",
     "log_begun": "Here begins a new database.",
+    "log_restored": "Up to here the log is that of a backup that was restored.",
     "maintenance_began": "An operator wants the host empty: no viewer begins, and engines stop as"
     " their `streams` end.",
     "maintenance_ended": "The host takes viewers again, after `seconds`.",

@@ -1,0 +1,180 @@
+"""`acekeeper backup` and `acekeeper restore`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from acekeeper.errors import AcekeeperError, BadBackup, OutputFailed
+
+if TYPE_CHECKING:
+    from acekeeper.settings import Settings
+
+_SERVICE = "acekeeper.service"
+_UNITS = ("acekeeper.socket", "acekeeper-gateway.socket", _SERVICE)
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "write the settings file and the database into one archive, while the service runs"
+    parser = commands.add_parser("backup", help=text, description=text)
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        nargs="?",
+        default="-",
+        help="where; without it, standard output. It has the keys in it: mode 0600",
+    )
+    parser.set_defaults(run=_backup)
+    text = "put the database of a backup in the place of the one that is there"
+    parser = commands.add_parser(
+        "restore",
+        help=text,
+        description=f"{text}. The service is stopped for that and started again, no engine is.",
+    )
+    parser.add_argument("file", metavar="FILE", help="an archive of `backup`; - is standard input")
+    parser.add_argument(
+        "--settings",
+        action="store_true",
+        help="print the settings file that is in it, and change nothing",
+    )
+    parser.set_defaults(run=_restore)
+
+
+def _backup(arguments: argparse.Namespace) -> int:
+    from acekeeper.adapters.backup import write
+    from acekeeper.settings import load
+
+    settings = load(os.environ)
+    database = settings.state_dir / "acekeeper.db"
+    with _scratch(settings.state_dir) as scratch, _output(arguments.file) as out:
+        manifest = write(out, database, settings.settings_file, scratch)
+    sizes = ", ".join(f"{name} {member.size} bytes" for name, member in manifest.members.items())
+    print(f"backed up: {sizes}", file=sys.stderr)
+    return 0
+
+
+@contextmanager
+def _output(name: str) -> Iterator[BinaryIO]:
+    """A file gets its name when it is whole."""
+    if name == "-":
+        if sys.stdout.isatty():
+            raise AcekeeperError("an archive is nothing for a terminal", "Name a file")
+        try:
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputFailed(f"standard output cannot be written: {error.strerror}") from None
+        return
+    path = Path(name)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as out:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
+        part.rename(path)
+    except OSError as error:
+        raise OutputFailed(f"{path} cannot be written: {error.strerror}") from None
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _scratch(state_dir: Path) -> Iterator[Path]:
+    """Beside the database, of the same owner."""
+    from tempfile import TemporaryDirectory
+
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if state_dir.stat().st_uid != os.geteuid():
+            raise AcekeeperError(f"{state_dir} is another user's", "Do this as that user")
+        directory = TemporaryDirectory(prefix="backup-", dir=state_dir)
+    except OSError as error:
+        raise AcekeeperError(f"{state_dir} cannot be written: {error.strerror}") from None
+    with directory as name:
+        yield Path(name)
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    from acekeeper.adapters.backup import DATABASE, SETTINGS, prepare, swap, unpack
+    from acekeeper.adapters.lock import hold
+    from acekeeper.settings import load
+
+    settings = load(os.environ)
+    with _scratch(settings.state_dir) as scratch:
+        with _input(arguments.file) as source:
+            try:
+                manifest = unpack(source, scratch)
+            except BadBackup as error:
+                raise BadBackup(f"{arguments.file}: {error.message}", error.hint) from None
+        saved = scratch / SETTINGS
+        if arguments.settings:
+            if not saved.exists():
+                raise BadBackup(f"{arguments.file} has no settings file in it")
+            print(saved.read_text("utf-8"), end="")
+            return 0
+        kept = prepare(scratch / DATABASE)
+        with _stopped(settings), hold(settings.state_dir):
+            aside = swap(scratch / DATABASE, settings.state_dir / DATABASE)
+        differing = _differing(saved, settings.settings_file)
+    print(f"restored the backup of {manifest.at}: {kept.entries} entries of the log")
+    if aside is not None:
+        print(f"the database before it is {aside}")
+    if kept.is_in_maintenance:
+        print("it was in maintenance then, and is now: `acekeeper drain --undo` ends it")
+    if differing:
+        print(
+            f"settings that differ from those of the backup: {', '.join(differing)};"
+            f" `acekeeper restore --settings {arguments.file}` prints all of them"
+        )
+    return 0
+
+
+@contextmanager
+def _input(name: str) -> Iterator[BinaryIO]:
+    if name == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        with Path(name).open("rb") as file:
+            yield file
+    except OSError as error:
+        raise AcekeeperError(f"{name} cannot be read: {error.strerror}") from None
+
+
+@contextmanager
+def _stopped(settings: "Settings") -> Iterator[None]:
+    """The service alone, with its sockets: a connection would start it."""
+    from acekeeper.doctor.finding import run
+
+    if settings.runtime != "quadlet":  # who runs it there stops it; the lock tells
+        yield
+        return
+    os.environ.setdefault("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
+    ran = run("systemctl", "--user", "is-active", _SERVICE).out != "inactive"
+    stop = run("systemctl", "--user", "stop", *_UNITS)
+    if stop.failed:
+        raise AcekeeperError(f"the service cannot be stopped: {stop.complaint}")
+    try:
+        yield
+    finally:
+        if ran:
+            start = run("systemctl", "--user", "start", _SERVICE)
+            if start.failed:
+                print(f"acekeeper: the service does not start: {start.complaint}", file=sys.stderr)
+
+
+def _differing(saved: Path, in_force: Path | None) -> list[str]:
+    """The names alone: values may be secrets."""
+    if not saved.exists():
+        return []
+    before = set(saved.read_text("utf-8").splitlines())
+    now = set(in_force.read_text("utf-8").splitlines()) if in_force else set()
+    changed = (line.partition("=") for line in before ^ now if not line.startswith(("#", ";")))
+    return sorted({name.strip() for name, equals, _ in changed if equals})
