@@ -1,0 +1,209 @@
+"""A host is emptied without cutting a stream, by hand and by the playbook; and what it keeps is
+backed up, lost and restored."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from . import deploying
+from .deploying import USER, Deployer, Play, as_user, engines, show, starts
+from .lab import Host, Lab
+from .viewing import Viewing
+from .waiting import until
+
+pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
+
+KEY = "the-key-of-the-host-tests"
+MIN_REPLICAS = 2
+SETTINGS = {
+    "MIN_REPLICAS": MIN_REPLICAS,
+    "MAX_REPLICAS": 6,
+    "MONITOR_INTERVAL_S": 5,
+    "ENGINE_GRACE_PERIOD_S": 86400,  # so that none goes for being one too many
+}
+FILES = "SETTINGS_FILE=/etc/acekeeper/settings.env RUNTIME=quadlet"
+COMMAND = f"{FILES} /opt/acekeeper/current/bin/acekeeper"
+DATABASE = "/var/lib/acekeeper/.local/state/acekeeper/acekeeper.db"
+KEPT = "/root/kept.tar.gz"
+CHANNEL = f"infohash={'c' * 40}"
+
+
+@dataclass(frozen=True)
+class Deployed:
+    host: Host
+    deployer: Deployer
+
+    def run(self, words: str) -> str:
+        return as_user(self.host, f"{COMMAND} {words}")
+
+    def status(self) -> dict[str, Any]:
+        return get(self.host, "/orchestrator/status")
+
+    def engines(self) -> int:
+        return len(engines(self.host))
+
+    def code(self, curl: str) -> str:
+        """The status of an answer."""
+        return self.host.ssh(f"curl -s -o /dev/null -w '%{{http_code}}' {curl}").stdout
+
+
+def get(host: Host, path: str) -> Any:
+    authorized = f"-H 'Authorization: Bearer {KEY}'"
+    return json.loads(host.ssh(f"curl -sf {authorized} 'http://127.0.0.1:8000{path}'").stdout)
+
+
+@pytest.fixture(scope="module")
+def deployed(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    host = lab.up(91)
+    deployer = deploying.deploy(host, tmp_path_factory.mktemp("deployed"), SETTINGS, KEY)
+    yield Deployed(host, deployer)
+    lab.down(91)
+
+
+@pytest.fixture
+def viewing(deployed: Deployed) -> Iterator[Viewing]:
+    with Viewing(deployed.host, KEY) as viewing:
+        until(lambda: viewing.free() >= MIN_REPLICAS)
+        yield viewing
+        viewing.do("leave")
+        deployed.run("drain --undo")
+
+
+def test_a_host_becomes_empty_without_cutting_a_stream_and_stays_so(
+    deployed: Deployed, viewing: Viewing, tell: Callable[[str], None]
+) -> None:
+    host = deployed.host
+    begun = viewing.do("begin", 2)
+    theirs = {f"engine@{viewer['port']}.service" for viewer in begun}
+    deployed.run("drain --all")
+    status = deployed.status()
+    assert status["maintenance"]
+    assert status["provisioning"]["can_provision"] is False
+    assert "maintenance" in status["provisioning"]["blocked_reason_details"]["message"]
+    refused = viewing.do("post", "/provision/acestream")
+    assert refused["code"] == 503
+    assert "maintenance" in refused["body"]["detail"]["message"]
+    assert deployed.code(f"'http://127.0.0.1:6878/ace/getstream?{CHANNEL}'") == "503"
+    host.ssh(f"kill -9 {show(host, 'acekeeper.service', 'MainPID')}")
+    waited = until(lambda: engines(host).keys() == theirs)
+    tell(f"free engines had stopped {waited:.0f} s after the drain began, and a kill -9")
+    assert deployed.status()["maintenance"] == status["maintenance"]
+    assert viewing.do("playing") == [True, True]
+    assert viewing.do("leave") == [True, True]
+    said = host.ssh(
+        f"cd / && sudo -u {USER} {COMMAND} drain --all --wait 300", timeout_s=400
+    ).stdout
+    assert said.splitlines()[-1] == "left: 0 engines, 0 streams"
+    assert engines(host) == {}
+    host.reboot()
+    until(lambda: deployed.code("http://127.0.0.1:8000/health/ready") == "200")
+    assert deployed.status()["maintenance"] == status["maintenance"]
+    until(lambda: get(host, "/health/ready")["ready"])
+    assert engines(host) == {}
+    deployed.run("drain --undo")
+    waited = until(lambda: deployed.status()["capacity"]["available"] >= MIN_REPLICAS)
+    tell(f"{MIN_REPLICAS} engines were free {waited:.0f} s after the maintenance")
+    assert deployed.status()["maintenance"] is None
+
+
+def test_the_playbook_empties_the_host_first_and_lets_viewers_in_after(
+    deployed: Deployed, viewing: Viewing
+) -> None:
+    host, deployer = deployed.host, deployed.deployer
+    viewing.do("begin", 1)
+    before = engines(host)
+    deployer.variables |= {"acekeeper_drain": True, "acekeeper_drain_s": 1}
+    failed = deployer.play("deploy.yml", "--tags", "verify", check=False)
+    assert failed.status
+    assert "is not empty, and nothing was changed there" in failed.output
+    assert viewing.do("playing") == [True]
+    assert deployed.status()["maintenance"]
+
+    deployer.variables |= {"acekeeper_drain_s": 600}
+    plays: list[Play] = []
+    deploying_it = threading.Thread(
+        target=lambda: plays.append(deployer.play("deploy.yml", check=False))
+    )
+    deploying_it.start()
+    until(lambda: len(engines(host)) == 1)
+    assert viewing.do("playing") == [True]
+    assert viewing.do("leave") == [True]
+    deploying_it.join()
+    deployer.variables["acekeeper_drain"] = False
+    [play] = plays
+    assert not play.status, play.output
+    assert deployed.status()["maintenance"] is None
+    until(lambda: deployed.status()["capacity"]["available"] >= MIN_REPLICAS)
+    assert not set(engines(host).values()) & set(before.values())
+
+
+def test_a_backup_under_load_brings_a_lost_database_back(
+    deployed: Deployed, viewing: Viewing, tell: Callable[[str], None]
+) -> None:
+    host = deployed.host
+    viewing.do("load", 4)
+    until(lambda: len(get(host, "/streams?status=started")) > 100)
+    before = {stream["id"] for stream in get(host, "/streams?status=started")}
+    deployed.run(f"backup > {KEPT}")
+    report = viewing.do("unload")
+    assert report["failed"] == []
+    tell(f"{report['calls']} calls beside a backup, none failed, longest {report['longest']} s")
+    assert host.ssh(f"tar tzf {KEPT}").stdout.split() == [
+        *("manifest.json", "acekeeper.db", "settings.env")
+    ]
+    log = get(host, "/log?limit=1000")
+    known = starts(host)
+    as_user(host, "systemctl --user stop acekeeper.socket acekeeper.service")
+    host.ssh(f"rm {DATABASE}*")
+    as_user(host, "systemctl --user start acekeeper.service")
+    assert not before & {stream["id"] for stream in get(host, "/streams")}
+
+    said = deployed.run(f"restore - < {KEPT}")
+    assert said.startswith("restored the backup of 20")
+    assert "settings that differ" not in said
+    until(lambda: deployed.code("http://127.0.0.1:8000/health/ready") == "200")
+    assert before <= {stream["id"] for stream in get(host, "/streams?limit=10000")}
+    assert of_the_backup(get(host, "/log?limit=1000"), log)
+    assert starts(host) == known, "no engine was stopped or started for it"
+    mode = host.ssh(f"stat -c '%a %U' {DATABASE} {DATABASE}-wal").stdout.split("\n")[:2]
+    assert mode == ["600 acekeeper"] * 2
+    settings = deployed.run(f"restore --settings - < {KEPT}")
+    assert settings == host.ssh("cat /etc/acekeeper/settings.env").stdout
+
+
+def of_the_backup(restored: list[dict[str, Any]], log: list[dict[str, Any]]) -> bool:
+    """Whether what the restored log has from before the restore is in the other one too."""
+    [at] = [entry["id"] for entry in restored if entry["kind"] == "log_restored"][:1]
+    theirs = [entry for entry in restored if log[-1]["id"] <= entry["id"] < at]
+    return theirs != [] and theirs == log[-len(theirs) :]
+
+
+@pytest.mark.long
+def test_a_fresh_host_gets_the_history_of_another(
+    deployed: Deployed, viewing: Viewing, lab: Lab, tmp_path: Path
+) -> None:
+    viewing.do("begin", 1)
+    viewing.do("leave")
+    deployed.run(f"backup > {KEPT}")
+    log = get(deployed.host, "/log?limit=1000")
+    streams = {stream["id"] for stream in get(deployed.host, "/streams?limit=10000")}
+    archive = deployed.host.ssh(f"base64 -w0 {KEPT}").stdout
+    other = lab.up(92)
+    try:
+        deploying.deploy(other, tmp_path, SETTINGS, KEY)
+        other.ssh(f"base64 -d > {KEPT}", stdin=archive)
+        said = as_user(other, f"{COMMAND} restore - < {KEPT}")
+        assert said.startswith("restored the backup of 20")
+        until(lambda: bool(get(other, "/health/ready")["ready"]))
+        assert of_the_backup(get(other, "/log?limit=1000"), log)
+        restored = {stream["id"] for stream in get(other, "/streams?limit=10000")}
+        assert restored and restored <= streams
+        assert get(other, "/streams?status=started") == []
+        until(lambda: get(other, "/orchestrator/status")["capacity"]["available"] >= MIN_REPLICAS)
+    finally:
+        lab.down(92)
