@@ -260,3 +260,37 @@ async def test_the_breaker_is_reset(serve: Serve) -> None:
     assert "X-Circuit-State" not in answer.headers
     assert (await served.get("/health/ready")).json()["ready"] is True
     assert all(e.phase is not Phase.RUNNING for e in served.context.state.engines.values())
+
+
+async def test_a_host_in_maintenance_takes_nobody_until_it_is_ended(pool: Served) -> None:
+    began = await pool.post("/maintenance")
+    assert_is_as_said(began, "/maintenance")
+    since = began.json()["since"]
+    assert began.json() == {"since": since, "engines": 1, "streams": 0}
+    assert (await pool.post("/maintenance")).json()["since"] == since
+    assert (await pool.get("/engines")).json() == []
+    refused = await pool.post("/provision/acestream")
+    assert refused.status_code == 503
+    detail = refused.json()["detail"]
+    assert (detail["code"], detail["should_wait"]) == ("general_error", False)
+    assert detail["recovery_eta_seconds"] is None
+    status = (await pool.get("/orchestrator/status")).json()
+    assert status["maintenance"] == since
+    assert status["provisioning"]["can_provision"] is False
+    assert status["provisioning"]["blocked_reason_details"] == detail
+    ready = (await pool.get("/health/ready")).json()
+    assert (ready["ready"], ready["maintenance"], ready["degraded"]) == (True, since, [])
+    assert "\norch_maintenance 1.0\n" in (await pool.get("/metrics")).text
+    ended = await pool.client.delete("/maintenance")
+    assert_is_as_said(ended, "/maintenance")
+    assert ended.json() == {"since": None, "engines": 1, "streams": 0}
+    assert len(listed(pool)) == 1
+    assert (await pool.get("/orchestrator/status")).json()["maintenance"] is None
+    assert "\norch_maintenance 0.0\n" in (await pool.get("/metrics")).text
+
+
+async def test_maintenance_without_engines_is_told_at_once_too(served: Served) -> None:
+    assert (await served.get("/orchestrator/status")).json()["provisioning"]["can_provision"]
+    await served.post("/maintenance")
+    status = (await served.get("/orchestrator/status")).json()
+    assert status["provisioning"]["can_provision"] is False

@@ -276,3 +276,13 @@ async def test_what_strangers_name_is_shown_as_text(panel_of: PanelOf) -> None:
     await expect(panel.find("#rows b")).to_have_attribute("title", f"infohash {name}")
     await expect(panel.find("#entries")).to_contain_text(name[:12])
     assert panel.wrong == []
+
+
+async def test_a_maintenance_is_seen_and_its_end(panel_of: PanelOf) -> None:
+    panel = await panel_of(MIN_REPLICAS="0")
+    await panel.open()
+    await panel.served.post("/maintenance")
+    await expect(panel.find("#status")).to_contain_text("in maintenance")
+    await expect(panel.find("#provisioning")).to_contain_text("takes no new viewers")
+    await panel.served.client.delete("/maintenance")
+    await expect(panel.find("#status")).not_to_contain_text("in maintenance")

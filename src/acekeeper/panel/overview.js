@@ -44,9 +44,10 @@ export function showOverview(overview) {
   show(find("#reset"), breaker.state !== "closed" || breaker.failures > 0);
 }
 
-function reasons({ engines, breaker, degraded }) {
+function reasons({ engines, breaker, degraded, maintenance }) {
   const found = [...degraded];
-  if (!engines.healthy) found.push("no engine can be used");
+  if (maintenance) found.push("in maintenance");
+  else if (!engines.healthy) found.push("no engine can be used");
   if (engines.unhealthy) found.push(`${count(engines.unhealthy, "engine")} unhealthy`);
   if (breaker.state !== "closed") found.push("the circuit breaker is not closed");
   return found;
