@@ -266,6 +266,20 @@ def test_hls_that_stands_still_and_is_read_by_its_list_is_waited_for() -> None:
     assert world.stops() == []
 
 
+def test_no_other_engine_is_asked_for_a_player_whose_engine_is_late() -> None:
+    world = players(3, min_replicas=1, auto_delete=True)
+    world.run(20)
+    assert any(engine.drain for engine in world.state.engines.values())
+    for n in range(3):
+        world.at(n).opens_after = math.inf
+    world.ask("a", 1)
+    world.run(1)
+    asked = len(world.opened())
+    world.tell(MaintenanceRequested())
+    world.run(20)
+    assert len(world.opened()) == asked
+
+
 def test_another_player_does_not_join_an_hls_session() -> None:
     world: Players = players(1)
     world.ask("a", 1, hls=True)

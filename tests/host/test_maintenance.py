@@ -180,6 +180,8 @@ def test_a_backup_under_load_brings_a_lost_database_back(
     theirs = of_the_backup(logged(host))
     assert theirs == log[: len(theirs)] != []
     assert starts(host) == known, "no engine was stopped or started for it"
+    units = "acekeeper.socket acekeeper-gateway.socket acekeeper-sweep@{health,streams,scale}.timer"
+    host.ssh(f"systemctl --user -M {USER}@ is-active {units}")
     mode = host.ssh(f"stat -c '%a %U' {DATABASE} {DATABASE}-wal").stdout.split("\n")[:2]
     assert mode == ["600 acekeeper"] * 2
     settings = deployed.run(f"restore --settings - < {KEPT}")
