@@ -181,7 +181,7 @@ def test_a_backup_under_load_brings_a_lost_database_back(
     assert theirs == log[: len(theirs)] != []
     assert starts(host) == known, "no engine was stopped or started for it"
     units = "acekeeper.socket acekeeper-gateway.socket acekeeper-sweep@{health,streams,scale}.timer"
-    host.ssh(f"systemctl --user -M {USER}@ is-active {units}")
+    assert as_user(host, f"systemctl --user is-active {units}").split() == ["active"] * 5
     mode = host.ssh(f"stat -c '%a %U' {DATABASE} {DATABASE}-wal").stdout.split("\n")[:2]
     assert mode == ["600 acekeeper"] * 2
     settings = deployed.run(f"restore --settings - < {KEPT}")
