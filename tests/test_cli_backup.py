@@ -304,3 +304,19 @@ def test_one_that_was_in_maintenance_is_again_and_says_so(start: Start, tmp_path
     fresh = settings(tmp_path / "fresh")
     assert "it was in maintenance then" in run(fresh, "restore", str(kept)).stdout
     assert call(start(fresh), "/health/ready")["maintenance"]
+
+
+def test_a_log_whose_ids_are_ahead_of_the_clock_is_restored_too(
+    archive: Path, tmp_path: Path
+) -> None:
+    ahead, fresh = settings(tmp_path / "ahead"), settings(tmp_path / "fresh")
+    assert run(ahead, "restore", str(archive)).status == 0
+    with closing(sqlite3.connect(database(ahead))) as db:
+        db.execute("UPDATE log SET id = id + 1000000000000")
+        db.commit()
+    assert run(ahead, "backup", str(tmp_path / "kept")).status == 0
+    restored = run(fresh, "restore", str(tmp_path / "kept"))
+    assert restored.status == 0, restored.stderr
+    with closing(sqlite3.connect(database(fresh))) as db:
+        kinds = [kind for (kind,) in db.execute("SELECT kind FROM log ORDER BY id DESC")]
+    assert kinds[0] == "log_restored"

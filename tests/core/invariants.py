@@ -196,7 +196,7 @@ def may_start(state: State, rules: Rules, now: Now) -> None:
 
 
 def may_take_back(state: State, action: TakeBack) -> None:
-    """Before a drain is taken back: it only scales down, and the engine is well and at rest; or
+    """Before a drain is taken back: it has no fault, is well and at rest; or
     it is left of a maintenance."""
     engine = state.engines[action.slot]
     assert engine.incarnation == action.incarnation
@@ -205,7 +205,7 @@ def may_take_back(state: State, action: TakeBack) -> None:
     if engine.drain.reason == MAINTENANCE:
         assert engine.stop is None
         return
-    assert engine.drain.reason == "scale_down"
+    assert engine.drain.reason in ("scale_down", *REASONS)
     assert engine.phase is Phase.RUNNING
     assert engine.health is Health.HEALTHY
     assert engine.doubt is None

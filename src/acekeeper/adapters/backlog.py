@@ -113,6 +113,10 @@ class Backlog:
             self._keep("boot", changes.boot)
         if changes.at_least is not None:
             self._keep("at_least", str(changes.at_least))
+        if changes.build is not None:
+            self._keep("build", rows.build_value(changes.build))
+        if changes.run is not None:
+            self._keep("run", rows.run_value(changes.run))
         if changes.maintenance is not None:
             self._keep("maintenance", str(changes.maintenance))
         self._unsaved.log.extend(rows.log_row(happening, wall) for happening in changes.happened)

@@ -17,7 +17,14 @@ import msgspec
 from msgspec import Struct
 
 from acekeeper import __version__
-from acekeeper.adapters.database import connect, connect_to_read, failure, move_aside, read
+from acekeeper.adapters.database import (
+    connect,
+    connect_to_read,
+    failure,
+    move_aside,
+    newest_log_id,
+    read,
+)
 from acekeeper.errors import BadBackup, StoreFailed
 
 MANIFEST, DATABASE, SETTINGS = "manifest.json", "acekeeper.db", "settings.env"
@@ -177,7 +184,7 @@ def prepare(database: Path) -> Kept:
             db.execute(
                 "INSERT INTO log (id, ts, kind, stream, data)"
                 " VALUES (?, ?, 'log_restored', '', '{}')",
-                (int(now * 1000), now),
+                (max(int(now * 1000), newest_log_id(db) + 1), now),
             )
     except sqlite3.Error as error:
         raise BadBackup(f"{DATABASE} cannot be used ({error})") from error

@@ -216,6 +216,22 @@ def read_at_least(row: Row, _: Now) -> int:
     return int(row[1])
 
 
+def build_value(build: Build) -> str:
+    return json.dumps([build.image, build.fingerprint])
+
+
+def read_build(row: Row, _: Now) -> Build:
+    return Build(*json.loads(row[1]))
+
+
+def run_value(run: Run) -> str:
+    return msgspec.json.encode(run).decode()
+
+
+def read_run(row: Row, _: Now) -> Run:
+    return msgspec.json.decode(row[1], type=Run)
+
+
 def read_maintenance(row: Row, now: Now) -> Now | None:
     return _instant(float(row[1]) or None, now)
 

@@ -60,6 +60,8 @@ class Saved(Struct, frozen=True):
     breaker: Breaker | None = None
     boot: str = ""
     at_least: int = 0
+    build: Build | None = None
+    run: Run | None = None
     maintenance: Now | None = None
 
 
@@ -342,6 +344,8 @@ class Store:
             breaker=next(iter(self._decoded(rows.read_breaker, of.get("breaker", ()), now)), None),
             boot=next((value for _, value in of.get("boot", ())), ""),
             at_least=next(iter(self._decoded(rows.read_at_least, of.get("at_least", ()), now)), 0),
+            build=next(iter(self._decoded(rows.read_build, of.get("build", ()), now)), None),
+            run=next(iter(self._decoded(rows.read_run, of.get("run", ()), now)), None),
             maintenance=next(iter(maintenance), None),
         )
 

@@ -116,6 +116,7 @@ class Board:
             provisioning=status.provisioning,
             breaker=breaker_state(context.state.breaker, context.rules, now),
             gateway=status.gateway,
+            rollout=status.rollout,
             maintenance=status.maintenance,
             degraded=context.degraded(),
             version=__version__,

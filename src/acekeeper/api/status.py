@@ -85,6 +85,7 @@ def totals(context: Context, now: Now) -> wire_status.OrchestratorStatus:
         ),
         timestamp=moment(now.wall),
         gateway=gateway(context),
+        rollout=rollout(context),
         maintenance=moment_or_none(state.maintenance and state.maintenance.wall),
     )
 

@@ -94,6 +94,7 @@ class OrchestratorStatus(Struct):
     config: Config
     timestamp: Moment
     gateway: Gateway | None  # None: it is turned off
+    rollout: Rollout | None  # None: no engine is outdated
     maintenance: Moment | None
 
 
@@ -157,6 +158,7 @@ class Overview(Struct):
     provisioning: Provisioning
     breaker: BreakerState
     gateway: Gateway | None
+    rollout: Rollout | None
     maintenance: Moment | None
     degraded: list[str]
     version: str

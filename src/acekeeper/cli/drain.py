@@ -1,25 +1,106 @@
-"""`drain`: engines end without cutting a stream."""
+"""`drain`: engines end without cutting a stream, one by one or all of the host."""
 
 import argparse
+import math
 import os
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from acekeeper.cli import engines
 from acekeeper.cli.commands import Commands
+from acekeeper.cli.text import count
+from acekeeper.errors import AcekeeperError
+
+if TYPE_CHECKING:
+    from acekeeper.settings import Settings
+
+_LOOK_EVERY_S = 1.0
 
 
 def add(commands: Commands) -> None:
     text = "give an engine to nobody any more, and stop it once nothing on it plays"
-    engines.add_names(commands.add("drain", _drain, text), "+")
+    more = "--all empties the host: no viewer begins until --undo"
+    parser = commands.add("drain", _drain, text, more)
+    engines.add_names(parser, "*")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--all", action="store_true", help="every engine, until --undo; it lasts over restarts"
+    )
+    what.add_argument("--undo", action="store_true", help="end --all: take viewers again")
+    parser.add_argument(
+        "--wait",
+        nargs="?",
+        const=math.inf,
+        type=_seconds,
+        metavar="SECONDS",
+        help="with --all: until no engine is left, and at most so long; ends with 1 after that",
+    )
+
+
+def _seconds(said: str) -> float:
+    with suppress(ValueError):
+        if 0 <= float(said) < math.inf:
+            return float(said)
+    raise argparse.ArgumentTypeError(f"{said!r} is not a number of seconds")
 
 
 def _drain(arguments: argparse.Namespace) -> int:
-    from acekeeper.cli.text import count
-    from acekeeper.client import call
     from acekeeper.settings import load
 
     settings = load(os.environ)
-    for engine in engines.named(settings, arguments.engine):
+    if bool(arguments.engine) == (arguments.all or arguments.undo):
+        raise AcekeeperError("name engines, or say --all or --undo")
+    if arguments.wait is not None and not arguments.all:
+        raise AcekeeperError("--wait is for --all")
+    if arguments.all:
+        return _all(settings, arguments.wait)
+    if arguments.undo:
+        return _undo(settings)
+    return _some(settings, arguments.engine)
+
+
+def _some(settings: "Settings", names: list[str]) -> int:
+    from acekeeper.client import call
+
+    for engine in engines.named(settings, names):
         leaving = call(settings, "POST", f"/engines/{engine['container_id']}/drain")
         playing = count(len(engine["streams"]), "stream")
         print(f"{engine['container_name']} is {leaving['status']}; {playing} on it")
     return 0
+
+
+def _undo(settings: "Settings") -> int:
+    from acekeeper.client import call
+
+    left = call(settings, "DELETE", "/maintenance")
+    print(f"viewers begin again; left: {count(left['engines'], 'engine')}")
+    return 0
+
+
+def _all(settings: "Settings", wait: float | None) -> int:
+    from acekeeper.client import call
+
+    began = call(settings, "POST", "/maintenance")["since"]
+    print(f"in maintenance since {began}: no viewer begins; `acekeeper drain --undo` ends it")
+    if wait is None:
+        return 0
+    deadline = time.monotonic() + wait
+    before = ""
+    while True:
+        there = call(settings, "GET", "/engines?include=all")
+        streams = sum(len(engine["streams"]) for engine in there)
+        left = f"left: {count(len(there), 'engine')}, {count(streams, 'stream')}"
+        if left != before:
+            print(left, flush=True)
+            before = left
+        if not there:
+            return 0
+        if call(settings, "GET", "/health/ready")["maintenance"] != began:
+            raise AcekeeperError("the maintenance was ended meanwhile")
+        if time.monotonic() >= deadline:
+            waited = f"the maintenance goes on after {wait:g} s"
+            print(f"acekeeper: {waited}; {left}", file=sys.stderr)
+            return 1
+        time.sleep(min(_LOOK_EVERY_S, max(0.0, deadline - time.monotonic())))

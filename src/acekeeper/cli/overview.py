@@ -81,6 +81,9 @@ def _doing(status: Answer, engines: Sequence[Answer]) -> Iterator[str]:
         names = sorted(e["container_name"] for e in engines if e["phase"] == phase)
         if names:
             yield f"{phase} {', '.join(names)}"
+    if status["maintenance"]:
+        since = f"in maintenance since {status['maintenance']}"
+        yield f"{since}: no viewer begins; `acekeeper drain --undo` ends it"
     if rolling := status["rollout"]:
         why = ", ".join(f"{number} {reason}" for reason, number in rolling["reasons"].items())
         yield (

@@ -5,6 +5,7 @@ import argparse
 
 from acekeeper import __version__
 from acekeeper.cli import (
+    backup,
     doctor,
     drain,
     emulator,
@@ -21,7 +22,7 @@ from acekeeper.cli.commands import Commands
 
 _GROUPS = (
     *(status, engines, log, doctor, settings, simulate),  # that only look
-    *(drain, stop, operate),
+    *(drain, stop, operate, backup),
     *(serve, emulator),
 )
 

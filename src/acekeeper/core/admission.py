@@ -20,7 +20,8 @@ _LAPSE_AT_ONCE = 32
 
 def blocked(state: State, rules: Rules, now: Now) -> Refusal | None:
     """What the status tells every client: None unless the host is in maintenance, the breaker is
-    open, or the cap is reached with nothing to give. Clients believe it for half a minute."""
+    open, or nothing is to be given and none can be started. Clients believe it for half a
+    minute."""
     if state.maintenance is not None:
         return in_maintenance()
     supply = Supply(state, rules, now)

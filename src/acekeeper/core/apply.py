@@ -130,6 +130,8 @@ def enter(state: State, rules: Rules, fact: Fact, now: Now) -> None:
             admission.answer_delivered(state, request)
         case AnswerLost(request):
             admission.answer_lost(state, request, now)
+        case ServiceStarted() | ServiceStopped():
+            runs.told(state, fact)
         case ActionTaken(action):
             _take(state, rules, action, now)
         case TimePassed():

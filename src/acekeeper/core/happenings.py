@@ -37,6 +37,10 @@ HAPPENINGS: Mapping[str, str] = {
     "maintenance_began": "An operator wants the host empty: no viewer begins, and engines stop as"
     " their `streams` end.",
     "maintenance_ended": "The host takes viewers again, after `seconds`.",
+    "network_absent": "This host has no default route of IPv4 (with `ipv6`: one of IPv6): starts"
+    " of engines wait for it, for 60 s at the most. One that starts without never gets out.",
+    "network_changed": "This host has another default route or other nameservers: after 60 s"
+    " engines that started before are replaced, when nobody plays on them.",
     "play_failed": "A player of the gateway got nothing, after `waited` seconds; `why`: engines"
     " `refused` the content, were `silent`, or there was `no_engine`.",
     "play_opened": "A player of the gateway got this session, after `waited` seconds; `tries`"

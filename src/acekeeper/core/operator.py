@@ -4,7 +4,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from acekeeper.core import admission, maintenance, scaling, streams
+from acekeeper.core import admission, breaker, maintenance, scaling, streams
 from acekeeper.core.actions import Drain
 from acekeeper.core.facts import (
     BreakerReset,

@@ -4,8 +4,17 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from acekeeper.core import admission, breaker, health, maintenance, playback, queue, scaling
-from acekeeper.core.actions import Action, Ask, AskStreams, GiveWay, Settle, Try
+from acekeeper.core import (
+    admission,
+    breaker,
+    health,
+    maintenance,
+    network,
+    playback,
+    queue,
+    scaling,
+)
+from acekeeper.core.actions import Action, Ask, AskStreams, Check, GiveWay, Settle, Try
 from acekeeper.core.facts import Fact, StreamsAsked
 from acekeeper.core.gateway import choice, holds
 from acekeeper.core.gateway.actions import Fail, SeeReaders, Serve, StopSession

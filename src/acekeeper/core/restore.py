@@ -23,6 +23,8 @@ def restore(
     breaker: Breaker | None = None,
     boot: str = "",
     at_least: int = 0,
+    build: Build | None = None,
+    run: Run | None = None,
     maintenance: Now | None = None,
     current_boot: str = "",
 ) -> State:
@@ -31,7 +33,12 @@ def restore(
     answer that was not given claims nothing. If `boot` is not the host's current one, all that
     ran is gone; that is still to be stored and told, with the first fact."""
     state = State(
-        breaker=breaker or Breaker(), boot=boot, at_least=at_least, maintenance=maintenance
+        breaker=breaker or Breaker(),
+        boot=boot,
+        at_least=at_least,
+        build=build or Build(),
+        run=run,
+        maintenance=maintenance,
     )
     for engine in engines:
         if not engine.incarnation:

@@ -7,8 +7,15 @@ from itertools import islice
 
 from msgspec.structs import replace
 
-from acekeeper.core import addresses, admission, callers, demand, maintenance
-from acekeeper.core.actions import AskStreams, Drain, Start, Stop, TakeBack
+from acekeeper.core import (
+    admission,
+    callers,
+    demand,
+    maintenance,
+    rollout,
+    succession,
+)
+from acekeeper.core.actions import AskStreams, Drain, Start, Stop, TakeBack, Turn
 from acekeeper.core.facts import StreamsAsked
 from acekeeper.core.gateway import choice
 from acekeeper.core.health import UNHEALTHY
@@ -195,8 +202,10 @@ def looked(state: State, rules: Rules, fact: StreamsAsked, now: Now) -> None:
     before = {s.ref: state.samples.get(s.id) for s in told}
     moving = any(b is None or fact.samples[ref].moved_since(b) for ref, b in before.items())
     hopeless = engine.health is Health.UNHEALTHY
-    # A host becomes empty without anybody losing a picture, one that stands still for now either.
-    is_told = len(told) == len(streams) and state.maintenance is None
+    # What stands still may go on where nothing is wrong with the engine, and in a host that is to
+    # become empty.
+    is_hasty = state.maintenance is None and not rollout.is_going(engine)
+    is_told = len(told) == len(streams) and is_hasty
     idle = not moving and (hopeless or is_told or _is_left(state, rules, engine))
     state.put(replace(engine, drain=replace(engine.drain, looking=False, looked=now, idle=idle)))
 

@@ -51,12 +51,17 @@ class Changes(Struct):
     breaker: Breaker | None = None
     boot: str | None = None
     at_least: int | None = None
+    build: Build | None = None
+    run: Run | None = None
     maintenance: float | None = None  # since when, by the wall clock; 0 once it is over
     # All by or for players of the gateway: nobody was promised that it outlives the host.
     of_gateway: bool = False
 
     def __bool__(self) -> bool:
-        single = (self.breaker, self.boot, self.at_least, self.maintenance)
+        single = (
+            *(self.breaker, self.boot, self.at_least),
+            *(self.build, self.run, self.maintenance),
+        )
         many = self.engines or self.streams or self.samples or self.early_ends or self.holds
         return bool(many) or any(value is not None for value in single)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from itertools import chain, filterfalse, islice, repeat, starmap
 
-from acekeeper.core import breaker, maintenance
+from acekeeper.core import breaker, maintenance, network, rollout
 from acekeeper.core.actions import Code, Refusal
 from acekeeper.core.breaker import Circuit
 from acekeeper.core.model import Engine, Health, Now, Phase, Rules
@@ -33,7 +33,7 @@ def may_be_taken_back(state: State, rules: Rules, engine: Engine) -> bool:
     return (
         state.maintenance is None
         and engine.drain is not None
-        and engine.drain.reason == SCALE_DOWN
+        and (engine.drain.reason == SCALE_DOWN or rollout.is_going(engine))
         and engine.phase is Phase.RUNNING
         and engine.health is Health.HEALTHY
         and engine.claim is None
@@ -123,6 +123,8 @@ class Supply:
         state, rules, now = self._state, self._rules, self._now
         if state.maintenance is not None:
             return in_maintenance()
+        if state.lacks:
+            return self.lacks
         circuit = breaker.circuit(state.breaker, rules, now)
         if circuit is Circuit.OPEN:
             return self.breaker_open

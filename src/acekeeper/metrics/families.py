@@ -140,7 +140,7 @@ FAMILIES: Mapping[str, Family] = {
             "reason": (
                 "unhealthy",
                 "scale_down",
-                "addresses_changed",
+                *REASONS,
                 *("operator", "maintenance"),
                 "session_not_stopped",
                 OTHER,
@@ -149,7 +149,8 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "orch_engine_drains_taken_back_total": Family(
         "counter",
-        "Drains that ended since a viewer needed the engine, or a maintenance was over",
+        "Drains of engines without a fault that ended since a viewer needed the engine, or a"
+        " maintenance was over",
     ),
     "orch_engines_free": Family("gauge", "Engines fit for one more viewer"),
     "orch_engines_starting": Family("gauge", "Engines that are not ready yet"),

@@ -1,4 +1,4 @@
-"""`acekeeper backup` and `acekeeper restore`."""
+"""`backup` and `restore`: settings and database, as one archive."""
 
 import argparse
 import os
@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from acekeeper.cli.commands import Commands
 from acekeeper.errors import AcekeeperError, BadBackup, OutputFailed
 
 if TYPE_CHECKING:
@@ -17,9 +18,9 @@ _SERVICE = "acekeeper.service"
 _UNITS = ("acekeeper.socket", "acekeeper-gateway.socket", _SERVICE)
 
 
-def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add(commands: Commands) -> None:
     text = "write the settings file and the database into one archive, while the service runs"
-    parser = commands.add_parser("backup", help=text, description=text)
+    parser = commands.add("backup", _backup, text)
     parser.add_argument(
         "file",
         metavar="FILE",
@@ -27,20 +28,15 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         default="-",
         help="where; without it, standard output. It has the keys in it: mode 0600",
     )
-    parser.set_defaults(run=_backup)
     text = "put the database of a backup in the place of the one that is there"
-    parser = commands.add_parser(
-        "restore",
-        help=text,
-        description=f"{text}. The service is stopped for that and started again, no engine is.",
-    )
+    more = "the service is stopped for that and started again, no engine is"
+    parser = commands.add("restore", _restore, text, more)
     parser.add_argument("file", metavar="FILE", help="an archive of `backup`; - is standard input")
     parser.add_argument(
         "--settings",
         action="store_true",
         help="print the settings file that is in it, and change nothing",
     )
-    parser.set_defaults(run=_restore)
 
 
 def _backup(arguments: argparse.Namespace) -> int:
