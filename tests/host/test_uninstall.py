@@ -107,7 +107,7 @@ def test_what_the_owner_came_to_use_stays(lab: Lab, tmp_path: Path) -> None:
     gone = {line.split(" ")[0] for line in deployed["files"]} - kept
     ours = (
         r"/opt/acekeeper|/etc/acekeeper/settings\.env|/var/lib/(acekeeper|systemd/linger)/"
-        r"|/usr/local/(bin/acekeeper|share/.*acekeeper)"
+        r"|/usr/local/(bin/acekeeper$|share/(man/man1|bash-completion|fish|zsh)(/|$))"
         rf"|/etc/systemd/system/user@{uid}\.service\.d/acekeeper\.conf"
         rf"|/etc/containers/systemd/users/{uid}/engine@\.container(\.d/variant\.conf)?$"
     )
