@@ -76,6 +76,7 @@ WARNINGS = frozenset(
         "runtime_lacks",
         "runtime_lost",
         "session_not_stopped",
+        "source_silent",
     }
 )
 
@@ -311,6 +312,7 @@ def _degraded(loop: Loop, store: Store, gateway_off: Sequence[str]) -> list[str]
         wrong.append(f"rollout: {STOPPED[loop.state.rollout.stopped]}")
     if loop.state.lacks:
         wrong.append(f"runtime: {loop.state.lacks}")
+    wrong += (f"{source}: {why}" for source, why in loop.state.silent.items())
     wrong += (f"gateway: {why}" for why in gateway_off)
     wrong += absences(loop.rules, absent(loop.state, loop.rules))
     wrong += troubles(loop.state, loop.clock())

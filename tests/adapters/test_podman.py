@@ -142,26 +142,39 @@ async def test_an_image_that_is_there_is_not_asked_for_again_at_once(
 ) -> None:
     clock = Clock()
     image = Image(IMAGE, podman, clock)
-    assert not await image.is_missing()
+    assert await image.lacks() == ""
     fake.lost = True
-    assert not await image.is_missing()
+    assert await image.lacks() == ""
     clock.ahead = 300
-    assert await image.is_missing()
+    assert "is not on this host" in await image.lacks()
     fake.lost = False  # a missing one is asked for each time
-    assert not await image.is_missing()
+    assert await image.lacks() == ""
     fake.lost = True
     image.doubt()
-    assert await image.is_missing()
+    assert "is not on this host" in await image.lacks()
 
 
-async def test_nobody_knows_that_an_image_is_missing_while_podman_cannot_be_asked(
-    fake: FakePodman, podman: Podman
-) -> None:
+async def test_an_image_that_podman_cannot_read_is_told(fake: FakePodman, podman: Podman) -> None:
     image = Image(IMAGE, podman, Clock())
     fake.broken = True
-    assert not await image.is_missing()
-    fake.broken, fake.lost = False, True
-    assert await image.is_missing()
+    lacks = await image.lacks()
+    assert lacks.startswith(f"The image {IMAGE} cannot be read: Podman cannot be asked: ")
+    assert "storage is broken" in lacks
+    assert lacks.endswith("`acekeeper doctor` says what to do")
+    fake.broken = False
+    assert await image.lacks() == ""
+
+
+async def test_nobody_knows_that_an_image_is_missing_while_podman_is_silent(
+    fake: FakePodman,
+) -> None:
+    fake.lost = True
+    fake.hang.set()
+    with client(fake, within=0.1) as podman:
+        assert await Image(IMAGE, podman, Clock()).lacks() == ""
+    absent = Podman(ONCE, Path(f"{fake.server_address!s}.absent"))
+    assert await Image(IMAGE, absent, Clock()).lacks() == ""
+    absent.close()
 
 
 async def test_a_container_is_described(podman: Podman) -> None:

@@ -141,10 +141,10 @@ def test_a_container_that_was_set_up_is_removed_even_if_that_failed(world: World
         calls.unlink()
 
 
-@pytest.mark.parametrize("said", ["podman version 4.9.3", "podman version 5.3.9", "podman"])
+@pytest.mark.parametrize("said", ["podman version 4.9.3", "podman version 5.4.0", "podman"])
 def test_an_old_podman(world: World, said: str) -> None:
     world.tool("podman", f'[ "$1" = --version ] && echo {said} && exit\n{HEALTHY["podman"]}')
-    assert world.wrong() == [f"{said} is too old. Install Podman 5.4 or newer"]
+    assert world.wrong() == [f"{said} is too old. Install Podman 5.4.1 or newer"]
 
 
 def test_a_missing_podman(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,7 @@ class ScriptedRuntime:
         self.stopping_fails: Exception | None = None
         self.unreachable = False
         self.lacking = ""
+        self.unheard_of = ""
         self.there: tuple[str, ...] = (HOST,)
         self.way: WayOut | None = None
         self._clock = clock
@@ -89,6 +90,9 @@ class ScriptedRuntime:
 
     def present(self, wanted: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(address for address in wanted if address in self.there)
+
+    async def unheard(self) -> str:
+        return self.unheard_of
 
     async def lacks(self) -> str:
         return self.lacking

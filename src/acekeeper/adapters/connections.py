@@ -11,6 +11,8 @@ import struct
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from acekeeper.errors import RuntimeUnavailable
+
 _SOCK_DIAG, _BY_FAMILY, _DUMP = 4, 20, 0x301
 _HEAD = struct.Struct("=IHHII")  # nlmsghdr: its length and kind come first
 _QUESTION = struct.Struct("=BBBxI48x")  # inet_diag_req_v2
@@ -28,7 +30,18 @@ Found = dict[int, frozenset[str]]
 
 def of_others(ports: Collection[int]) -> Found:
     """The connections to each of these ports of this host, by the addresses of their far ends, but
-    for those of this process and those whose far end is gone. Blocks for a millisecond or two."""
+    for those of this process and those whose far end is gone. Blocks for a millisecond or two.
+    RuntimeUnavailable: the kernel does not tell."""
+    try:
+        return _of_others(ports)
+    except OSError as error:
+        raise RuntimeUnavailable(
+            f"the kernel does not tell who is connected to engines: {error.strerror}",
+            "As root, run `modprobe tcp_diag`",
+        ) from error
+
+
+def _of_others(ports: Collection[int]) -> Found:
     before = _our_sockets()  # of which some may be closed by the time the kernel is asked
     wanted = {port.to_bytes(2, "big"): port for port in ports}
     ends: dict[int, list[str]] = {port: [] for port in ports}

@@ -14,7 +14,7 @@ from acekeeper.core.doubt import Content
 from acekeeper.core.facts import Verdict
 from acekeeper.core.model import Opening
 from acekeeper.core.names import Slot, bracketed
-from acekeeper.errors import EngineInUse, EngineRefused, NoAnswer
+from acekeeper.errors import EngineInUse, EngineRefused, NoAnswer, RuntimeUnavailable
 
 _STARTS_WITHIN = 20.0  # the client's own patience, for both
 _BYTES_WITHIN = 20.0
@@ -29,7 +29,11 @@ class Player:
     async def play(self, slot: Slot, content: Content) -> tuple[Verdict, str]:
         """What it found, and the engine's own words. NoAnswer: it hangs. EngineInUse: somebody
         else is there, and nothing was found."""
-        if await asyncio.to_thread(connections.has_others, slot.port):
+        try:
+            is_used = await asyncio.to_thread(connections.has_others, slot.port)
+        except RuntimeUnavailable as error:
+            raise EngineInUse(f"somebody may be connected to it: {error.message}") from error
+        if is_used:
             raise EngineInUse("somebody else is connected to it")
         try:
             opening = await open_session(self._engines.session, slot, content, _STARTS_WITHIN)

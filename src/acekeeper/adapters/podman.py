@@ -30,8 +30,10 @@ _ANSWER_WITHIN = 5.0
 _ALL_WITHIN = 10.0  # all attempts together
 _AGAIN = frozenset({Failure.TIMEOUT, Failure.BROKEN})  # a socket that is missing stays so
 _ASK_EVERY = 300.0  # for an image: each time Podman's service is started for it
-LOAD = "Pull or load it as our user"
-_ACTIVATE = "Start its socket: systemctl --user start podman.socket"
+LOAD = "The playbook with `--tags image` brings it"
+MEND = "`acekeeper doctor` says what to do"
+SOCKET = "podman.socket"
+_ACTIVATE = f"Start its socket: systemctl --user start {SOCKET}"
 
 _Text = Annotated[str, Meta(max_length=1024)]
 
@@ -63,6 +65,11 @@ class Podman:
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self._made is not None:
             self._made.close()  # type: ignore[no-untyped-call]
+
+    @property
+    def has_socket(self) -> bool:
+        """Its file: who listens there is systemd's to say."""
+        return self._socket.is_socket()
 
     async def has_image(self, image: str) -> bool:
         return await self._call("has_image", lambda: self._client.images.get(image)) is not None
@@ -113,7 +120,7 @@ class Podman:
 
     async def _attempt(self, work: Callable[[], T], left: float) -> T | None:
         within = min(self._within, left)
-        if not self._socket.is_socket():  # the package would leave one open at each attempt
+        if not self.has_socket:  # the package would leave one open at each attempt
             raise RuntimeUnavailable(
                 f"Podman has no socket at {self._socket}", _ACTIVATE, Failure.UNREACHABLE
             )
@@ -166,23 +173,24 @@ class Image:
         self._ask_at = 0.0
         self._was_missing = False
 
-    @property
-    def absence(self) -> str:
-        return f"The image {self.name} is not on this host"
-
-    async def is_missing(self) -> bool:
-        """One that was there lately is not asked for again. While Podman cannot be asked, it is as
-        it was."""
+    async def lacks(self) -> str:
+        """Why no engine can start from it; empty if all is well with it, and as long as Podman
+        cannot be asked. One that was there lately is not asked for again."""
         now = self._clock().mono
         if now < self._ask_at:
-            return False
+            return ""
         try:
-            self._was_missing = not await self._podman.has_image(self.name)
-        except RuntimeUnavailable:
-            return self._was_missing
-        if not self._was_missing:
-            self._ask_at = now + _ASK_EVERY
-        return self._was_missing
+            if not await self._podman.has_image(self.name):
+                return f"The image {self.name} is not on this host. {LOAD}"
+        except RuntimeUnavailable as error:
+            is_damaged = error.failure is Failure.ERROR  # it was asked, and cannot read its storage
+            return (
+                f"The image {self.name} cannot be read: {error.message}. {MEND}"
+                if is_damaged
+                else ""
+            )
+        self._ask_at = now + _ASK_EVERY
+        return ""
 
     def doubt(self) -> None:
         """A start failed as if it were missing."""

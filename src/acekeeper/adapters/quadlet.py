@@ -10,11 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from acekeeper.adapters import proc, way_out
-from acekeeper.adapters.engine_logs import begin, log_file
-from acekeeper.adapters.podman import LOAD, Image, Podman, read_inspection
+from acekeeper.adapters import proc
+from acekeeper.adapters.podman import MEND, SOCKET, Image, Podman, read_inspection
 from acekeeper.adapters.ports import present, test
 from acekeeper.adapters.reservations import Reservations
+from acekeeper.adapters.room import full
 from acekeeper.adapters.systemd import Systemd
 from acekeeper.adapters.template import Template
 from acekeeper.adapters.unit import GONE, Unit, Why, why
@@ -44,6 +44,7 @@ from acekeeper.errors import (
 )
 
 _UNITS = "engine@*.service"
+_SOCKET_WITHIN = 10.0
 _STOP_WITHIN = 60.0  # longer than the unit's own limits, after which systemd kills
 # For an operator to see in `systemctl --user --failed`; the journal keeps the reason.
 _FAILED_SHOWN = 600.0
@@ -179,11 +180,19 @@ class Quadlet:
             raise EngineFailed(f"systemd did not stop it: its job was {result}")
 
     async def lacks(self) -> str:
-        if self._template.absence:
-            await asyncio.sleep(_RELOAD_TAKES)  # its files are away for a moment
-        if absence := self._template.absence:
-            return absence
-        return f"{self._image.absence}. {LOAD}" if await self._image.is_missing() else ""
+        return full(self._runtime_dir) or full(Path.home()) or await self._image.lacks()
+
+    async def unheard(self) -> str:
+        """Somebody may have stopped podman.socket, or removed its file."""
+        result = "done"
+        try:
+            async with asyncio.timeout(_SOCKET_WITHIN):
+                active = (await self._systemd.states(SOCKET)).get(SOCKET) == "active"
+                if not active or not self._podman.has_socket:
+                    result = await self._systemd.restart(SOCKET)
+        except (TimeoutError, AcekeeperError) as error:
+            result = str(error) or f"not within {_SOCKET_WITHIN:g} s"
+        return "" if result == "done" else f"{SOCKET} does not start: {result}. {MEND}"
 
     def way_out(self) -> WayOut | None:
         return way_out.look()
@@ -344,8 +353,9 @@ class Quadlet:
         cause, detail = why(unit, ran=False, asked=result == "canceled")
         if cause == "image":
             self._image.doubt()
-            if await self._image.is_missing():
-                return EngineFailed(self._image.absence, LOAD, cause)
+            if lacking := await self.lacks():
+                return EngineFailed(lacking, cause=cause)
+            return EngineFailed(f"It did not start: {detail}. {MEND}", _journal(slot), cause)
         if cause == "network":
             test(ports, addresses)
         return EngineFailed(f"It did not start: {detail}", self._logs(slot), cause)

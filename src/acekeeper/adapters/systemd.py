@@ -111,6 +111,12 @@ class Systemd:
 
         return await self._retries(_SOURCE, attempt)
 
+    async def restart(self, unit: str) -> str:
+        """As `start`, also of what does not run."""
+        return await self._retries(
+            _SOURCE, lambda left: self._job("RestartUnit", unit, "replace", left)
+        )
+
     async def stop(self, unit: str, incarnation: str = "") -> str:
         """As `start`. What is stopped again is that very start, if it is given."""
         asked = False

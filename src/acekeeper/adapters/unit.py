@@ -73,7 +73,7 @@ _RESULTS = {
 # While the unit starts, its main process is Podman; later it is the engine's monitor, which ends
 # with the status of the engine.
 _PODMAN = {
-    125: Why("image", "Podman could not make its container: image or storage (status 125)"),
+    125: Why("image", "Podman could not make its container: image or storage damaged (status 125)"),
     126: Why("network", "Podman could not run its container: ports or network (status 126)"),
     127: Why("network", "Podman lacks a program: network, runtime or the image's (status 127)"),
 }

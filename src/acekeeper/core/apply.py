@@ -57,6 +57,9 @@ from acekeeper.core.facts import (
     RuntimeChecked,
     RuntimeConnected,
     RuntimeLost,
+    ScaleRequested,
+    SourceAsked,
+    StopRequested,
     StreamEnded,
     StreamsAsked,
     StreamStarted,
@@ -91,10 +94,8 @@ def enter(state: State, rules: Rules, fact: Fact, now: Now) -> None:
         case StreamEnded():
             streams.forget_old(state, rules, now, streams.WITH_AN_EVENT)
             streams.stream_ended(state, rules, fact, now)
-        case RuntimeConnected() | RuntimeLost() | RuntimeChecked():
-            lifecycle.runtime_told(state, rules, fact, now)
-        case WayOutSeen(way):
-            network.told(state, way, now)
+        case RuntimeConnected() | RuntimeLost() | RuntimeChecked() | SourceAsked():
+            lifecycle.runtime_told(state, rules, fact)
         case EnginesListed():
             lifecycle.engines_listed(state, rules, fact, now)
         case EngineStarted():
@@ -121,6 +122,7 @@ def enter(state: State, rules: Rules, fact: Fact, now: Now) -> None:
             scaling.looked(state, rules, fact, now)
             streams.streams_asked(state, rules, fact, now)
         case ConnectionsSeen():
+            lifecycle.source_asked(state, "connections")
             callers.seen(state, rules, fact, now)
             callers.end_unread(state, rules, now)
             readers.end_idle(state, rules, now)

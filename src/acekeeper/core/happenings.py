@@ -64,8 +64,9 @@ HAPPENINGS: Mapping[str, str] = {
     "service_started": "The service runs, and goes on where the last run of it ended.",
     "service_stopped": "The service ended, as it was asked to; engines run on.",
     "session_not_stopped": "An engine did not stop a session of the gateway; it is asked again.",
-    "settings_changed": "In force are other values than in the last run, of the settings `names`;"
-    " a new version may bring other defaults.",
+    "source_answers": "What was silent can be asked again.",
+    "source_silent": "What `source` knows of engines cannot be asked: `podman`, or the kernel about"
+    " their `connections`. They run and start without it.",
     "stream_ended": "A stream ended, after `seconds`; `reaped` if no event said so (`unread`:"
     " nothing was heard of it while nobody was connected), `failed` if on our engine and by its"
     " `reason` nothing was seen.",

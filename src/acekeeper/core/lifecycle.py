@@ -18,6 +18,7 @@ from acekeeper.core.facts import (
     RuntimeChecked,
     RuntimeConnected,
     RuntimeLost,
+    SourceAsked,
 )
 from acekeeper.core.model import Engine, Now, Phase, Rules, Stopping
 from acekeeper.core.names import Slot
@@ -34,7 +35,9 @@ _AT_ONCE = 100  # engines and streams of a list that change together
 
 
 def runtime_told(
-    state: State, rules: Rules, fact: RuntimeConnected | RuntimeLost | RuntimeChecked, now: Now
+    state: State,
+    rules: Rules,
+    fact: RuntimeConnected | RuntimeLost | RuntimeChecked | SourceAsked,
 ) -> None:
     match fact:
         case RuntimeConnected():
@@ -51,8 +54,18 @@ def runtime_told(
             if lacks != state.lacks:
                 state.lacks = lacks
                 state.tell("runtime_lacks" if lacks else "runtime_complete", why=lacks or None)
-                if not lacks:
-                    rollout.close_breaker(state, "runtime_complete")
+        case SourceAsked(source, trouble):
+            source_asked(state, source, trouble)
+
+
+def source_asked(state: State, source: str, trouble: str = "") -> None:
+    if trouble != state.silent.get(source, ""):
+        if trouble:
+            state.silent[source] = trouble
+            state.tell("source_silent", source=source, why=trouble)
+        else:
+            del state.silent[source]
+            state.tell("source_answers", source=source)
 
 
 def start(state: State, rules: Rules, action: Start, now: Now) -> None:

@@ -22,7 +22,7 @@ def check(settings: Settings) -> Iterator[Finding]:
             f"STATE_DIR {state} is not writable: {error.strerror}",
             "Let this user own it, or start the service, which makes it",
         )
-    for path in (state, Path.home(), Path(os.environ["XDG_RUNTIME_DIR"])):
+    for path in (state, Path.home()):
         if path.exists():
             yield room(path)
 

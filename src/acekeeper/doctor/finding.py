@@ -1,6 +1,7 @@
 """What a check finds, and the host's own tools that it asks, with what their complaints mean."""
 
 import os
+import shlex
 import shutil
 import subprocess
 from typing import NamedTuple
@@ -36,13 +37,17 @@ SYMPTOMS = {
 }
 
 
+Command = tuple[str, ...]
+
+
 class Finding(NamedTuple):
-    """That something is well, or what is wrong and what to do about it. What is well and comes with
-    advice may be worth a look."""
+    """That something is well, or what is wrong and what to do about it. `fix`: this user's commands
+    that do it; they stop no engine, and delete nothing that is used or cannot be made again."""
 
     text: str
     advice: str = ""
     is_well: bool = True
+    fix: tuple[Command, ...] = ()
 
 
 class Ran(NamedTuple):
@@ -67,7 +72,13 @@ def wrong(text: str, advice: str) -> Finding:
     return Finding(text, advice, is_well=False)
 
 
-def run(*command: str) -> Ran:
+def mendable(text: str, *fix: Command, advice: str = "") -> Finding:
+    """`advice` is what the commands do, where they are too long to be read."""
+    said = advice or f"Run {' and '.join(f'`{shlex.join(command)}`' for command in fix)}"
+    return Finding(text, f"{said}; `acekeeper doctor --fix` does that", is_well=False, fix=fix)
+
+
+def run(*command: str, within_s: float = _WITHIN_S) -> Ran:
     program = shutil.which(command[0])
     if program is None:
         return Ran(_MISSING, "", f"{command[0]} is not installed")
@@ -78,13 +89,17 @@ def run(*command: str) -> Ran:
             capture_output=True,
             encoding="utf-8",
             errors="replace",
-            timeout=_WITHIN_S,
+            timeout=within_s,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return Ran(1, "", f"no end after {_WITHIN_S} s")
+        return Ran(1, "", f"no end after {within_s} s")
     said = (ran.stderr.strip() or ran.stdout.strip()).split("\n")
     return Ran(ran.returncode, ran.stdout.strip(), said[-1])
+
+
+def is_known(ran: Ran) -> bool:
+    return any(symptom in ran.complaint for symptom in SYMPTOMS)
 
 
 def complaint(what: str, ran: Ran, advice: str) -> Finding:

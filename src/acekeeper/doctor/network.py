@@ -8,7 +8,7 @@ from acekeeper.adapters import connections, way_out
 from acekeeper.adapters.ports import present, test
 from acekeeper.core.names import Slot
 from acekeeper.doctor.finding import Finding, run, well, wrong
-from acekeeper.errors import AcekeeperError, EngineFailed
+from acekeeper.errors import AcekeeperError, EngineFailed, RuntimeUnavailable
 from acekeeper.firewall import firewall
 from acekeeper.rules import rules_of
 from acekeeper.settings import Settings
@@ -88,8 +88,5 @@ def ports(settings: Settings, ours: Container[int]) -> Iterator[Finding]:
     try:
         connections.of_others(())
         yield well("the kernel tells who is connected to them")
-    except OSError as error:
-        yield wrong(
-            f"the kernel does not tell who is connected to engines: {error.strerror}",
-            "As root, run `modprobe tcp_diag`",
-        )
+    except RuntimeUnavailable as error:
+        yield wrong(error.message, error.hint)

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from acekeeper.doctor.finding import Finding, complaint, run, well, wrong
+from acekeeper.doctor.finding import Finding, complaint, mendable, run, well, wrong
 from acekeeper.drop_ins import outdated
 from acekeeper.settings import Settings
 
@@ -17,7 +17,7 @@ _OURS = (
     "acekeeper-sweep@scale.timer",
 )
 _GENERATORS = "/usr/lib/systemd/system-generators"
-_RELOAD = "Run `systemctl --user daemon-reload`"
+_RELOAD = ("systemctl", "--user", "daemon-reload")
 
 
 def check(settings: Settings) -> Iterator[Finding]:
@@ -41,17 +41,17 @@ def _loaded(unit: str) -> Iterator[Finding]:
     shown = run("systemctl", "--user", "show", f"--property={','.join(names)}", unit)
     values = dict(line.partition("=")[::2] for line in shown.out.splitlines())
     if values.get("LoadState") != "loaded":
-        yield wrong(f"{unit} is {values.get('LoadState', 'unknown')}", f"Deploy again. {_RELOAD}")
+        yield wrong(f"{unit} is {values.get('LoadState', 'unknown')}", "Deploy again")
         return
     if values.get("NeedDaemonReload") == "yes":
-        yield wrong(f"{unit} has changed on disk since it was loaded", _RELOAD)
+        yield mendable(f"{unit} has changed on disk since it was loaded", _RELOAD)
     if values.get("ActiveState") == "active":
         yield well(f"{unit} is active")
     else:
-        yield wrong(
+        yield mendable(
             f"{unit} is {values.get('ActiveState')}",
-            f"`systemctl --user status {unit}` says why;"
-            " `systemctl --user enable --now acekeeper.service` starts all",
+            ("systemctl", "--user", "start", unit.replace("keeper.socket", "keeper.service")),
+            advice=f"`systemctl --user status {unit}` says why; start it",
         )
 
 
@@ -64,9 +64,11 @@ def _failed() -> Iterator[Finding]:
     for line in listed.out.splitlines():
         unit = line.split()[0]
         asked = run("systemctl", "--user", "show", "--property=Result", "--value", unit)
-        yield wrong(
+        yield mendable(
             f"{unit} failed ({asked.out})",
-            f"`journalctl _SYSTEMD_USER_UNIT={unit} + USER_UNIT={unit}`, as root, says why",
+            ("systemctl", "--user", "reset-failed", unit),
+            advice=f"`journalctl _SYSTEMD_USER_UNIT={unit} + USER_UNIT={unit}`, as root, says why;"
+            f" `systemctl --user reset-failed {unit}` forgets it",
         )
 
 
@@ -88,7 +90,7 @@ def _quadlet() -> Finding:
     where = f"{os.environ.get('PATH', '')}:{_GENERATORS}"
     generator = shutil.which("podman-system-generator", path=where)
     if generator is None:
-        return wrong("Podman has no quadlet generator", "Install Podman 5.4 or newer")
+        return wrong("Podman has no quadlet generator", "Install Podman 5.4.1 or newer")
     rendered = run(generator, "--user", "--dryrun")
     if rendered.failed:
         return complaint("the quadlets cannot be rendered", rendered, "Deploy again")

@@ -30,7 +30,7 @@ from acekeeper.core.gateway.model import Hold, NotPlayed, Wanted
 from acekeeper.core.model import Rules, Stream
 from acekeeper.core.names import HERE
 from acekeeper.core.state import State
-from acekeeper.errors import EngineInUse, EngineRefused, Failure, NoAnswer
+from acekeeper.errors import EngineInUse, EngineRefused, Failure, NoAnswer, RuntimeUnavailable
 from acekeeper.usecases.defects import defect
 from acekeeper.usecases.lag import Lag
 from acekeeper.usecases.outcomes import Outcomes, once_kept
@@ -90,7 +90,8 @@ class Gateway(Struct, frozen=True, kw_only=True):
         try:
             seen = await self.see()
         except Exception as error:
-            defect(error)
+            if not isinstance(error, RuntimeUnavailable):
+                defect(error)
             at, everywhere = self.clock(), (e.ref for e in self.state.engines.values())
             self.tell(ReadersSeen(at, frozenset(everywhere)))  # nobody loses its session for that
         else:

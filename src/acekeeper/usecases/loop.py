@@ -30,7 +30,7 @@ from acekeeper.core.facts import (
     EngineStartFailed,
     EngineStopFailed,
     Fact,
-    RuntimeChecked,
+    SourceAsked,
     StreamEnded,
     StreamsAsked,
     StreamStarted,
@@ -43,7 +43,7 @@ from acekeeper.core.names import Slot
 from acekeeper.core.plan import may_change, plan
 from acekeeper.core.state import Changes, Happening, State
 from acekeeper.core.supply import waiting
-from acekeeper.errors import AcekeeperError, EngineFailed, NoAnswer, PortTaken
+from acekeeper.errors import AcekeeperError, EngineFailed, NoAnswer, PortTaken, RuntimeUnavailable
 from acekeeper.usecases.defects import defect
 from acekeeper.usecases.gateway import Gateway
 from acekeeper.usecases.lag import Lag
@@ -338,8 +338,12 @@ class Loop:
             return error
 
     async def see_connections(self) -> ConnectionsSeen:
-        """One look for all engines."""
+        """One look for all engines. That it failed, with RuntimeUnavailable, is told."""
         refs = {e.slot.port: e.ref for e in self.state.engines.values() if e.incarnation}
         at = self.clock()
-        found = await asyncio.to_thread(self._connections, refs)
+        try:
+            found = await asyncio.to_thread(self._connections, refs)
+        except RuntimeUnavailable as error:
+            self.tell(SourceAsked("connections", str(error)))
+            raise
         return ConnectionsSeen(at, {ref: found[port] for port, ref in refs.items()})

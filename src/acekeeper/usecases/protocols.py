@@ -41,6 +41,10 @@ class Runtime(Protocol):
     async def stop(self, slot: Slot, incarnation: str) -> None:
         """Asks for the end of this start, which is told as a death. Raises EngineFailed."""
 
+    async def unheard(self) -> str:
+        """Why something cannot be asked that starts do not need; empty when all can. What it can
+        mend of that it has mended."""
+
     async def lacks(self) -> str:
         """What starts need and is not there, as far as can be told; empty when nothing."""
 

@@ -3,6 +3,7 @@
 import asyncio
 from asyncio import Task
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
@@ -13,6 +14,7 @@ from acekeeper.core.facts import (
     EnginesSurveyed,
     RuntimeConnected,
     RuntimeLost,
+    SourceAsked,
     StreamsAsked,
     TimePassed,
 )
@@ -109,7 +111,8 @@ async def _health(loop: Loop) -> Report:
 
 async def _streams(loop: Loop) -> Report:
     """What engines say is told soon after they have said it: one that hangs holds up no other's."""
-    loop.tell(await loop.see_connections())
+    with suppress(RuntimeUnavailable):
+        loop.tell(await loop.see_connections())
     answers: list[StreamsAsked] = []
     untold: list[StreamsAsked] = []
 
@@ -154,6 +157,14 @@ async def list_engines(loop: Loop) -> int:
             await asyncio.sleep(0)
         loop.tell(part)
     return len(listing.found)
+
+
+async def check_runtime(loop: Loop) -> None:
+    """Tells what a start would miss, so that it is known before one fails, and which addresses of
+    ours the host has."""
+    lacks = await loop.runtime.lacks()
+    loop.tell(RuntimeChecked(lacks, loop.present(wanted(loop.rules))))
+    loop.tell(SourceAsked("podman", await loop.runtime.unheard()))
 
 
 async def _scale(loop: Loop) -> Report:
