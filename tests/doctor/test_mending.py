@@ -76,8 +76,9 @@ def test_a_fix_that_fails_is_said_and_not_repeated(world: World) -> None:
 
 def storage_opens_if_new(world: World, storage: Path) -> None:
     (storage / "images.json").write_text("[{")
-    broken = f"[ -e {storage}/images.json ] && {{ echo '{BROKEN}' >&2; exit 125; }}"
-    world.tool("podman", f'[ "$1" = --version ] || {broken}\n{HEALTHY["podman"]}')
+    broken = f'[ "$1" != --version ] && [ -e {storage}/images.json ]'
+    complain = f"{{ echo '{BROKEN}' >&2; exit 125; }}"
+    world.tool("podman", f"{broken} && {complain}\n{HEALTHY['podman']}")
 
 
 def test_a_storage_that_cannot_be_opened_is_put_aside_and_kept(world: World, data: Path) -> None:
