@@ -1,21 +1,47 @@
-"""A registry with one image in it, as far as Podman asks one to pull by digest."""
+"""A registry with one image in it, as far as Podman pulls one by digest, and a proxy to it."""
 
+import base64
 import json
 import tarfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 NAME = "acekeeper-engine"
 
 
+@dataclass
+class Registry:
+    address: str  # as the image's name has it
+    digest: str
+    login: str  # "user:password", or empty if everybody may pull
+    answers: Mapping[str, bytes]
+    manifests_are: str
+    proxied: list[str] = field(default_factory=list)  # what was asked of it as a proxy
+
+    @property
+    def image(self) -> str:
+        return f"{self.address}/{NAME}@{self.digest}"
+
+    @property
+    def auth(self) -> str:
+        """As `podman login` writes it."""
+        return json.dumps({"auths": {self.address: {"auth": self.basic}}})
+
+    @property
+    def basic(self) -> str:
+        return base64.b64encode(self.login.encode()).decode()
+
+
 @contextmanager
-def serving(archive: Path, address: str) -> Iterator[str]:
-    """The name and digest that this OCI archive has there meanwhile, without TLS."""
+def serving(archive: Path, address: str, login: str = "") -> Iterator[Registry]:
+    """This OCI archive, without TLS."""
     with tarfile.open(archive) as tar:
         blobs = {
             f"sha256:{Path(member.name).name}": file.read()
@@ -28,29 +54,36 @@ def serving(archive: Path, address: str) -> Iterator[str]:
     answers = {f"/v2/{NAME}/blobs/{digest}": blob for digest, blob in blobs.items()}
     answers[f"/v2/{NAME}/manifests/{manifest['digest']}"] = blobs[manifest["digest"]]
     answers["/v2/"] = b"{}"
-    with ThreadingHTTPServer(
-        (address, 0), partial(_Asked, answers, manifest["mediaType"])
-    ) as server:
+    registry = Registry("", manifest["digest"], login, answers, manifest["mediaType"])
+    with ThreadingHTTPServer((address, 0), partial(_Asked, registry)) as server:
+        registry.address = f"{address}:{server.server_port}"
         serves = threading.Thread(target=server.serve_forever)
         serves.start()
         try:
-            yield f"{address}:{server.server_port}/{NAME}@{manifest['digest']}"
+            yield registry
         finally:
             server.shutdown()
             serves.join()
 
 
 class _Asked(BaseHTTPRequestHandler):
-    def __init__(self, answers: Mapping[str, bytes], manifests_are: str, *given: object) -> None:
-        self._answers = answers
-        self._manifests_are = manifests_are
+    def __init__(self, registry: Registry, *given: object) -> None:
+        self._registry = registry
         super().__init__(*given)  # type: ignore[arg-type]
 
     def do_GET(self) -> None:
-        body = self._answers.get(self.path)
-        self.send_response(HTTPStatus.NOT_FOUND if body is None else HTTPStatus.OK)
-        is_manifest = "/manifests/" in self.path
-        kind = self._manifests_are if is_manifest else "application/octet-stream"
+        registry, path = self._registry, urlsplit(self.path).path
+        if path != self.path:
+            registry.proxied.append(self.path)
+        body = registry.answers.get(path)
+        status = HTTPStatus.NOT_FOUND if body is None else HTTPStatus.OK
+        if registry.login and self.headers["Authorization"] != f"Basic {registry.basic}":
+            body, status = b"", HTTPStatus.UNAUTHORIZED
+        self.send_response(status)
+        if status is HTTPStatus.UNAUTHORIZED:
+            self.send_header("WWW-Authenticate", 'Basic realm="test"')
+        is_manifest = "/manifests/" in path
+        kind = registry.manifests_are if is_manifest else "application/octet-stream"
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body or b"")))
         self.end_headers()

@@ -240,10 +240,10 @@ def test_two_hosts_at_once_from_a_registry_and_back_to_bare(
     other.ssh("useradd -m admin && echo 'admin ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/admin")
     other.ssh("cp -r /root/.ssh /home/admin/ && chown -R admin: /home/admin/.ssh")
     before = {host: found(host) for host in (one, other)}
-    with registry.serving(built.archive, lab.address) as image_there:
+    with registry.serving(built.archive, lab.address) as there:
         variables = {
-            "acekeeper_image": image_there,
-            "acekeeper_insecure_registries": [image_there.partition("/")[0]],
+            "acekeeper_image": there.image,
+            "acekeeper_insecure_registries": [there.address],
             "acekeeper_engine_variant": "emulator",
         }
         deployer = Deployer(tmp_path, [one, other], variables)
