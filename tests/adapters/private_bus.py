@@ -193,7 +193,7 @@ class FakeSystemd:
         match method:
             case "Subscribe":
                 self.subscribed.put_nowait(None)
-            case "StartUnit":
+            case "StartUnit" | "RestartUnit":
                 self._job(call, self.on_start or self._start)
                 return True
             case "StopUnit":

@@ -13,6 +13,7 @@ import pytest
 
 from acekeeper.adapters import connections
 from acekeeper.adapters.connections import has_others, of_others
+from acekeeper.errors import RuntimeUnavailable
 
 _CALL = """
 import socket, sys
@@ -91,6 +92,12 @@ def test_of_those_that_are_closed_the_kernel_does_not_even_tell(listener: socket
 def test_what_the_kernel_does_not_answer_is_no_empty_list() -> None:
     with pytest.raises(OSError, match="sock_diag"):
         list(connections._open(255))
+
+
+def test_that_the_kernel_does_not_tell_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_SOCK_DIAG", 31)  # a protocol that no kernel has
+    with pytest.raises(RuntimeUnavailable, match="the kernel does not tell who"):
+        connections.of_others({6878})
 
 
 def test_one_look_tells_of_all_ports_and_names_the_connections(listener: socket.socket) -> None:

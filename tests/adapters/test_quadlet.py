@@ -20,8 +20,8 @@ from acekeeper.core.facts import (
 )
 from acekeeper.errors import AddressGone, EngineFailed, PortTaken, RuntimeUnavailable, StartTimedOut
 
-from .private_bus import NAME, Job
-from .quadlet_world import HOST, ID, IMAGE, START, START_S, WAY, World, pass_time
+from .private_bus import NAME, FakeUnit, Job
+from .quadlet_world import HOST, ID, IMAGE, START, START_S, World, pass_time
 from .test_podman import FakePodman
 
 ABSENT = "192.0.2.1"  # of a network that is set aside for examples
@@ -401,3 +401,44 @@ async def test_a_missing_image_is_said_before_a_start_fails_for_it(world: World)
         assert IMAGE in await runtime.lacks()
         podman.shutdown()
         thread.join()
+
+
+@pytest.mark.parametrize("fault", ["stopped", "removed"])
+async def test_podmans_socket_is_started_again(world: World, fault: str) -> None:
+    runtime = await world.runtime()
+    with FakePodman(world.runtime_dir / "podman.sock"):
+        world.systemd.units["podman.socket"] = FakeUnit(active="active")
+        assert await runtime.unheard() == ""
+        assert world.systemd.count("RestartUnit") == 0
+        if fault == "stopped":
+            world.systemd.units["podman.socket"] = FakeUnit(active="inactive")
+        else:
+            (world.runtime_dir / "podman.sock").unlink()
+        assert await runtime.unheard() == ""
+    [restart] = [body for name, body in world.systemd.calls if name == "RestartUnit"]
+    assert restart == ("podman.socket", "replace")
+
+
+async def test_podmans_socket_that_does_not_start_is_told(world: World) -> None:
+    runtime = await world.runtime()
+    world.systemd.refuses["RestartUnit"] = (f"{NAME}.UnitMasked", "Unit podman.socket is masked")
+    told = await runtime.unheard()
+    assert told.startswith("podman.socket does not start: systemd refused RestartUnit: Unit podman")
+    assert told.endswith("`acekeeper doctor` says what to do")
+
+
+@pytest.mark.parametrize(
+    ("left", "says"), [((9, 1 << 20), "9 KiB are left"), ((1 << 20, 99), "99 inodes are left")]
+)
+async def test_a_file_system_that_starts_would_find_full_is_told(
+    world: World, monkeypatch: pytest.MonkeyPatch, left: tuple[int, int], says: str
+) -> None:
+    runtime = await world.runtime()
+    blocks, inodes = left
+    there = os.statvfs_result(
+        (1024, 1024, 1 << 20, blocks, blocks, 1 << 20, inodes, inodes, 0, 255)
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr("acekeeper.adapters.room.os.statvfs", lambda _path: there)
+        assert await runtime.lacks() == f"{world.runtime_dir} is full: {says}"
+    assert await runtime.lacks() == ""

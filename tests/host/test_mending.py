@@ -251,9 +251,12 @@ def test_a_killed_service_manager_and_its_engines_are_back_and_podman_is_well(
     before = engines(running.host)
     manager = "user@$(id -u acekeeper).service"
     running.host.ssh(f"kill -9 $(systemctl show --value --property=MainPID {manager})")
-    until(
-        lambda: engines(running.host).keys() and not before.items() & engines(running.host).items()
-    )
+
+    def began_anew() -> bool:
+        now = engines(running.host)
+        return now != {} and not before.items() & now.items()
+
+    until(began_anew)
     until(running.is_well)
     assert running.doctor()[0] == 0
 
@@ -279,7 +282,7 @@ def test_images_that_nobody_needs_go_after_the_next(running: Running) -> None:
     assert deployed(third := make(3)) == ["image", first]
     left = as_user(host, "podman images --quiet --no-trunc").replace("sha256:", "").split()
     assert set(left) == {used, second, third}  # the one before is kept, to go back to
-    played = running.deployer.deploy("--tags", "prune")
+    played = running.deployer.deploy("-v", "--tags", "prune")
     assert f"image {second}" in played.output
     assert deployed(used) == []
 
