@@ -119,14 +119,21 @@ def test_an_image_that_a_registry_has_is_pulled(world: World) -> None:
     world.environ["TARGET_IMAGE"] = f"registry.example/engine@sha256:{IMAGE}"
     pulled = world.root / "pulled"
     script = f"""
-[ "$1" = pull ] && echo "$3" > {pulled}
+[ "$1" = pull ] && echo "$*" > {pulled}
 [ "$1 $2" = "image exists" ] && ! [ -e {pulled} ] && exit 1
 {HEALTHY["podman"]}"""
     world.tool("podman", script)
     (step,) = steps(world)
     assert step.startswith("fixed  the engine image registry.example/engine@sha256")
-    assert pulled.read_text().strip() == world.environ["TARGET_IMAGE"]
+    image = world.environ["TARGET_IMAGE"]
+    assert pulled.read_text() == f"pull --quiet {image}\n"
     assert world.wrong() == []
+    login = world.root / "config/containers/acekeeper-auth.json"
+    login.parent.mkdir()
+    login.touch()
+    pulled.unlink()
+    assert len(steps(world)) == 1
+    assert pulled.read_text() == f"pull --quiet --authfile={login} {image}\n"
 
 
 @pytest.fixture

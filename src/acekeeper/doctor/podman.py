@@ -58,7 +58,7 @@ def _image(settings: Settings) -> Iterator[Finding]:
     if present.status == 1 and not present.complaint:
         missing = f"the engine image {image} is not here"
         if "@" in image:
-            yield mendable(missing, ("podman", "pull", "--quiet", image))
+            yield mendable(missing, ("podman", "pull", "--quiet", *_login(), image))
         else:
             yield wrong(missing, _BRING)
         return
@@ -71,6 +71,14 @@ def _image(settings: Settings) -> Iterator[Finding]:
     else:
         yield well("the engine image is here, and whole")
         yield _container(image, ports.present(settings.engine_host))
+
+
+def _login() -> Iterator[str]:
+    """What the playbook made of `acekeeper_registry_auth`."""
+    config = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    file = Path(config, "containers/acekeeper-auth.json")
+    if file.exists():
+        yield f"--authfile={file}"
 
 
 def _container(image: str, there: tuple[str, ...]) -> Finding:
