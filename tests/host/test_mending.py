@@ -134,9 +134,10 @@ SOCKET_FAULTS = {
 @pytest.mark.parametrize("fault", SOCKET_FAULTS)
 def test_podmans_socket_is_back_by_itself(running: Running, fault: str) -> None:
     ping = f"curl -s --unix-socket {RUNTIME}/podman/podman.sock http://podman/_ping"
+    before = show(running.host, "podman.socket", "InvocationID")
     with undisturbed(running):
         as_user(running.host, SOCKET_FAULTS[fault])
-        assert "OK" not in as_user(running.host, ping, check=False)
+        until(lambda: show(running.host, "podman.socket", "InvocationID") not in ("", before))
         until(lambda: "OK" in as_user(running.host, ping, check=False))
     assert running.degraded() == "[]"
 
@@ -197,10 +198,9 @@ def test_a_storage_beyond_use_is_put_aside_and_the_image_pulled_again(
     with undisturbed(running):
         host.ssh(f"truncate -s 200 {STORAGE}/overlay-images/images.json")
         assert running.doctor()[0] == 1
-        fixed = running.mend()
-        first, second = fixed.splitlines()
+        first, *others = running.mend().splitlines()
         assert f"`mv --no-target-directory {STORAGE} {STORAGE}.aside-" in first
-        assert "`podman pull --quiet" in second
+        assert any("`podman pull --quiet" in line for line in others)
     running.replace_an_engine()
     tell("storage beyond use: the doctor put it aside and pulled the image; no engine was touched")
 
@@ -218,10 +218,12 @@ def test_a_full_runtime_directory_is_told_and_leftovers_of_containers_are_remove
         )
         limit = f"$(( $(df --output=iused {RUNTIME} | tail -1) + 20 ))"
         host.ssh(f"mount -o remount,nr_inodes={limit} {RUNTIME}")
-        until(lambda: "is full: " in running.degraded())
+        until(lambda: "is full: it has no inodes left" in running.degraded())
         status, said = running.doctor()
         assert status == 1
-        assert "1000 files and directories there are of containers that are no more" in said
+        assert re.search(
+            r"\d{4} files and directories there are of containers that are no more", said
+        )
         assert "fixed  " in running.mend()
         assert host.ssh(f"ls {persist} | wc -l").stdout.strip() == str(len(engines(host)))
     host.ssh(f"mount -o remount,nr_inodes={inodes} {RUNTIME}")
@@ -231,7 +233,7 @@ def test_a_full_runtime_directory_is_told_and_leftovers_of_containers_are_remove
 def test_a_full_disk_is_told_and_all_is_back_by_itself_when_there_is_room(running: Running) -> None:
     host = running.host
     host.ssh(f"dd if=/dev/zero of={FILLER} bs=1M status=none", check=False, timeout_s=120)
-    until(lambda: f"{HOME} is full: " in running.degraded())
+    until(lambda: f"{HOME} is full" in running.degraded())
     status, said = running.doctor()
     assert status == 1
     assert f"{HOME} has only 0 MiB left" in said
@@ -244,6 +246,7 @@ def test_a_full_disk_is_told_and_all_is_back_by_itself_when_there_is_room(runnin
     assert len(engines(host)) >= SETTINGS["MIN_REPLICAS"]
 
 
+@pytest.mark.long
 def test_a_killed_service_manager_and_its_engines_are_back_and_podman_is_well(
     running: Running,
 ) -> None:
@@ -261,6 +264,7 @@ def test_a_killed_service_manager_and_its_engines_are_back_and_podman_is_well(
     assert running.doctor()[0] == 0
 
 
+@pytest.mark.long
 def test_images_that_nobody_needs_go_after_the_next(running: Running) -> None:
     """Three of them, one after another, beside the one that engines use."""
     host = running.host
@@ -287,6 +291,7 @@ def test_images_that_nobody_needs_go_after_the_next(running: Running) -> None:
     assert deployed(used) == []
 
 
+@pytest.mark.long
 def test_without_a_login_it_is_removed(running: Running) -> None:
     given = running.deployer.variables.pop("acekeeper_registry_auth")
     played = running.deployer.deploy("--tags", "image")

@@ -192,7 +192,7 @@ class Quadlet:
                     result = await self._systemd.restart(SOCKET)
         except (TimeoutError, AcekeeperError) as error:
             result = str(error) or f"not within {_SOCKET_WITHIN:g} s"
-        return "" if result == "done" else f"{SOCKET} does not start: {result}. {MEND}"
+        return "" if result == "done" else f"{SOCKET} does not start: {result.rstrip('.')}. {MEND}"
 
     def way_out(self) -> WayOut | None:
         return way_out.look()

@@ -8,13 +8,13 @@ _BYTES, _INODES = 1 << 20, 100
 
 
 def full(path: Path) -> str:
-    """Why an engine would find no room there; empty if it would."""
+    """Why an engine would find no room there, in words that stay; empty if it would."""
     try:
         disk = os.statvfs(path)
     except OSError:
         return ""  # who starts engines says it better
     if disk.f_bavail * disk.f_frsize < _BYTES:
-        return f"{path} is full: {disk.f_bavail * disk.f_frsize >> 10} KiB are left"
+        return f"{path} is full"
     if disk.f_files and disk.f_favail < _INODES:
-        return f"{path} is full: {disk.f_favail} inodes are left"
+        return f"{path} is full: it has no inodes left"
     return ""
