@@ -21,7 +21,7 @@ from acekeeper.core.facts import (
 from acekeeper.errors import AddressGone, EngineFailed, PortTaken, RuntimeUnavailable, StartTimedOut
 
 from .private_bus import NAME, FakeUnit, Job
-from .quadlet_world import HOST, ID, IMAGE, START, START_S, World, pass_time
+from .quadlet_world import HOST, ID, IMAGE, START, START_S, WAY, World, pass_time
 from .test_podman import FakePodman
 
 ABSENT = "192.0.2.1"  # of a network that is set aside for examples

@@ -150,6 +150,7 @@ facts: st.SearchStrategy[Fact] = st.one_of(
     st.just(RuntimeConnected()),
     st.just(RuntimeLost("bus")),
     st.builds(RuntimeChecked, st.sampled_from(["", "image"]), published),
+    st.builds(WayOutSeen, ways_out),
     st.builds(SourceAsked, st.sampled_from(["podman", "connections"]), st.sampled_from(["", "x"])),
     st.builds(
         listing,

@@ -131,7 +131,7 @@ class MortalWorld(World):
             next(iter(breaker), None),
             next((value for name, value in found.kept if name == "boot"), ""),
             next((rows.read_at_least(r, self.now) for r in found.kept if r[0] == "at_least"), 0),
-            next(
+            maintenance=next(
                 (rows.read_maintenance(r, self.now) for r in found.kept if r[0] == "maintenance"),
                 None,
             ),

@@ -397,6 +397,47 @@ async def test_what_starts_would_miss_is_told_when_it_changes(make_house: MakeHo
     assert told[1].data["why"] == "the image is not here"
 
 
+async def test_what_a_start_failed_for_is_known_before_another_is_tried_and_soon_looked_for(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = make_house(min_replicas=1, min_provision_interval=0)
+
+    tried: list[Slot] = []
+
+    def later() -> None:
+        house.clock.ahead += 6
+        house.loop.tell(TimePassed())
+
+    async def fail(where: Slot, ports: Ports) -> EngineStarted:
+        house.runtime.lacking = "the image is not here"
+        tried.append(where)
+        raise EngineFailed(house.runtime.lacking, cause="image")
+
+    monkeypatch.setattr(house.runtime, "start", fail)
+    await house.open()
+    await house.until(lambda: house.loop.state.lacks)
+    later()
+    await house.turns()
+    assert len(tried) == 1
+    monkeypatch.undo()
+    house.runtime.lacking = ""
+    later()
+    await house.until(lambda: house.runtime.running)
+
+
+async def test_a_scale_sweep_tells_how_the_host_gets_out(make_house: MakeHouse) -> None:
+    house = make_house()
+    await house.open()
+    await house.sweeps.run(Kind.SCALE)
+    assert house.loop.state.network is None  # engines share the host's
+    for nameserver in ("192.0.2.53", "192.0.2.54"):
+        house.runtime.way = WayOut(Route("192.0.2.1", "eth0", "192.0.2.5"), (nameserver,))
+        await house.sweeps.run(Kind.SCALE)
+        assert house.loop.state.network is not None
+        assert house.loop.state.network.way == house.runtime.way
+    assert [h.kind for h in house.happened if "network" in h.kind] == ["network_changed"]
+
+
 async def test_a_kernel_that_tells_of_no_connections_is_told_once_and_is_no_defect(
     house: House, logged: list[Any]
 ) -> None:

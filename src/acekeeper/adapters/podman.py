@@ -171,26 +171,24 @@ class Image:
         self._podman = podman
         self._clock = clock
         self._ask_at = 0.0
-        self._was_missing = False
+        self._lacked = ""
 
     async def lacks(self) -> str:
-        """Why no engine can start from it; empty if all is well with it, and as long as Podman
-        cannot be asked. One that was there lately is not asked for again."""
+        """Why no engine can start from it; empty if all is well with it. While Podman cannot be
+        asked, it is as it was. One that was there lately is not asked for again."""
         now = self._clock().mono
         if now < self._ask_at:
             return ""
         try:
-            if not await self._podman.has_image(self.name):
-                return f"The image {self.name} is not on this host. {LOAD}"
+            is_there = await self._podman.has_image(self.name)
         except RuntimeUnavailable as error:
-            is_damaged = error.failure is Failure.ERROR  # it was asked, and cannot read its storage
-            return (
-                f"The image {self.name} cannot be read: {error.message}. {MEND}"
-                if is_damaged
-                else ""
-            )
-        self._ask_at = now + _ASK_EVERY
-        return ""
+            if error.failure is Failure.ERROR:  # it was asked, and cannot read its storage
+                self._lacked = f"The image {self.name} cannot be read: {error.message}. {MEND}"
+            return self._lacked
+        self._lacked = "" if is_there else f"The image {self.name} is not on this host. {LOAD}"
+        if is_there:
+            self._ask_at = now + _ASK_EVERY
+        return self._lacked
 
     def doubt(self) -> None:
         """A start failed as if it were missing."""

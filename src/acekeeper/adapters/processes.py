@@ -171,6 +171,10 @@ class Processes:
             raise EngineFailed(f"The engine cannot be signalled: {error}") from error
         self._kill(engine, self._kill_after)
 
+    def way_out(self) -> WayOut | None:
+        """Its engines have no network of their own."""
+        return None
+
     async def unheard(self) -> str:
         return ""
 

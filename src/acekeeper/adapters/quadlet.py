@@ -10,7 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from acekeeper.adapters import proc
+from acekeeper.adapters import proc, way_out
+from acekeeper.adapters.engine_logs import begin, log_file
 from acekeeper.adapters.podman import MEND, SOCKET, Image, Podman, read_inspection
 from acekeeper.adapters.ports import present, test
 from acekeeper.adapters.reservations import Reservations
@@ -180,6 +181,10 @@ class Quadlet:
             raise EngineFailed(f"systemd did not stop it: its job was {result}")
 
     async def lacks(self) -> str:
+        if self._template.absence:
+            await asyncio.sleep(_RELOAD_TAKES)  # its files are away for a moment
+        if absence := self._template.absence:
+            return absence
         return full(self._runtime_dir) or full(Path.home()) or await self._image.lacks()
 
     async def unheard(self) -> str:

@@ -12,16 +12,26 @@ if TYPE_CHECKING:
 
 def add(commands: Commands) -> None:
     text = "say what is wrong on this host and what to do"
-    commands.add("doctor", _doctor, text, "ends with 1 if anything is").add_argument(
+    parser = commands.add("doctor", _doctor, text, "ends with 1 if anything is")
+    parser.add_argument(
+        "--fix",
+        action="store_true",
+        help="first do what mends it, and say each step; no engine is stopped",
+    )
+    parser.add_argument(
         "--json", action="store_true", help="print a JSON array of {ok, text, advice}"
     )
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
     import json
+    import sys
 
-    from acekeeper.doctor import examine
+    from acekeeper.doctor import examine, mend
 
+    if arguments.fix:
+        for step in mend(os.environ):
+            print(step, file=sys.stderr if arguments.json else sys.stdout, flush=True)
     findings = []
     for finding in examine(os.environ):
         findings.append(finding)

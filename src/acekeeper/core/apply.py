@@ -57,9 +57,7 @@ from acekeeper.core.facts import (
     RuntimeChecked,
     RuntimeConnected,
     RuntimeLost,
-    ScaleRequested,
     SourceAsked,
-    StopRequested,
     StreamEnded,
     StreamsAsked,
     StreamStarted,
@@ -95,7 +93,9 @@ def enter(state: State, rules: Rules, fact: Fact, now: Now) -> None:
             streams.forget_old(state, rules, now, streams.WITH_AN_EVENT)
             streams.stream_ended(state, rules, fact, now)
         case RuntimeConnected() | RuntimeLost() | RuntimeChecked() | SourceAsked():
-            lifecycle.runtime_told(state, rules, fact)
+            lifecycle.runtime_told(state, rules, fact, now)
+        case WayOutSeen(way):
+            network.told(state, way, now)
         case EnginesListed():
             lifecycle.engines_listed(state, rules, fact, now)
         case EngineStarted():

@@ -35,6 +35,12 @@ class RuntimeChecked(Struct, frozen=True):
     addresses: tuple[str, ...] = (HERE,)
 
 
+class WayOutSeen(Struct, frozen=True):
+    """How the host gets out to the network; told where engines have networks of their own."""
+
+    way: WayOut
+
+
 class SourceAsked(Struct, frozen=True):
     """Something outside that tells us of engines (`podman`, or the kernel of `connections`) was
     asked; `trouble` is empty if it answered. Engines run and start without it."""
@@ -249,6 +255,7 @@ Fact = (
     RuntimeConnected
     | RuntimeLost
     | RuntimeChecked
+    | WayOutSeen
     | SourceAsked
     | EnginesListed
     | EngineStarted

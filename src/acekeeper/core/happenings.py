@@ -64,6 +64,8 @@ HAPPENINGS: Mapping[str, str] = {
     "service_started": "The service runs, and goes on where the last run of it ended.",
     "service_stopped": "The service ended, as it was asked to; engines run on.",
     "session_not_stopped": "An engine did not stop a session of the gateway; it is asked again.",
+    "settings_changed": "In force are other values than in the last run, of the settings `names`;"
+    " a new version may bring other defaults.",
     "source_answers": "What was silent can be asked again.",
     "source_silent": "What `source` knows of engines cannot be asked: `podman`, or the kernel about"
     " their `connections`. They run and start without it.",

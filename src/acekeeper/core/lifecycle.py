@@ -38,6 +38,7 @@ def runtime_told(
     state: State,
     rules: Rules,
     fact: RuntimeConnected | RuntimeLost | RuntimeChecked | SourceAsked,
+    now: Now,
 ) -> None:
     match fact:
         case RuntimeConnected():
@@ -54,6 +55,8 @@ def runtime_told(
             if lacks != state.lacks:
                 state.lacks = lacks
                 state.tell("runtime_lacks" if lacks else "runtime_complete", why=lacks or None)
+                if not lacks:
+                    rollout.close_breaker(state, "runtime_complete")
         case SourceAsked(source, trouble):
             source_asked(state, source, trouble)
 

@@ -79,6 +79,10 @@ class State:
     maintenance: Now | None = None  # since when the host is to become empty
     connected: bool = False  # the runtime can be asked
     lacks: str = ""  # what starts need and is not there
+    looked: Now | None = None  # for that, when anybody did last
+    looking: bool = False  # somebody does
+    build: Build = field(default_factory=Build)  # what a start is made of now
+    rollout: Rollout | None = None
     silent: dict[str, str] = field(default_factory=dict)  # what cannot be asked, and why
     addresses: tuple[str, ...] | None = None  # those of the rules that were there at the last look
     network: Network | None = None  # None: nobody told, as engines share the host's

@@ -41,8 +41,9 @@ Command = tuple[str, ...]
 
 
 class Finding(NamedTuple):
-    """That something is well, or what is wrong and what to do about it. `fix`: this user's commands
-    that do it; they stop no engine, and delete nothing that is used or cannot be made again."""
+    """That something is well, or what is wrong and what to do about it. What is well and comes with
+    advice may be worth a look. `fix`: this user's commands that do it; they stop no engine, and
+    delete nothing that is used or cannot be made again."""
 
     text: str
     advice: str = ""

@@ -30,6 +30,7 @@ from acekeeper.core.facts import (
     EngineStartFailed,
     EngineStopFailed,
     Fact,
+    RuntimeChecked,
     SourceAsked,
     StreamEnded,
     StreamsAsked,
@@ -278,6 +279,7 @@ class Loop:
         self.tell(RuntimeChecked(lacks, self.present(wanted(self.rules))))
         if (way := self.runtime.way_out()) is not None:
             self.tell(WayOutSeen(way))
+        self.tell(SourceAsked("podman", await self.runtime.unheard()))
 
     async def _stop(self, slot: Slot, incarnation: str) -> None:
         try:

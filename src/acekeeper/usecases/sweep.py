@@ -14,7 +14,6 @@ from acekeeper.core.facts import (
     EnginesSurveyed,
     RuntimeConnected,
     RuntimeLost,
-    SourceAsked,
     StreamsAsked,
     TimePassed,
 )
@@ -157,14 +156,6 @@ async def list_engines(loop: Loop) -> int:
             await asyncio.sleep(0)
         loop.tell(part)
     return len(listing.found)
-
-
-async def check_runtime(loop: Loop) -> None:
-    """Tells what a start would miss, so that it is known before one fails, and which addresses of
-    ours the host has."""
-    lacks = await loop.runtime.lacks()
-    loop.tell(RuntimeChecked(lacks, loop.present(wanted(loop.rules))))
-    loop.tell(SourceAsked("podman", await loop.runtime.unheard()))
 
 
 async def _scale(loop: Loop) -> Report:
