@@ -22,14 +22,7 @@ def check(settings: Settings) -> Iterator[Finding]:
         yield well(f"{_TUN} can be used")
     except OSError as error:
         yield wrong(f"{_TUN} cannot be used: {error.strerror}", "Give it mode 0666, as Debian does")
-    yield _way_out()
-    listed = run(
-        *("systemctl", "--user", "list-units", "--plain", "--no-legend"),
-        *("--state=active,activating,deactivating", "engine@*.service"),
-    )
-    units = (line.split()[0] for line in listed.out.splitlines())
-    slots = (Slot.from_unit(unit) for unit in units)
-    yield from ports(settings, {slot.port for slot in slots if slot})
+    yield from ports(settings, running())
     if settings.settings_file is not None:
         yield from _firewall(settings, settings.settings_file.with_name("firewall.nft"))
 
@@ -70,8 +63,19 @@ def _firewall(settings: Settings, path: Path) -> Iterator[Finding]:
         )
 
 
+def running() -> set[int]:
+    """The HTTP ports of engines that run."""
+    listed = run(
+        *("systemctl", "--user", "list-units", "--plain", "--no-legend"),
+        *("--state=active,activating,deactivating", "engine@*.service"),
+    )
+    units = (line.split()[0] for line in listed.out.splitlines())
+    slots = (Slot.from_unit(unit) for unit in units)
+    return {slot.port for slot in slots if slot}
+
+
 def ports(settings: Settings, ours: Container[int]) -> Iterator[Finding]:
-    """`ours`: the HTTP ports of engines that run."""
+    """`ours`: the HTTP ports of engines that are to have theirs."""
     there = present(settings.engine_host)
     plan = rules_of(settings).ports
     taken = []
