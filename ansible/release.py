@@ -1,6 +1,8 @@
-"""Makes dist/release, all that the playbook brings to a host. `make dist` runs it.
+"""Makes a release, all that the playbook brings to a host. `make dist` runs it.
 
-    BUILD                          its name: the version, and a digest of what is installed
+dist/releases keeps each by its name, until somebody deletes it; dist/release leads to the last.
+
+    BUILD                          its name: the version, and a digest of the rest
     requirements.txt               acekeeper and what it needs, with the hashes of them all
     wheelhouse-PYTHON-MACHINE.tar  them all as wheels
     systemd/ quadlets/
@@ -47,7 +49,7 @@ TARGETS = [
 
 def main() -> None:
     download()
-    making, done = DIST / "release.unfinished", DIST / "release"
+    making = DIST / "release.unfinished"
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
     own = build(making)
@@ -58,15 +60,33 @@ def main() -> None:
         wheels = [own, *(WHEELS / str(target)).iterdir()]
         tar(making / f"wheelhouse-{target}.tar", sorted(wheels, key=lambda path: path.name))
     own.unlink()
-    # Units are not in it: who installs others need not install acekeeper again.
-    installed = b"".join(path.read_bytes() for path in sorted(making.iterdir()))
-    name = f"{__version__}+{hashlib.sha256(installed).hexdigest()[:8]}"
-    (making / "BUILD").write_text(f"{name}\n")
     for directory in UNITS:
         shutil.copytree(ROOT / directory, making / directory)
-    shutil.rmtree(done, ignore_errors=True)
-    making.rename(done)
+    name = f"{__version__}+{digest_of(making)[:8]}"
+    (making / "BUILD").write_text(f"{name}\n")
+    keep(making, name)
     sys.stdout.write(f"dist/release is {name}\n")
+
+
+def digest_of(directory: Path) -> str:
+    """Of the names and contents of all that is in it."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in directory.rglob("*") if path.is_file()):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{path.relative_to(directory)} {content}\n".encode())
+    return digest.hexdigest()
+
+
+def keep(made: Path, name: str) -> None:
+    kept, last, link = DIST / "releases" / name, DIST / "release", DIST / "release.new"
+    kept.parent.mkdir(exist_ok=True)
+    shutil.rmtree(kept, ignore_errors=True)
+    made.rename(kept)
+    link.unlink(missing_ok=True)
+    link.symlink_to(kept.relative_to(DIST))
+    if last.is_dir() and not last.is_symlink():  # an earlier version's
+        shutil.rmtree(last)
+    link.replace(last)
 
 
 def download() -> None:
