@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -29,8 +30,8 @@ _ANSWER_WITHIN_S = 5.0
 _ASKED_EVERY_S = 0.25
 _LINES = 10  # of its journal that are shown
 _FIRST_PORT, _LAST_PORT = 32764, 1024  # tried downwards; the kernel gives out those above
-_ENGINES = "engine@.service.d/"  # drop-ins of engines are the canary's too
-_PROPERTIES = ("ActiveState", "MainPID", "Result", "ExecMainCode", "ExecMainStatus")
+_ENGINE, _CANARY = "engine@", "canary@"
+_PROPERTIES = ("ActiveState", "Job", "MainPID", "Result", "ExecMainCode", "ExecMainStatus")
 
 
 def prove(environ: Mapping[str, str]) -> Iterator[str]:
@@ -109,6 +110,9 @@ class _Canary:
         self._image = image
         self._directory = settings.state_dir / "canary"
         self._proved = self._directory / "proved"
+        runtime = Path(os.environ["XDG_RUNTIME_DIR"])
+        self._quadlets = runtime / f"containers/systemd/{_CANARY}.container.d"
+        self._drop_ins = runtime / f"systemd/user/{_CANARY}.service.d"
 
     def prove(self) -> Iterator[str]:
         if run("podman", "image", "exists", self._image).failed:
@@ -129,7 +133,7 @@ class _Canary:
 
     def _fingerprint(self) -> str:
         """Of all that makes an engine, and of this Podman, whose generator wrote the unit."""
-        unit = run("systemctl", "--user", "cat", "canary@0.service")
+        unit = run("systemctl", "--user", "cat", f"{_CANARY}0.service")
         if unit.failed:
             raise EngineFailed(f"The quadlet cannot be had: {unit.complaint}", "Deploy again")
         return hashlib.sha256(f"{self._image}\n{unit.out}\n".encode()).hexdigest()
@@ -152,27 +156,35 @@ class _Canary:
 
     @contextmanager
     def _unit(self) -> Iterator[None]:
-        """The drop-ins of engines are in force for it. What an interrupted run left goes first."""
-        runtime = Path(os.environ["XDG_RUNTIME_DIR"]) / "systemd/user/canary@.service.d"
-        self._end(runtime)
+        """What the owner of the host adds to engines is in force for it, and what the settings
+        will. What an interrupted run left goes first."""
+        self._end()
+        quadlets = Path(f"/etc/containers/systemd/users/{os.getuid()}")
+        own = {path.name for path in (quadlets / f"{_CANARY}.container.d").glob("*.conf")}
+        engines = quadlets / f"{_ENGINE}.container.d"
+        texts = {name: text for name, text in _texts(engines).items() if name not in own}
+        config = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+        limits = _texts(Path(config) / f"systemd/user/{_ENGINE}.service.d")
+        prefix = f"{_ENGINE}.service.d/"
+        for name, text in drop_ins(self._settings).items():
+            if name.startswith(prefix):
+                limits[name.removeprefix(prefix)] = text
         try:
-            for name, text in drop_ins(self._settings).items():
-                if name.startswith(_ENGINES):
-                    runtime.mkdir(parents=True, exist_ok=True)
-                    (runtime / name.removeprefix(_ENGINES)).write_text(text)
+            _write(self._quadlets, texts)
+            _write(self._drop_ins, limits)
             _systemctl("daemon-reload")
             yield
         finally:
-            self._end(runtime)
+            self._end()
 
-    def _end(self, runtime: Path) -> None:
-        run("systemctl", "--user", "stop", "canary@*.service")
-        run("systemctl", "--user", "reset-failed", "canary@*.service")
-        for path in (*self._directory.glob("*.env"), *runtime.glob("*")):
+    def _end(self) -> None:
+        run("systemctl", "--user", "stop", f"{_CANARY}*.service")
+        run("systemctl", "--user", "reset-failed", f"{_CANARY}*.service")
+        for path in self._directory.glob("*.env"):
             path.unlink()
-        if runtime.exists():
-            runtime.rmdir()
-            _systemctl("daemon-reload")
+        for directory in (self._quadlets, self._drop_ins):
+            shutil.rmtree(directory, ignore_errors=True)
+        run("systemctl", "--user", "daemon-reload")
 
     def _try(self, ports: Ports) -> float:
         """The seconds until it was ready."""
@@ -181,12 +193,12 @@ class _Canary:
         path = self._directory / f"{ports.http}.env"
         path.touch(mode=0o600)
         path.write_text("".join(lines))
-        unit = f"canary@{ports.http}.service"
+        unit = f"{_CANARY}{ports.http}.service"
         began = time.monotonic()
         _systemctl("start", "--no-block", unit)
         limit, grace = self._settings.provision_timeout_s, self._settings.provision_startup_grace_s
         due = began + limit
-        while _state(unit).active == "activating":
+        while (state := _state(unit)).busy or state.active == "activating":
             if time.monotonic() > due:
                 raise self._failed(unit, f"it did not start within PROVISION_TIMEOUT_S={limit:g}")
             time.sleep(_ASKED_EVERY_S)
@@ -231,7 +243,7 @@ def _state(unit: str) -> Unit:
         name=unit,
         active=said["ActiveState"],
         invocation="",
-        busy=False,
+        busy=bool(said.get("Job")),
         main_pid=int(said["MainPID"]),
         result=said["Result"],
         exit_code=int(said["ExecMainCode"]),
@@ -245,6 +257,16 @@ def _systemctl(*words: str) -> Ran:
     if ran.failed:
         raise EngineFailed(f"systemctl --user {' '.join(words)} failed: {ran.complaint}")
     return ran
+
+
+def _texts(directory: Path) -> dict[str, str]:
+    return {path.name: path.read_text("utf-8") for path in directory.glob("*.conf")}
+
+
+def _write(directory: Path, texts: Mapping[str, str]) -> None:
+    for name, text in texts.items():
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_text(text, "utf-8")
 
 
 def _read(path: Path) -> str:

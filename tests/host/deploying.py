@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,22 +136,30 @@ def _group(hosts: Iterable[Host]) -> dict[str, dict[str, None]]:
     return {"hosts": {host.name: None for host in hosts}}
 
 
-def before_the_gateway(directory: Path) -> Path:
-    """A release of the same version: acekeeper differs, and has no unit for the gateway."""
+def release(directory: Path, change: Callable[[Path], None]) -> Path:
+    """A release of this checkout as it is after the change, of the same version."""
     for name in run("git", "-C", str(ROOT), "ls-files").stdout.splitlines():
         if (ROOT / name).is_file():
             (directory / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, directory / name)
+    change(directory)
     (directory / "dist").mkdir()
     (directory / "dist/wheels").symlink_to(ROOT / "dist/wheels")
-    with (directory / "src/acekeeper/cli/__init__.py").open("a") as file:
-        file.write("# another\n")
+    run(sys.executable, str(directory / "ansible/release.py"), timeout_s=300)
+    return directory / "dist/release"
+
+
+def before_the_gateway(directory: Path) -> None:
+    """acekeeper differs, and has no unit for the gateway."""
+    append(directory / "src/acekeeper/app.py", "# another\n")
     socket = directory / "systemd/acekeeper-gateway.socket"
     socket.unlink()
     service = directory / "systemd/acekeeper.service"
     service.write_text(service.read_text().replace(f" {socket.name}", ""))
-    run(sys.executable, str(directory / "ansible/release.py"), timeout_s=300)
-    return directory / "dist/release"
+
+
+def append(path: Path, text: str) -> None:
+    path.write_text(path.read_text() + text)
 
 
 def deploy(host: Host, directory: Path, settings: Variables, key: str = "") -> Deployer:
@@ -180,6 +188,12 @@ def acexy_from_archive(built: Image) -> Variables:
         "acekeeper_acexy_image": built.id,
         "acekeeper_acexy_image_archive": str(built.archive),
     }
+
+
+def build(host: Host) -> str:
+    """The one that runs: its environment's Python is named in the arguments."""
+    pid = show(host, "acekeeper.service", "MainPID")
+    return host.ssh(f"tr '\\0' '\\n' < /proc/{pid}/cmdline | head -1").stdout.split("/")[3]
 
 
 def as_user(host: Host, command: str, *, check: bool = True) -> str:

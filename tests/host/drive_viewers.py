@@ -45,7 +45,7 @@ class Load:
     async def _run(self, number: int) -> None:
         while self._goes_on:
             began = time.monotonic()
-            stream_id = f"load-{number}-{self.calls}"
+            stream_id = f"load-{os.getpid()}-{number}-{self.calls}"
             try:
                 await self._client.read_engines()
                 if await self._client.event("/events/stream_started", _started(stream_id)):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from . import deploying, image, registry
-from .deploying import Deployer, Play, as_user, differences, engines, found, show
+from .deploying import Deployer, Play, as_user, build, differences, engines, found, show
 from .lab import Host, Lab
 from .viewing import Viewing
 from .waiting import until
@@ -113,7 +113,7 @@ def test_a_changed_setting_restarts_acekeeper_alone_and_a_changed_interval_its_t
         checked = deployer.deploy("--check", "--tags=settings")
         assert checked.changes()[-1].endswith("Restart what runs with older files")
         assert "item=acekeeper.service" in checked.output
-        assert "MAX_REPLICAS" in checked.output
+        assert "MAX_REPLICAS: unset -> 7" in checked.output
         assert starts(host) == running
         deployer.deploy("--tags=settings,verify")
         assert get(host, "/orchestrator/status")["capacity"]["max_replicas"] == 7
@@ -136,6 +136,7 @@ def test_a_changed_quadlet_restarts_nothing(deployed: Deployed) -> None:
     )
     played = deployed.deployer.deploy("--tags=units")
     assert played.changes() == ["acekeeper : units | Install the quadlet and the variant of it"]
+    assert "are those that were proved last" in played.output
     assert starts(host) == running
 
 
@@ -149,19 +150,22 @@ def test_a_bad_setting_is_named_before_anything_changes(deployed: Deployed) -> N
     assert starts(deployed.host) == running
 
 
-def test_what_keeps_it_from_starting_is_explained(deployed: Deployed) -> None:
+def test_a_port_that_was_lost_meanwhile_is_named_before_anything_is_touched(
+    deployed: Deployed,
+) -> None:
     host, deployer = deployed.host, deployed.deployer
     as_user(host, "systemctl --user stop acekeeper.socket acekeeper.service")
     squatter = "python3 -m http.server --bind 127.0.0.1 8000"
     host.ssh(f"systemd-run --quiet --unit=squatter {squatter}")
+    until(lambda: host.ssh("ss -Hltn sport = :8000").stdout != "")
     try:
         played = deployer.play("deploy.yml", "--tags=settings", check=False)
     finally:
         host.ssh("systemctl stop squatter")
         as_user(host, "systemctl --user start acekeeper.service")
     assert played.status != 0
-    assert "Address already in use" in played.output  # the journal's word
-    assert "Something else may listen there" in played.output  # the doctor's
+    assert "APP_PORT=8000: another program listens on 127.0.0.1:8000" in played.output
+    assert played.changes() == []
 
 
 def test_what_the_host_lacks_is_said_in_one_line(deployed: Deployed) -> None:
@@ -169,10 +173,15 @@ def test_what_the_host_lacks_is_said_in_one_line(deployed: Deployed) -> None:
     given = dict(deployer.variables)
     deployer.variables["acekeeper_image_architectures"] = ["riscv64"]
     deployer.variables["acekeeper_release_dir"] = "/nowhere"
+    deployer.variables["acekeeper_acexy"] = True
+    deployer.variables["acekeeper_acexy_image"] = f"example.org/acexy@sha256:{64 * '0'}"
     played = deployer.play("deploy.yml", "--check", check=False)
     deployer.variables = given
     assert played.status != 0
-    said = f"{name} needs an image for .*; and a release in /nowhere; `make dist` makes it"
+    said = (
+        f"{name} needs an image for .*; and the digest of a real image; that of 64 zeros is the"
+        " example's; and a release in /nowhere; `make dist` makes it"
+    )
     assert re.search(said, played.output)
 
 
@@ -184,26 +193,34 @@ def test_another_build_of_the_same_version_is_deployed_though_the_run_before_was
     one = build(host)
     engines_before = engines(host)
     given = dict(deployer.variables)
-    deployer.variables["acekeeper_release_dir"] = str(deploying.before_the_gateway(tmp_path))
+    made = deploying.release(tmp_path, deploying.before_the_gateway)
+    deployer.variables["acekeeper_release_dir"] = str(made)
     deployer.interrupt("release | Install them")
     assert build(host) == one
     # Everything is in place, and the old one still runs.
-    deployer.interrupt("start | See which run")
+    deployer.interrupt("restart | See which run")
     other = (deployer.release / "BUILD").read_text().strip()
     assert host.ssh("readlink /opt/acekeeper/current").stdout.strip() == other
     deployer.deploy()
     assert build(host) == other != one
     assert sorted(releases(host)) == sorted([one, other])
     assert engines(host) == engines_before
+    # A unit that this one does not have is gone, and its port is nobody's.
+    assert show(host, SOCKET, "LoadState") == "not-found"
+    assert host.ssh("ss -Hltn sport = :6878").stdout == ""
+    places = f"/opt/acekeeper/systemd ~acekeeper/.config/systemd/user -name '{SOCKET}'"
+    assert host.ssh(f"find {places}").stdout == ""
 
-    as_user(host, f"systemctl --user stop {SOCKET}")
-    host.ssh(f"rm /opt/acekeeper/systemd/{SOCKET} ~acekeeper/.config/systemd/user/{SOCKET}")
-    as_user(host, "systemctl --user daemon-reload")
-    deployer.variables = given
+    # From here on without building: it is kept, and the host has it.
+    deployer.variables = {**given, "acekeeper_version": one}
+    (made.parent / "releases" / one).symlink_to(deploying.ROOT / "dist/releases" / one)
+    deployer.variables["acekeeper_release_dir"] = str(made)
     deployer.deploy("--check", "--tags=units")  # it restarts nothing that is yet to be linked
     with Viewing(host, API_KEY) as viewing:
         viewing.do("begin", 1)
-        deployer.deploy()
+        played = deployer.deploy()
+        assert not {c for c in played.changes() if " : release | " in c}
+        deployer.variables = given
         assert engines_before.items() <= engines(host).items()
         assert viewing.do("playing") == viewing.do("leave") == [True]
     assert build(host) == one
@@ -328,12 +345,6 @@ def starts(host: Host) -> dict[str, str]:
 
 def restarted(before: dict[str, str], after: dict[str, str]) -> set[str]:
     return {unit for unit, start in before.items() if after.get(unit) != start}
-
-
-def build(host: Host) -> str:
-    """The one that runs: its environment's Python is named in the arguments."""
-    pid = show(host, "acekeeper.service", "MainPID")
-    return host.ssh(f"tr '\\0' '\\n' < /proc/{pid}/cmdline | head -1").stdout.split("/")[3]
 
 
 def releases(host: Host) -> list[str]:

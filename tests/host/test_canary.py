@@ -1,0 +1,139 @@
+"""A deployment that cannot work is refused before anything that runs is touched, under load."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from . import deploying, image
+from .deploying import Deployer, Play, as_user, build, engines
+from .lab import Host, Lab
+from .viewing import Viewing
+from .waiting import until
+
+pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
+
+KEY = "the-key-of-the-canary-tests"
+SETTINGS = {"MIN_REPLICAS": 2, "PROVISION_STARTUP_GRACE_S": 12}
+CLIENTS = 4
+EXITS = "raise SystemExit(3)\n"
+SILENT = "import signal\nsignal.pause()\n"
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Deployed:
+    host: Host
+    deployer: Deployer
+
+
+@pytest.fixture(scope="module")
+def deployed(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    """No test changes what runs."""
+    host = lab.up(63)
+    deployer = deploying.deploy(host, tmp_path_factory.mktemp("deployed"), SETTINGS, KEY)
+    until(lambda: len(engines(host)) == SETTINGS["MIN_REPLICAS"])
+    yield Deployed(host, deployer)
+    lab.down(63)
+
+
+def test_an_image_whose_engines_exit_is_refused(
+    deployed: Deployed, tmp_path: Path, tell: Tell
+) -> None:
+    with refused(deployed, tell, "an image that exits 3", **of(tmp_path, EXITS)) as played:
+        assert "No engine of" in played.output
+        assert "becomes ready here: code 3" in played.output
+
+
+@pytest.mark.long
+def test_an_image_whose_engines_never_answer_is_refused(
+    deployed: Deployed, tmp_path: Path, tell: Tell
+) -> None:
+    with refused(deployed, tell, "an image that never answers", **of(tmp_path, SILENT)) as played:
+        assert "did not answer within PROVISION_STARTUP_GRACE_S=12" in played.output
+
+
+@pytest.mark.long
+def test_an_image_that_is_not_there_is_refused(deployed: Deployed, tell: Tell) -> None:
+    absent = {"acekeeper_image": "0" * 63 + "1"}
+    what = "an image that is not there, with --tags settings"
+    with refused(deployed, tell, what, "--tags=settings", **absent) as played:
+        assert "is not on this host. Bring it first" in played.output
+
+
+def test_a_port_that_somebody_else_has_is_refused(deployed: Deployed, tell: Tell) -> None:
+    host = deployed.host
+    host.ssh("systemd-run -q --unit=squatter python3 -m http.server --bind 127.0.0.1 8123")
+    until(lambda: host.ssh("ss -Hltn sport = :8123").stdout != "")
+    settings = {"acekeeper_settings": {**SETTINGS, "APP_PORT": 8123}}
+    try:
+        with refused(deployed, tell, "a taken APP_PORT", **settings) as played:
+            said = "APP_PORT=8123: another program listens on 127.0.0.1:8123"
+            assert said in played.output
+            assert "`ss -ltnp sport = :8123` names it" in played.output
+    finally:
+        host.ssh("systemctl stop squatter")
+
+
+@contextmanager
+def refused(
+    deployed: Deployed, tell: Tell, what: str, *options: str, **variables: object
+) -> Iterator[Play]:
+    host, deployer = deployed.host, deployed.deployer
+    given, before = deployer.variables, state(host)
+    deployer.variables = {**given, **variables}
+    with Viewing(host, KEY) as viewing:
+        viewing.do("begin", 1)
+        viewing.do("load", CLIENTS)
+        began = time.monotonic()
+        try:
+            played = deployer.play("deploy.yml", *options, check=False)
+        finally:
+            deployer.variables = given
+        seconds = time.monotonic() - began
+        report = viewing.do("unload")
+        assert played.status != 0
+        assert report["failed"] == report["lost"] == []
+        assert viewing.do("playing") == viewing.do("leave") == [True]
+    assert "stays as it is" in played.output
+    assert "switch |" not in played.output
+    after = state(host)
+    # The one that was played on has a successor meanwhile.
+    assert before["engines"].items() <= after["engines"].items()
+    assert before["rest"] == after["rest"]
+    assert as_user(host, "systemctl --user list-units --all --no-legend 'canary@*'") == ""
+    assert as_user(host, "podman ps -aq --filter name=canary") == ""
+    tell(
+        f"{what}: refused after {seconds:.0f} s; {report['calls']} calls, none failed, longest"
+        f" {report['longest']} s"
+    )
+    yield played
+
+
+def state(host: Host) -> dict[str, dict[str, str]]:
+    files = (
+        "find /etc/acekeeper /opt/acekeeper/current /opt/acekeeper/systemd"
+        " /etc/containers/systemd/users/*/engine@* ~acekeeper/.config/systemd"
+        " ! -type d -printf '%p %T@ %l\\n'"
+    )
+    return {
+        "engines": engines(host),
+        "rest": {
+            "build": build(host),
+            "service": deploying.starts(host, "acekeeper.service")["acekeeper.service"],
+            "files": host.ssh(files).stdout,
+        },
+    }
+
+
+def of(directory: Path, program: str) -> deploying.Variables:
+    source = directory / "program"
+    source.mkdir()
+    (source / "__main__.py").write_text(program)
+    built = image.build(
+        directory, image.Program("localhost/other:test", "A program for tests", source, "other")
+    )
+    return deploying.from_archive(built)

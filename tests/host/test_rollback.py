@@ -1,0 +1,154 @@
+"""A release that does not work makes way for the one before, under load."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from . import deploying
+from .deploying import Deployer, Play, append, build, engines, show
+from .lab import Host, Lab
+from .viewing import Viewing
+from .waiting import until
+
+pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
+
+KEY = "the-key-of-the-rollback-tests"
+SETTINGS = {"MIN_REPLICAS": 2}
+CLIENTS = 4
+UNIT = "acekeeper-more.service"
+DATABASE = "/var/lib/acekeeper/.local/state/acekeeper/acekeeper.db"
+COLUMNS = f"""
+import sqlite3
+for column in sqlite3.connect("{DATABASE}").execute("PRAGMA table_info(streams)"):
+    print(column[1])
+"""
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Deployed:
+    host: Host
+    deployer: Deployer
+
+
+@pytest.fixture(scope="module")
+def deployed(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    """Every test leaves it with this release."""
+    host = lab.up(64)
+    deployer = deploying.deploy(host, tmp_path_factory.mktemp("deployed"), SETTINGS, KEY)
+    until(lambda: len(engines(host)) == SETTINGS["MIN_REPLICAS"])
+    yield Deployed(host, deployer)
+    lab.down(64)
+
+
+def test_a_release_that_raises_at_its_start_makes_way(
+    deployed: Deployed, tmp_path: Path, tell: Tell
+) -> None:
+    made = deploying.release(tmp_path, raises)
+    with went_back(deployed, tell, "a release that raises at its start", made) as played:
+        assert "it does not start: exit-code" in played.output
+        assert "this release is broken" in played.output
+
+
+@pytest.mark.long
+def test_a_release_that_never_becomes_ready_makes_way(
+    deployed: Deployed, tmp_path: Path, tell: Tell
+) -> None:
+    made = deploying.release(tmp_path, hangs)
+    with went_back(deployed, tell, "a release that is never ready", made) as played:
+        assert "it was not ready within" in played.output
+
+
+@pytest.mark.long
+def test_a_release_with_a_setting_a_column_and_a_unit_of_its_own_makes_way(
+    deployed: Deployed, tmp_path: Path, tell: Tell
+) -> None:
+    """It serves for a while, and what it acknowledged is there afterwards."""
+    host = deployed.host
+    made = deploying.release(tmp_path, brings_more)
+    settings = {"acekeeper_settings": {**SETTINGS, "MORE": 7}}
+    what = "a release with a setting, a column and a unit of its own"
+    with went_back(deployed, tell, what, made, **settings) as played:
+        assert "it was not ready within" in played.output
+        assert "MORE: unset -> 7" in played.output
+    assert "more" in host.ssh("python3 -", stdin=COLUMNS).stdout.split(), "it ran, and migrated"
+    assert show(host, UNIT, "LoadState") == "not-found"
+    assert show(host, UNIT, "ActiveState") == "inactive"
+
+
+def raises(directory: Path) -> None:
+    append(directory / "src/acekeeper/app.py", "raise RuntimeError('this release is broken')\n")
+
+
+def hangs(directory: Path) -> None:
+    append(directory / "src/acekeeper/app.py", "import signal\n\nsignal.pause()\n")
+
+
+def brings_more(directory: Path) -> None:
+    """It takes events, and is never ready."""
+    source, service = directory / "src/acekeeper", directory / "systemd/acekeeper.service"
+    setting = '    more: Annotated[int, whole(1, 0, 10), "More."]\n    settings_file: Annotated['
+    replace(source / "settings.py", "    settings_file: Annotated[", setting)
+    column = '    "ALTER TABLE streams ADD COLUMN more INTEGER;",\n)\n\n\ndef migrate'
+    replace(source / "adapters/migrations.py", ")\n\n\ndef migrate", column)
+    replace(source / "api/status.py", "ready=where is not Circuit.OPEN and", "ready=False and")
+    unit = "[Service]\nExecStart=/usr/bin/sleep infinity\n[Install]\nWantedBy=default.target\n"
+    (directory / "systemd" / UNIT).write_text(unit)
+    replace(service, "Wants=acekeeper-gateway.socket", f"Wants={UNIT} acekeeper-gateway.socket")
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) == 1, f"{path} has {old!r} {text.count(old)} times"
+    path.write_text(text.replace(old, new))
+
+
+@contextmanager
+def went_back(
+    deployed: Deployed, tell: Tell, what: str, release: Path, **variables: object
+) -> Iterator[Play]:
+    host, deployer = deployed.host, deployed.deployer
+    given, there = deployer.variables, engines(host)
+    before = state(host)
+    deployer.variables = {**given, "acekeeper_release_dir": str(release), **variables}
+    with Viewing(host, KEY) as viewing:
+        viewing.do("begin", 1)
+        viewing.do("load", CLIENTS)
+        began = time.monotonic()
+        try:
+            played = deployer.play("deploy.yml", check=False)
+        finally:
+            deployer.variables = given
+        seconds = time.monotonic() - began
+        report = viewing.do("unload")
+        assert played.status != 0
+        assert len(report["failed"]) <= CLIENTS, report["failed"]
+        assert report["lost"] == []
+        assert viewing.do("playing") == viewing.do("leave") == [True]
+    assert f"It went back: {before['build']} runs again" in played.output
+    assert there.items() <= engines(host).items()
+    assert state(host) == before
+    tell(
+        f"{what}: {seconds:.0f} s in all; {report['calls']} calls, {len(report['failed'])} failed,"
+        f" longest wait {report['longest']} s"
+    )
+    yield played
+
+
+def state(host: Host) -> dict[str, str]:
+    """What is to be again as it was; dates are of when it was put back."""
+    files = (
+        "find /etc/acekeeper /opt/acekeeper/systemd /etc/containers/systemd/users/*/engine@*"
+        " /var/lib/acekeeper/.config/systemd -type f -exec sha256sum {} + | sort"
+    )
+    links = "find /var/lib/acekeeper/.config/systemd /opt/acekeeper/current -type l -ls"
+    return {
+        "build": build(host),
+        "files": host.ssh(files).stdout,
+        "links": host.ssh(f"{links} | grep -o '/.*' | sort").stdout,
+        "kept": host.ssh("find /opt/acekeeper -maxdepth 1 -name 'before*'").stdout,
+    }
