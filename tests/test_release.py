@@ -66,17 +66,21 @@ def test_the_same_sources_give_the_same_bytes(release: ModuleType, tmp_path: Pat
     assert {"BUILD", "systemd/acekeeper.service", "quadlets/engine@.container"} <= one.keys()
 
 
-def test_other_wheels_are_another_build_and_other_units_are_not(
+def test_other_wheels_or_units_are_another_build_and_the_one_before_is_kept(
     release: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release.main()
-    one = (tmp_path / "release/BUILD").read_text()
+    one = (tmp_path / "release/BUILD").read_text().strip()
+    kept = content(tmp_path / "release")
     monkeypatch.setattr(release, "UNITS", ())
     release.main()
-    assert (tmp_path / "release/BUILD").read_text() == one
+    other = (tmp_path / "release/BUILD").read_text().strip()
     (tmp_path / "wheels" / str(release.TARGETS[0]) / "both-1-py3-none-any.whl").write_bytes(b"2")
     release.main()
-    assert (tmp_path / "release/BUILD").read_text() != one
+    third = (tmp_path / "release/BUILD").read_text().strip()
+    assert len({one, other, third}) == 3
+    assert {path.name for path in (tmp_path / "releases").iterdir()} == {one, other, third}
+    assert content(tmp_path / "releases" / one) == kept
 
 
 def test_our_own_wheel_is_in_every_wheelhouse_and_pinned(
