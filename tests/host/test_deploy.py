@@ -76,6 +76,25 @@ def test_a_check_of_a_bare_host_says_what_would_change_and_changes_nothing(
     assert "+ExecStart=/opt/acekeeper/current/bin/acekeeper serve" in deployed.checked.output
 
 
+def test_the_first_run_says_what_to_do_next_and_fails_nothing_that_is_well(
+    deployed: Deployed,
+) -> None:
+    assert "FAILED - RETRYING" not in deployed.first.output
+    assert "Players: http://127.0.0.1:6878/ace/getstream?id=" in deployed.first.output
+    assert "Panel: http://127.0.0.1:8000/panel" in deployed.first.output
+    assert "acekeeper status" in deployed.first.output
+    written = deployed.host.ssh("head -3 /etc/acekeeper/settings.env").stdout
+    assert "The playbook writes this file" in written
+
+
+def test_a_check_of_an_uninstall_names_what_goes_and_not_each_file_in_it(
+    deployed: Deployed,
+) -> None:
+    played = deployed.deployer.play("uninstall.yml", "--check", "--diff")
+    assert f"/opt/acekeeper/{build(deployed.host)}" in played.output
+    assert "site-packages" not in played.output
+
+
 def test_it_runs_as_a_user_who_can_do_nothing_else(deployed: Deployed) -> None:
     host = deployed.host
     until(lambda: get(host, "/health/ready")["ready"] is True)
@@ -249,7 +268,7 @@ def test_no_key_is_in_the_output_or_in_arguments(deployed: Deployed) -> None:
         assert "another-key" not in output
 
 
-def test_two_hosts_at_once_from_a_registry_and_back_to_bare(
+def test_two_hosts_one_first_from_a_registry_and_back_to_bare(
     lab: Lab, built: image.Image, tmp_path: Path
 ) -> None:
     one, other = lab.up(22), lab.up(23)
@@ -265,6 +284,12 @@ def test_two_hosts_at_once_from_a_registry_and_back_to_bare(
         }
         deployer = Deployer(tmp_path, [one, other], variables)
         deployer.log_in_as(other, "admin")
+        # The first failure keeps the others as they are.
+        refused = deployer.play(
+            "deploy.yml", "-e", '{"acekeeper_image_architectures": ["riscv64"]}', check=False
+        )
+        assert f"{one.name} needs an image for" in refused.output
+        assert f"{other.name} needs an image for" not in refused.output
         deployer.deploy()
     for host in (one, other):
         assert get(host, "/orchestrator/status")["engines"]["healthy"] > 0
