@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -40,14 +41,40 @@ def test_what_runs_with_older_files_is_restarted_in_the_order_in_which_it_was_fo
     """The gateway's socket first: a service that starts before goes on with the old one."""
     timers = [f"acekeeper-sweep@{kind}.timer" for kind in ("health", "streams", "scale")]
     found = ["acekeeper-gateway.socket", "acekeeper.service", *timers, "acexy.service"]
-    known = json.dumps({"__acekeeper_stale": {"stdout_lines": found}})
+    known = {"__acekeeper_stale": {"stdout_lines": found}}
+    assert said_of("__acekeeper_restart", tmp_path, known) == found
+
+
+@pytest.mark.parametrize(
+    ("version", "chosen"),
+    [("1.0", ["1.0+a"]), ("1.0+a", ["1.0+a"]), ("2", []), ("1.1", ["1.1+b", "1.1+c"])],
+)
+def test_a_kept_release_is_chosen_by_its_name_or_its_version(
+    version: str, chosen: list[str], tmp_path: Path
+) -> None:
+    for name in ("1.0+a", "1.1+b", "1.1+c"):
+        (tmp_path / "releases" / name).mkdir(parents=True)
+    given = {"acekeeper_release_dir": f"{tmp_path}/release", "acekeeper_version": version}
+    assert said_of("__acekeeper_chosen", tmp_path, given) == chosen
+
+
+def test_settings_are_shown_as_they_were_and_will_be_but_for_keys(tmp_path: Path) -> None:
+    lines = {
+        "__acekeeper_old_lines": ['A="1"', 'API_KEY="old"', 'SAME="1"'],
+        "__acekeeper_new_lines": ['A="2"', 'API_KEY="new"', 'SAME="1"', 'B="3"'],
+    }
+    shown = ['A: "1" -> "2"', "API_KEY: not shown -> not shown", 'B: unset -> "3"']
+    assert said_of("__acekeeper_changes", tmp_path, lines) == shown
+
+
+def said_of(variable: str, home: Path, given: Mapping[str, object]) -> object:
     asked = run(
-        tmp_path,
-        *("ansible", "localhost", "-m", "debug", "-a", "msg={{ __acekeeper_restart | to_json }}"),
-        *("-e", "@ansible/roles/acekeeper/vars/main.yml", "-e", known),
+        home,
+        *("ansible", "localhost", "-m", "debug", "-a", f"msg={{{{ {variable} | to_json }}}}"),
+        *("-e", "@ansible/roles/acekeeper/vars/main.yml", "-e", json.dumps(given)),
     )
     [said] = re.findall(r'"msg": (.*)', asked.stdout)
-    assert json.loads(json.loads(said)) == found
+    return json.loads(json.loads(said))
 
 
 @pytest.mark.parametrize("role", ["acekeeper", "monitoring"])

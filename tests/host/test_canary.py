@@ -1,5 +1,6 @@
 """A deployment that cannot work is refused before anything that runs is touched, under load."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,6 +41,15 @@ def deployed(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dep
     lab.down(63)
 
 
+def test_the_canary_is_an_engine_but_for_what_keeps_it_apart(deployed: Deployed) -> None:
+    """As Podman's generator has made both of the same files."""
+    engine, canary = (unit(deployed.host, name) for name in ("engine@0", "canary@0"))
+    for_all = {f"--publish=${{P2P_PORT}}:${{P2P_PORT}}/{kind}" for kind in ("tcp", "udp")}
+    for_us = {option.replace("=", "=127.0.0.1:", 1) for option in for_all}
+    assert engine - canary == for_all | {"--name=engine-%i"}
+    assert canary - engine == for_us | {"--name=canary-%i"}
+
+
 def test_an_image_whose_engines_exit_is_refused(
     deployed: Deployed, tmp_path: Path, tell: Tell
 ) -> None:
@@ -76,6 +86,18 @@ def test_a_port_that_somebody_else_has_is_refused(deployed: Deployed, tell: Tell
             assert "`ss -ltnp sport = :8123` names it" in played.output
     finally:
         host.ssh("systemctl stop squatter")
+
+
+def unit(host: Host, name: str) -> set[str]:
+    """What its container is run with."""
+    text = as_user(host, f"systemctl --user cat {name}.service")
+    [run] = re.findall("^ExecStart=(.*)$", text, re.MULTILINE)
+    command, _, arguments = run.partition(" ${ENGINE_IMAGE}")
+    options = [
+        f"--{option.strip()}".replace("--publish ", "--publish=")
+        for option in command.split(" --")[1:]
+    ]
+    return {*(option.replace("--name ", "--name=") for option in options), arguments}
 
 
 @contextmanager
