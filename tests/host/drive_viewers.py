@@ -26,14 +26,15 @@ PATIENCE = 30.0  # so that what fails does so by itself, however slow the machin
 
 
 class Load:
-    """Clients that read and post without a pause; what failed, and the longest wait."""
+    """Clients that read and post with a pause or none; what failed, and the longest wait."""
 
-    def __init__(self, client: Client, clients: int) -> None:
+    def __init__(self, client: Client, clients: int, pause: float) -> None:
         self.calls = 0
         self.failed: list[str] = []
         self.longest = 0.0
         self.acknowledged: list[str] = []
         self._client = client
+        self._pause = pause
         self._goes_on = True
         self._tasks = [asyncio.create_task(self._run(n)) for n in range(clients)]
 
@@ -56,6 +57,7 @@ class Load:
                 self.failed.append(str(error))
             self.calls += 2
             self.longest = max(self.longest, time.monotonic() - began)
+            await asyncio.sleep(self._pause)
 
 
 class Driver:
@@ -97,8 +99,8 @@ class Driver:
                 return None
             case "unlisted", () if self.watch:
                 return await self.watch
-            case "load", (clients,):
-                self.load = Load(self.client, int(clients))
+            case "load", (clients, *pause):
+                self.load = Load(self.client, int(clients), float(pause[0]) if pause else 0)
                 return None
             case "unload", () if self.load:
                 acknowledged = self.load.acknowledged

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
 
 KEY = "the-key-of-the-canary-tests"
 SETTINGS = {"MIN_REPLICAS": 2, "PROVISION_STARTUP_GRACE_S": 12}
-CLIENTS = 4
+CLIENTS, PAUSE_S = 4, 0.2
 EXITS = "raise SystemExit(3)\n"
 SILENT = "import signal\nsignal.pause()\n"
 Tell = Callable[[str], None]
@@ -109,7 +109,7 @@ def refused(
     deployer.variables = {**given, **variables}
     with Viewing(host, KEY) as viewing:
         viewing.do("begin", 1)
-        viewing.do("load", CLIENTS)
+        viewing.do("load", CLIENTS, PAUSE_S)
         began = time.monotonic()
         try:
             played = deployer.play("deploy.yml", *options, check=False)

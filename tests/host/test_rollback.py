@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
 
 KEY = "the-key-of-the-rollback-tests"
 SETTINGS = {"MIN_REPLICAS": 2}
-CLIENTS = 4
+CLIENTS, PAUSE_S = 4, 0.2
 UNIT = "acekeeper-more.service"
 DATABASE = "/var/lib/acekeeper/.local/state/acekeeper/acekeeper.db"
 COLUMNS = f"""
@@ -117,7 +117,7 @@ def went_back(
     deployer.variables = {**given, "acekeeper_release_dir": str(release), **variables}
     with Viewing(host, KEY) as viewing:
         viewing.do("begin", 1)
-        viewing.do("load", CLIENTS)
+        viewing.do("load", CLIENTS, PAUSE_S)
         began = time.monotonic()
         try:
             played = deployer.play("deploy.yml", check=False)
