@@ -63,7 +63,7 @@ def test_settings_are_shown_as_they_were_and_will_be_but_for_keys(tmp_path: Path
         "__acekeeper_old_lines": ['A="1"', 'API_KEY="old"', 'SAME="1"'],
         "__acekeeper_new_lines": ['A="2"', 'API_KEY="new"', 'SAME="1"', 'B="3"'],
     }
-    shown = ['A: "1" -> "2"', "API_KEY: not shown -> not shown", 'B: unset -> "3"']
+    shown = ["A: 1 -> 2", "API_KEY: not shown -> not shown", "B: unset -> 3"]
     assert said_of("__acekeeper_changes", tmp_path, lines) == shown
 
 

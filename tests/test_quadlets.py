@@ -54,10 +54,19 @@ def test_only_the_peer_to_peer_port_is_open_to_the_world() -> None:
     assert len(published) == 6
 
 
+def test_what_an_engine_prints_is_bounded_as_that_of_a_process_is() -> None:
+    state_dir = Path("%S/acekeeper")
+    path = str(log_file(state_dir, Slot(HERE, 19000))).replace("19000", "%i")
+    lines = [line for line in settings(BASE) if line.startswith("Log")]
+    most = f"{LARGEST // 1_000_000}mb"
+    assert lines == ["LogDriver=k8s-file", f"LogOpt=path={path}", f"LogOpt=max-size={most}"]
+
+
 def test_the_canary_has_of_its_own_only_what_keeps_it_apart() -> None:
     own, base = settings(CANARY), settings(BASE)
     assert {line.partition("=")[0] for line in own if not line.startswith("[")} == {
-        *("ContainerName", "Description", "EnvironmentFile", "PublishPort", "RuntimeMaxSec")
+        *("ContainerName", "Description", "EnvironmentFile", "LogDriver", "LogOpt"),
+        *("PublishPort", "RuntimeMaxSec"),
     }
     (file,) = (line for line in base if line.startswith("EnvironmentFile="))
     assert [line for line in own if line.startswith("EnvironmentFile=")] == [

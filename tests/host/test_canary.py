@@ -18,7 +18,7 @@ from .waiting import until
 pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
 
 KEY = "the-key-of-the-canary-tests"
-SETTINGS = {"MIN_REPLICAS": 2, "PROVISION_STARTUP_GRACE_S": 12}
+SETTINGS = {"MIN_REPLICAS": 2, "AUTO_DELETE": False, "PROVISION_STARTUP_GRACE_S": 12}
 CLIENTS, PAUSE_S = 4, 0.2
 EXITS = "raise SystemExit(3)\n"
 SILENT = "import signal\nsignal.pause()\n"

@@ -17,7 +17,7 @@ from .waiting import until
 pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
 
 KEY = "the-key-of-the-rollback-tests"
-SETTINGS = {"MIN_REPLICAS": 2}
+SETTINGS = {"MIN_REPLICAS": 2, "AUTO_DELETE": False}
 CLIENTS, PAUSE_S = 4, 0.2
 UNIT = "acekeeper-more.service"
 DATABASE = "/var/lib/acekeeper/.local/state/acekeeper/acekeeper.db"

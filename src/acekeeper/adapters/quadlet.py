@@ -360,7 +360,7 @@ class Quadlet:
             self._image.doubt()
             if lacking := await self.lacks():
                 return EngineFailed(lacking, cause=cause)
-            return EngineFailed(f"It did not start: {detail}. {MEND}", _journal(slot), cause)
+            return EngineFailed(f"It did not start: {detail}. {MEND}", self._logs(slot), cause)
         if cause == "network":
             test(ports, addresses)
         return EngineFailed(f"It did not start: {detail}", self._logs(slot), cause)

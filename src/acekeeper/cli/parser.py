@@ -6,6 +6,7 @@ import argparse
 from acekeeper import __version__
 from acekeeper.cli import (
     backup,
+    canary,
     doctor,
     drain,
     emulator,
@@ -22,7 +23,7 @@ from acekeeper.cli.commands import Commands
 
 _GROUPS = (
     *(status, engines, log, doctor, settings, simulate),  # that only look
-    *(drain, stop, operate, backup),
+    *(drain, stop, operate, backup, canary),
     *(serve, emulator),
 )
 

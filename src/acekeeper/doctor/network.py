@@ -22,6 +22,7 @@ def check(settings: Settings) -> Iterator[Finding]:
         yield well(f"{_TUN} can be used")
     except OSError as error:
         yield wrong(f"{_TUN} cannot be used: {error.strerror}", "Give it mode 0666, as Debian does")
+    yield _way_out()
     yield from ports(settings, running())
     if settings.settings_file is not None:
         yield from _firewall(settings, settings.settings_file.with_name("firewall.nft"))
