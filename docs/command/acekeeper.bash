@@ -5,30 +5,33 @@
 #    source ~/.local/share/bash_completion/acekeeper
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_acekeeper_subparsers=(status engines streams log doctor settings simulate drain stop sweep scale provision reset-breaker serve emulator)
+_shtab_acekeeper_subparsers=(status engines streams log doctor settings simulate drain stop sweep scale provision reset-breaker backup restore canary serve emulator)
 
 _shtab_acekeeper_status_option_strings=(-h --help --json --watch)
 _shtab_acekeeper_engines_option_strings=(-h --help --json)
 _shtab_acekeeper_streams_option_strings=(-h --help --json)
 _shtab_acekeeper_log_option_strings=(-h --help -n --lines -f --follow --kind --engine --json)
-_shtab_acekeeper_doctor_option_strings=(-h --help --json)
+_shtab_acekeeper_doctor_option_strings=(-h --help --fix --json)
 _shtab_acekeeper_settings_option_strings=(-h --help --json --drop-ins --firewall --check)
 _shtab_acekeeper_simulate_option_strings=(-h --help --start-seconds)
-_shtab_acekeeper_drain_option_strings=(-h --help)
+_shtab_acekeeper_drain_option_strings=(-h --help --all --undo --wait)
 _shtab_acekeeper_stop_option_strings=(-h --help)
 _shtab_acekeeper_sweep_option_strings=(-h --help)
 _shtab_acekeeper_scale_option_strings=(-h --help)
 _shtab_acekeeper_provision_option_strings=(-h --help)
 _shtab_acekeeper_reset_breaker_option_strings=(-h --help)
+_shtab_acekeeper_backup_option_strings=(-h --help)
+_shtab_acekeeper_restore_option_strings=(-h --help --settings)
+_shtab_acekeeper_canary_option_strings=(-h --help)
 _shtab_acekeeper_serve_option_strings=(-h --help)
 _shtab_acekeeper_emulator_option_strings=(-h --help)
 _shtab_acekeeper_option_strings=(-h --help --version)
 
 
 
-_shtab_acekeeper_log___kind_choices=(addresses_absent addresses_complete answer_lost breaker_closed breaker_reset claim_lapsed content_blamed drain_taken_back early_end_remembered engine_adopted engine_died engine_draining engine_fed engine_granted engine_ready engine_recovered engine_start_failed engine_starting engine_starving engine_stop_failed engine_stopped engine_stopping engine_suspected engine_unhealthy log_begun network_absent network_changed play_failed play_opened playback_doubted playback_failed playback_tried provision_refused rollout_began rollout_ended rollout_resumed rollout_stopped runtime_complete runtime_connected runtime_lacks runtime_lost scale_requested session_not_stopped stream_ended stream_expired stream_started)
+_shtab_acekeeper_log___kind_choices=(addresses_absent addresses_complete answer_lost breaker_closed breaker_reset claim_lapsed content_blamed drain_taken_back early_end_remembered engine_adopted engine_died engine_draining engine_fed engine_granted engine_ready engine_recovered engine_start_failed engine_starting engine_starving engine_stop_failed engine_stopped engine_stopping engine_suspected engine_unhealthy log_begun log_restored maintenance_began maintenance_ended network_absent network_changed play_failed play_opened playback_doubted playback_failed playback_tried provision_refused rollout_began rollout_ended rollout_resumed rollout_stopped runtime_complete runtime_connected runtime_lacks runtime_lost scale_requested service_started service_stopped session_not_stopped settings_changed source_answers source_silent stream_ended stream_expired stream_started)
 _shtab_acekeeper_sweep_pos_0_choices=(health streams scale)
-_shtab_acekeeper_pos_0_choices=(status engines streams log doctor settings simulate drain stop sweep scale provision reset-breaker serve emulator)
+_shtab_acekeeper_pos_0_choices=(status engines streams log doctor settings simulate drain stop sweep scale provision reset-breaker backup restore canary serve emulator)
 
 _shtab_acekeeper_status__h_nargs=0
 _shtab_acekeeper_status___help_nargs=0
@@ -47,6 +50,7 @@ _shtab_acekeeper_log___follow_nargs=0
 _shtab_acekeeper_log___json_nargs=0
 _shtab_acekeeper_doctor__h_nargs=0
 _shtab_acekeeper_doctor___help_nargs=0
+_shtab_acekeeper_doctor___fix_nargs=0
 _shtab_acekeeper_doctor___json_nargs=0
 _shtab_acekeeper_settings__h_nargs=0
 _shtab_acekeeper_settings___help_nargs=0
@@ -55,9 +59,12 @@ _shtab_acekeeper_settings___firewall_nargs=0
 _shtab_acekeeper_settings___check_nargs=0
 _shtab_acekeeper_simulate__h_nargs=0
 _shtab_acekeeper_simulate___help_nargs=0
-_shtab_acekeeper_drain_pos_0_nargs=+
+_shtab_acekeeper_drain_pos_0_nargs='*'
 _shtab_acekeeper_drain__h_nargs=0
 _shtab_acekeeper_drain___help_nargs=0
+_shtab_acekeeper_drain___all_nargs=0
+_shtab_acekeeper_drain___undo_nargs=0
+_shtab_acekeeper_drain___wait_nargs='?'
 _shtab_acekeeper_stop_pos_0_nargs='*'
 _shtab_acekeeper_stop__h_nargs=0
 _shtab_acekeeper_stop___help_nargs=0
@@ -69,6 +76,13 @@ _shtab_acekeeper_provision__h_nargs=0
 _shtab_acekeeper_provision___help_nargs=0
 _shtab_acekeeper_reset_breaker__h_nargs=0
 _shtab_acekeeper_reset_breaker___help_nargs=0
+_shtab_acekeeper_backup__h_nargs=0
+_shtab_acekeeper_backup___help_nargs=0
+_shtab_acekeeper_restore__h_nargs=0
+_shtab_acekeeper_restore___help_nargs=0
+_shtab_acekeeper_restore___settings_nargs=0
+_shtab_acekeeper_canary__h_nargs=0
+_shtab_acekeeper_canary___help_nargs=0
 _shtab_acekeeper_serve__h_nargs=0
 _shtab_acekeeper_serve___help_nargs=0
 _shtab_acekeeper_emulator__h_nargs=0

@@ -50,8 +50,8 @@ function _shtab_acekeeper_using
   test "$_shtab_acekeeper_cmdpath" = "$argv"
 end
 
-set -g _shtab_acekeeper_commands status engines streams log doctor settings simulate drain stop sweep scale provision reset-breaker serve emulator
-set -g _shtab_acekeeper_opts_with_value --drop-ins --engine --kind --lines --start-seconds --watch -n
+set -g _shtab_acekeeper_commands status engines streams log doctor settings simulate drain stop sweep scale provision reset-breaker backup restore canary serve emulator
+set -g _shtab_acekeeper_opts_with_value --drop-ins --engine --kind --lines --start-seconds --wait --watch -n
 
 complete -c acekeeper -e
 complete -c acekeeper -f
@@ -72,11 +72,12 @@ complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npo
 complete -c acekeeper -n '_shtab_acekeeper_using log' -s h -l help -d 'show this help message and exit'
 complete -c acekeeper -n '_shtab_acekeeper_using log' -s n -l lines -x -d 'how many of before (20)'
 complete -c acekeeper -n '_shtab_acekeeper_using log' -s f -l follow -d 'go on with what happens, until Ctrl-C'
-complete -c acekeeper -n '_shtab_acekeeper_using log' -l kind -xka "addresses_absent addresses_complete answer_lost breaker_closed breaker_reset claim_lapsed content_blamed drain_taken_back early_end_remembered engine_adopted engine_died engine_draining engine_fed engine_granted engine_ready engine_recovered engine_start_failed engine_starting engine_starving engine_stop_failed engine_stopped engine_stopping engine_suspected engine_unhealthy log_begun network_absent network_changed play_failed play_opened playback_doubted playback_failed playback_tried provision_refused rollout_began rollout_ended rollout_resumed rollout_stopped runtime_complete runtime_connected runtime_lacks runtime_lost scale_requested session_not_stopped stream_ended stream_expired stream_started" -d 'only of this kind, as engine_died; docs/log.md has them all'
+complete -c acekeeper -n '_shtab_acekeeper_using log' -l kind -xka "addresses_absent addresses_complete answer_lost breaker_closed breaker_reset claim_lapsed content_blamed drain_taken_back early_end_remembered engine_adopted engine_died engine_draining engine_fed engine_granted engine_ready engine_recovered engine_start_failed engine_starting engine_starving engine_stop_failed engine_stopped engine_stopping engine_suspected engine_unhealthy log_begun log_restored maintenance_began maintenance_ended network_absent network_changed play_failed play_opened playback_doubted playback_failed playback_tried provision_refused rollout_began rollout_ended rollout_resumed rollout_stopped runtime_complete runtime_connected runtime_lacks runtime_lost scale_requested service_started service_stopped session_not_stopped settings_changed source_answers source_silent stream_ended stream_expired stream_started" -d 'only of this kind, as engine_died; docs/log.md has them all'
 complete -c acekeeper -n '_shtab_acekeeper_using log' -l engine -x -d 'only of this engine, as 19000, engine-19000, engine@19000.service, 127.0.0.1:19000, or the begin of its container'"'"'s id'
 complete -c acekeeper -n '_shtab_acekeeper_using log' -l json -d 'print a JSON object a line'
 complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npos -eq 0' -a doctor -d 'say what is wrong on this host and what to do; ends with 1 if anything is'
 complete -c acekeeper -n '_shtab_acekeeper_using doctor' -s h -l help -d 'show this help message and exit'
+complete -c acekeeper -n '_shtab_acekeeper_using doctor' -l fix -d 'first do what mends it, and say each step; no engine is stopped'
 complete -c acekeeper -n '_shtab_acekeeper_using doctor' -l json -d 'print a JSON array of {ok, text, advice}'
 complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npos -eq 0' -a settings -d 'show every setting in force and where it came from'
 complete -c acekeeper -n '_shtab_acekeeper_using settings' -s h -l help -d 'show this help message and exit'
@@ -87,8 +88,11 @@ complete -c acekeeper -n '_shtab_acekeeper_using settings' -l check -d 'with --d
 complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npos -eq 0' -a simulate -d 'show what the settings in force would do on a day of viewers'
 complete -c acekeeper -n '_shtab_acekeeper_using simulate' -s h -l help -d 'show this help message and exit'
 complete -c acekeeper -n '_shtab_acekeeper_using simulate' -l start-seconds -x -d 'how long an engine takes to start, on average (6)'
-complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npos -eq 0' -a drain -d 'give an engine to nobody any more, and stop it once nothing on it plays'
+complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npos -eq 0' -a drain -d 'give an engine to nobody any more, and stop it once nothing on it plays; --all empties the host: no viewer begins until --undo'
 complete -c acekeeper -n '_shtab_acekeeper_using drain' -s h -l help -d 'show this help message and exit'
+complete -c acekeeper -n '_shtab_acekeeper_using drain' -l all -d 'every engine, until --undo; it lasts over restarts'
+complete -c acekeeper -n '_shtab_acekeeper_using drain' -l undo -d 'end --all: take viewers again'
+complete -c acekeeper -n '_shtab_acekeeper_using drain' -l wait -x -d 'with --all: until no engine is left, and at most so long; ends with 1 after that'
 complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npos -eq 0' -a stop -d 'stop an engine at once, whatever plays on it; without one, end the service and all its engines (only where RUNTIME is process)'
 complete -c acekeeper -n '_shtab_acekeeper_using stop' -s h -l help -d 'show this help message and exit'
 complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npos -eq 0' -a sweep -d 'ask the service for one pass of a kind, and say what it found and did'
@@ -100,6 +104,13 @@ complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npo
 complete -c acekeeper -n '_shtab_acekeeper_using provision' -s h -l help -d 'show this help message and exit'
 complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npos -eq 0' -a reset-breaker -d 'close the circuit breaker and forget the failed starts it counted'
 complete -c acekeeper -n '_shtab_acekeeper_using reset-breaker' -s h -l help -d 'show this help message and exit'
+complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npos -eq 0' -a backup -d 'write the settings file and the database into one archive, while the service runs'
+complete -c acekeeper -n '_shtab_acekeeper_using backup' -s h -l help -d 'show this help message and exit'
+complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npos -eq 0' -a restore -d 'put the database of a backup in the place of the one that is there; the service is stopped for that and started again, no engine is'
+complete -c acekeeper -n '_shtab_acekeeper_using restore' -s h -l help -d 'show this help message and exit'
+complete -c acekeeper -n '_shtab_acekeeper_using restore' -l settings -d 'print the settings file that is in it, and change nothing'
+complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npos -eq 0' -a canary -d 'try the settings on this host, and one engine of them beside those that run'
+complete -c acekeeper -n '_shtab_acekeeper_using canary' -s h -l help -d 'show this help message and exit'
 complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npos -eq 0' -a serve -d 'run the service until SIGTERM or Ctrl-C; engines outlive it'
 complete -c acekeeper -n '_shtab_acekeeper_using serve' -s h -l help -d 'show this help message and exit'
 complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npos -eq 0' -a emulator -d 'run one emulated engine; docs/emulator.md has its options'

@@ -10,13 +10,16 @@
 
 _shtab_acekeeper_commands() {
   local _commands=(
+    backup:'write the settings file and the database into one archive, while the service runs'
+    canary:'try the settings on this host, and one engine of them beside those that run'
     doctor:'say what is wrong on this host and what to do; ends with 1 if anything is'
-    drain:'give an engine to nobody any more, and stop it once nothing on it plays'
+    drain:'give an engine to nobody any more, and stop it once nothing on it plays; --all empties the host: no viewer begins until --undo'
     emulator:'run one emulated engine; docs/emulator.md has its options'
     engines:'show every engine, those that start or are drained too'
     log:'show what happened to engines and streams, the newest last'
     provision:'take an engine that nobody else gets for 60 s, and say where it is'
     reset-breaker:'close the circuit breaker and forget the failed starts it counted'
+    restore:'put the database of a backup in the place of the one that is there; the service is stopped for that and started again, no engine is'
     scale:'keep at least so many engines from now on, whatever MIN_REPLICAS says; 0 ends it'
     serve:'run the service until SIGTERM or Ctrl-C; engines outlive it'
     settings:'show every setting in force and where it came from'
@@ -37,8 +40,24 @@ _shtab_acekeeper_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_acekeeper_defaults_added=0
 
+_shtab_acekeeper_backup_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  ":where\; without it, standard output. It has the keys in it\: mode 0600:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_acekeeper_backup_defaults_added=0
+
+_shtab_acekeeper_canary_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_acekeeper_canary_defaults_added=0
+
 _shtab_acekeeper_doctor_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--fix[first do what mends it, and say each step\; no engine is stopped]"
   "--json[print a JSON array of \{ok, text, advice\}]"
 )
 
@@ -47,7 +66,10 @@ _shtab_acekeeper_doctor_defaults_added=0
 
 _shtab_acekeeper_drain_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "(*):an engine, as 19000, engine-19000, engine\@19000.service, 127.0.0.1\:19000, or the begin of its container\'s id:"
+  "--all[every engine, until --undo\; it lasts over restarts]"
+  "--undo[end --all\: take viewers again]"
+  "--wait[with --all\: until no engine is left, and at most so long\; ends with 1 after that]:SECONDS:"
+  "(*)::an engine, as 19000, engine-19000, engine\@19000.service, 127.0.0.1\:19000, or the begin of its container\'s id:"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -72,7 +94,7 @@ _shtab_acekeeper_log_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   {-n,--lines}"[how many of before (20)]:N:"
   {-f,--follow}"[go on with what happens, until Ctrl-C]"
-  "--kind[only of this kind, as engine_died\; docs\/log.md has them all]:KIND:(addresses_absent addresses_complete answer_lost breaker_closed breaker_reset claim_lapsed content_blamed drain_taken_back early_end_remembered engine_adopted engine_died engine_draining engine_fed engine_granted engine_ready engine_recovered engine_start_failed engine_starting engine_starving engine_stop_failed engine_stopped engine_stopping engine_suspected engine_unhealthy log_begun network_absent network_changed play_failed play_opened playback_doubted playback_failed playback_tried provision_refused rollout_began rollout_ended rollout_resumed rollout_stopped runtime_complete runtime_connected runtime_lacks runtime_lost scale_requested session_not_stopped stream_ended stream_expired stream_started)"
+  "--kind[only of this kind, as engine_died\; docs\/log.md has them all]:KIND:(addresses_absent addresses_complete answer_lost breaker_closed breaker_reset claim_lapsed content_blamed drain_taken_back early_end_remembered engine_adopted engine_died engine_draining engine_fed engine_granted engine_ready engine_recovered engine_start_failed engine_starting engine_starving engine_stop_failed engine_stopped engine_stopping engine_suspected engine_unhealthy log_begun log_restored maintenance_began maintenance_ended network_absent network_changed play_failed play_opened playback_doubted playback_failed playback_tried provision_refused rollout_began rollout_ended rollout_resumed rollout_stopped runtime_complete runtime_connected runtime_lacks runtime_lost scale_requested service_started service_stopped session_not_stopped settings_changed source_answers source_silent stream_ended stream_expired stream_started)"
   "--engine[only of this engine, as 19000, engine-19000, engine\@19000.service, 127.0.0.1\:19000, or the begin of its container\'s id]:ENGINE:"
   "--json[print a JSON object a line]"
 )
@@ -93,6 +115,15 @@ _shtab_acekeeper_reset_breaker_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_acekeeper_reset_breaker_defaults_added=0
+
+_shtab_acekeeper_restore_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--settings[print the settings file that is in it, and change nothing]"
+  ":an archive of \`backup\`\; - is standard input:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_acekeeper_restore_defaults_added=0
 
 _shtab_acekeeper_scale_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -181,6 +212,8 @@ _shtab_acekeeper() {
       (( CURRENT += 1 ))
       curcontext="${curcontext%:*:*}:_shtab_acekeeper-$line[1]:"
       case $line[1] in
+        backup) _arguments -C -s $_shtab_acekeeper_backup_options ;;
+        canary) _arguments -C -s $_shtab_acekeeper_canary_options ;;
         doctor) _arguments -C -s $_shtab_acekeeper_doctor_options ;;
         drain) _arguments -C -s $_shtab_acekeeper_drain_options ;;
         emulator) _arguments -C -s $_shtab_acekeeper_emulator_options ;;
@@ -188,6 +221,7 @@ _shtab_acekeeper() {
         log) _arguments -C -s $_shtab_acekeeper_log_options ;;
         provision) _arguments -C -s $_shtab_acekeeper_provision_options ;;
         reset-breaker) _arguments -C -s $_shtab_acekeeper_reset_breaker_options ;;
+        restore) _arguments -C -s $_shtab_acekeeper_restore_options ;;
         scale) _arguments -C -s $_shtab_acekeeper_scale_options ;;
         serve) _arguments -C -s $_shtab_acekeeper_serve_options ;;
         settings) _arguments -C -s $_shtab_acekeeper_settings_options ;;

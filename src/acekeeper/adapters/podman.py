@@ -210,6 +210,18 @@ class _Container(Struct, rename="pascal"):
     created: datetime | None = None
 
 
+async def inspection(podman: Podman, unit: str, container_id: str) -> Inspection:
+    if not container_id:
+        return Inspection(unit=unit, unread="it has no container yet")
+    try:
+        attributes = await podman.inspect(container_id)
+    except RuntimeUnavailable as error:
+        return Inspection(unit=unit, unread=str(error))
+    if attributes is None:
+        return Inspection(unit=unit, unread="Podman has no such container any more")
+    return read_inspection(unit, attributes)
+
+
 def read_inspection(unit: str, attributes: dict[str, Any]) -> Inspection:
     try:
         found = msgspec.convert(attributes, _Container)

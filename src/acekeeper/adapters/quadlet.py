@@ -12,15 +12,14 @@ from pathlib import Path
 
 from acekeeper.adapters import proc, way_out
 from acekeeper.adapters.engine_logs import begin, log_file
-from acekeeper.adapters.podman import MEND, SOCKET, Image, Podman, read_inspection
+from acekeeper.adapters.needs import Needs
+from acekeeper.adapters.podman import MEND, Image, Podman, inspection
 from acekeeper.adapters.ports import present, test
-from acekeeper.adapters.reservations import Reservations
-from acekeeper.adapters.room import full
+from acekeeper.adapters.reservations import Reservations, Reserved
 from acekeeper.adapters.systemd import Systemd
 from acekeeper.adapters.template import Template
 from acekeeper.adapters.unit import GONE, Unit, Why, why
 from acekeeper.adapters.user_bus import runtime_dir
-from acekeeper.core.build import Build
 from acekeeper.core.facts import (
     EngineDied,
     EngineIdentified,
@@ -45,11 +44,9 @@ from acekeeper.errors import (
 )
 
 _UNITS = "engine@*.service"
-_SOCKET_WITHIN = 10.0
 _STOP_WITHIN = 60.0  # longer than the unit's own limits, after which systemd kills
 # For an operator to see in `systemctl --user --failed`; the journal keeps the reason.
 _FAILED_SHOWN = 600.0
-_RELOAD_TAKES = 1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -57,9 +54,7 @@ class _Engine:
     slot: Slot
     incarnation: str
     container_id: str
-    addresses: tuple[str, ...]
-    build: Build
-    way_out: WayOut | None
+    reserved: Reserved
     ran: bool
     dying: bool = False  # systemd was asked to stop it, by us or by somebody else
     named: bool = False  # whoever asked knows of this start, and may hear of its end
@@ -78,14 +73,15 @@ class Quadlet:
     ) -> None:
         """`addresses`: ENGINE_HOST; `start_within`: PROVISION_TIMEOUT_S."""
         self._addresses = addresses
-        self._image = Image(image.removeprefix("sha256:"), podman, clock)
         self._state_dir = state_dir
         self._reservations = Reservations(state_dir / "engines")
         self._clock = clock
         self._systemd = systemd
         self._podman = podman
         self._runtime_dir = Path(runtime_dir())
+        self._image = Image(image.removeprefix("sha256:"), podman, clock)
         self._template = Template(self._image.name, self._runtime_dir)
+        self._needs = Needs(self._runtime_dir, self._template, self._image, systemd, podman)
         self._start_within = start_within
         self._boot = proc.boot_id()
         self._engines: dict[Slot, _Engine] = {}
@@ -136,7 +132,7 @@ class Quadlet:
             if engine.ran and not engine.container_id:  # no change of its unit may come any more
                 engine.container_id = self._container_id(engine.slot)
         found = tuple(
-            Found(e.slot, e.incarnation, e.container_id, e.dying, e.addresses, e.build, e.way_out)
+            Found(e.slot, e.incarnation, e.container_id, e.dying, *e.reserved)
             for e in self._engines.values()
         )
         return EnginesListed(HERE, self._boot, asked, found, build=self._template.build())
@@ -147,19 +143,17 @@ class Quadlet:
         if slot in self._engines or slot in self._starting:
             raise PortTaken(f"Port {slot.port} has an engine already")
         self._starting.add(slot)
-        addresses, build = present(self._addresses), self._template.build()
+        reserved = Reserved(present(self._addresses), self._template.build(), way_out.look())
         try:
-            test(ports, addresses)
+            test(ports, reserved.addresses)
             self._begin_log(slot)
-            way = way_out.look()
-            self._reservations.make(slot, build, ports, addresses, way)
-            unit = await self._run(slot, ports, addresses, due)
+            self._reservations.make(slot, ports, reserved)
+            unit = await self._run(slot, ports, reserved.addresses, due)
         finally:
             self._starting.discard(slot)
         container_id = self._container_id(slot)
-        engine = _Engine(slot, unit.invocation, container_id, addresses, build, way, ran=True)
-        self._name(engine)
-        return EngineStarted(slot, engine.incarnation, container_id, addresses, build, way)
+        engine = self._name(_Engine(slot, unit.invocation, container_id, reserved, ran=True))
+        return EngineStarted(slot, engine.incarnation, container_id, *reserved)
 
     def _begin_log(self, slot: Slot) -> None:
         try:
@@ -181,37 +175,16 @@ class Quadlet:
             raise EngineFailed(f"systemd did not stop it: its job was {result}")
 
     async def lacks(self) -> str:
-        if self._template.absence:
-            await asyncio.sleep(_RELOAD_TAKES)  # its files are away for a moment
-        if absence := self._template.absence:
-            return absence
-        return full(self._runtime_dir) or full(Path.home()) or await self._image.lacks()
+        return await self._needs.lacks()
 
     async def unheard(self) -> str:
-        """Somebody may have stopped podman.socket, or removed its file."""
-        result = "done"
-        try:
-            async with asyncio.timeout(_SOCKET_WITHIN):
-                active = (await self._systemd.states(SOCKET)).get(SOCKET) == "active"
-                if not active or not self._podman.has_socket:
-                    result = await self._systemd.restart(SOCKET)
-        except (TimeoutError, AcekeeperError) as error:
-            result = str(error) or f"not within {_SOCKET_WITHIN:g} s"
-        return "" if result == "done" else f"{SOCKET} does not start: {result.rstrip('.')}. {MEND}"
+        return await self._needs.unheard()
 
     def way_out(self) -> WayOut | None:
         return way_out.look()
 
     async def inspect(self, slot: Slot, container_id: str) -> Inspection:
-        if not container_id:
-            return Inspection(unit=slot.unit, unread="it has no container yet")
-        try:
-            attributes = await self._podman.inspect(container_id)
-        except RuntimeUnavailable as error:
-            return Inspection(unit=slot.unit, unread=str(error))
-        if attributes is None:
-            return Inspection(unit=slot.unit, unread="Podman has no such container any more")
-        return read_inspection(slot.unit, attributes)
+        return await inspection(self._podman, slot.unit, container_id)
 
     async def logs(self, slot: Slot, container_id: str, tail: int) -> str | None:
         if not container_id:
@@ -290,7 +263,7 @@ class Quadlet:
                         slot,
                         incarnation,
                         self._container_id(slot),
-                        *self._reservations.read(slot),
+                        self._reservations.read(slot),
                         ran=state == "active",
                         dying=state == "deactivating",
                     )

@@ -26,7 +26,8 @@ _WAY_OUT = "WAY_OUT="
 
 
 class Reserved(NamedTuple):
-    """What is remembered of an engine. `way_out`: None if an earlier version did not look."""
+    """What stays as it is from an engine's start on. `way_out`: None if an earlier version did not
+    look."""
 
     addresses: tuple[str, ...] = (HERE,)
     build: Build = Build()
@@ -44,9 +45,8 @@ class Reservations:
             # Every start will fail with it; what runs is kept all the same.
             logger.error("no_environment_files", why=str(error))
 
-    def make(
-        self, slot: Slot, build: Build, ports: Ports, addresses: tuple[str, ...], way_out: WayOut
-    ) -> None:
+    def make(self, slot: Slot, ports: Ports, reserved: Reserved) -> None:
+        addresses, build, way_out = reserved
         path = self._directory / slot.environment_file
         lines = [f"{_IMAGE}{build.image}\n", f"{_FINGERPRINT}{build.fingerprint}\n"]
         lines += (f"{name.upper()}_PORT={port}\n" for name, port in ports._asdict().items())
