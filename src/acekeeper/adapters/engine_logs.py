@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from acekeeper.core.names import Slot
+from acekeeper.errors import EngineFailed
 
 LARGEST = 4_000_000  # bytes; conmon has the same from engine@.container
 
@@ -18,6 +19,14 @@ def begin(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.exists():
         path.replace(path.with_name(f"{path.name}.1"))
+
+
+def must_begin(path: Path) -> None:
+    """For who cannot start an engine without."""
+    try:
+        begin(path)
+    except OSError as error:
+        raise EngineFailed(f"Its log cannot be made: {error}") from error
 
 
 def bound(paths: Iterable[Path]) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from acekeeper.adapters import proc, way_out
-from acekeeper.adapters.engine_logs import begin, log_file
+from acekeeper.adapters.engine_logs import log_file, must_begin
 from acekeeper.adapters.needs import Needs
 from acekeeper.adapters.podman import MEND, Image, Podman, inspection
 from acekeeper.adapters.ports import present, test
@@ -146,7 +146,7 @@ class Quadlet:
         reserved = Reserved(present(self._addresses), self._template.build(), way_out.look())
         try:
             test(ports, reserved.addresses)
-            self._begin_log(slot)
+            must_begin(log_file(self._state_dir, slot))
             self._reservations.make(slot, ports, reserved)
             unit = await self._run(slot, ports, reserved.addresses, due)
         finally:
@@ -154,12 +154,6 @@ class Quadlet:
         container_id = self._container_id(slot)
         engine = self._name(_Engine(slot, unit.invocation, container_id, reserved, ran=True))
         return EngineStarted(slot, engine.incarnation, container_id, *reserved)
-
-    def _begin_log(self, slot: Slot) -> None:
-        try:
-            begin(log_file(self._state_dir, slot))
-        except OSError as error:
-            raise EngineFailed(f"Its log cannot be made: {error}") from error
 
     async def stop(self, slot: Slot, incarnation: str) -> None:
         engine = self._engines.get(slot)
