@@ -128,7 +128,7 @@ class _Canary:
                 return
             ports = self._free_ports()
             seconds = self._try(ports)
-        self._proved.write_text(fingerprint)
+        _write_own(self._proved, fingerprint)
         yield f"An engine of {self._image} was ready after {seconds:.1f} s"
 
     def _fingerprint(self) -> str:
@@ -191,8 +191,7 @@ class _Canary:
         lines = [f"ENGINE_IMAGE={self._image}\n"]
         lines += (f"{name.upper()}_PORT={port}\n" for name, port in ports._asdict().items())
         path = self._directory / f"{ports.http}.env"
-        path.touch(mode=0o600)
-        path.write_text("".join(lines))
+        _write_own(path, "".join(lines))
         unit = f"{_CANARY}{ports.http}.service"
         began = time.monotonic()
         _systemctl("start", "--no-block", unit)
@@ -267,6 +266,12 @@ def _write(directory: Path, texts: Mapping[str, str]) -> None:
     for name, text in texts.items():
         directory.mkdir(parents=True, exist_ok=True)
         (directory / name).write_text(text, "utf-8")
+
+
+def _write_own(path: Path, text: str) -> None:
+    """For this user alone, whatever umask there is."""
+    path.touch(mode=0o600)
+    path.write_text(text)
 
 
 def _read(path: Path) -> str:

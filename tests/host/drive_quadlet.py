@@ -18,7 +18,7 @@ from acekeeper.adapters.podman import Podman
 from acekeeper.adapters.quadlet import Quadlet
 from acekeeper.adapters.retries import Retries
 from acekeeper.adapters.systemd import Systemd
-from acekeeper.core.facts import Fact
+from acekeeper.core.facts import Fact, WayOutSeen
 from acekeeper.core.model import Now
 from acekeeper.core.names import PortPlan, Slot
 from acekeeper.errors import AcekeeperError
@@ -45,7 +45,9 @@ def say(kind: str, **what: Any) -> None:
 
 
 def tell(fact: Fact) -> None:
-    say("fact", fact=type(fact).__name__, **to_builtins(fact))
+    """Not how the host gets out, which is of no start."""
+    if not isinstance(fact, WayOutSeen):
+        say("fact", fact=type(fact).__name__, **to_builtins(fact))
 
 
 async def main() -> None:
