@@ -67,6 +67,14 @@ def test_settings_are_shown_as_they_were_and_will_be_but_for_keys(tmp_path: Path
     assert said_of("__acekeeper_changes", tmp_path, lines) == shown
 
 
+def test_settings_of_a_host_come_beside_those_of_its_group(tmp_path: Path) -> None:
+    given = {
+        "acekeeper_settings": {"MIN_REPLICAS": 2, "MAX_REPLICAS": 20},
+        "acekeeper_host_settings": {"MAX_REPLICAS": 40},
+    }
+    assert said_of("__acekeeper_given", tmp_path, given) == {"MIN_REPLICAS": 2, "MAX_REPLICAS": 40}
+
+
 def said_of(variable: str, home: Path, given: Mapping[str, object]) -> object:
     asked = run(
         home,
