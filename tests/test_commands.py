@@ -96,7 +96,8 @@ def kill_an_engine(service: Service) -> None:
 def test_status_as_json_is_made_of_the_apis_answers(service: Service) -> None:
     shown = answered(service, "status", "--json")
     assert list(shown) == [
-        *("ready", "wrong", "doing", "last_trouble", "orchestrator", "engines", "streams")
+        *("ready", "wrong", "doing", "last_trouble", "forward"),
+        *("orchestrator", "engines", "streams"),
     ]
     assert (shown["ready"], shown["wrong"], shown["doing"]) == (True, [], [])
     assert shown["last_trouble"] is None
@@ -233,6 +234,11 @@ def test_the_log_is_told_the_newest_last_of_one_kind_or_engine(service: Service)
     )
 
 
+def _interruptible() -> None:
+    """A shell has what it runs in the background ignore Ctrl-C, and so would what that runs."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def following(service: Service, *words: str) -> Iterator["subprocess.Popen[str]"]:
     with subprocess.Popen(
@@ -241,6 +247,7 @@ def following(service: Service, *words: str) -> Iterator["subprocess.Popen[str]"
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_interruptible,  # noqa: PLW1509 (no thread is here)
     ) as process:
         try:
             yield process
@@ -296,6 +303,7 @@ class Watching:
             stdout=terminal,
             stderr=terminal,
             start_new_session=True,
+            preexec_fn=_interruptible,  # noqa: PLW1509 (no thread is here)
         )
         os.close(terminal)
         self.shown = ""

@@ -23,6 +23,7 @@ def add(commands: Commands) -> None:
     text = "give an engine to nobody any more, and stop it once nothing on it plays"
     more = "--all empties the host: no viewer begins until --undo"
     parser = commands.add("drain", _drain, text, more)
+    parser.set_defaults(refuse=parser.error)
     engines.add_names(parser, "*")
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
@@ -51,9 +52,9 @@ def _drain(arguments: argparse.Namespace) -> int:
 
     settings = load(os.environ)
     if bool(arguments.engine) == (arguments.all or arguments.undo):
-        raise AcekeeperError("name engines, or say --all or --undo")
+        arguments.refuse("name engines, or say --all or --undo")
     if arguments.wait is not None and not arguments.all:
-        raise AcekeeperError("--wait is for --all")
+        arguments.refuse("--wait is for --all")
     if arguments.all:
         return _all(settings, arguments.wait)
     if arguments.undo:
