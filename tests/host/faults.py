@@ -130,8 +130,8 @@ def bad_flag(host: Host, viewing: Viewing) -> Iterator[None]:
 
 @fault(
     "RolloutStopped",
-    "4 unit_changed.: stopped, starts_fail",
-    '"cause":"exited","detail":"code 2"',
+    r"4 unit_changed\), stopped: starts_fail",
+    "cause exited, detail code 2",
     "bad option",
     also="journalctl",
 )
@@ -142,7 +142,7 @@ def bad_variant(host: Host, viewing: Viewing) -> Iterator[None]:
 
 @fault(
     "StreamsFailing",
-    '"reason":"timeout","reaped":false,"failed":true',
+    "reason timeout, .*failed yes",
     "orch_contents_failing [1-9]",
     "why no_peers",
     r"1\.1\.1\.1 via",
