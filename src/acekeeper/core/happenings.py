@@ -95,8 +95,8 @@ FIELDS: Mapping[str, str] = {
     " breaker does not count it.",
     "failed": "Whether it was on an engine of ours, and by its `reason` nothing was seen.",
     "failures": "How many in a row.",
-    "gateway": "The default gateway of this host, empty where the device is the way; at a start of the service,"
-    " where the gateway for players listens.",
+    "gateway": "The default gateway of this host, empty where the device is the way; at a start of"
+    " the service, where the gateway for players listens.",
     "hedged": "Whether another engine was asked beside one that was late.",
     "ipv6": "Whether there is a default route of IPv6.",
     "key": "The content, by its id or its address.",
@@ -119,8 +119,8 @@ FIELDS: Mapping[str, str] = {
     " One lost ten minutes ago, or in an earlier run, has none.",
     "request": "The `X-Request-ID` of the request that caused it.",
     "seconds": "How long it took or lasted; of an engine's end, since its start was asked for.",
-    "source": "Who was asked: `systemd`, `podman`, `engine`, or the kernel about `connections`; of a"
-    " way out, the address of this host that is used.",
+    "source": "Who was asked: `systemd`, `podman`, `engine`, or the kernel about `connections`; of"
+    " a way out, the address of this host that is used.",
     "start": "Which start of the engine: systemd's invocation id, or the process and its begin.",
     "starting": "Whether it died, by its own fault, before it was ready for the first time.",
     "stream": "Which one, by its id.",
