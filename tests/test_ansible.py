@@ -27,6 +27,11 @@ def test_ansible_can_read_it(book: str, tmp_path: Path) -> None:
     assert read.returncode == 0, read.stdout + read.stderr
 
 
+def test_viewers_begin_again_only_once_what_was_restarted_is_ready() -> None:
+    undrain = (ROOT / "ansible/roles/acekeeper/tasks/undrain.yml").read_text("utf-8")
+    assert -1 < undrain.find("wait_until_ready.py") < undrain.find("--undo")
+
+
 def test_nothing_is_skipped_by_the_linter() -> None:
     for path in (ROOT / "ansible").rglob("*.yml"):
         text = path.read_text("utf-8")

@@ -19,8 +19,11 @@ import pytest
 
 from acekeeper.adapters import proc
 from acekeeper.adapters.processes import stop_all
+from acekeeper.cli import overview
 from acekeeper.cli.overview import TROUBLES
+from acekeeper.client import call
 from acekeeper.core.happenings import HAPPENINGS
+from acekeeper.settings import load
 
 from .running import COMMAND, LIMIT_S, Ended, Service, run, settings, until
 
@@ -96,14 +99,28 @@ def kill_an_engine(service: Service) -> None:
 def test_status_as_json_is_made_of_the_apis_answers(service: Service) -> None:
     shown = answered(service, "status", "--json")
     assert list(shown) == [
-        *("ready", "wrong", "doing", "last_trouble", "forward"),
-        *("orchestrator", "engines", "streams"),
+        *("ready", "wrong", "doing", "last_trouble"),
+        *("forward", "orchestrator", "engines", "streams"),
     ]
     assert (shown["ready"], shown["wrong"], shown["doing"]) == (True, [], [])
     assert shown["last_trouble"] is None
     assert shown["orchestrator"]["engines"]["total"] == 2
     assert [e["port"] for e in shown["engines"]] == [port(service), port(service, 1)]
     assert shown["streams"] == []
+
+
+def test_status_shows_what_a_service_of_the_version_before_says(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def as_before(*asked: Any, **more: Any) -> Any:
+        answer = call(*asked, **more)
+        if isinstance(answer, dict):
+            for name in ("rollout", "maintenance"):
+                answer.pop(name, None)
+        return answer
+
+    monkeypatch.setattr(overview, "call", as_before)
+    assert next(overview.lines(overview.look(load(service.environ)))) == "ready"
 
 
 def test_status_as_json_says_that_nobody_answers(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ KEYED = [
     ("DELETE", "/containers/absent"),
     ("DELETE", "/streams/absent"),
     ("POST", "/health/circuit-breaker/reset"),
+    ("POST", "/maintenance"),
+    ("DELETE", "/maintenance"),
 ]
 READ = [
     "/engines",

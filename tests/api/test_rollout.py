@@ -76,3 +76,11 @@ async def test_while_starts_lack_something_nothing_is_provisioned_and_it_is_said
     refused = await served.post("/provision/acestream")
     assert refused.status_code == 503
     assert "the image is not here" in refused.text
+
+
+async def test_in_a_maintenance_it_is_not_under_way(serve: Serve) -> None:
+    served = await outdated(serve)
+    await served.post("/maintenance")
+    assert (await served.get("/orchestrator/status")).json()["rollout"]["stopped"] == "maintenance"
+    await served.client.delete("/maintenance")
+    assert (await served.get("/orchestrator/status")).json()["rollout"]["stopped"] is None

@@ -8,7 +8,12 @@ import pytest
 from acekeeper.core.actions import Drain, TakeBack
 from acekeeper.core.breaker import Circuit, circuit
 from acekeeper.core.build import Build
-from acekeeper.core.facts import BreakerReset, RuntimeChecked
+from acekeeper.core.facts import (
+    BreakerReset,
+    MaintenanceOver,
+    MaintenanceRequested,
+    RuntimeChecked,
+)
 from acekeeper.core.model import Engine, Phase
 from acekeeper.core.restore import restore
 from acekeeper.core.rollout import REASONS, outdated
@@ -359,3 +364,39 @@ def test_whatever_viewers_do_no_stream_is_cut_and_at_last_all_are_new(seed: int)
     assert not world.cut
     assert is_over(world)
     assert {e.build for e in world.state.engines.values()} == {world.build}
+
+
+def test_a_successor_is_not_told_to_make_up_for_an_engine_that_died_before() -> None:
+    world = made(4, min_replicas=2, auto_delete=False)
+    world.die(slot(3))
+    world.run(60)
+    change(world, NEW)
+    roll(world, 120)
+    started = [h.data["replaces"] for h in world.happened if h.kind == "engine_starting"]
+    assert started
+    assert set(started) == {None}
+
+
+def test_in_a_maintenance_none_begins_and_one_is_over_when_no_outdated_engine_is_left() -> None:
+    world = made(3, min_replicas=3)
+    change(world, NEW)
+    world.tell(MaintenanceRequested())
+    roll(world, 60)
+    assert world.state.engines == {}
+    assert told(world) == ["rollout_began", "rollout_ended"]
+
+
+def test_after_a_maintenance_outdated_engines_are_replaced_of_a_pool_as_large_as_it_was() -> None:
+    world = made(3, min_replicas=1, auto_delete=False)
+    for n in range(3):
+        world.play(slot(n), f"s{n}")
+    world.tell(MaintenanceRequested())
+    change(world, NEW)
+    roll(world, 60)
+    assert told(world) == []
+    world.tell(MaintenanceOver())
+    for n in range(3):
+        world.leave(f"s{n}")
+    roll(world, 300, lambda: len(world.state.engines) >= 3)
+    assert is_over(world)
+    assert builds(world) == [NEW, NEW, NEW]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from acekeeper.core.facts import EngineStarted, TimePassed
+from acekeeper.core.facts import EngineStarted, ScaleRequested, TimePassed
 from acekeeper.core.model import Health, Phase, Sample, Stream
 from acekeeper.core.names import Ports, Slot
 from acekeeper.core.state import Changes
@@ -465,3 +465,35 @@ async def test_a_podman_that_cannot_be_asked_is_told_and_starts_go_on(house: Hou
     house.runtime.unheard_of = ""
     await house.sweeps.run(Kind.SCALE)
     assert house.loop.state.silent == {}
+
+
+async def test_a_start_ends_though_nobody_can_say_what_it_missed(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch, logged: list[Any]
+) -> None:
+    house = make_house(min_replicas=0)
+    await house.open(0)
+
+    async def lacks() -> str:
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "a defect")
+
+    monkeypatch.setattr(house.runtime, "lacks", lacks)
+    house.runtime.starting_fails = EngineFailed("no")
+    house.loop.tell(ScaleRequested(2))
+    await house.until(lambda: "engine_start_failed" in [h.kind for h in house.happened])
+    assert {r["message"] for r in logged} == {"task_failed"}
+
+
+async def test_a_start_that_failed_is_told_though_podman_is_not_heard(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = make_house(min_replicas=0)
+    await house.open(0)
+
+    async def unheard() -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    monkeypatch.setattr(house.runtime, "unheard", unheard)
+    house.runtime.starting_fails = EngineFailed("no")
+    house.loop.tell(ScaleRequested(2))
+    await house.until(lambda: "engine_start_failed" in [h.kind for h in house.happened])

@@ -15,6 +15,7 @@ from acekeeper.api.described import described
 from acekeeper.api.provision import refusal_detail
 from acekeeper.api.wire import moment, moment_or_none
 from acekeeper.core.breaker import Circuit, circuit
+from acekeeper.core.maintenance import MAINTENANCE
 from acekeeper.core.model import Now
 from acekeeper.core.rollout import outdated, why
 from acekeeper.usecases.turns import one_by_one
@@ -96,6 +97,8 @@ def rollout(context: Context) -> wire_status.Rollout | None:
     if not reasons:
         return None
     stopped = state.rollout.stopped if state.rollout else ""
+    if state.maintenance is not None:
+        stopped = MAINTENANCE
     return wire_status.Rollout(reasons.total(), dict(reasons), stopped or None)
 
 

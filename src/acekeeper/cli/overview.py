@@ -77,14 +77,15 @@ def _wrong(ready: Answer, status: Answer) -> Iterator[str]:
 
 
 def _doing(status: Answer, engines: Sequence[Answer]) -> Iterator[str]:
+    """The service may be of the version before, which says nothing of some of it."""
     for phase in _GOING_ON:
         names = sorted(e["container_name"] for e in engines if e["phase"] == phase)
         if names:
             yield f"{phase} {', '.join(names)}"
-    if status["maintenance"]:
-        since = f"in maintenance since {status['maintenance']}"
+    if since := status.get("maintenance"):
+        since = f"in maintenance since {since}"
         yield f"{since}: no viewer begins; `acekeeper drain --undo` ends it"
-    if rolling := status["rollout"]:
+    if rolling := status.get("rollout"):
         why = ", ".join(f"{number} {reason}" for reason, number in rolling["reasons"].items())
         yield (
             f"replacing {rolling['outdated']} of {count(len(engines), 'engine')} ({why})"

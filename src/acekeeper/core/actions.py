@@ -30,10 +30,12 @@ class Refusal(Struct, frozen=True):
 
 
 class Start(Struct, frozen=True):
-    """Starts an engine, for a request or (None) to keep one ready."""
+    """Starts an engine, for a request or (None) to keep one ready. `instead`: of an outdated one,
+    which is still there."""
 
     slot: Slot
     request: str | None = None
+    instead: bool = False
 
 
 class Grant(Struct, frozen=True):

@@ -86,7 +86,8 @@ def start(state: State, rules: Rules, action: Start, now: Now) -> None:
     )
     if request is not None:
         demand.taken(state, rules, now)
-    replaces = None if request is not None else succession.replaced(state, now)
+    is_other = request is not None or action.instead
+    replaces = None if is_other else succession.replaced(state, now)
     state.tell(
         "engine_starting",
         action.slot,

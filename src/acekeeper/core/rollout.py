@@ -105,9 +105,11 @@ def close_breaker(state: State, word: str) -> None:
 
 
 def turn(state: State, rules: Rules, staying: int, now: Now) -> Turn | None:
-    """Where it has got to, if that is another place than before."""
+    """Where it has got to, if that is another place than before. None begins in a maintenance, in
+    which no engine stays."""
     rollout = None
-    if is_any(state, rules):
+    may_be = state.maintenance is None or state.rollout is not None
+    if may_be and is_any(state, rules):
         before = state.rollout
         began, kept = (before.began, before.kept) if before else (now.mono, staying)
         rollout = Rollout(began, kept, stopped(state))

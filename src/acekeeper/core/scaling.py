@@ -36,11 +36,12 @@ def scale(
     state: State, rules: Rules, now: Now
 ) -> Iterator[Start | TakeBack | Drain | Turn | float]:
     """One step up or down. Nothing is scaled before every engine was asked once."""
-    if not (state.connected and state.surveyed) or state.maintenance is not None:
+    if not (state.connected and state.surveyed):
         return
     turned = rollout.turn(state, rules, staying(state), now)
     if turned is not None:
         yield turned
+    if turned is not None or state.maintenance is not None:
         return
     wanted, until = demand.wanted_free(state, rules, now)
     yield until
@@ -81,7 +82,7 @@ def _one_more(
     if isinstance(verdict, float):
         return verdict
     slot = supply.start() if verdict is None else None
-    return Start(slot) if slot is not None else math.inf
+    return Start(slot, instead=instead) if slot is not None else math.inf
 
 
 def _scale_down(state: State, rules: Rules, wanted: int, now: Now) -> Iterator[Drain | float]:

@@ -237,7 +237,7 @@ class Loop:
             case Refuse(request, refusal):
                 self.outcomes.resolve(request, refusal)
             case _:
-                pass  # Grant, Drain, TakeBack, Settle and Turn are wholly in the state
+                pass  # Grant, Drain, TakeBack, Settle, Turn, TrustNetwork: wholly in the state
 
     def _answer(self, request: str, durable: Future[None]) -> None:
         """Two callers never get the same engine, also across a crash: the claim goes first."""
@@ -264,7 +264,7 @@ class Loop:
             fact = EngineStartFailed(slot, str(error), excused=True, cause=error.cause)
         except EngineFailed as error:
             fact = EngineStartFailed(slot, str(error), cause=error.cause)
-            await self.check_runtime()  # the next one is not tried for nothing
+            await self._check_needs()  # the next one is not tried for nothing
         except AcekeeperError as error:
             fact = EngineStartFailed(slot, str(error), excused=True, cause=_NOBODY_THERE)
         except Exception as error:
@@ -275,11 +275,18 @@ class Loop:
     async def check_runtime(self) -> None:
         """Tells what a start would miss, so that it is known before one fails, which addresses of
         ours the host has, and how it gets out."""
-        lacks = await self.runtime.lacks()
-        self.tell(RuntimeChecked(lacks, self.present(wanted(self.rules))))
+        await self._check_needs()
         if (way := self.runtime.way_out()) is not None:
             self.tell(WayOutSeen(way))
         self.tell(SourceAsked("podman", await self.runtime.unheard()))
+
+    async def _check_needs(self) -> None:
+        try:
+            lacks = await self.runtime.lacks()
+        except Exception as error:
+            defect(error)
+            lacks = self.state.lacks
+        self.tell(RuntimeChecked(lacks, self.present(wanted(self.rules))))
 
     async def _stop(self, slot: Slot, incarnation: str) -> None:
         try:
