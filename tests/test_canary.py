@@ -167,6 +167,7 @@ def test_what_the_hosts_owner_adds_to_engines_is_in_force_for_it(
     drop_ins.mkdir(parents=True)
     (drop_ins / "owner.conf").write_text("[Service]\nNice=5\n")
     (drop_ins / "limits.conf").write_text("of the settings before")
+    assert not any("canary" in name for name in canary.drop_ins(load(world.environ)))  # one goes first
     monkeypatch.setattr(
         canary, "drop_ins", lambda _: {"engine@.service.d/limits.conf": "new", "other.d/x": ""}
     )

@@ -14,7 +14,6 @@ from acekeeper.settings import Settings
 _HEAD = "# Written by `acekeeper settings --drop-ins`, which will do it again.\n"
 _ALWAYS = ("127.0.0.1", "::1")
 _ANY = {"127.0.0.1": "0.0.0.0", "::1": "::"}
-_OF_AN_ENGINE = ("engine@.service", "canary@.service")
 _CPU_WEIGHT = 100  # systemd's own
 _AFTER_SERVICE_S = 10  # which gives up by itself, and can say why
 
@@ -26,9 +25,8 @@ def drop_ins(settings: Settings) -> Mapping[str, str]:
         "acekeeper.socket.d/listen.conf": _listen(_of_api(settings), settings.app_port),
         "acekeeper-gateway.socket.d/listen.conf": _gateway(settings),
         "acekeeper-sweep@.service.d/timeout.conf": f"[Service]\nTimeoutStartSec={timeout}\n",
+        "engine@.service.d/acekeeper-limits.conf": _limits(settings),
     }
-    for unit in _OF_AN_ENGINE:
-        files[f"{unit}.d/acekeeper-limits.conf"] = _limits(settings)
     for kind, interval in {
         "health": settings.health_check_interval_s,
         "streams": settings.monitor_interval_s,
