@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from acekeeper import canary
+from acekeeper.drop_ins import drop_ins
 from acekeeper.errors import BadSetting, EngineFailed
 from acekeeper.settings import load
 
@@ -163,11 +164,10 @@ def test_what_an_interrupted_run_left_goes(world: World) -> None:
 def test_what_the_hosts_owner_adds_to_engines_is_in_force_for_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drop_ins = world.root / "config/systemd/user/engine@.service.d"
-    drop_ins.mkdir(parents=True)
-    (drop_ins / "owner.conf").write_text("[Service]\nNice=5\n")
-    (drop_ins / "limits.conf").write_text("of the settings before")
-    assert not any("canary" in name for name in canary.drop_ins(load(world.environ)))  # one goes first
+    owners = world.root / "config/systemd/user/engine@.service.d"
+    owners.mkdir(parents=True)
+    (owners / "owner.conf").write_text("[Service]\nNice=5\n")
+    (owners / "limits.conf").write_text("of the settings before")
     monkeypatch.setattr(
         canary, "drop_ins", lambda _: {"engine@.service.d/limits.conf": "new", "other.d/x": ""}
     )
@@ -179,6 +179,11 @@ def test_what_the_hosts_owner_adds_to_engines_is_in_force_for_it(
     seen = {path.name: path.read_text() for path in (world.root / "seen").iterdir()}
     assert seen == {"owner.conf": "[Service]\nNice=5\n", "limits.conf": "new"}
     assert not there.exists()
+
+
+def test_no_limits_in_force_go_before_those_that_are_tried() -> None:
+    """As the account's drop-in would, before one of the same name below /run."""
+    assert [name for name in drop_ins(load({})) if "canary" in name] == []
 
 
 def test_a_port_of_the_api_that_is_taken_is_refused_and_ours_is_not(world: World) -> None:
