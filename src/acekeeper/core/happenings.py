@@ -85,7 +85,7 @@ FIELDS: Mapping[str, str] = {
     "code": "Why a request is refused, as it is answered: `circuit_breaker`, `max_capacity` or"
     " `general_error`.",
     "detail": "More than the word before says: an exit status, a signal.",
-    "device": "The network device by which this host gets out.",
+    "device": "Of the default route.",
     "early": "Whether it died while it started or within 10 s of its readiness, by its own fault:"
     " that counts for the circuit breaker as a failed start does.",
     "engine": "Which one, by its container's name.",
@@ -95,8 +95,7 @@ FIELDS: Mapping[str, str] = {
     " breaker does not count it.",
     "failed": "Whether it was on an engine of ours, and by its `reason` nothing was seen.",
     "failures": "How many in a row.",
-    "gateway": "The default gateway of this host, empty where the device is the way; at a start of"
-    " the service, where the gateway for players listens.",
+    "gateway": "Of the default route; of the service, where it listens for players.",
     "hedged": "Whether another engine was asked beside one that was late.",
     "ipv6": "Whether there is a default route of IPv6.",
     "key": "The content, by its id or its address.",
@@ -105,22 +104,23 @@ FIELDS: Mapping[str, str] = {
     "managed": "Whether it is on one of our engines.",
     "moved": "Whether the player had a session on another engine before.",
     "names": "Of settings; their values are not told.",
-    "nameservers": "Those that engines which start now ask.",
+    "nameservers": "Those of the host.",
     "noticed_after": "Seconds from the moment an engine ended, by whoever ran it, to that in which"
     " the service knew. Not known where nobody told the moment.",
-    "outdated": "How many engines are not as those that start now.",
+    "outdated": "How many engines are not as one would be that started now.",
     "player": "The address of the player.",
     "ready": "Whether the engine was ready when it was given.",
     "reaped": "Whether no event told of the end, and the service found it out.",
     "reason": "Why something is done or over, in one word or two.",
-    "reasons": "Why engines are outdated, each word once.",
+    "reasons": "Why engines are outdated, in a word each.",
     "replaces": "The engine that was lost longest ago and had no successor yet: it died, did not"
-    " get ready, or is suspected or doubted. Only a start that keeps one ready makes up for one."
-    " One lost ten minutes ago, or in an earlier run, has none.",
+    " get ready, is suspected or doubted. Only a start that keeps one ready makes up for one, and"
+    " not that of an outdated one's successor; one lost ten minutes ago, or in an earlier run, has"
+    " none.",
     "request": "The `X-Request-ID` of the request that caused it.",
     "seconds": "How long it took or lasted; of an engine's end, since its start was asked for.",
-    "source": "Who was asked: `systemd`, `podman`, `engine`, or the kernel about `connections`; of"
-    " a way out, the address of this host that is used.",
+    "source": "Who was asked: `systemd`, `podman`, `engine` or, of `connections`, the kernel; of a"
+    " default route, the address of this host that is used with it.",
     "start": "Which start of the engine: systemd's invocation id, or the process and its begin.",
     "starting": "Whether it died, by its own fault, before it was ready for the first time.",
     "stream": "Which one, by its id.",
