@@ -50,11 +50,11 @@ def _seconds(said: str) -> float:
 def _drain(arguments: argparse.Namespace) -> int:
     from acekeeper.settings import load
 
-    settings = load(os.environ)
     if bool(arguments.engine) == (arguments.all or arguments.undo):
         arguments.refuse("name engines, or say --all or --undo")
     if arguments.wait is not None and not arguments.all:
         arguments.refuse("--wait is for --all")
+    settings = load(os.environ)
     if arguments.all:
         return _all(settings, arguments.wait)
     if arguments.undo:
@@ -98,7 +98,7 @@ def _all(settings: "Settings", wait: float | None) -> int:
             before = left
         if not there:
             return 0
-        if call(settings, "GET", "/health/ready")["maintenance"] != began:
+        if call(settings, "GET", "/health/ready").get("maintenance") != began:
             raise AcekeeperError("the maintenance was ended meanwhile")
         if time.monotonic() >= deadline:
             waited = f"the maintenance goes on after {wait:g} s"
