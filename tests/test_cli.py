@@ -42,8 +42,9 @@ def services(tmp_path: Path) -> Iterator[Start]:
     try:
         yield begin
     finally:
-        for service in started:
+        for service in started:  # all of them first: one starts engines anew that another had
             service.kill()
+        for service in started:
             stop_all(Path(service.environ["STATE_DIR"]))
 
 
