@@ -30,7 +30,7 @@ _PAUSE = 0.1  # a burst of commits is read in few steps
 async def list_log(
     request: Request[Any, Any, Any],
     kind: FromQuery[str | None] = None,
-    engine: FromQuery[str | None] = None,
+    engine: Annotated[str | None, QueryParameter(pattern=r"^(engine-[1-9][0-9]{0,4})?$")] = None,
     since: FromQuery[datetime | None] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
 ) -> ASGIResponse:
@@ -38,7 +38,7 @@ async def list_log(
     history = Context.of(request).history
     slot = Slot.from_container_name(engine) if engine else None
     if engine and slot is None:
-        return json_answer(b"[]")  # nothing ever had that name
+        raise ClientException("engine: not the name of a container, as engine-19000 is")
     found = await history.log(kind, wire.wall_or_none(since), limit, slot and slot.port)
     return json_answer(await array(found, _entry))
 
