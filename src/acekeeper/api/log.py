@@ -30,7 +30,7 @@ _PAUSE = 0.1  # a burst of commits is read in few steps
 async def list_log(
     request: Request[Any, Any, Any],
     kind: FromQuery[str | None] = None,
-    engine: Annotated[str | None, QueryParameter(pattern=r"^(engine-[1-9][0-9]{0,4})?$")] = None,
+    engine: FromQuery[str | None] = None,
     since: FromQuery[datetime | None] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
 ) -> ASGIResponse:
