@@ -107,6 +107,7 @@ def test_a_host_becomes_empty_without_cutting_a_stream_and_stays_so(
     assert deployed.status()["maintenance"] is None
 
 
+@pytest.mark.long
 def test_it_outlasts_a_reboot(deployed: Deployed) -> None:
     host = deployed.host
     deployed.run("drain --all")
@@ -121,6 +122,7 @@ def test_it_outlasts_a_reboot(deployed: Deployed) -> None:
     until(lambda: deployed.status()["capacity"]["available"] >= MIN_REPLICAS)
 
 
+@pytest.mark.long
 def test_the_playbook_empties_the_host_first_and_lets_viewers_in_after(
     deployed: Deployed, viewing: Viewing
 ) -> None:

@@ -142,6 +142,7 @@ def test_podmans_socket_is_back_by_itself(running: Running, fault: str) -> None:
     assert running.degraded() == "[]"
 
 
+@pytest.mark.long
 def test_podmans_socket_that_cannot_be_started_is_told_once_and_mended_with_the_rest(
     running: Running,
 ) -> None:

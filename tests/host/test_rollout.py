@@ -170,6 +170,7 @@ def test_an_image_that_is_not_there_burns_no_start_and_its_coming_is_noticed(
     assert {*rolling.images().values()} == {later.id.removeprefix("sha256:")}
 
 
+@pytest.mark.long
 def test_another_unit_is_had_by_all_once_systemd_has_read_it(rolling: Rolling) -> None:
     host = rolling.host
     until(lambda: rolling.status()["capacity"]["available"] >= MIN_REPLICAS)
