@@ -15,6 +15,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from acekeeper.adapters.ports import present, test
+from acekeeper.adapters.template import in_one_order
 from acekeeper.adapters.unit import Unit, why
 from acekeeper.core.names import HERE, Ports
 from acekeeper.doctor import network
@@ -136,7 +137,8 @@ class _Canary:
         unit = run("systemctl", "--user", "cat", f"{_CANARY}0.service")
         if unit.failed:
             raise EngineFailed(f"The quadlet cannot be had: {unit.complaint}", "Deploy again")
-        return hashlib.sha256(f"{self._image}\n{unit.out}\n".encode()).hexdigest()
+        told = in_one_order(unit.out.encode())
+        return hashlib.sha256(self._image.encode() + b"\n" + told).hexdigest()
 
     def _free_ports(self) -> Ports:
         """Beyond all that the settings name, where acekeeper never looks for an engine."""

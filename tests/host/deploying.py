@@ -270,6 +270,7 @@ NOT_COMPARED = (
     *("/dev", "/proc", "/run", "/sys", "/tmp", "/var/tmp", "/var/cache", "/var/log"),
     *("/var/lib/apt", "/var/lib/dpkg", "/var/lib/systemd/timers"),
     *("/root/.ansible", "/home/admin"),  # whom Ansible logs in as
+    "/var/backups",  # of dpkg, at midnight
 )
 
 

@@ -93,8 +93,7 @@ def test_a_changed_port_restarts_it_alone(deployed: Deployed) -> None:
         checked = deployer.deploy("--check", "--tags=acexy")
         assert checked.changes() == [
             "acekeeper : acexy | Say what it is told",
-            "acekeeper : start | See which run with older files than are installed",
-            "acekeeper : Restart what runs with older files",
+            "acekeeper : restart | Restart what runs with older files",
         ]
         assert running.items() <= starts(host).items()
         deployer.deploy("--tags=acexy,verify")

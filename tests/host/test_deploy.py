@@ -115,7 +115,7 @@ def test_it_runs_as_a_user_who_can_do_nothing_else(deployed: Deployed) -> None:
 
 def test_a_second_run_changes_nothing(deployed: Deployed, tell: Callable[[str], None]) -> None:
     name = deployed.host.name
-    running = starts(deployed.host)
+    running = settled(deployed.host)
     again = deployed.deployer.deploy()
     assert again.changed == {name: 0}
     assert deployed.deployer.deploy("--check", "--diff").changed == {name: 0}
@@ -127,7 +127,7 @@ def test_a_changed_setting_restarts_acekeeper_alone_and_a_changed_interval_its_t
     deployed: Deployed,
 ) -> None:
     host, deployer = deployed.host, deployed.deployer
-    running = starts(host)
+    running = settled(host)
     with settings(deployer, MAX_REPLICAS=7):
         checked = deployer.deploy("--check", "--tags=settings")
         assert checked.changes()[-1].endswith("Restart what runs with older files")
@@ -149,7 +149,7 @@ def test_a_changed_setting_restarts_acekeeper_alone_and_a_changed_interval_its_t
 
 def test_a_changed_quadlet_restarts_nothing(deployed: Deployed) -> None:
     host = deployed.host
-    running = starts(host)
+    running = settled(host)
     host.ssh(
         "echo '# changed' >> /etc/containers/systemd/users/$(id -u acekeeper)/engine@.container"
     )
@@ -160,7 +160,7 @@ def test_a_changed_quadlet_restarts_nothing(deployed: Deployed) -> None:
 
 
 def test_a_bad_setting_is_named_before_anything_changes(deployed: Deployed) -> None:
-    running = starts(deployed.host)
+    running = settled(deployed.host)
     with settings(deployed.deployer, MIN_REPLICAS=999):
         played = deployed.deployer.play("deploy.yml", "--tags=settings", check=False)
     assert played.status != 0
@@ -360,6 +360,17 @@ def get(host: Host, path: str) -> Any:
         " print(u.urlopen(r, timeout=10).read().decode())"
     )
     return json.loads(host.ssh(f'python3 -c "{ask}" {path}').stdout)
+
+
+def settled(host: Host) -> dict[str, str]:
+    """What runs once no engine is replaced any more, and none is one too many."""
+
+    def is_settled() -> bool:
+        status = get(host, "/orchestrator/status")
+        return not status["rollout"] and status["engines"]["total"] == SETTINGS["MIN_REPLICAS"]
+
+    until(is_settled)
+    return starts(host)
 
 
 def starts(host: Host) -> dict[str, str]:

@@ -228,8 +228,8 @@ def misses_its_image(running: Running, viewing: Viewing, taken: set[int], since:
     """Takes away what is free, and so what is ready of starts before; then one more is needed."""
     for port in listed(viewing).keys() - taken:
         as_user(running.host, f"systemctl --user stop {unit(port)}")
-    failed = running.log("engine_start_failed", since)
-    return any("is not on this host" in line["why"] for line in failed)
+    lacking = running.log("runtime_lacks", since)
+    return any("is not on this host" in line["why"] for line in lacking)
 
 
 def reset_breaker(running: Running) -> None:

@@ -34,7 +34,9 @@ class Template:
             is_read = all(path.stat().st_mtime_ns <= read for path in (*files, *self._directory()))
             if is_read or not self._fingerprint:
                 told = [self._image.encode()]
-                told += (part for f in files for part in (f.name.encode(), _told(f.read_bytes())))
+                told += (
+                    part for f in files for part in (f.name.encode(), in_one_order(f.read_bytes()))
+                )
                 self._fingerprint = hashlib.sha256(b"\0".join(told)).hexdigest()
         except OSError:
             pass  # systemd reloads, or it has no such unit
@@ -60,7 +62,7 @@ class Template:
         return sorted(self._drop_ins.glob("*.conf"))
 
 
-def _told(unit: bytes) -> bytes:
+def in_one_order(unit: bytes) -> bytes:
     """Podman's generator writes the options of its command in another order each time. The keys
     they come from it leaves as they are."""
     lines = unit.splitlines()
