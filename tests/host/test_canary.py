@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from acekeeper.core.names import HERE, Slot
+
 from . import deploying, image
 from .deploying import Deployer, Play, as_user, build, engines
 from .lab import Host, Lab
@@ -46,8 +48,10 @@ def test_the_canary_is_an_engine_but_for_what_keeps_it_apart(deployed: Deployed)
     engine, canary = (unit(deployed.host, name) for name in ("engine@0", "canary@0"))
     for_all = {f"--publish=${{P2P_PORT}}:${{P2P_PORT}}/{kind}" for kind in ("tcp", "udp")}
     for_us = {option.replace("=", "=127.0.0.1:", 1) for option in for_all}
-    assert engine - canary == for_all | {"--name=engine-%i"}
-    assert canary - engine == for_us | {"--name=canary-%i"}
+    log = f"path=%S/acekeeper/logs/{Slot(HERE, 19000).container_name}.log".replace("19000", "%i")
+    to_a_file = {"--log-driver k8s-file", "--log-opt max-size=4mb", f"--log-opt {log}"}
+    assert engine - canary == for_all | to_a_file | {"--name=engine-%i"}
+    assert canary - engine == for_us | {"--log-driver journald", "--name=canary-%i"}
 
 
 def test_an_image_whose_engines_exit_is_refused(
