@@ -97,8 +97,8 @@ def test_a_check_of_an_uninstall_names_what_goes_and_not_each_file_in_it(
 
 def test_it_runs_as_a_user_who_can_do_nothing_else(deployed: Deployed) -> None:
     host = deployed.host
-    until(lambda: get(host, "/health/ready")["ready"] is True)
-    assert len(engines(host)) == SETTINGS["MIN_REPLICAS"]
+    assert get(host, "/health/ready")["ready"] is True
+    settled(host)
     passwd = host.ssh("getent passwd acekeeper").stdout.strip().split(":")
     assert passwd[5:] == ["/var/lib/acekeeper", "/usr/sbin/nologin"]
     pid = show(host, "acekeeper.service", "MainPID")

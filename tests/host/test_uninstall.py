@@ -109,7 +109,7 @@ def test_what_the_owner_came_to_use_stays(lab: Lab, tmp_path: Path) -> None:
         r"/opt/acekeeper|/etc/acekeeper/settings\.env|/var/lib/(acekeeper|systemd/linger)/"
         r"|/usr/local/(bin/acekeeper$|share/(man/man1|bash-completion|fish|zsh)(/|$))"
         rf"|/etc/systemd/system/user@{uid}\.service\.d/acekeeper\.conf"
-        rf"|/etc/containers/systemd/users/{uid}/engine@\.container(\.d/variant\.conf)?$"
+        rf"|/etc/containers/systemd/users/{uid}/(engine|canary)@\.container(\.d/\w+\.conf|\.d)?$"
     )
     assert [path for path in sorted(gone) if not re.match(ours, path)] == []
     assert deployer.play("uninstall.yml").changed == {host.name: 0}
