@@ -116,7 +116,7 @@ def test_another_image_is_had_by_all_engines_and_no_stream_notices(
 
         until(has_all_but_one)
         tell(f"rollout: {MIN_REPLICAS} free engines replaced in {time.monotonic() - began:.0f} s")
-        assert rolling.status()["rollout"]["reasons"] == {"image_changed": 1}
+        until(lambda: rolling.status()["rollout"]["reasons"] == {"image_changed": 1})
         shown = as_user(
             host,
             "env SETTINGS_FILE=/etc/acekeeper/settings.env RUNTIME=quadlet"
