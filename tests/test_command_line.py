@@ -11,7 +11,7 @@ from acekeeper.core.happenings import HAPPENINGS
 
 ROOT = Path(__file__).parent.parent
 MADE = ROOT / "docs/command"
-COMMAND = ROOT / "host/acekeeper"
+COMMAND = ROOT / "ansible/roles/acekeeper/files/acekeeper"
 SOME = {"status", "engines", "streams", "log", "doctor", "drain", "stop", "scale", "reset-breaker"}
 COMPLETE = """
 source acekeeper.bash
