@@ -156,7 +156,7 @@ def test_a_changed_quadlet_restarts_nothing(deployed: Deployed) -> None:
     played = deployed.deployer.deploy("--tags=units")
     assert played.changes() == ["acekeeper : units | Install the quadlet and the variant of it"]
     assert "are those that were proved last" in played.output
-    assert starts(host) == running
+    assert restarted(running, starts(host)) == set()  # a successor may have come beside them
 
 
 def test_a_bad_setting_is_named_before_anything_changes(deployed: Deployed) -> None:
