@@ -60,6 +60,12 @@ class Panel:
     def tile(self, engine: str) -> Locator:
         return self.page.locator(f'#tiles button[data-engine="{engine}"]')
 
+    async def give(self, key: str) -> None:
+        """Once the page asks for it: what is typed before the field has the focus is lost."""
+        await expect(self.find("#given")).to_be_focused()
+        await self.page.keyboard.type(key)
+        await self.page.keyboard.press("Enter")
+
     async def open(self) -> None:
         self.page.set_default_timeout(WITHIN_MS)
         self.page.on("console", self._printed)

@@ -115,15 +115,13 @@ async def test_a_button_asks_for_the_key_and_says_if_it_is_wrong(panel_of: Panel
     await panel.open()
     await panel.find("#provision").click()
     await expect(panel.find("#why")).to_contain_text("needs the API key")
-    await panel.page.keyboard.type("not it")
-    await panel.page.keyboard.press("Enter")  # it has a blank: not even tried
+    await panel.give("not it")  # it has a blank: not even tried
     await expect(panel.find("#ask")).to_be_visible()
     await panel.find("#given").fill("not-it")
     await panel.page.keyboard.press("Enter")
     await expect(panel.find("#why")).to_contain_text("not valid")
     assert not panel.served.context.state.engines
-    await panel.page.keyboard.type(KEY)
-    await panel.page.keyboard.press("Enter")
+    await panel.give(KEY)
     await expect(panel.find("#told")).to_contain_text("is provided")
     [name] = [slot.container_name for slot in panel.served.context.state.engines]
     await expect(panel.tile(name)).to_contain_text("healthy")
@@ -158,8 +156,7 @@ async def test_a_service_that_is_read_with_the_key_only(panel_of: PanelOf) -> No
         wanted.set()  # what is refused now does not ask once more
     await expect(panel.find("#trouble")).to_contain_text("without its API key")
     await panel.find("#key").click()
-    await panel.page.keyboard.type(KEY)
-    await panel.page.keyboard.press("Enter")
+    await panel.give(KEY)
     await expect(panel.find("#trouble")).to_be_hidden()
     await expect(panel.find("#engines-hint")).to_have_text("No engine runs.")
     await expect(panel.find("#entries")).to_contain_text("log begun")
@@ -171,8 +168,7 @@ async def test_a_key_that_only_reads_shows_all_and_is_kept_when_a_button_needs_a
     panel = await panel_of(only_loopback=False, API_KEY=KEY, API_KEY_READ="reads")
     await panel.open()
     await expect(panel.find("#ask")).to_be_visible()
-    await panel.page.keyboard.type("reads")
-    await panel.page.keyboard.press("Enter")
+    await panel.give("reads")
     await expect(panel.find("#engines-hint")).to_have_text("No engine runs.")
     await expect(panel.find("#entries")).to_contain_text("log begun")
     await panel.find("#provision").click()
@@ -183,8 +179,7 @@ async def test_a_key_that_only_reads_shows_all_and_is_kept_when_a_button_needs_a
     await panel.page.reload()  # the key is there still
     await expect(panel.find("#engines-hint")).to_have_text("No engine runs.")
     await panel.find("#provision").click()
-    await panel.page.keyboard.type(KEY)
-    await panel.page.keyboard.press("Enter")
+    await panel.give(KEY)
     await expect(panel.find("#told")).to_contain_text("is provided")
 
 
@@ -194,8 +189,7 @@ async def test_what_is_refused_late_does_not_ask_for_the_key_that_was_given(
     panel = await panel_of(only_loopback=False, API_KEY=KEY)
     wanted = await open_with_late_log(panel)
     await expect(panel.find("#ask")).to_be_visible()
-    await panel.page.keyboard.type(KEY)
-    await panel.page.keyboard.press("Enter")
+    await panel.give(KEY)
     await expect(panel.find("#engines-hint")).to_have_text("No engine runs.")
     wanted.set()
     await expect(panel.find("#entries")).to_contain_text("log begun")
