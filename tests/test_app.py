@@ -20,7 +20,8 @@ from acekeeper.adapters.store import Store
 from acekeeper.api.context import Context
 from acekeeper.app import clock, service
 from acekeeper.core.facts import AnswerDelivered, RuntimeChecked, RuntimeLost
-from acekeeper.core.model import Engine, Health, Rules
+from acekeeper.core.model import Engine, Health
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import Changes
 from acekeeper.errors import NoAnswer
 from acekeeper.listening import Gateway

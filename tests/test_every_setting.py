@@ -23,7 +23,7 @@ from httpx import ASGITransport, AsyncClient
 from acekeeper import app
 from acekeeper.core.actions import Drain
 from acekeeper.core.facts import EngineSilent, TimePassed
-from acekeeper.core.model import Rules
+from acekeeper.core.rules import Rules
 from acekeeper.drop_ins import drop_ins
 from acekeeper.errors import NoAnswer
 from acekeeper.metrics import Metrics

@@ -33,10 +33,11 @@ from acekeeper.api.followers import Followers
 from acekeeper.api.views import Views
 from acekeeper.core.addresses import absences, absent
 from acekeeper.core.facts import TimePassed
-from acekeeper.core.model import Now, Rules
+from acekeeper.core.model import Now
 from acekeeper.core.network import troubles
 from acekeeper.core.restore import restore
 from acekeeper.core.rollout import STOPPED
+from acekeeper.core.rules import Rules
 from acekeeper.core.runs import Run, ServiceStarted, ServiceStopped
 from acekeeper.core.state import Happening
 from acekeeper.crowd import raise_descriptors

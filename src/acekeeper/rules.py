@@ -2,8 +2,8 @@
 
 import socket
 
-from acekeeper.core.model import Rules
 from acekeeper.core.names import HERE, PortPlan
+from acekeeper.core.rules import Rules
 from acekeeper.settings import Settings
 
 

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from acekeeper import app
 from acekeeper.cli import main
-from acekeeper.core.model import Rules
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 from acekeeper.rules import rules_of
 from acekeeper.settings import Settings

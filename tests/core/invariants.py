@@ -12,9 +12,10 @@ from acekeeper.core.gateway.model import Sign
 from acekeeper.core.health import UNHEALTHY
 from acekeeper.core.indexes import Ranking
 from acekeeper.core.maintenance import MAINTENANCE
-from acekeeper.core.model import Engine, Health, Now, Phase, Rules, Stream
+from acekeeper.core.model import Engine, Health, Now, Phase, Stream
 from acekeeper.core.plan import plan
 from acekeeper.core.rollout import REASONS
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 
 CACHED = 2.0  # for so long a client believes the list it read

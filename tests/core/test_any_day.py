@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from acekeeper.core.actions import Refusal
 from acekeeper.core.facts import AnswerLost, RuntimeConnected, RuntimeLost, Verdict
-from acekeeper.core.model import Engine, Phase, Rules
+from acekeeper.core.model import Engine, Phase
+from acekeeper.core.rules import Rules
 
 from .world import MONO, World, rules, slot
 

@@ -48,10 +48,11 @@ from acekeeper.core.facts import (
     WayOutSeen,
 )
 from acekeeper.core.gateway.facts import PlayRequested, ReadersSeen
-from acekeeper.core.model import Now, Phase, Rules
+from acekeeper.core.model import Now, Phase
 from acekeeper.core.names import PortPlan, Slot
 from acekeeper.core.plan import may_change, plan
 from acekeeper.core.restore import restore
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 from acekeeper.core.way_out import Route, WayOut
 

@@ -32,9 +32,10 @@ from acekeeper.core.facts import (
     StopRequested,
     StreamStopped,
 )
-from acekeeper.core.model import Engine, Phase, Rules
+from acekeeper.core.model import Engine, Phase
 from acekeeper.core.names import Slot
 from acekeeper.core.restore import restore
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import Changes
 
 from .test_any_day import SMALL

@@ -30,9 +30,10 @@ from acekeeper.core.gateway.facts import (
 )
 from acekeeper.core.gateway.model import Wanted
 from acekeeper.core.indexes import Indexes, Load
-from acekeeper.core.model import Engine, Now, Rules
+from acekeeper.core.model import Engine, Now
 from acekeeper.core.names import HERE, Slot
 from acekeeper.core.plan import plan
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 
 from .gateway.players import channel

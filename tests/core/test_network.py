@@ -16,9 +16,10 @@ from acekeeper.core.facts import (
     Verdict,
     WayOutSeen,
 )
-from acekeeper.core.model import Engine, Health, Rules
+from acekeeper.core.model import Engine, Health
 from acekeeper.core.network import is_to_blame, troubles
 from acekeeper.core.restore import restore
+from acekeeper.core.rules import Rules
 from acekeeper.core.way_out import Route, WayOut
 
 from .test_starvation import starving, sweep

@@ -55,9 +55,10 @@ from acekeeper.core.facts import (
     Verdict,
 )
 from acekeeper.core.health import UNHEALTHY
-from acekeeper.core.model import Engine, Health, KeyType, Now, Phase, Request, Rules, Sample
+from acekeeper.core.model import Engine, Health, KeyType, Now, Phase, Request, Sample
 from acekeeper.core.names import PortPlan, Slot
 from acekeeper.core.plan import Plan, may_change, plan
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import Changes, Happening, State
 from acekeeper.core.way_out import WayOut
 

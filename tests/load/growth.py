@@ -22,9 +22,10 @@ from acekeeper.core.facts import (
     RuntimeConnected,
     StreamEnded,
 )
-from acekeeper.core.model import Now, Rules, Stream
+from acekeeper.core.model import Now, Stream
 from acekeeper.core.names import PortPlan, Slot
 from acekeeper.core.plan import may_change, plan
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 
 from ..core.world import HOST, rules, slot, started

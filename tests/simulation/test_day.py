@@ -6,7 +6,7 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
-from acekeeper.core.model import Rules
+from acekeeper.core.rules import Rules
 from acekeeper.profiles import PROFILES
 from acekeeper.rules import rules_of
 from acekeeper.settings import load

@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from acekeeper.core.model import Rules
+from acekeeper.core.rules import Rules
 from acekeeper.profiles import PROFILES
 from acekeeper.simulation import DAYS, Viewer, simulate
 from acekeeper.simulation.report import Tally, percentile

@@ -10,8 +10,9 @@ import pytest
 
 from acekeeper.adapters.store import Store
 from acekeeper.core.facts import ProvisionRequested, StreamEnded, StreamStarted, TimePassed
-from acekeeper.core.model import Now, Rules
+from acekeeper.core.model import Now
 from acekeeper.core.plan import Plan, plan
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 from acekeeper.errors import StoreFailed
 from acekeeper.usecases import events, loop

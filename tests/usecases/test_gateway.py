@@ -20,8 +20,9 @@ from acekeeper.core.gateway.facts import (
     StopAsked,
 )
 from acekeeper.core.gateway.model import NotPlayed, Wanted
-from acekeeper.core.model import Now, Rules, Stream
+from acekeeper.core.model import Now, Stream
 from acekeeper.core.plan import Plan, plan
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 from acekeeper.errors import EngineInUse, EngineRefused, Failure, NoAnswer
 from acekeeper.usecases import loop, outcomes

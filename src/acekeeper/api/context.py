@@ -13,7 +13,8 @@ from msgspec import Struct
 from acekeeper.api.access import Headers
 from acekeeper.api.followers import Followers
 from acekeeper.api.views import Views
-from acekeeper.core.model import Engine, Now, Rules, Stream
+from acekeeper.core.model import Engine, Now, Stream
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 from acekeeper.metrics import Metrics
 from acekeeper.usecases.loop import Loop

@@ -13,7 +13,8 @@ from acekeeper.api.status import overall
 from acekeeper.api.views import phase
 from acekeeper.api.wire import moment, moment_or_none
 from acekeeper.core.breaker import circuit, seconds_left
-from acekeeper.core.model import Breaker, Health, Now, Rules
+from acekeeper.core.model import Breaker, Health, Now
+from acekeeper.core.rules import Rules
 
 
 @get("/health/status", opt=described("read", wire_status.HealthReport))

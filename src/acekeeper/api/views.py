@@ -11,8 +11,9 @@ from acekeeper.api.wire_status import Capacity, EngineTotals
 from acekeeper.core.actions import Refusal
 from acekeeper.core.admission import blocked
 from acekeeper.core.health import health_score
-from acekeeper.core.model import Breaker, Engine, Health, Now, Phase, Rules, Sample, Stream
+from acekeeper.core.model import Breaker, Engine, Health, Now, Phase, Sample, Stream
 from acekeeper.core.names import Slot
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 from acekeeper.usecases.turns import one_by_one
 

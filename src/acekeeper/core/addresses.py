@@ -3,7 +3,8 @@ engines are not at all of theirs, or at one too many."""
 
 from collections.abc import Collection
 
-from acekeeper.core.model import Engine, Rules
+from acekeeper.core.model import Engine
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 
 

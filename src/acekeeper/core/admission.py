@@ -10,8 +10,9 @@ from acekeeper.core import breaker, demand, playback
 from acekeeper.core.actions import Action, Answer, Code, Grant, Refusal, Refuse, Start, TakeBack
 from acekeeper.core.breaker import Circuit
 from acekeeper.core.facts import ProvisionRequested
-from acekeeper.core.model import Engine, Now, Phase, Request, Rules
+from acekeeper.core.model import Engine, Now, Phase, Request
 from acekeeper.core.names import Slot
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 from acekeeper.core.supply import Supply, in_maintenance, waiting
 

@@ -68,7 +68,8 @@ from acekeeper.core.gateway import plays, readers
 from acekeeper.core.gateway.actions import GatewayAction
 from acekeeper.core.gateway.apply import take, told
 from acekeeper.core.gateway.facts import GatewayFact
-from acekeeper.core.model import Now, Rules
+from acekeeper.core.model import Now
+from acekeeper.core.rules import Rules
 from acekeeper.core.runs import ServiceStarted, ServiceStopped
 from acekeeper.core.state import Changes, State
 

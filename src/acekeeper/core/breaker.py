@@ -6,7 +6,8 @@ from enum import StrEnum
 
 from msgspec.structs import replace
 
-from acekeeper.core.model import Breaker, Now, Rules
+from acekeeper.core.model import Breaker, Now
+from acekeeper.core.rules import Rules
 
 
 class Circuit(StrEnum):

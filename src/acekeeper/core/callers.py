@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from acekeeper.core import playback, streams, suspects
 from acekeeper.core.doubt import Callers, Heard
 from acekeeper.core.facts import ConnectionsSeen
-from acekeeper.core.model import Engine, Now, Rules, Stream
+from acekeeper.core.model import Engine, Now, Stream
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 
 _WAITS = 25.0  # a client gives up a getstream after 20 s: a longer connection waits for none

@@ -4,7 +4,8 @@ import math
 from bisect import bisect_right
 
 from acekeeper.core.indexes import with_room
-from acekeeper.core.model import Now, Rules
+from acekeeper.core.model import Now
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 
 _REMEMBERED = 100

@@ -7,7 +7,8 @@ from msgspec.structs import replace
 from acekeeper.core import breaker, succession
 from acekeeper.core.actions import Ask, Drain, Settle
 from acekeeper.core.facts import EngineAnswered, EngineSilent, EnginesSurveyed
-from acekeeper.core.model import Engine, Health, Now, Phase, Probe, Rules
+from acekeeper.core.model import Engine, Health, Now, Phase, Probe
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 
 UNHEALTHY = "unhealthy"

@@ -8,8 +8,9 @@ from heapq import merge
 from itertools import groupby
 from typing import Generic, NamedTuple, TypeVar
 
-from acekeeper.core.model import Engine, Made, Phase, Rules
+from acekeeper.core.model import Engine, Made, Phase
 from acekeeper.core.names import Slot
+from acekeeper.core.rules import Rules
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V", bound=Hashable)

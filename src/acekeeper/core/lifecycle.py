@@ -20,8 +20,9 @@ from acekeeper.core.facts import (
     RuntimeLost,
     SourceAsked,
 )
-from acekeeper.core.model import Engine, Now, Phase, Rules, Stopping
+from acekeeper.core.model import Engine, Now, Phase, Stopping
 from acekeeper.core.names import Slot
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 
 REBOOTED = "host_rebooted"

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from acekeeper.core.build import Build
 from acekeeper.core.doubt import Content, Doubt, Hunger, Suspicion
-from acekeeper.core.names import EVERYWHERE, HERE, PortPlan, Slot
+from acekeeper.core.names import EVERYWHERE, HERE, Slot
 from acekeeper.core.texts import command_url
 from acekeeper.core.way_out import WayOut
 
@@ -30,73 +30,6 @@ class Now(Struct, frozen=True, order=True, gc=False):
     def of_wall(self, wall: float) -> "Now":
         """An instant read from disk, placed on this run's monotonic clock (never in the future)."""
         return Now(wall, self.mono - max(0.0, self.wall - wall))
-
-
-class Rules(Struct, frozen=True, kw_only=True):
-    """The numbers the rules work with; seconds unless the name says otherwise."""
-
-    host: str
-    local_names: frozenset[str]
-    ports: PortPlan
-    addresses: tuple[str, ...] = (HERE,)  # where players are to reach engines, if it is there
-    gateway_addresses: tuple[str, ...] = ()  # and where the gateway
-    min_replicas: int = 1
-    max_replicas: int = 20
-    max_streams_per_engine: int = 1
-    auto_delete: bool = True
-    engine_grace_period: float = 30
-    max_concurrent_provisions: int = 5
-    min_provision_interval: float = 0.5
-    provision_timeout: float = 120
-    startup_grace: float = 30
-    breaker_threshold: int = 5
-    breaker_timeout: float = 300
-    health_failure_threshold: int = 3
-    unhealthy_grace_period: float = 60
-    replacement_cooldown: float = 60
-    unmanaged_stream_ttl: float = 3600
-    stats_history_max: int = 720  # samples of a stream in one answer
-    gateway_wait: float = 9  # of a player that asked for JSON
-    gateway_hedge: float = 3
-    gateway_idle: float = 20
-
-    # Facts of the client and of the engine rather than choices (the wire contract tells why).
-    answer_within: float = 2.5
-    sleeps_then: float = 5  # a client does, before it plays from an engine it was given
-    rest_after_hand_out: float = 60
-    drain_wait: float = 30
-    drain_look_again: float = 10
-    early_death: float = 10
-    ask_starting_every: float = 0.25
-    ask_suspect_every: float = 1
-    port_rest: float = 60
-    remember_ended: float = 3600
-    keep_ended: int = 10_000
-    stop_retry: float = 5
-    look_again: float = 5  # for what starts need and is not there
-    start_retry: float = 5  # the longest pause after starts that failed for nothing of theirs
-    rush_lasts: float = 300
-    choice_lasts: float = 5  # a client caches the list for 2 s, and asks one engine after another
-    try_again_every: float = 5
-    blame_lasts: float = 600
-    # Above the 20 s of a client's patience and the 30 s a buffer may take to fill, together, and
-    # many looks: a moment between two connections is no end.
-    unread_after: float = 90
-    starving_after: float = 180
-
-    # Of the gateway's players, by trials with the real ones.
-    gateway_wait_redirected: float = 25  # or gateway_wait, if that is longer
-    engines_asked: int = 3  # for one play, at the most
-    open_lasts: float = 120  # an open without an answer is given up
-    gone_after: float = 1  # nobody read a session since its player was sent on; for that player
-    gone_for_all: float = 5  # the same, for other players
-    came_within: float = 15  # a player that was given a session asks for its picture
-    list_read_within: float = 30  # an HLS session counts as read
-    list_gone_after: float = 10  # the same, where its player asked for something else
-    look_lasts: float = 0.5  # at who is connected, while a player waits for it
-    # After a stop that did not end its session, the engine is drained. Above the 30 s for which a
-    # proxy keeps a connection that it used.
-    still_read_after: float = 35
 
 
 class Phase(StrEnum):

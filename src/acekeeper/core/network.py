@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from acekeeper.core.actions import TrustNetwork
-from acekeeper.core.model import Engine, Now, Rules
+from acekeeper.core.model import Engine, Now
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 from acekeeper.core.way_out import Network, WayOut
 

@@ -19,7 +19,8 @@ from acekeeper.core.facts import Fact, StreamsAsked
 from acekeeper.core.gateway import choice, holds
 from acekeeper.core.gateway.actions import Fail, SeeReaders, Serve, StopSession
 from acekeeper.core.gateway.facts import ReaderCame, SessionRead
-from acekeeper.core.model import Now, Rules
+from acekeeper.core.model import Now
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import Changes, State
 
 # Actions that change nothing about who may have which engine.

@@ -14,7 +14,8 @@ from acekeeper.core.doubt import Content, Heard, Played, Smell
 from acekeeper.core.facts import PlaybackAnswered, PlaybackFailed, Verdict
 from acekeeper.core.gateway import contents
 from acekeeper.core.gateway.model import Ref
-from acekeeper.core.model import Engine, Health, KeyType, Now, Phase, Rules, Sample, Stream
+from acekeeper.core.model import Engine, Health, KeyType, Now, Phase, Sample, Stream
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 
 _AT_ONCE = "completed"

@@ -9,7 +9,8 @@ from acekeeper.core.actions import Action, Answer, Grant, Refuse, Start
 from acekeeper.core.gateway import choice, readers
 from acekeeper.core.gateway.actions import Open, SeeReaders, Serve, Supersede
 from acekeeper.core.gateway.model import Play
-from acekeeper.core.model import Now, Request, Rules
+from acekeeper.core.model import Now, Request
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 from acekeeper.core.supply import Supply, rested_at, resting
 

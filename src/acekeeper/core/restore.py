@@ -8,7 +8,8 @@ from acekeeper.core import lifecycle, playback
 from acekeeper.core.build import Build
 from acekeeper.core.gateway.model import Hold, Reader, Ref
 from acekeeper.core.health import UNHEALTHY
-from acekeeper.core.model import Breaker, EarlyEnd, Engine, Now, Rules, Stream
+from acekeeper.core.model import Breaker, EarlyEnd, Engine, Now, Stream
+from acekeeper.core.rules import Rules
 from acekeeper.core.runs import Run
 from acekeeper.core.state import Changes, State
 

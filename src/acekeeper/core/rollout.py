@@ -12,7 +12,8 @@ from acekeeper.core import addresses, breaker, network
 from acekeeper.core.actions import Turn
 from acekeeper.core.build import Build, Rollout
 from acekeeper.core.indexes import with_room
-from acekeeper.core.model import Engine, Now, Rules
+from acekeeper.core.model import Engine, Now
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 
 _AT_ONCE = 3

@@ -21,7 +21,8 @@ from acekeeper.core.gateway import choice
 from acekeeper.core.health import UNHEALTHY
 from acekeeper.core.indexes import NOBODY, Rank, with_room
 from acekeeper.core.lifecycle import START_TIMEOUT
-from acekeeper.core.model import Draining, Engine, Health, Now, Phase, Rules
+from acekeeper.core.model import Draining, Engine, Health, Now, Phase
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 from acekeeper.core.supply import SCALE_DOWN, Supply, may_be_taken_back, rested_at
 

@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from acekeeper.core import network
 from acekeeper.core.doubt import Hunger
-from acekeeper.core.model import Engine, Now, Rules, Sample
+from acekeeper.core.model import Engine, Now, Sample
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 
 

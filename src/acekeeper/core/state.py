@@ -14,18 +14,9 @@ from acekeeper.core.build import Build, Rollout
 from acekeeper.core.doubt import Callers, Content, Heard, Played, Smell
 from acekeeper.core.gateway.model import Hold, Look, Play, Reader, Ref, Sign
 from acekeeper.core.indexes import Indexes, Load, Ranking, discard, mark
-from acekeeper.core.model import (
-    Breaker,
-    EarlyEnd,
-    Engine,
-    Now,
-    Place,
-    Request,
-    Rules,
-    Sample,
-    Stream,
-)
+from acekeeper.core.model import Breaker, EarlyEnd, Engine, Now, Place, Request, Sample, Stream
 from acekeeper.core.names import Slot
+from acekeeper.core.rules import Rules
 from acekeeper.core.runs import Run
 from acekeeper.core.way_out import Network
 

@@ -11,8 +11,9 @@ from acekeeper.core.doubt import Heard
 from acekeeper.core.facts import StreamEnded, StreamsAsked, StreamStarted
 from acekeeper.core.gateway import contents
 from acekeeper.core.gateway.model import Hold
-from acekeeper.core.model import EarlyEnd, Engine, Now, Place, Rules, Stream
+from acekeeper.core.model import EarlyEnd, Engine, Now, Place, Stream
 from acekeeper.core.names import Slot
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 from acekeeper.core.texts import of_its_own, shared
 

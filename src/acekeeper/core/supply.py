@@ -9,8 +9,9 @@ from itertools import chain, filterfalse, islice, repeat, starmap
 from acekeeper.core import breaker, maintenance, network, rollout
 from acekeeper.core.actions import Code, Refusal
 from acekeeper.core.breaker import Circuit
-from acekeeper.core.model import Engine, Health, Now, Phase, Rules
+from acekeeper.core.model import Engine, Health, Now, Phase
 from acekeeper.core.names import Slot
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 
 SCALE_DOWN = "scale_down"

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from acekeeper.core import health, network, succession
 from acekeeper.core.doubt import Content, Doubt, Played, Suspicion
-from acekeeper.core.model import Engine, Health, Now, Phase, Rules
+from acekeeper.core.model import Engine, Health, Now, Phase
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 
 CLAIM_LAPSED = "claim_lapsed"

@@ -7,7 +7,8 @@ from secrets import token_hex
 
 from acekeeper.core.gateway.facts import PlayerLeft
 from acekeeper.core.gateway.model import NotPlayed
-from acekeeper.core.model import Rules, Stream
+from acekeeper.core.model import Stream
+from acekeeper.core.rules import Rules
 from acekeeper.gateway.again import waits_since
 from acekeeper.gateway.context import Context, by_gateway
 from acekeeper.gateway.door import Answer, Call, as_json, origin, redirect, text

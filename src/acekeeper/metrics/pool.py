@@ -10,8 +10,9 @@ from prometheus_client.registry import Collector
 from acekeeper.core import rollout
 from acekeeper.core.admission import blocked
 from acekeeper.core.breaker import Circuit, circuit
-from acekeeper.core.model import Health, Rules
+from acekeeper.core.model import Health
 from acekeeper.core.playback import failing
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 from acekeeper.metrics.families import gauge
 from acekeeper.usecases.protocols import Clock

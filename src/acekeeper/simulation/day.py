@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from random import Random
 
-from acekeeper.core.model import Rules
+from acekeeper.core.rules import Rules
 from acekeeper.simulation.pool import Pool
 from acekeeper.simulation.report import Tally
 from acekeeper.simulation.trace import Viewer

@@ -28,9 +28,10 @@ from acekeeper.core.facts import (
 from acekeeper.core.gateway.actions import Fail, Open, SeeReaders, Serve, StopSession
 from acekeeper.core.gateway.facts import PlayOpened, PlayRequested, ReadersSeen, SessionStopped
 from acekeeper.core.gateway.model import Ref
-from acekeeper.core.model import Engine, Now, Opening, Rules, Sample, Stream
+from acekeeper.core.model import Engine, Now, Opening, Sample, Stream
 from acekeeper.core.names import Slot
 from acekeeper.core.plan import plan
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 from acekeeper.simulation.report import Tally
 

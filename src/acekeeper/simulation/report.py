@@ -7,7 +7,7 @@ from itertools import zip_longest
 
 from acekeeper.core.actions import Action, Drain, Start, Stop, TakeBack
 from acekeeper.core.gateway.actions import Open
-from acekeeper.core.model import Rules
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 from acekeeper.core.supply import SCALE_DOWN
 

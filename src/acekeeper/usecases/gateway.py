@@ -27,8 +27,9 @@ from acekeeper.core.gateway.facts import (
     SessionStopped,
 )
 from acekeeper.core.gateway.model import Hold, NotPlayed, Wanted
-from acekeeper.core.model import Rules, Stream
+from acekeeper.core.model import Stream
 from acekeeper.core.names import HERE
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 from acekeeper.errors import EngineInUse, EngineRefused, Failure, NoAnswer, RuntimeUnavailable
 from acekeeper.usecases.defects import defect

@@ -39,9 +39,10 @@ from acekeeper.core.facts import (
     WayOutSeen,
 )
 from acekeeper.core.gateway.actions import GatewayAction
-from acekeeper.core.model import Engine, Now, Phase, Rules, Sample
+from acekeeper.core.model import Engine, Now, Phase, Sample
 from acekeeper.core.names import Slot
 from acekeeper.core.plan import may_change, plan
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import Changes, Happening, State
 from acekeeper.core.supply import waiting
 from acekeeper.errors import AcekeeperError, EngineFailed, NoAnswer, PortTaken, RuntimeUnavailable

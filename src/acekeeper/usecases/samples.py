@@ -5,7 +5,8 @@ from asyncio import Future
 from collections import deque
 from collections.abc import Sequence
 
-from acekeeper.core.model import Rules, Sample
+from acekeeper.core.model import Sample
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 from acekeeper.usecases.protocols import History
 

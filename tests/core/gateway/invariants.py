@@ -4,7 +4,8 @@ from acekeeper.core.doubt import Content
 from acekeeper.core.gateway.actions import Open
 from acekeeper.core.gateway.contents import canonical
 from acekeeper.core.gateway.model import Play
-from acekeeper.core.model import Engine, KeyType, Rules, Stream
+from acekeeper.core.model import Engine, KeyType, Stream
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 from acekeeper.core.supply import rested_at
 

@@ -26,8 +26,9 @@ from acekeeper.core.gateway.facts import (
     SessionStopped,
 )
 from acekeeper.core.gateway.model import Hold, Ref, Wanted
-from acekeeper.core.model import KeyType, Opening, Rules, Stream
+from acekeeper.core.model import KeyType, Opening, Stream
 from acekeeper.core.names import HERE, Slot
+from acekeeper.core.rules import Rules
 
 from ..world import RULES, Outside, World, rules, slot
 from .invariants import check, infohash, may_open, may_serve, plays

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from acekeeper.core.model import Rules
+from acekeeper.core.rules import Rules
 from acekeeper.profiles import PROFILES
 from acekeeper.rules import rules_of
 from acekeeper.settings import SETTINGS, Settings, load

@@ -7,7 +7,7 @@ from random import Random
 
 from msgspec.structs import replace
 
-from acekeeper.core.model import Rules
+from acekeeper.core.rules import Rules
 from acekeeper.simulation import DAYS, Viewer, simulate
 from acekeeper.simulation.report import Tally, percentile
 

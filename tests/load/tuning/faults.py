@@ -8,8 +8,9 @@ from functools import partial
 from typing import NamedTuple
 
 from acekeeper.core.facts import EngineSilent
-from acekeeper.core.model import Phase, Rules
+from acekeeper.core.model import Phase
 from acekeeper.core.names import Slot
+from acekeeper.core.rules import Rules
 
 from ...core.world import PROBE_TIMEOUT, Script, World, pool, slot
 

@@ -28,7 +28,8 @@ from acekeeper.core.gateway.facts import (
     SessionStopped,
     StopAsked,
 )
-from acekeeper.core.model import Now, Rules
+from acekeeper.core.model import Now
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 
 

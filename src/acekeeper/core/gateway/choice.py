@@ -11,8 +11,9 @@ from acekeeper.core.gateway import contents, readers
 from acekeeper.core.gateway.actions import Fail, Open, Serve, Supersede
 from acekeeper.core.gateway.model import Attempt, NotPlayed, Play, Reader
 from acekeeper.core.gateway.readers import Unread
-from acekeeper.core.model import ByGateway, Engine, Health, Now, Rules, Stream
+from acekeeper.core.model import ByGateway, Engine, Health, Now, Stream
 from acekeeper.core.names import EVERYWHERE
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 from acekeeper.core.supply import Supply
 

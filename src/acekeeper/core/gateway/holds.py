@@ -10,7 +10,8 @@ from acekeeper.core.actions import Drain
 from acekeeper.core.gateway.actions import StopSession
 from acekeeper.core.gateway.facts import SessionNotStopped
 from acekeeper.core.gateway.model import Hold, Ref
-from acekeeper.core.model import Now, Phase, Rules
+from acekeeper.core.model import Now, Phase
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 
 NOT_STOPPED = "session_not_stopped"

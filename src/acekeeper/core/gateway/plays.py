@@ -15,8 +15,9 @@ from acekeeper.core.gateway.facts import (
     PlaySilent,
 )
 from acekeeper.core.gateway.model import Attempt, Hold, NotPlayed, Play, Reader, Ref
-from acekeeper.core.model import ByGateway, Engine, KeyType, Now, Opening, Phase, Rules, Stream
+from acekeeper.core.model import ByGateway, Engine, KeyType, Now, Opening, Phase, Stream
 from acekeeper.core.names import HERE
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 
 MOVED = "moved"

@@ -15,7 +15,8 @@ from acekeeper.core.gateway import contents
 from acekeeper.core.gateway.actions import SeeReaders, Supersede
 from acekeeper.core.gateway.facts import ReaderCame, ReaderLeft, ReaderSent, SessionRead
 from acekeeper.core.gateway.model import Look, Reader, Ref, Sign
-from acekeeper.core.model import ByGateway, Engine, Now, Rules, Stream
+from acekeeper.core.model import ByGateway, Engine, Now, Stream
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 
 IDLE = "idle"
