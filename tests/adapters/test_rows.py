@@ -97,7 +97,7 @@ STREAMS: dict[str, st.SearchStrategy[Any]] = {
     "key": texts,
     "session": texts,
     "stat_url": texts,
-    "command_url": st.none() | texts.map("own:".__add__),
+    "own_command_url": st.none() | texts.map("own:".__add__),
     "is_live": st.booleans(),
     "address": st.tuples(texts, ports),
     "also": st.lists(st.tuples(texts, ports), max_size=2).map(tuple),
@@ -191,9 +191,9 @@ def test_what_rows_of_streams_say_alike_is_there_once(db: sqlite3.Connection) ->
 
 
 def test_the_command_url_is_in_the_row_also_where_it_is_derived() -> None:
-    told = stream("s", stat_url="http://h/ace/stat/k/s", command_url=None)
+    told = stream("s", stat_url="http://h/ace/stat/k/s", own_command_url=None)
     assert "http://h/ace/cmd/k/s" in stream_row(told)
-    assert read_stream(stream_row(told), NOW).command_url is None
+    assert read_stream(stream_row(told), NOW).own_command_url is None
 
 
 @given(

@@ -234,7 +234,7 @@ def stream(n: int, m: int, began: Now, engine: Engine | None) -> Stream:
         key=key,
         session=f"{m:032x}",
         stat_url=f"http://127.0.0.1:{port}/ace/stat/{key}/{m:032x}",
-        command_url=f"http://127.0.0.1:{port}/ace/cmd/{key}/{m:032x}",
+        own_command_url=f"http://127.0.0.1:{port}/ace/cmd/{key}/{m:032x}",
         is_live=True,
         address=("127.0.0.1", port),
         started=began,

@@ -140,7 +140,7 @@ def fill(served: Served) -> list[Engine]:
         key=KEYS[1],
         session="token",
         stat_url="",
-        command_url="",
+        own_command_url="",
         is_live=True,
         address=("127.0.0.1", 19000),
         started=now,

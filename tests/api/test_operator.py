@@ -160,7 +160,7 @@ async def test_a_stream_of_the_gateway_is_ended_and_its_engine_is_held_until_it_
         key=opening.infohash,
         session=opening.token,
         stat_url="",
-        command_url="",
+        own_command_url="",
         is_live=True,
         address=(engine.slot.host, engine.slot.port),
         started=now,

@@ -111,7 +111,7 @@ def _play(served: Served, engine: Engine, n: int) -> None:
         key=key,
         session=f"{n:032x}",
         stat_url=f"http://127.0.0.1:{engine.slot.port}/ace/stat/{key}/{n:032x}",
-        command_url=f"http://127.0.0.1:{engine.slot.port}/ace/cmd/{key}/{n:032x}",
+        own_command_url=f"http://127.0.0.1:{engine.slot.port}/ace/cmd/{key}/{n:032x}",
         is_live=True,
         address=(engine.slot.host, engine.slot.port),
         started=now.after(-10.0 * SAMPLES),

@@ -28,15 +28,15 @@ def test_a_command_url_is_derived_from_the_stat_url_of_its_engine() -> None:
     infohash = "a" * 40
     ended(world, "s", stat_url=at.format("stat", infohash), command_url=at.format("cmd", infohash))
     (stream,) = world.state.streams.values()
-    assert stream.command_url is None
-    assert stream.commands == at.format("cmd", infohash)
+    assert stream.own_command_url is None
+    assert stream.command_url == at.format("cmd", infohash)
 
 
 def test_a_command_url_that_says_something_else_is_kept() -> None:
     world = pool(1, STILL)
     for n, told in enumerate(("", "http://localhost:1/stop", "http://localhost:1/ace/cmd/0/other")):
         ended(world, f"s{n}", command_url=told)
-        assert world.state.streams[f"s{n}"].commands == told
+        assert world.state.streams[f"s{n}"].command_url == told
 
 
 def test_the_garbage_collector_need_not_look_at_ended_streams() -> None:

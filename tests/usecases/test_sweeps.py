@@ -200,7 +200,7 @@ async def test_a_stream_whose_engine_is_not_known_fails_no_pass(house: House) ->
             key=gone.key,
             session=gone.session,
             stat_url=gone.stat_url,
-            command_url=gone.command_url,
+            own_command_url=gone.command_url,
             is_live=True,
             address=gone.addresses[0],
             started=house.clock(),

@@ -223,7 +223,7 @@ def _stream(stream: Stream) -> wire.Stream:
         container_id=stream.container_id,
         playback_session_id=stream.session,
         stat_url=stream.stat_url,
-        command_url=stream.commands,
+        command_url=stream.command_url,
         is_live=stream.is_live,
         started_at=wire.moment(stream.started.wall),
         ended_at=wire.moment_or_none(stream.ended and stream.ended.wall),

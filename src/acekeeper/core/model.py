@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from acekeeper.core.build import Build
 from acekeeper.core.doubt import Content, Doubt, Hunger, Suspicion
 from acekeeper.core.names import EVERYWHERE, HERE, Slot
-from acekeeper.core.texts import command_url
+from acekeeper.core.texts import command_url_of
 from acekeeper.core.way_out import WayOut
 
 CLAIM_LASTS = 60.0  # seconds from the answer to the request
@@ -221,7 +221,7 @@ class Stream(Struct, frozen=True, kw_only=True, gc=False):
     key: str
     session: str
     stat_url: str
-    command_url: str | None = None  # of its own
+    own_command_url: str | None = None  # if it does not follow from `stat_url`
     is_live: bool
     address: tuple[str, int]  # where the event said the engine is
     also: tuple[tuple[str, int], ...] = ()  # with no slot: where it said it may be as well,
@@ -240,9 +240,10 @@ class Stream(Struct, frozen=True, kw_only=True, gc=False):
         return self.id, self.session
 
     @property
-    def commands(self) -> str:
+    def command_url(self) -> str:
         """Where its engine is told about it."""
-        return command_url(self.stat_url) if self.command_url is None else self.command_url
+        own = self.own_command_url
+        return command_url_of(self.stat_url) if own is None else own
 
     @property
     def tokens(self) -> tuple[str, ...]:

@@ -60,7 +60,7 @@ def stream_started(state: State, rules: Rules, fact: StreamStarted, now: Now) ->
         key=shared(fact.key),
         session=fact.session,
         stat_url=fact.stat_url,
-        command_url=of_its_own(fact.command_url, fact.stat_url),
+        own_command_url=of_its_own(fact.command_url, fact.stat_url),
         is_live=fact.is_live,
         address=fact.addresses[0],
         also=() if engine else fact.addresses[1:],

@@ -9,11 +9,11 @@ def shared(text: str) -> str:
     return text
 
 
-def command_url(stat_url: str) -> str:
+def command_url_of(stat_url: str) -> str:
     """Where engines are told about the session of which this URL tells."""
     return stat_url.replace("/ace/stat/", "/ace/cmd/", 1)
 
 
 def of_its_own(url: str, stat_url: str) -> str | None:
     """None for the command URL that engines give with this one."""
-    return None if url == command_url(stat_url) else url
+    return None if url == command_url_of(stat_url) else url

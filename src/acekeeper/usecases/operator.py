@@ -23,7 +23,7 @@ async def stop_stream(loop: Loop, stream: Stream) -> Heard:
             await loop.tell(StreamStopped(stream.id, stream.session))
             return "stopping"
         try:
-            await loop.engines.stop(stream.slot, stream.commands)
+            await loop.engines.stop(stream.slot, stream.command_url)
             heard = "stopped"
         except NoAnswer as error:
             heard = "silent"
