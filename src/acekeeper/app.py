@@ -32,6 +32,7 @@ from acekeeper.api.edge import Edge
 from acekeeper.api.followers import Followers
 from acekeeper.api.views import Views
 from acekeeper.core.addresses import absences, absent
+from acekeeper.core.changes import Happening
 from acekeeper.core.facts import TimePassed
 from acekeeper.core.model import Now
 from acekeeper.core.network import troubles
@@ -39,7 +40,6 @@ from acekeeper.core.restore import restore
 from acekeeper.core.rollout import STOPPED
 from acekeeper.core.rules import Rules
 from acekeeper.core.runs import Run, ServiceStarted, ServiceStopped
-from acekeeper.core.state import Happening
 from acekeeper.crowd import raise_descriptors
 from acekeeper.gateway.again import Leaving
 from acekeeper.gateway.application import routes

@@ -9,11 +9,11 @@ from typing import Any
 
 from acekeeper.adapters.database import connect
 from acekeeper.adapters.store import Saved, Store
+from acekeeper.core.changes import Changes
 from acekeeper.core.doubt import Content
 from acekeeper.core.gateway.model import Hold
 from acekeeper.core.model import Engine, KeyType, Now, Stream
 from acekeeper.core.names import Slot
-from acekeeper.core.state import Changes
 
 NOW = Now(1_700_000_000.0, 1_000.0)
 SLOT = Slot("127.0.0.1", 19000)

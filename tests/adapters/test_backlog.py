@@ -7,7 +7,7 @@ import pytest
 from acekeeper.adapters import backlog
 from acekeeper.adapters.backlog import Backlog, Rows
 from acekeeper.adapters.rows import engine_row, gone_row, stream_row
-from acekeeper.core.state import Changes, Happening
+from acekeeper.core.changes import Changes, Happening
 
 from .storing import ENGINE, NOW, SLOT, stream
 

@@ -14,9 +14,9 @@ import pytest
 from acekeeper.adapters.database import connect, connect_to_read, prune
 from acekeeper.adapters.history import History
 from acekeeper.adapters.readers import Readers
+from acekeeper.core.changes import Changes, Happening
 from acekeeper.core.inspection import Logged
 from acekeeper.core.model import Now, Sample
-from acekeeper.core.state import Changes, Happening
 from acekeeper.errors import StoreFailed
 
 from .storing import NOW, SLOT, running, stream

@@ -24,6 +24,7 @@ from acekeeper.adapters.rows import (
     stream_row,
 )
 from acekeeper.core.build import Build
+from acekeeper.core.changes import Changes
 from acekeeper.core.doubt import Content
 from acekeeper.core.gateway.model import Hold, Ref
 from acekeeper.core.model import (
@@ -41,7 +42,6 @@ from acekeeper.core.model import (
     Stream,
 )
 from acekeeper.core.names import HERE, Slot
-from acekeeper.core.state import Changes
 from acekeeper.core.way_out import Route, WayOut
 
 from .storing import stream

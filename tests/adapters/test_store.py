@@ -15,8 +15,8 @@ from acekeeper.adapters.database import connect, save
 from acekeeper.adapters.rows import stream_row
 from acekeeper.adapters.store import Saved, Store
 from acekeeper.core.build import Build
+from acekeeper.core.changes import Changes, Happening
 from acekeeper.core.model import Breaker, ByGateway, EarlyEnd, Engine, Health, Now, Opening, Probe
-from acekeeper.core.state import Changes, Happening
 from acekeeper.errors import StoreFailed
 
 from .storing import (

@@ -12,8 +12,8 @@ import pytest
 
 from acekeeper.adapters.database import connect, save
 from acekeeper.adapters.store import Store
+from acekeeper.core.changes import Changes, Happening
 from acekeeper.core.model import Breaker, EarlyEnd
-from acekeeper.core.state import Changes, Happening
 from acekeeper.errors import StoreFailed
 
 from .storing import ENGINE, NOW, SLOT, Troubles, next_run, running, select, started, stream

@@ -16,8 +16,8 @@ from msgspec.structs import replace
 from acekeeper.adapters.backlog import Rows
 from acekeeper.adapters.database import failure, move_aside, save
 from acekeeper.adapters.store import Store
+from acekeeper.core.changes import Changes, Happening
 from acekeeper.core.model import Breaker, EarlyEnd, Health
-from acekeeper.core.state import Changes, Happening
 from acekeeper.errors import StoreFailed
 
 from .storing import (

@@ -16,7 +16,7 @@ from acekeeper.adapters.copied import read_copy
 from acekeeper.adapters.database import connect, connect_to_read, mark
 from acekeeper.adapters.store import Store
 from acekeeper.adapters.wal import Disturbed, Log, Seen, WrittenByOthers, beside
-from acekeeper.core.state import Changes
+from acekeeper.core.changes import Changes
 
 from .storing import ENGINE, NOW, SLOT, next_run, running, started, stream
 

@@ -9,7 +9,7 @@ import pytest
 from loguru import logger
 
 from acekeeper.app import api
-from acekeeper.core.state import Happening
+from acekeeper.core.changes import Happening
 
 from ..usecases.house import Clock, ScriptedEngines
 from .conftest import BASE, Serve, Served

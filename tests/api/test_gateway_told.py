@@ -8,11 +8,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from acekeeper.api.board import Board
+from acekeeper.core.changes import Happening
 from acekeeper.core.doubt import Content, Doubt
 from acekeeper.core.gateway.model import Hold, Play, Reader, Wanted
 from acekeeper.core.model import ByGateway, Engine, Health, KeyType, Now, Opening, Stream
 from acekeeper.core.names import Slot
-from acekeeper.core.state import Happening
 from acekeeper.metrics import Metrics
 
 from ..requirements.scrape import Scrape

@@ -10,10 +10,10 @@ import pytest
 from msgspec.structs import replace
 
 import acekeeper
+from acekeeper.core.changes import Happening
 from acekeeper.core.doubt import Hunger
 from acekeeper.core.facts import EngineSilent, StreamsAsked
 from acekeeper.core.model import Engine, Sample
-from acekeeper.core.state import Happening
 from acekeeper.metrics import FAMILIES
 
 from ..requirements.scrape import Scrape

@@ -8,9 +8,9 @@ from urllib.parse import quote
 import pytest
 from msgspec.structs import replace
 
+from acekeeper.core.changes import Changes
 from acekeeper.core.facts import StreamsAsked
 from acekeeper.core.model import Now, Sample
-from acekeeper.core.state import Changes
 from acekeeper.errors import StoreFailed
 
 from ..usecases.house import HeldStore

@@ -17,6 +17,7 @@ from acekeeper.adapters.backlog import Backlog
 from acekeeper.adapters.database import read, save
 from acekeeper.adapters.migrations import migrate
 from acekeeper.core.apply import apply
+from acekeeper.core.changes import Changes
 from acekeeper.core.facts import (
     AnswerLost,
     BreakerReset,
@@ -36,7 +37,6 @@ from acekeeper.core.model import Engine, Phase
 from acekeeper.core.names import Slot
 from acekeeper.core.restore import restore
 from acekeeper.core.rules import Rules
-from acekeeper.core.state import Changes
 
 from .test_any_day import SMALL
 from .world import Outside, World

@@ -30,6 +30,7 @@ from acekeeper.core.actions import (
 )
 from acekeeper.core.apply import apply
 from acekeeper.core.build import Build
+from acekeeper.core.changes import Changes, Happening
 from acekeeper.core.facts import (
     ActionTaken,
     AnswerDelivered,
@@ -59,7 +60,7 @@ from acekeeper.core.model import Engine, Health, KeyType, Now, Phase, Request, S
 from acekeeper.core.names import PortPlan, Slot
 from acekeeper.core.plan import Plan, may_change, plan
 from acekeeper.core.rules import Rules
-from acekeeper.core.state import Changes, Happening, State
+from acekeeper.core.state import State
 from acekeeper.core.way_out import WayOut
 
 from .invariants import (

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from acekeeper.core.state import Changes
+from acekeeper.core.changes import Changes
 from acekeeper.usecases import outcomes
 
 from .conftest import Play

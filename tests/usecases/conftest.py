@@ -7,7 +7,8 @@ import pytest
 from loguru import logger
 
 from acekeeper.adapters.store import Store
-from acekeeper.core.state import Happening, State
+from acekeeper.core.changes import Happening
+from acekeeper.core.state import State
 from acekeeper.usecases.loop import Loop
 
 from ..core.world import rules

@@ -7,6 +7,7 @@ from asyncio import Event, Future
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
+from acekeeper.core.changes import Changes, Happening
 from acekeeper.core.doubt import Content
 from acekeeper.core.facts import (
     EnginesListed,
@@ -20,7 +21,6 @@ from acekeeper.core.gateway.model import Wanted
 from acekeeper.core.inspection import Inspection
 from acekeeper.core.model import Now, Opening, Sample
 from acekeeper.core.names import Ports, Slot
-from acekeeper.core.state import Changes, Happening
 from acekeeper.core.way_out import WayOut
 from acekeeper.errors import NoAnswer, RuntimeUnavailable
 from acekeeper.usecases.adoption import Adoption

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from acekeeper.core.changes import Changes
 from acekeeper.core.facts import EngineStarted, ScaleRequested, TimePassed
 from acekeeper.core.model import Health, Phase, Sample, Stream
 from acekeeper.core.names import Ports, Slot
-from acekeeper.core.state import Changes
 from acekeeper.core.way_out import Route, WayOut
 from acekeeper.errors import EngineFailed, NoAnswer, RuntimeUnavailable
 from acekeeper.usecases import sweep

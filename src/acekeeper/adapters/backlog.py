@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from acekeeper.adapters import rows
 from acekeeper.adapters.rows import ENGINE_ALONG, Row
+from acekeeper.core.changes import Changes
 from acekeeper.core.gateway.model import Hold, Ref
 from acekeeper.core.model import Engine, Stream
 from acekeeper.core.names import Slot
-from acekeeper.core.state import Changes
 
 _MOST = 100_000  # log and samples have no keys to merge by; beyond this the oldest of them go
 

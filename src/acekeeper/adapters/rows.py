@@ -7,6 +7,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from acekeeper.core.build import Build
+from acekeeper.core.changes import Happening
 from acekeeper.core.doubt import Content
 from acekeeper.core.gateway.model import Hold, Ref
 from acekeeper.core.inspection import Logged
@@ -26,7 +27,6 @@ from acekeeper.core.model import (
 )
 from acekeeper.core.names import HERE, Slot
 from acekeeper.core.runs import Run
-from acekeeper.core.state import Happening
 from acekeeper.core.texts import of_its_own, shared
 from acekeeper.core.way_out import WayOut
 

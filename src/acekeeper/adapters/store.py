@@ -27,10 +27,10 @@ from acekeeper.adapters.readers import Readers
 from acekeeper.adapters.threads import within
 from acekeeper.adapters.wal import Identity, identity
 from acekeeper.core.build import Build
+from acekeeper.core.changes import Changes
 from acekeeper.core.gateway.model import Hold, Ref
 from acekeeper.core.model import Breaker, EarlyEnd, Engine, Now, Stream
 from acekeeper.core.runs import Run
-from acekeeper.core.state import Changes
 from acekeeper.deadlines import Deadlines
 from acekeeper.errors import StoreFailed
 

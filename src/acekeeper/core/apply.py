@@ -35,6 +35,7 @@ from acekeeper.core.actions import (
     Try,
     Turn,
 )
+from acekeeper.core.changes import Changes
 from acekeeper.core.facts import (
     ActionTaken,
     AnswerDelivered,
@@ -71,7 +72,7 @@ from acekeeper.core.gateway.facts import GatewayFact
 from acekeeper.core.model import Now
 from acekeeper.core.rules import Rules
 from acekeeper.core.runs import ServiceStarted, ServiceStopped
-from acekeeper.core.state import Changes, State
+from acekeeper.core.state import State
 
 _OF_GATEWAY = frozenset(get_args(GatewayFact) + get_args(GatewayAction))
 

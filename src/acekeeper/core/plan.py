@@ -15,13 +15,14 @@ from acekeeper.core import (
     scaling,
 )
 from acekeeper.core.actions import Action, Ask, AskStreams, Check, GiveWay, Settle, Try
+from acekeeper.core.changes import Changes
 from acekeeper.core.facts import Fact, StreamsAsked
 from acekeeper.core.gateway import choice, holds
 from acekeeper.core.gateway.actions import Fail, SeeReaders, Serve, StopSession
 from acekeeper.core.gateway.facts import ReaderCame, SessionRead
 from acekeeper.core.model import Now
 from acekeeper.core.rules import Rules
-from acekeeper.core.state import Changes, State
+from acekeeper.core.state import State
 
 # Actions that change nothing about who may have which engine.
 _ASIDE = frozenset(

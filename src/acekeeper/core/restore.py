@@ -6,12 +6,13 @@ from msgspec.structs import replace
 
 from acekeeper.core import lifecycle, playback
 from acekeeper.core.build import Build
+from acekeeper.core.changes import Changes
 from acekeeper.core.gateway.model import Hold, Reader, Ref
 from acekeeper.core.health import UNHEALTHY
 from acekeeper.core.model import Breaker, EarlyEnd, Engine, Now, Stream
 from acekeeper.core.rules import Rules
 from acekeeper.core.runs import Run
-from acekeeper.core.state import Changes, State
+from acekeeper.core.state import State
 
 
 def restore(

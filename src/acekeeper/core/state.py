@@ -1,16 +1,16 @@
-"""What is known now: one `State` holds the current values, with its indexes, and what changed.
+"""What is known now: one `State` holds the current values, with its indexes.
 
 Only `apply` and the functions it calls touch it.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from acekeeper.core.build import Build, Rollout
+from acekeeper.core.changes import Changes, Happening
 from acekeeper.core.doubt import Callers, Content, Heard, Played, Smell
 from acekeeper.core.gateway.model import Hold, Look, Play, Reader, Ref, Sign
 from acekeeper.core.indexes import Indexes, Load, Ranking, discard, mark
@@ -19,42 +19,6 @@ from acekeeper.core.names import Slot
 from acekeeper.core.rules import Rules
 from acekeeper.core.runs import Run
 from acekeeper.core.way_out import Network
-
-
-class Happening(Struct, frozen=True, gc=False):
-    """Something that happened, for the log, the metrics and the history; `kind` in snake case."""
-
-    kind: str
-    engine: Slot | None = None
-    stream: str = ""
-    data: Mapping[str, object] = {}
-
-
-class Changes(Struct):
-    """What facts changed: the store's work list, and what to tell."""
-
-    happened: list[Happening] = []
-    engines: dict[Slot, Engine | None] = {}
-    streams: dict[str, Stream | None] = {}
-    samples: list[tuple[str, Sample]] = []  # by the stream's id
-    early_ends: dict[str, EarlyEnd | None] = {}
-    holds: dict[Ref, tuple[Hold, ...]] = {}  # all of an engine's
-    breaker: Breaker | None = None
-    boot: str | None = None
-    at_least: int | None = None
-    build: Build | None = None
-    run: Run | None = None
-    maintenance: float | None = None  # since when, by the wall clock; 0 once it is over
-    # All by or for players of the gateway: nobody was promised that it outlives the host.
-    of_gateway: bool = False
-
-    def __bool__(self) -> bool:
-        single = (
-            *(self.breaker, self.boot, self.at_least),
-            *(self.build, self.run, self.maintenance),
-        )
-        many = self.engines or self.streams or self.samples or self.early_ends or self.holds
-        return bool(many) or any(value is not None for value in single)
 
 
 @dataclass(slots=True)

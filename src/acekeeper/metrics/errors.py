@@ -4,7 +4,7 @@ from itertools import product
 
 from prometheus_client import CollectorRegistry
 
-from acekeeper.core.state import Happening
+from acekeeper.core.changes import Happening
 from acekeeper.errors import Failure
 from acekeeper.metrics.families import counter
 

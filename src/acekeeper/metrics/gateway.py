@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from acekeeper.core.state import Happening
+from acekeeper.core.changes import Happening
 from acekeeper.metrics.families import FAMILIES, GatewayAnswer, counter, histogram
 from acekeeper.usecases.protocols import Clock
 

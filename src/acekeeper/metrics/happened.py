@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry
 
-from acekeeper.core.state import Happening
+from acekeeper.core.changes import Happening
 from acekeeper.metrics.errors import Errors
 from acekeeper.metrics.families import FAMILIES, counter, histogram
 from acekeeper.metrics.gateway import Gateway

@@ -22,6 +22,7 @@ from acekeeper.core.actions import (
 )
 from acekeeper.core.addresses import wanted
 from acekeeper.core.apply import apply, enter
+from acekeeper.core.changes import Changes, Happening
 from acekeeper.core.facts import (
     ActionTaken,
     ConnectionsSeen,
@@ -43,7 +44,7 @@ from acekeeper.core.model import Engine, Now, Phase, Sample
 from acekeeper.core.names import Slot
 from acekeeper.core.plan import may_change, plan
 from acekeeper.core.rules import Rules
-from acekeeper.core.state import Changes, Happening, State
+from acekeeper.core.state import State
 from acekeeper.core.supply import waiting
 from acekeeper.errors import AcekeeperError, EngineFailed, NoAnswer, PortTaken, RuntimeUnavailable
 from acekeeper.usecases.defects import defect

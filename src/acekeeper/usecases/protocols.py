@@ -4,13 +4,13 @@ from asyncio import Future
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
+from acekeeper.core.changes import Changes
 from acekeeper.core.doubt import Content
 from acekeeper.core.facts import EnginesListed, EngineStarted, Fact, Verdict
 from acekeeper.core.gateway.model import Wanted
 from acekeeper.core.inspection import Inspection, Logged
 from acekeeper.core.model import Now, Opening, Sample
 from acekeeper.core.names import Ports, Slot
-from acekeeper.core.state import Changes
 from acekeeper.core.way_out import WayOut
 
 Clock = Callable[[], Now]

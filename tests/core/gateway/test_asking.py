@@ -4,12 +4,12 @@ import math
 
 import pytest
 
+from acekeeper.core.changes import Changes
 from acekeeper.core.facts import ActionTaken, BreakerReset, Fact, StreamEnded
 from acekeeper.core.gateway.actions import StopSession
 from acekeeper.core.gateway.choice import players_waiting
 from acekeeper.core.gateway.facts import PlayerLeft, PlaySilent, StopAsked
 from acekeeper.core.gateway.model import NotPlayed
-from acekeeper.core.state import Changes
 
 from ..world import slot
 from .players import players
