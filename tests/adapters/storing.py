@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from acekeeper.adapters.database import connect
-from acekeeper.adapters.store import Saved, Store
+from acekeeper.adapters.saved import Saved
+from acekeeper.adapters.store import Store
 from acekeeper.core.changes import Changes
 from acekeeper.core.doubt import Content
 from acekeeper.core.gateway.model import Hold

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from acekeeper.adapters.backlog import Rows
 from acekeeper.adapters.database import connect, save
 from acekeeper.adapters.rows import stream_row
-from acekeeper.adapters.store import Saved, Store
+from acekeeper.adapters.saved import Saved
+from acekeeper.adapters.store import Store
 from acekeeper.core.build import Build
 from acekeeper.core.changes import Changes, Happening
 from acekeeper.core.model import Breaker, ByGateway, EarlyEnd, Engine, Health, Now, Opening, Probe

@@ -9,28 +9,23 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-from msgspec import Struct
-
-from acekeeper.adapters import rows
 from acekeeper.adapters.backlog import Backlog
 from acekeeper.adapters.copied import read_copy
 from acekeeper.adapters.database import Contents, connect, failure
 from acekeeper.adapters.opened import Opened
 from acekeeper.adapters.readers import Readers
+from acekeeper.adapters.saved import Saved, decoded
 from acekeeper.adapters.threads import within
 from acekeeper.adapters.wal import Identity, identity
-from acekeeper.core.build import Build
 from acekeeper.core.changes import Changes
-from acekeeper.core.gateway.model import Hold, Ref
-from acekeeper.core.model import Breaker, EarlyEnd, Engine, Now, Stream
-from acekeeper.core.runs import Run
+from acekeeper.core.model import Now
 from acekeeper.deadlines import Deadlines
 from acekeeper.errors import StoreFailed
 
@@ -44,25 +39,7 @@ _AT_A_TIME = 0.75  # one thing that takes longer hangs, however much there is to
 _LATE_AGAIN = 0.1
 _ANSWERED_AT_ONCE = 200  # in one turn of the event loop
 
-T = TypeVar("T")
-
-_Decode = Callable[[rows.Row, Now], T]
 _Found = tuple[Contents, Identity | None]  # what the database holds already, and in which file
-
-
-class Saved(Struct, frozen=True):
-    """What the last run left, as `core.restore` takes it."""
-
-    engines: Sequence[Engine] = ()
-    streams: Sequence[Stream] = ()
-    holds: Sequence[tuple[Ref, Hold]] = ()
-    early_ends: Sequence[tuple[str, EarlyEnd]] = ()
-    breaker: Breaker | None = None
-    boot: str = ""
-    at_least: int = 0
-    build: Build | None = None
-    run: Run | None = None
-    maintenance: Now | None = None
 
 
 class _Write(NamedTuple):
@@ -135,7 +112,7 @@ class Store:
                 self._hangs()
             found = self._read_copy(error)
         self._loaded.put(found)
-        return self._saved(found[0], now) if found else Saved()
+        return decoded(found[0], now, self._on_trouble) if found else Saved()
 
     def write(self, changes: Changes) -> asyncio.Future[None]:
         """Done when these changes and all before them are on disk (those of the gateway: outlive
@@ -332,29 +309,3 @@ class Store:
         except (sqlite3.Error, OSError) as also:
             self._on_trouble(f"what the database holds is not known ({error}; {also})")
             return None
-
-    def _saved(self, found: Contents, now: Now) -> Saved:
-        of = {row[0]: [row] for row in found.kept}
-        maintenance = self._decoded(rows.read_maintenance, of.get("maintenance", ()), now)
-        return Saved(
-            engines=self._decoded(rows.read_engine, found.engines, now),
-            streams=self._decoded(rows.read_stream, [*found.ended, *found.started], now),
-            holds=self._decoded(rows.read_hold, found.holds, now),
-            early_ends=self._decoded(rows.read_early_end, found.early_ends, now),
-            breaker=next(iter(self._decoded(rows.read_breaker, of.get("breaker", ()), now)), None),
-            boot=next((value for _, value in of.get("boot", ())), ""),
-            at_least=next(iter(self._decoded(rows.read_at_least, of.get("at_least", ()), now)), 0),
-            build=next(iter(self._decoded(rows.read_build, of.get("build", ()), now)), None),
-            run=next(iter(self._decoded(rows.read_run, of.get("run", ()), now)), None),
-            maintenance=next(iter(maintenance), None),
-        )
-
-    def _decoded(self, decode: _Decode[T], found: Sequence[rows.Row], now: Now) -> list[T]:
-        """A row that says what we do not know (a newer version's, say) is not worth the others."""
-        values = []
-        for row in found:
-            try:
-                values.append(decode(row, now))
-            except (ValueError, TypeError) as error:
-                self._on_trouble(f"a row of the database is left out: {error}")
-        return values
