@@ -59,7 +59,7 @@ async def test_nothing_of_it_goes_on_after_its_end(tmp_path: Path) -> None:
         await until(lambda: any(e.listed for e in context.state.engines.values()))
         hung = ScriptedEngines(Clock())
         hung.go_on.clear()
-        context.loop.engines = hung
+        context.loop.asks.engines = hung
         waiting = asyncio.create_task(context.sweeps.run(Kind.HEALTH))
         await until(lambda: hung.asked)
     await asyncio.wait({waiting})

@@ -173,7 +173,7 @@ async def an_endless_sweep(service: Served) -> object:
     hung = ScriptedEngines(Clock())
     hung.slow = set(range(-19000, 65536))
     hung.go_on.clear()
-    service.context.loop.engines = hung
+    service.context.loop.asks.engines = hung
     await service.until(lambda s: any(e.incarnation for e in s.context.state.engines.values()))
     return (await service.post("/sweeps/health")).json()["detail"]
 

@@ -188,7 +188,7 @@ async def test_a_sweep_has_the_longer_time(serve: Serve) -> None:
     hung = ScriptedEngines(Clock())
     hung.slow = set(range(-19000, 65536))
     hung.go_on.clear()
-    served.context.loop.engines = hung
+    served.context.loop.asks.engines = hung
     await served.until(lambda s: any(e.incarnation for e in s.context.state.engines.values()))
     answer = await served.post("/sweeps/health")
     assert answer.status_code == 503

@@ -161,7 +161,7 @@ async def test_a_probe_by_whether_it_was_answered(served: Served) -> None:
     scrape = await Scrape.of(served)
     assert scrape.value('orch_probe_duration_seconds_count{answered="true"}') >= 1
     assert scrape.value('orch_probe_duration_seconds_count{answered="false"}') == 0
-    assert isinstance(await served.context.loop.ask(*engine.ref), EngineSilent)
+    assert isinstance(await served.context.loop.asks.engine(*engine.ref), EngineSilent)
     os.kill(pid, signal.SIGCONT)
     scrape = await Scrape.of(served)
     assert scrape.value('orch_probe_duration_seconds_count{answered="false"}') == 1

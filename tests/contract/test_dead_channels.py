@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from acekeeper.adapters import playback
-from acekeeper.usecases import loop
+from acekeeper.usecases import asks
 
 from . import client as calling
 from . import viewer as viewing
@@ -46,7 +46,7 @@ async def test_viewers_of_dead_channels_take_no_engine_from_others(
     monkeypatch.setattr(viewing, "_SILENT_AFTER", 1.0)
     monkeypatch.setattr(calling, "_ENGINES_KEPT", 0.1)
     monkeypatch.setattr(playback, "_BYTES_WITHIN", 60.0)  # a try of one lasts
-    monkeypatch.setattr(loop, "_STREAM_SETTLES_AFTER", 0.1)
+    monkeypatch.setattr(asks, "_STREAM_SETTLES_AFTER", 0.1)
     async with AsyncExitStack() as stack:
         running = await stack.enter_async_context(
             serving(tmp_path / "state", monkeypatch, FIVE, **SHORT)

@@ -10,7 +10,7 @@ import pytest
 
 from acekeeper.adapters import engine as engine_api
 from acekeeper.core.names import Slot
-from acekeeper.usecases import loop
+from acekeeper.usecases import asks
 
 from .client import Client
 from .serving import serving
@@ -76,7 +76,7 @@ async def test_it_ends_and_its_engine_is_free_again_once_nobody_is_connected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
     monkeypatch.setattr(engine_api, "_STAT_WITHIN", 0.2)
-    monkeypatch.setattr(loop, "_STREAM_SETTLES_AFTER", 0.0)
+    monkeypatch.setattr(asks, "_STREAM_SETTLES_AFTER", 0.0)
     async with (
         serving(tmp_path / "state", monkeypatch, ONE, unread_after=0.5) as running,
         Client(running.base) as client,
@@ -105,7 +105,7 @@ async def test_it_ends_and_its_engine_is_free_again_once_nobody_is_connected(
 async def test_a_drain_ends_once_nobody_is_connected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "_STREAM_SETTLES_AFTER", 0.0)
+    monkeypatch.setattr(asks, "_STREAM_SETTLES_AFTER", 0.0)
     async with (
         serving(
             tmp_path / "state", monkeypatch, ONE, drain_wait=0.2, drain_look_again=0.1

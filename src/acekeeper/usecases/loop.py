@@ -26,27 +26,25 @@ from acekeeper.core.changes import Changes, Happening
 from acekeeper.core.facts import (
     ActionTaken,
     ConnectionsSeen,
-    EngineAnswered,
-    EngineSilent,
     EngineStartFailed,
     EngineStopFailed,
     Fact,
     RuntimeChecked,
     SourceAsked,
     StreamEnded,
-    StreamsAsked,
     StreamStarted,
     TimePassed,
     WayOutSeen,
 )
 from acekeeper.core.gateway.actions import GatewayAction
-from acekeeper.core.model import Engine, Now, Phase, Sample
+from acekeeper.core.model import Engine, Now
 from acekeeper.core.names import Slot
 from acekeeper.core.plan import may_change, plan
 from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 from acekeeper.core.supply import waiting
-from acekeeper.errors import AcekeeperError, EngineFailed, NoAnswer, PortTaken, RuntimeUnavailable
+from acekeeper.errors import AcekeeperError, EngineFailed, PortTaken, RuntimeUnavailable
+from acekeeper.usecases.asks import Asks
 from acekeeper.usecases.defects import defect
 from acekeeper.usecases.gateway import Gateway
 from acekeeper.usecases.lag import Lag
@@ -63,14 +61,11 @@ from acekeeper.usecases.protocols import (
 )
 from acekeeper.usecases.samples import Unsaved
 from acekeeper.usecases.tries import Tries
-from acekeeper.usecases.turns import gather_in_turns
 
 _LOST_MEANWHILE = waiting(Code.GENERAL_ERROR, "the engine it was given ended or was taken", 1)
 _NOBODY_THERE = "runtime_unavailable"  # cause of a start that failed
-_STATS_AT_ONCE = 8  # so many begin in one turn of the event loop
 _RESTS = 0.005  # seconds before the plan after events: the writer cannot run while we plan
 _IN_NO_HASTE = StreamStarted | StreamEnded
-_STREAM_SETTLES_AFTER = 2.0  # an engine may not know a session yet that was just announced
 
 Provision = Engine | Refusal
 
@@ -101,8 +96,8 @@ class Loop:
         self.present = present
         self.store = store
         self.unsaved = Unsaved()
-        self._asking = asyncio.Semaphore(_STATS_AT_ONCE)
         self.lag = Lag(clock, lagged)
+        self.asks = Asks(state, clock, engines, self.lag)
         self._connections = connections
         self._tries = Tries(player, clock, self.lag)
         self.gateway = Gateway(
@@ -300,53 +295,13 @@ class Loop:
             self.tell(EngineStopFailed(slot, incarnation, repr(error)))
 
     async def _ask(self, slot: Slot, incarnation: str) -> None:
-        self.tell(await self.ask(slot, incarnation))
-
-    async def ask(self, slot: Slot, incarnation: str) -> EngineAnswered | EngineSilent:
-        """Whether an engine is alive; its silence is excused while we are late ourselves."""
-        began = self.clock()
-        engine = self.state.current(slot, incarnation)
-        starting = engine is not None and engine.phase is Phase.STARTING
-        try:
-            await self.engines.status(slot, starting=starting)
-        except NoAnswer as error:
-            return EngineSilent(slot, incarnation, str(error), excused=self.lag.since(began))
-        except Exception as error:
-            defect(error)
-            return EngineSilent(slot, incarnation, repr(error), excused=True)
-        return EngineAnswered(slot, incarnation)
+        self.tell(await self.asks.engine(slot, incarnation))
 
     async def _try(self, outcome: Coroutine[object, object, Fact]) -> None:
         self.tell(await outcome)
 
     async def _look(self, slot: Slot, incarnation: str) -> None:
-        self.tell(await self.look(slot, incarnation))
-
-    async def look(self, slot: Slot, incarnation: str) -> StreamsAsked:
-        """Asks an engine about the streams on it, but for those it may not know yet."""
-        before = self.clock().mono - _STREAM_SETTLES_AFTER
-        streams = [s for s in self.state.started_on(slot) if s.started.mono < before]
-        answers = await gather_in_turns(self._stat(slot, s.stat_url) for s in streams)
-        samples: dict[tuple[str, str], Sample] = {}
-        unknown: set[tuple[str, str]] = set()
-        silent: set[tuple[str, str]] = set()
-        for stream, answer in zip(streams, answers, strict=True):
-            if isinstance(answer, Sample):
-                samples[stream.ref] = answer
-            else:
-                (unknown if answer is None else silent).add(stream.ref)
-        return StreamsAsked(slot, incarnation, samples, frozenset(unknown), frozenset(silent))
-
-    async def _stat(self, slot: Slot, url: str) -> Sample | Exception | None:
-        async with self._asking:
-            await asyncio.sleep(0)
-        try:
-            return await self.engines.stat(slot, url)
-        except NoAnswer as error:
-            return error
-        except Exception as error:
-            defect(error)
-            return error
+        self.tell(await self.asks.streams(slot, incarnation))
 
     async def see_connections(self) -> ConnectionsSeen:
         """One look for all engines. That it failed, with RuntimeUnavailable, is told."""

@@ -92,7 +92,7 @@ async def _health(loop: Loop) -> Report:
     answered: list[EngineAnswered] = []
 
     async def ask(engine: Engine) -> None:
-        fact = await loop.ask(*engine.ref)
+        fact = await loop.asks.engine(*engine.ref)
         if isinstance(fact, EngineAnswered):
             answered.append(fact)
         if engine.health is not Health.HEALTHY or not isinstance(fact, EngineAnswered):
@@ -122,7 +122,7 @@ async def _streams(loop: Loop) -> Report:
             untold.clear()
 
     async def look(engine: Engine) -> None:
-        untold.append(await loop.look(*engine.ref))
+        untold.append(await loop.asks.streams(*engine.ref))
         if sum(len(a.samples) + len(a.unknown) + len(a.silent) for a in untold) >= _TOLD_AT_ONCE:
             tell()
         elif len(untold) == 1:
