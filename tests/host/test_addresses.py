@@ -1,7 +1,6 @@
 """Engines at more than loopback: who reaches them, who does not, and what becomes of them when the
 addresses change."""
 
-import json
 import shlex
 import socket
 from collections.abc import Iterator
@@ -15,9 +14,10 @@ import pytest
 
 from ..monitoring.commands import blocks
 from . import deploying
+from .asking import KEY, Asked
 from .deploying import Deployer, as_user, engines
 from .engine_host import ENVIRONMENT_FILES
-from .lab import Host, Lab
+from .lab import Lab
 from .viewing import Viewing
 from .waiting import until
 
@@ -31,7 +31,6 @@ LAN_ABSENT = [
 ]
 TELEVISION, STRANGER = "192.0.2.9", "203.0.113.9"  # the one of LANS, and the other not
 BRIDGES = "10.88.0.0/15"  # of Podman's first networks, of root and of a user
-KEY = "the-key-of-the-host-tests"
 GATEWAY_PORT = 6878
 SETTINGS: dict[str, object] = {
     "MIN_REPLICAS": 2,
@@ -66,23 +65,8 @@ socket.create_connection((to, int(port)), 5, (own, 0)).close()
 
 
 @dataclass(frozen=True)
-class Opened:
-    host: Host
+class Opened(Asked):
     deployer: Deployer
-
-    def get(self, path: str) -> object:
-        key = f"-H 'Authorization: Bearer {KEY}'"
-        return json.loads(self.host.ssh(f"curl -sf {key} http://127.0.0.1:8000{path}").stdout)
-
-    def degraded(self) -> list[str]:
-        ready = self.get("/health/ready")
-        assert isinstance(ready, dict)
-        return [str(trouble) for trouble in ready["degraded"]]
-
-    def listed(self) -> list[int]:
-        found = self.get("/engines")
-        assert isinstance(found, list)
-        return [engine["port"] for engine in found]
 
     def published(self, port: int) -> set[str]:
         """Where somebody listens for it."""

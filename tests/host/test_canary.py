@@ -1,46 +1,33 @@
 """A deployment that cannot work is refused before anything that runs is touched, under load."""
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from acekeeper.core.names import HERE, Slot
 
-from . import deploying, image
-from .deploying import Deployer, Play, as_user, build, engines
+from . import deploying, failing, image
+from .deploying import Play, as_user, build, engines
+from .failing import Deployed, fails
 from .lab import Host, Lab
-from .viewing import Viewing
 from .waiting import until
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
 
-KEY = "the-key-of-the-canary-tests"
 SETTINGS = {"MIN_REPLICAS": 2, "AUTO_DELETE": False, "PROVISION_STARTUP_GRACE_S": 12}
-CLIENTS, PAUSE_S = 4, 0.2
 EXITS = "raise SystemExit(3)\n"
 SILENT = "import signal\nsignal.pause()\n"
 Tell = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Deployed:
-    host: Host
-    deployer: Deployer
-
-
 @pytest.fixture(scope="module")
 def deployed(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     """No test changes what runs."""
-    host = lab.up(63)
-    deployer = deploying.deploy(host, tmp_path_factory.mktemp("deployed"), SETTINGS, KEY)
-    until(lambda: len(engines(host)) == SETTINGS["MIN_REPLICAS"])
-    yield Deployed(host, deployer)
-    lab.down(63)
+    with failing.deployed(lab, 63, tmp_path_factory.mktemp("deployed"), SETTINGS) as deployed:
+        yield deployed
 
 
 def test_the_canary_is_an_engine_but_for_what_keeps_it_apart(deployed: Deployed) -> None:
@@ -108,24 +95,13 @@ def unit(host: Host, name: str) -> set[str]:
 def refused(
     deployed: Deployed, tell: Tell, what: str, *options: str, **variables: object
 ) -> Iterator[Play]:
-    host, deployer = deployed.host, deployed.deployer
-    given, before = deployer.variables, state(host)
-    deployer.variables = {**given, **variables}
-    with Viewing(host, KEY) as viewing:
-        viewing.do("begin", 1)
-        viewing.do("load", CLIENTS, PAUSE_S)
-        began = time.monotonic()
-        try:
-            played = deployer.play("deploy.yml", *options, check=False)
-        finally:
-            deployer.variables = given
-        seconds = time.monotonic() - began
-        report = viewing.do("unload")
-        assert played.status != 0
-        assert report["failed"] == report["lost"] == []
-        assert viewing.do("playing") == viewing.do("leave") == [True]
-    assert "stays as it is" in played.output
-    assert "switch |" not in played.output
+    host = deployed.host
+    before = state(host)
+    failed = fails(deployed, *options, **variables)
+    report, output = failed.report, failed.played.output
+    assert report["failed"] == []
+    assert "stays as it is" in output
+    assert "switch |" not in output
     after = state(host)
     # The one that was played on has a successor meanwhile.
     assert before["engines"].items() <= after["engines"].items()
@@ -133,10 +109,10 @@ def refused(
     assert as_user(host, "systemctl --user list-units --all --no-legend 'canary@*'") == ""
     assert as_user(host, "podman ps -aq --filter name=canary") == ""
     tell(
-        f"{what}: refused after {seconds:.0f} s; {report['calls']} calls, none failed, longest"
-        f" {report['longest']} s"
+        f"{what}: refused after {failed.seconds:.0f} s; {report['calls']} calls, none failed,"
+        f" longest {report['longest']} s"
     )
-    yield played
+    yield failed.played
 
 
 def state(host: Host) -> dict[str, dict[str, str]]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from . import deploying
+from .asking import KEY
 from .deploying import as_user, engine_pid, engines
 from .lab import Host, Lab
 from .lab.command import Result
@@ -18,7 +19,6 @@ from .waiting import until
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
 
-KEY = "the-key-of-the-host-tests"
 PROGRAM = "/opt/acekeeper/current/bin/acekeeper"
 PEOPLE = """
 useradd --create-home --shell /bin/bash keeper

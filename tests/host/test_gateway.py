@@ -12,6 +12,7 @@ import pytest
 
 from ..contract.client import PATIENCE
 from . import deploying, image
+from .asking import KEY
 from .deploying import Deployer, Play, as_user, engine_pid, show
 from .lab import Host, Lab
 from .viewing import LIMIT_S, Playing, Viewing
@@ -19,7 +20,6 @@ from .waiting import until
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
 
-KEY = "the-key-of-the-host-tests"
 MIN_REPLICAS, MAX_REPLICAS, INTERVAL_S = 3, 8, 5
 SETTINGS = {
     "MIN_REPLICAS": MIN_REPLICAS,

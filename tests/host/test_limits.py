@@ -11,13 +11,14 @@ import pytest
 from acekeeper.adapters.engine_logs import LARGEST
 
 from . import deploying, image
+from .asking import KEY
 from .deploying import Deployer, as_user, engine_pid, show, starts
 from .lab import Host, Lab
 from .waiting import until
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
 
-KEY, READ_KEY = "the-key-of-the-host-tests", "a-key-that-only-reads"
+READ_KEY = "a-key-that-only-reads"
 ROOM: dict[str, object] = {
     "MIN_REPLICAS": 2,
     "MAX_REPLICAS": 4,

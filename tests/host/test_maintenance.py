@@ -1,16 +1,15 @@
 """A host is emptied without cutting a stream, by hand and by the playbook; and what it keeps is
 backed up, lost and restored."""
 
-import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from . import deploying
+from .asking import KEY, Asked
 from .deploying import USER, Deployer, Play, as_user, engines, show, starts
 from .lab import Host, Lab
 from .viewing import Viewing
@@ -18,7 +17,6 @@ from .waiting import until
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
 
-KEY = "the-key-of-the-host-tests"
 MIN_REPLICAS = 2
 SETTINGS = {
     "MIN_REPLICAS": MIN_REPLICAS,
@@ -34,16 +32,11 @@ CHANNEL = f"infohash={'c' * 40}"
 
 
 @dataclass(frozen=True)
-class Deployed:
-    host: Host
+class Deployed(Asked):
     deployer: Deployer
 
     def run(self, words: str) -> str:
         return as_user(self.host, f"{COMMAND} {words}")
-
-    def status(self) -> dict[str, Any]:
-        status: dict[str, Any] = get(self.host, "/orchestrator/status")
-        return status
 
     def engines(self) -> int:
         return len(engines(self.host))
@@ -51,11 +44,6 @@ class Deployed:
     def code(self, curl: str) -> str:
         """The status of an answer."""
         return self.host.ssh(f"curl -s -o /dev/null -w '%{{http_code}}' {curl}").stdout
-
-
-def get(host: Host, path: str) -> Any:
-    authorized = f"-H 'Authorization: Bearer {KEY}'"
-    return json.loads(host.ssh(f"curl -sf {authorized} 'http://127.0.0.1:8000{path}'").stdout)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +103,7 @@ def test_it_outlasts_a_reboot(deployed: Deployed) -> None:
     host.reboot()
     until(lambda: deployed.code("http://127.0.0.1:8000/health/ready") == "200")
     assert deployed.status()["maintenance"] == since
-    until(lambda: bool(get(host, "/health/ready")["ready"]))
+    until(lambda: bool(deployed.get("/health/ready")["ready"]))
     as_user(host, "systemctl --user start acekeeper-sweep@scale.service")
     assert engines(host) == {}
     deployed.run("drain --undo")
@@ -159,8 +147,8 @@ def test_a_backup_under_load_brings_a_lost_database_back(
 ) -> None:
     host = deployed.host
     viewing.do("load", 4)
-    until(lambda: len(get(host, "/streams?status=started")) > 100)
-    before = {stream["id"] for stream in get(host, "/streams?status=started")}
+    until(lambda: len(deployed.get("/streams?status=started")) > 100)
+    before = {stream["id"] for stream in deployed.get("/streams?status=started")}
     deployed.run(f"backup > {KEPT}")
     report = viewing.do("unload")
     assert report["failed"] == []
@@ -172,13 +160,13 @@ def test_a_backup_under_load_brings_a_lost_database_back(
     as_user(host, "systemctl --user stop acekeeper.socket acekeeper.service")
     host.ssh(f"rm {DATABASE}*")
     as_user(host, "systemctl --user start acekeeper.service")
-    assert not before & {stream["id"] for stream in get(host, "/streams")}
+    assert not before & {stream["id"] for stream in deployed.get("/streams")}
 
     said = deployed.run(f"restore - < {KEPT}")
     assert said.startswith("restored the backup of 20")
     assert "settings that differ" not in said
     until(lambda: deployed.code("http://127.0.0.1:8000/health/ready") == "200")
-    assert before <= {stream["id"] for stream in get(host, "/streams?limit=10000")}
+    assert before <= {stream["id"] for stream in deployed.get("/streams?limit=10000")}
     theirs = of_the_backup(logged(host))
     assert theirs == log[: len(theirs)] != []
     assert starts(host) == known, "no engine was stopped or started for it"
@@ -212,7 +200,7 @@ def test_a_fresh_host_gets_the_history_of_another(
     viewing.do("leave")
     deployed.run(f"backup > {KEPT}")
     log = logged(deployed.host)
-    streams = {stream["id"] for stream in get(deployed.host, "/streams?limit=10000")}
+    streams = {stream["id"] for stream in deployed.get("/streams?limit=10000")}
     archive = deployed.host.ssh(f"base64 -w0 {KEPT}").stdout
     other = lab.up(92)
     try:
@@ -220,13 +208,14 @@ def test_a_fresh_host_gets_the_history_of_another(
         other.ssh(f"base64 -d > {KEPT}", stdin=archive)
         said = as_user(other, f"{COMMAND} restore - < {KEPT}")
         assert said.startswith("restored the backup of 20")
-        until(lambda: bool(get(other, "/health/ready")["ready"]))
+        there = Asked(other)
+        until(lambda: bool(there.get("/health/ready")["ready"]))
         theirs = of_the_backup(logged(other))
         assert theirs == log[: len(theirs)] != []
-        restored = {stream["id"] for stream in get(other, "/streams?limit=10000")}
+        restored = {stream["id"] for stream in there.get("/streams?limit=10000")}
         assert restored
         assert restored <= streams
-        assert get(other, "/streams?status=started") == []
-        until(lambda: get(other, "/orchestrator/status")["capacity"]["available"] >= MIN_REPLICAS)
+        assert there.get("/streams?status=started") == []
+        until(lambda: there.status()["capacity"]["available"] >= MIN_REPLICAS)
     finally:
         lab.down(92)

@@ -1,6 +1,5 @@
 """Engines and the host's way out: what comes late, what changes, and what does not matter."""
 
-import json
 import shlex
 import socket
 import time
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from . import deploying
+from .asking import KEY, Asked
 from .deploying import as_user, engines
 from .lab import Host, Lab
 from .lab.command import run
@@ -18,7 +18,6 @@ from .waiting import until
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
 
-KEY = "the-key-of-the-host-tests"
 SETTINGS: dict[str, object] = {
     "MIN_REPLICAS": 2,
     "MAX_REPLICAS": 9,
@@ -38,28 +37,8 @@ LOOK_UP = "import socket; socket.getaddrinfo('acekeeper.example', 80)"
 
 
 @dataclass(frozen=True)
-class Networked:
+class Networked(Asked):
     lab: Lab
-    host: Host
-
-    def get(self, path: str) -> object:
-        key = f"-H 'Authorization: Bearer {KEY}'"
-        return json.loads(self.host.ssh(f"curl -sf {key} http://127.0.0.1:8000{path}").stdout)
-
-    def degraded(self) -> list[str]:
-        ready = self.get("/health/ready")
-        assert isinstance(ready, dict)
-        return [str(trouble) for trouble in ready["degraded"]]
-
-    def listed(self) -> list[int]:
-        found = self.get("/engines")
-        assert isinstance(found, list)
-        return [engine["port"] for engine in found]
-
-    def happened(self, kind: str) -> list[dict[str, object]]:
-        found = self.get(f"/log?kind={kind}")
-        assert isinstance(found, list)
-        return found
 
     def python(self, port: int, program: str) -> bool:
         """Whether it succeeds in the container of an engine."""
@@ -119,7 +98,7 @@ class Networked:
 def networked(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Networked]:
     host = lab.up(26)
     bridge = host.name.rpartition("-")[0]
-    networked = Networked(lab, host)
+    networked = Networked(host, lab)
     for address in (networked.outside, *networked.nameservers, networked.gateway(253)):
         run("ip", "address", "replace", f"{address}/32", "dev", bridge)
     deploying.deploy(host, tmp_path_factory.mktemp("deployed"), SETTINGS, KEY)
@@ -158,8 +137,8 @@ def test_engines_wait_for_a_dhcp_server_that_is_late(networked: Networked, dhcp:
     until(lambda: "proto dhcp" in host.ssh("ip route show default").stdout)
     until(networked.all_get_out)
     started = engines(host)
-    [absent, *_] = networked.happened("network_absent")
-    assert networked.happened("network_changed")[0]["ts"] > absent["ts"]  # type: ignore[operator]
+    [absent, *_] = networked.log("network_absent")
+    assert networked.log("network_changed")[0]["ts"] > absent["ts"]
     assert networked.degraded() == []
     # A lease that is renewed is the same way out.
     host.ssh("networkctl renew host0")
@@ -213,7 +192,7 @@ def test_another_default_route_replaces_engines_but_those_that_play(networked: N
         until(lambda: [*({*before.items()} & {*engines(host).items()})] == [(plays, before[plays])])
         assert viewing.do("playing") == [True]
         assert ["this host has now: 1;" in text for text in networked.degraded()] == [True]
-        reasons = [entry["data"] for entry in networked.happened("engine_draining")]
+        reasons = [entry["data"] for entry in networked.log("engine_draining")]
         assert {"reason": "network_changed"} in reasons
         assert viewing.do("leave") == [True]
     until(lambda: networked.degraded() == [])

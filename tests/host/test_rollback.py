@@ -1,24 +1,19 @@
 """A release that does not work makes way for the one before, under load."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from . import deploying
-from .deploying import Deployer, Play, append, build, engines, show
+from . import deploying, failing
+from .deploying import Play, append, build, engines, show
+from .failing import CLIENTS, Deployed, fails
 from .lab import Host, Lab
-from .viewing import Viewing
-from .waiting import until
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
 
-KEY = "the-key-of-the-rollback-tests"
 SETTINGS = {"MIN_REPLICAS": 2, "AUTO_DELETE": False}
-CLIENTS, PAUSE_S = 4, 0.2
 UNIT = "acekeeper-more.service"
 DATABASE = "/var/lib/acekeeper/.local/state/acekeeper/acekeeper.db"
 COLUMNS = f"""
@@ -29,20 +24,11 @@ for column in sqlite3.connect("{DATABASE}").execute("PRAGMA table_info(streams)"
 Tell = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Deployed:
-    host: Host
-    deployer: Deployer
-
-
 @pytest.fixture(scope="module")
 def deployed(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     """Every test leaves it with this release."""
-    host = lab.up(64)
-    deployer = deploying.deploy(host, tmp_path_factory.mktemp("deployed"), SETTINGS, KEY)
-    until(lambda: len(engines(host)) == SETTINGS["MIN_REPLICAS"])
-    yield Deployed(host, deployer)
-    lab.down(64)
+    with failing.deployed(lab, 64, tmp_path_factory.mktemp("deployed"), SETTINGS) as deployed:
+        yield deployed
 
 
 def test_a_release_that_raises_at_its_start_makes_way(
@@ -111,32 +97,19 @@ def replace(path: Path, old: str, new: str) -> None:
 def went_back(
     deployed: Deployed, tell: Tell, what: str, release: Path, **variables: object
 ) -> Iterator[Play]:
-    host, deployer = deployed.host, deployed.deployer
-    given, there = deployer.variables, engines(host)
-    before = state(host)
-    deployer.variables = {**given, "acekeeper_release_dir": str(release), **variables}
-    with Viewing(host, KEY) as viewing:
-        viewing.do("begin", 1)
-        viewing.do("load", CLIENTS, PAUSE_S)
-        began = time.monotonic()
-        try:
-            played = deployer.play("deploy.yml", check=False)
-        finally:
-            deployer.variables = given
-        seconds = time.monotonic() - began
-        report = viewing.do("unload")
-        assert played.status != 0, played.output
-        assert len(report["failed"]) <= CLIENTS, report["failed"]
-        assert report["lost"] == []
-        assert viewing.do("playing") == viewing.do("leave") == [True]
-    assert f"It went back: {before['build']} runs again" in played.output
+    host = deployed.host
+    there, before = engines(host), state(host)
+    failed = fails(deployed, acekeeper_release_dir=str(release), **variables)
+    report = failed.report
+    assert len(report["failed"]) <= CLIENTS, report["failed"]
+    assert f"It went back: {before['build']} runs again" in failed.played.output
     assert there.items() <= engines(host).items()
     assert state(host) == before
     tell(
-        f"{what}: {seconds:.0f} s in all; {report['calls']} calls, {len(report['failed'])} failed,"
-        f" longest wait {report['longest']} s"
+        f"{what}: {failed.seconds:.0f} s in all; {report['calls']} calls,"
+        f" {len(report['failed'])} failed, longest wait {report['longest']} s"
     )
-    yield played
+    yield failed.played
 
 
 def state(host: Host) -> dict[str, str]:

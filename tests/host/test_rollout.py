@@ -1,24 +1,22 @@
 """Engines are replaced when their image or their unit changes; and what cannot start stops that."""
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from . import deploying, image
+from .asking import KEY, Asked
 from .deploying import Deployer, as_user, engines
-from .lab import Host, Lab
+from .lab import Lab
 from .viewing import Viewing
 from .waiting import until
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
 
-KEY = "the-key-of-the-host-tests"
 MIN_REPLICAS, MAX_REPLICAS = 2, 6
 SETTINGS: dict[str, object] = {
     "MIN_REPLICAS": MIN_REPLICAS,
@@ -33,27 +31,14 @@ MANY, WATCHED = 10, 5
 
 
 @dataclass(frozen=True)
-class Rolling:
-    host: Host
+class Rolling(Asked):
     deployer: Deployer
     directory: Path
-
-    def get(self, path: str) -> Any:
-        key = f"-H 'Authorization: Bearer {KEY}'"
-        return json.loads(self.host.ssh(f"curl -sf {key} 'http://127.0.0.1:8000{path}'").stdout)
-
-    def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.get("/orchestrator/status")
-        return found
 
     def images(self) -> dict[int, str]:
         """By port; of all engines that are not on their way out."""
         found = self.get("/engines?include=all")
         return {e["port"]: e["image"] for e in found if e["phase"] == "running"}
-
-    def log(self, kind: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.get(f"/log?kind={kind}")
-        return found
 
     def build(self, name: str, source: Path | None = None) -> image.Image:
         """Another image for each name: it says so itself."""
@@ -148,7 +133,7 @@ def test_an_image_that_ends_at_once_stops_it_and_the_next_image_closes_the_break
     until(lambda: (rolling.status()["rollout"] or {}).get("stopped") == "starts_fail")
     assert before.items() <= engines(rolling.host).items()  # what fails may be there for a moment
     assert rolling.status()["provisioning"]["circuit_breaker_state"] == "closed"
-    assert any("outdated" in wrong for wrong in rolling.get("/health/ready")["degraded"])
+    assert any("outdated" in wrong for wrong in rolling.degraded())
     rolling.stop_one()
     until(lambda: rolling.status()["provisioning"]["circuit_breaker_state"] == "open")
     good = rolling.have(rolling.build("good"), *IMAGE_TOO)
@@ -165,7 +150,7 @@ def test_an_image_that_is_not_there_burns_no_start_and_its_coming_is_noticed(
 ) -> None:
     later = rolling.build("later")
     rolling.set_image(later.id)
-    until(lambda: any("not on this host" in w for w in rolling.get("/health/ready")["degraded"]))
+    until(lambda: any("not on this host" in w for w in rolling.degraded()))
     starts = rolling.log("engine_starting")
     rolling.stop_one()
     until(lambda: rolling.status()["capacity"]["available"] < MIN_REPLICAS)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from . import deploying
+from .asking import KEY
 from .deploying import as_user, engines, show
 from .lab import Host, Lab
 from .viewing import Viewing
@@ -17,7 +18,6 @@ from .waiting import until
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
 
-KEY = "the-key-of-the-host-tests"
 INTERVAL_S = 5
 SETTINGS = {
     "MIN_REPLICAS": 2,
