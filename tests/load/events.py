@@ -128,14 +128,16 @@ def _batched(bench: Bench, ports: Sequence[int], size: int, db: sqlite3.Connecti
 
 async def _wait_beside(port: int, request: bytes) -> float:
     """The longest wait in ms of one who reads meanwhile."""
-    over = False
+    reads, over = asyncio.Event(), False
 
     def pings() -> Iterator[bytes]:
+        yield _PING
+        reads.set()
         while not over:
             yield _PING
 
     reading = asyncio.create_task(pace(port, [pings()], _LIMIT_S))
-    await asyncio.sleep(0.01)
+    await asyncio.wait_for(reads.wait(), _LIMIT_S)
     await pace(port, [iter([request])], _LIMIT_S)
     over = True
     return (await reading).longest_ms
