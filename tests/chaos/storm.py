@@ -9,6 +9,7 @@ from asyncio import Task
 from collections import Counter
 from pathlib import Path
 from random import Random
+from typing import Any
 from urllib.parse import quote
 
 import aiohttp
@@ -67,6 +68,7 @@ _DEEDS = {
     "scale": 1,
     "reset_breaker": 1,
 }
+_HEDGES_WITHIN = 180.0  # two engines have to be free for one player
 _SEES_ITS_END = 2.0
 _AGREES_WITHIN = 180.0  # a claim lasts 60 s, a drain 30 s and more
 
@@ -218,18 +220,29 @@ class Storm:
                 self._counts["stop before the kill"] += 1
             sessions = {player.session["playback_url"].rpartition("/")[2] for player in players}
             await eventually(lambda: self._are_over(sessions))
-            await asyncio.sleep(1)  # for the disk
             await self._do("kill")
         await self._heal()
         await self._note_leaks()
+        before = max((play["id"] for play in await self._plays()), default=0)
         await self._break_all({"kind": "slow_getstream", "amount": 2})
-        await asyncio.sleep(4)
+        await eventually(lambda: self._is_hedged(before), _HEDGES_WITHIN)
         await self._heal()
         await self._note_leaks()
 
     async def _are_over(self, tokens: set[str]) -> bool:
-        started = await self._service.stream_ids("started")
-        return not tokens & {stream.rpartition("|")[2] for stream in started}
+        """By the log, which is read from the disk: the service is killed next."""
+        ends = await self._service.get("/log?kind=stream_ended&limit=1000")
+        return tokens <= {end["stream"].rpartition("|")[2] for end in ends}
+
+    async def _is_hedged(self, before: int) -> bool:
+        """A play since that one: another engine opens a session for nobody."""
+        plays = [play["data"] for play in await self._plays() if play["id"] > before]
+        return any(play["hedged"] for play in plays)
+
+    async def _plays(self) -> list[dict[str, Any]]:
+        """The newest that got a session."""
+        plays: list[dict[str, Any]] = await self._service.get("/log?kind=play_opened&limit=1000")
+        return plays
 
     async def _note_leaks(self) -> None:
         await self._leaks.note(self._infohashes())
