@@ -59,16 +59,7 @@ def _drain(arguments: argparse.Namespace) -> int:
         return _all(settings, arguments.wait)
     if arguments.undo:
         return _undo(settings)
-    return _some(settings, arguments.engine)
-
-
-def _some(settings: "Settings", names: list[str]) -> int:
-    from acekeeper.client import call
-
-    for engine in engines.named(settings, names):
-        leaving = call(settings, "POST", f"/engines/{engine['container_id']}/drain")
-        playing = count(len(engine["streams"]), "stream")
-        print(f"{engine['container_name']} is {leaving['status']}; {playing} on it")
+    engines.end(settings, arguments.engine, "POST", "/engines/{}/drain")
     return 0
 
 

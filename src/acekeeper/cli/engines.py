@@ -50,6 +50,17 @@ def named(settings: "Settings", names: Sequence[str]) -> list[Answer]:
     return found
 
 
+def end(settings: "Settings", names: Sequence[str], method: str, path: str) -> None:
+    """By a call for each, in whose path `{}` is its container's id; and says what becomes of it."""
+    from acekeeper.cli.text import count
+    from acekeeper.client import call
+
+    for engine in named(settings, names):
+        leaving = call(settings, method, path.format(engine["container_id"]))
+        playing = count(len(engine["streams"]), "stream")
+        print(f"{engine['container_name']} is {leaving['status']}; {playing} on it")
+
+
 def _find(engines: Sequence[Answer], name: str) -> Answer:
     for engine in engines:
         if name in _names(engine):

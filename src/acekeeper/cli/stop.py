@@ -26,19 +26,9 @@ def _stop(arguments: argparse.Namespace) -> int:
 
     settings = load(os.environ)
     if arguments.engine:
-        return _stop_engines(settings, arguments.engine)
+        engines.end(settings, arguments.engine, "DELETE", "/containers/{}")
+        return 0
     return _stop_all(settings)
-
-
-def _stop_engines(settings: "Settings", names: list[str]) -> int:
-    from acekeeper.cli.text import count
-    from acekeeper.client import call
-
-    for engine in engines.named(settings, names):
-        leaving = call(settings, "DELETE", f"/containers/{engine['container_id']}")
-        playing = count(len(engine["streams"]), "stream")
-        print(f"{engine['container_name']} is {leaving['status']}; {playing} on it")
-    return 0
 
 
 def _stop_all(settings: "Settings") -> int:
