@@ -1,11 +1,11 @@
 """What holds in every state, whatever facts led to it."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from acekeeper.core import network
-from acekeeper.core.actions import Refusal, TakeBack, Try
+from acekeeper.core.actions import Action, Refusal, TakeBack, Try
 from acekeeper.core.breaker import Circuit, circuit
 from acekeeper.core.doubt import Content
 from acekeeper.core.gateway.model import Sign
@@ -13,11 +13,12 @@ from acekeeper.core.health import UNHEALTHY
 from acekeeper.core.indexes import Ranking
 from acekeeper.core.maintenance import MAINTENANCE
 from acekeeper.core.model import Engine, Health, Now, Phase, Stream
-from acekeeper.core.plan import plan
+from acekeeper.core.plan import Plan, plan
 from acekeeper.core.rollout import REASONS
 from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 
+_ROUNDS = 200
 CACHED = 2.0  # for so long a client believes the list it read
 
 
@@ -172,6 +173,21 @@ def settled(state: State, rules: Rules, now: Now, deadline: float) -> None:
     if before > 0.001:
         later = plan(state, rules, now.after(before)).actions
         assert later == (), later
+
+
+def plan_all(state: State, rules: Rules, now: Now, take: Callable[[Action], object]) -> Plan:
+    """Takes what is to do until that is nothing, and checks the state then."""
+    rounds = 0
+    while (planned := plan(state, rules, now)).actions:
+        rounds += 1
+        assert rounds < _ROUNDS, f"no end of actions: {planned.actions}"
+        for action in planned.actions:
+            take(action)
+        if planned.is_last:
+            no_more(state, rules, now, planned.deadline)
+    check(state, rules, now)
+    settled(state, rules, now, planned.deadline)
+    return planned
 
 
 def no_more(state: State, rules: Rules, now: Now, deadline: float) -> None:

@@ -58,15 +58,13 @@ from acekeeper.core.way_out import Route, WayOut
 
 from .gateway import any_facts as gateway
 from .invariants import (
-    check,
     indexes,
     may_replace,
     may_start,
     may_take_back,
     may_try,
-    no_more,
+    plan_all,
     refusal,
-    settled,
 )
 from .world import HOST, MONO, WALL, rules, sample, slot, started
 
@@ -245,16 +243,7 @@ class Run:
         self.settle()
 
     def settle(self) -> None:
-        rounds = 0
-        while (planned := plan(self.state, self.rules, self.now)).actions:
-            rounds += 1
-            assert rounds < 100, f"no end of actions: {planned.actions}"
-            for action in planned.actions:
-                self._take(action)
-            if planned.is_last:
-                no_more(self.state, self.rules, self.now, planned.deadline)
-        check(self.state, self.rules, self.now)
-        settled(self.state, self.rules, self.now, planned.deadline)
+        planned = plan_all(self.state, self.rules, self.now, self._take)
         assert self.asked == {r.id for r in self.state.requests.values() if not r.answered}
         if planned.deadline <= self.now.mono:
             apply(self.state, self.rules, TimePassed(), self.now)

@@ -8,14 +8,17 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from copy import copy
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec.structs import asdict
 
 from acekeeper.adapters import rows
 from acekeeper.adapters.backlog import Backlog
 from acekeeper.adapters.database import read, save
 from acekeeper.adapters.migrations import migrate
+from acekeeper.adapters.saved import decoded
 from acekeeper.core.apply import apply
 from acekeeper.core.changes import Changes
 from acekeeper.core.facts import (
@@ -121,22 +124,7 @@ class MortalWorld(World):
         self._life += 1
         self._watches = False
         found = read(self.db)
-        breaker = [rows.read_breaker(row, self.now) for row in found.kept if row[0] == "breaker"]
-        self.state = restore(
-            self.rules,
-            self.now,
-            [rows.read_engine(row, self.now) for row in found.engines],
-            [rows.read_stream(row, self.now) for row in [*found.ended, *found.started]],
-            [rows.read_hold(row, self.now) for row in found.holds],
-            [rows.read_early_end(row, self.now) for row in found.early_ends],
-            next(iter(breaker), None),
-            next((value for name, value in found.kept if name == "boot"), ""),
-            next((rows.read_at_least(r, self.now) for r in found.kept if r[0] == "at_least"), 0),
-            maintenance=next(
-                (rows.read_maintenance(r, self.now) for r in found.kept if r[0] == "maintenance"),
-                None,
-            ),
-        )
+        self.state = restore(self.rules, self.now, **asdict(decoded(found, self.now, pytest.fail)))
         self._backlog = Backlog()
         self._backlog.known(found.engines, found.started, found.holds, found.early_ends, found.kept)
         self._plan()

@@ -58,21 +58,20 @@ from acekeeper.core.facts import (
 from acekeeper.core.health import UNHEALTHY
 from acekeeper.core.model import Engine, Health, KeyType, Now, Phase, Request, Sample
 from acekeeper.core.names import PortPlan, Slot
-from acekeeper.core.plan import Plan, may_change, plan
+from acekeeper.core.plan import Plan, may_change
 from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 from acekeeper.core.way_out import WayOut
 
 from .invariants import (
-    check,
     may_doubt,
     may_replace,
     may_start,
     may_take_back,
     may_try,
     no_more,
+    plan_all,
     refusal,
-    settled,
 )
 
 HOST = "127.0.0.1"
@@ -168,17 +167,7 @@ class World:
         return changes
 
     def _plan(self) -> None:
-        rounds = 0
-        while (planned := plan(self.state, self.rules, self.now)).actions:
-            rounds += 1
-            assert rounds < 200, f"no end of actions: {planned.actions}"
-            for action in planned.actions:
-                self._take(action)
-            if planned.is_last:
-                no_more(self.state, self.rules, self.now, planned.deadline)
-        self.planned = planned
-        check(self.state, self.rules, self.now)
-        settled(self.state, self.rules, self.now, planned.deadline)
+        self.planned = plan_all(self.state, self.rules, self.now, self._take)
 
     def _take(self, action: Action) -> None:
         if isinstance(action, Start):
