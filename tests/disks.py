@@ -4,7 +4,6 @@ import errno
 import os
 import subprocess
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 _SIZE = 32 << 20
@@ -37,9 +36,7 @@ class Disk:
         _run("mount", "-o", "loop", self._image, self.path)
         return self
 
-    def __exit__(
-        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.thaw()
         # The loop device goes with the last file that is open on it.
         _run("umount", "-l", self.path)

@@ -8,6 +8,12 @@ from .quadlet_world import World
 
 
 @pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the database is to be."""
+    return tmp_path / "state" / "acekeeper.db"
+
+
+@pytest.fixture
 async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
     daemon = Daemon(tmp_path)
     await daemon.start()

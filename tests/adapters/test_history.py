@@ -23,11 +23,6 @@ from .storing import NOW, SLOT, running, stream
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "acekeeper.db"
-
-
-@pytest.fixture
 async def history(path: Path) -> AsyncIterator[History]:
     history = History(path)
     yield history

@@ -302,15 +302,8 @@ async def test_no_zombie_stays(world: World) -> None:
     assert proc.read(engine.process.pid) is None
 
 
-def spawn_and_see_it_end(
-    command: tuple[str, ...],
-    slot: Slot,
-    ports: Ports,
-    addresses: tuple[str, ...],
-    directory: Path,
-    mark: dict[str, str],
-) -> int:
-    pid = spawn(command, slot, ports, addresses, directory, mark)
+def spawn_and_see_it_end(*given: Any) -> int:
+    pid = spawn(*given)
     pidfd = os.pidfd_open(pid)
     assert proc.ended(pidfd, LIMIT_S)
     os.close(pidfd)
@@ -376,15 +369,8 @@ async def test_a_list_does_not_name_what_is_being_started(
     spawned, may_return = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def spawn_slowly(
-        command: tuple[str, ...],
-        slot: Slot,
-        ports: Ports,
-        addresses: tuple[str, ...],
-        directory: Path,
-        mark: dict[str, str],
-    ) -> int:
-        pid = spawn(command, slot, ports, addresses, directory, mark)
+    def spawn_slowly(*given: Any) -> int:
+        pid = spawn(*given)
         loop.call_soon_threadsafe(spawned.set)
         asyncio.run_coroutine_threadsafe(may_return.wait(), loop).result(LIMIT_S)
         return pid

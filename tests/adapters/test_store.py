@@ -36,12 +36,6 @@ from .storing import (
     stream,
 )
 
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "acekeeper.db"
-
-
 HELD = Changes(holds={ENGINE.ref: (HOLD,)}, of_gateway=True)
 
 

@@ -21,11 +21,6 @@ from .storing import ENGINE, NOW, SLOT, Troubles, next_run, running, select, sta
 LONG = 36_500  # days, so that nothing here is old
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "acekeeper.db"
-
-
 class Hanging:
     """Opens the database as soon as it may."""
 

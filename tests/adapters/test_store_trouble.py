@@ -40,11 +40,6 @@ _READ_ONLY = "PRAGMA query_only = 1"
 _BIG = Changes(happened=[Happening("big", data={"x": "x" * 1000})] * 1000)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "acekeeper.db"
-
-
 @asynccontextmanager
 async def failing(path: Path, pragma: str) -> AsyncIterator[tuple[Store, Disk, Troubles]]:
     """A store that took some writes in two runs and then failed one."""

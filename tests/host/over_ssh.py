@@ -4,7 +4,6 @@ import json
 import select
 import shlex
 import subprocess
-from types import TracebackType
 from typing import Any, Self
 
 from .lab import Host
@@ -27,12 +26,7 @@ class OverSsh:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._process:
             assert self._process.stdin is not None
             self._process.stdin.close()
