@@ -6,8 +6,6 @@ Answers each line of its input with a line of JSON.
 """
 
 import asyncio
-import json
-import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -18,9 +16,9 @@ import aiohttp
 
 from tests.contract.picture import PlaybackFailed
 from tests.contract.player import Player
+from tests.contract.told import LIMIT_S, obey
 
 SOME_BYTES = 64 << 10
-LIMIT_S = 300.0
 FAILURES = (aiohttp.ClientError, PlaybackFailed, TimeoutError)
 
 
@@ -160,22 +158,7 @@ def _contents(seed: str) -> Iterator[str]:
 
 
 async def main(gateway: str) -> None:
-    driver = Driver(gateway)
-    lines = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
-    )
-    say({"ready": True})
-    while line := await lines.readline():
-        try:
-            async with asyncio.timeout(LIMIT_S):
-                say({"answer": await driver.do(*shlex.split(line.decode()))})
-        except FAILURES as error:
-            say({"error": f"{type(error).__name__}: {error}"})
-
-
-def say(what: dict[str, Any]) -> None:
-    print(json.dumps(what), flush=True)  # noqa: T201
+    await obey(Driver(gateway).do, FAILURES)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ Answers each line of its input with a line of JSON.
 import asyncio
 import json
 import os
-import shlex
 import signal
 import sys
 import time
@@ -17,11 +16,11 @@ from typing import Any
 
 from tests.contract.client import CallFailed, Client, ProvisionRefused, Waits
 from tests.contract.picture import PlaybackFailed
+from tests.contract.told import obey
 from tests.contract.viewer import Viewer
 
 FIRST_BYTES = 1 << 20
 SOME_BYTES = 64 << 10
-LIMIT_S = 300.0
 PATIENCE = 30.0  # so that what fails does so by itself, however slow the machine is
 
 
@@ -187,22 +186,7 @@ def _started(stream_id: str) -> dict[str, Any]:
 
 async def main(base: str, key: str = "") -> None:
     async with Client(base, key, Waits(patience=PATIENCE)) as client:
-        driver = Driver(client)
-        lines = asyncio.StreamReader()
-        await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
-        )
-        say({"ready": True})
-        while line := await lines.readline():
-            try:
-                async with asyncio.timeout(LIMIT_S):
-                    say({"answer": await driver.do(*shlex.split(line.decode()))})
-            except (CallFailed, ProvisionRefused, PlaybackFailed, TimeoutError) as error:
-                say({"error": f"{type(error).__name__}: {error}"})
-
-
-def say(what: dict[str, Any]) -> None:
-    print(json.dumps(what), flush=True)  # noqa: T201
+        await obey(Driver(client).do, (CallFailed, ProvisionRefused, PlaybackFailed, TimeoutError))
 
 
 if __name__ == "__main__":
