@@ -99,7 +99,7 @@ def telling_all(*kinds: str) -> str:
     return f"for pid in $(pgrep -f '^{ENGINE}'); do nsenter -t $pid -n curl -s {tell}; done"
 
 
-@fault("AcekeeperDown", r"inactive \(dead\)", "Could not connect", "Stopped acekeeper.service")
+@fault("AcekeeperDown", r"inactive \(dead\)", "Connection refused", "Stopped acekeeper.service")
 def stopped(host: Host, viewing: Viewing) -> Iterator[None]:
     as_user(host, "systemctl --user stop acekeeper.socket acekeeper.service")
     yield
@@ -180,7 +180,7 @@ def no_picture(host: Host, viewing: Viewing) -> Iterator[None]:
     as_user(host, "systemctl --user stop 'engine@*'")
 
 
-@fault("ProvisioningBlocked", "refusing provisions: ", '"can_provision":false')
+@fault("ProvisioningBlocked", "refusing provisions: ", f"MAX_REPLICAS={MAX_REPLICAS}")
 def all_watched(host: Host, viewing: Viewing) -> Iterator[None]:
     viewing.do("begin", MAX_REPLICAS)
     yield

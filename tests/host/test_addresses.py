@@ -261,7 +261,7 @@ def test_the_gateways_port_is_given_away_and_had_back_by_the_commands_of_the_doc
 ) -> None:
     host = opened.host
     page = (deploying.ROOT / "docs/operating.md").read_text("utf-8")
-    giving, having_back = blocks(page, "Giving port 6878 away, and having it back")
+    giving, having_back = blocks(page, "Giving port 6878 away")
     *_, table = blocks(page, "Changing a setting")
 
     def paste(commands: str) -> str:

@@ -52,6 +52,12 @@ def test_every_command_exists(page: Path) -> None:
         check(words)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_api_is_asked_only_for_what_the_command_does_not_show(page: Path) -> None:
+    found = commands(page.read_text("utf-8"))
+    assert {" ".join(words) for words in found if words[0] == "api"} <= {"api GET /metrics"}
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

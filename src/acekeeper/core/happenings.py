@@ -27,8 +27,8 @@ HAPPENINGS: Mapping[str, str] = {
     "engine_starting": "A start was asked for, by a request or to keep one ready.",
     "engine_starving": "No stream on it had a peer or any speed for minutes; it is not to blame.",
     "engine_stop_failed": "A stop did not succeed; it is asked for again.",
-    "engine_stopped": "An engine ended as it was told to; `cause` says why, `stopped` that somebody"
-    " else did, as `acekeeper stop` does.",
+    "engine_stopped": "An engine ended as it was told to. `cause` is the `reason` acekeeper had, or"
+    " `stopped` if somebody else ended it, by `systemctl`, say.",
     "engine_stopping": "An engine is told to stop, for this `reason`.",
     "engine_suspected": "A probe failed: off the list until the engine answers again.",
     "engine_unhealthy": "An engine failed `failures` probes or tries; it will be replaced.",
@@ -81,7 +81,8 @@ FIELDS: Mapping[str, str] = {
     "addresses": "Addresses of this host, by the settings.",
     "at_least": "So many engines in all.",
     "before": "The version of the last run, if it was another one.",
-    "cause": "Why an engine ended or did not get ready, in one word: [causes](quadlets.md#dying).",
+    "cause": "Why an engine ended or did not get ready, in one word:"
+    " [causes](engine-died.md#causes).",
     "code": "Why a request is refused, as it is answered: `circuit_breaker`, `max_capacity` or"
     " `general_error`.",
     "detail": "More than the word before says: an exit status, a signal.",
