@@ -141,11 +141,13 @@ ANSWERS = ("true", "false")
 
 @pytest.mark.parametrize("kind", ["health", "streams", "scale"])
 async def test_a_sweep_and_when_it_was(serve: Serve, kind: str) -> None:
-    served: Served = await serve(MONITOR_INTERVAL_S="7")
+    """The only one of its kind meanwhile."""
+    intervals = ("HEALTH_CHECK_INTERVAL_S", "MONITOR_INTERVAL_S", "AUTOSCALE_INTERVAL_S")
+    served: Served = await serve(**dict.fromkeys(intervals, "3600"))
     before = await Scrape.of(served)
     last = f'orch_sweep_last_success_timestamp_seconds{{kind="{kind}"}}'
     count = f'orch_sweep_duration_seconds_count{{kind="{kind}"}}'
-    assert before.value('orch_sweep_interval_seconds{kind="streams"}') == 7
+    assert before.value('orch_sweep_interval_seconds{kind="streams"}') == 3600
     assert time.time() - before.value(last) < 60
     await served.post(f"/sweeps/{kind}")
     after = await Scrape.of(served)
