@@ -487,6 +487,16 @@ def test_a_trace_that_cannot_be_used_is_named_with_its_line(tmp_path: Path) -> N
     assert run({}, "simulate", "quiet", "--start-seconds", "0").status == 2
 
 
+    piped = subprocess.run(
+        [COMMAND, "simulate", "-"],
+        env={},
+        input="a,b\n",
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert one_line(piped.stderr).startswith("acekeeper: standard input: line 1 is no header")
 def test_the_emulator_gets_its_options_as_they_are() -> None:
     port = free_port()
     options = ["--http-port", str(port), "--start-delay", "0", "--unknown-to-argparse", "--help"]

@@ -165,6 +165,29 @@ def test_it_may_go_to_standard_output_and_come_from_standard_input(
     assert database(fresh).exists()
 
 
+def test_standard_input_is_not_called_a_file(archive: Path, tmp_path: Path) -> None:
+    def restored(body: bytes, *options: str) -> subprocess.CompletedProcess[bytes]:
+        environ = settings(tmp_path) | {"SETTINGS_FILE": str(tmp_path / "settings.env")}
+        command = [COMMAND, "restore", *options, "-"]
+        return subprocess.run(
+            command, env=environ, input=body, capture_output=True, timeout=LIMIT_S, check=False
+        )
+
+    (tmp_path / "settings.env").write_text("MIN_REPLICAS=1\n")
+    refused = restored(b"hello")
+    assert refused.stderr.startswith(b"acekeeper: standard input: it is no whole archive")
+    said = restored(archive.read_bytes()).stdout
+    assert b"`acekeeper restore --settings - < FILE` prints all of them" in said
+    kept = tmp_path / "kept.tar.gz"
+    kept.write_bytes(archive.read_bytes())
+    rewrite(kept, settings_env=None)
+    manifest = json.loads(members(kept)["manifest.json"])
+    del manifest["members"]["settings.env"]
+    rewrite(kept, manifest_json=json.dumps(manifest).encode())
+    none = restored(kept.read_bytes(), "--settings")
+    assert none.stderr == b"acekeeper: standard input has no settings file in it\n"
+
+
 def test_the_database_before_is_kept_and_readers_of_the_log_miss_nothing(
     start: Start, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from acekeeper.cli.commands import Commands
+from acekeeper.cli.text import input_name
 from acekeeper.errors import AcekeeperError, BadBackup, OutputFailed
 
 if TYPE_CHECKING:
@@ -103,16 +105,17 @@ def _restore(arguments: argparse.Namespace) -> int:
     from acekeeper.settings import load
 
     settings = load(os.environ)
+    name = input_name(arguments.file)
     with _scratch(settings.state_dir) as scratch:
         with _input(arguments.file) as source:
             try:
                 manifest = unpack(source, scratch)
             except BadBackup as error:
-                raise BadBackup(f"{arguments.file}: {error.message}", error.hint) from None
+                raise BadBackup(f"{name}: {error.message}", error.hint) from None
         saved = scratch / SETTINGS
         if arguments.settings:
             if not saved.exists():
-                raise BadBackup(f"{arguments.file} has no settings file in it")
+                raise BadBackup(f"{name} has no settings file in it")
             print(saved.read_text("utf-8"), end="")
             return 0
         kept = prepare(scratch / DATABASE)
@@ -125,9 +128,10 @@ def _restore(arguments: argparse.Namespace) -> int:
     if kept.is_in_maintenance:
         print("it was in maintenance then, and is now: `acekeeper drain --undo` ends it")
     if differing:
+        again = "- < FILE" if arguments.file == "-" else shlex.quote(arguments.file)
         print(
             f"settings that differ from those of the backup: {', '.join(differing)};"
-            f" `acekeeper restore --settings {arguments.file}` prints all of them"
+            f" `acekeeper restore --settings {again}` prints all of them"
         )
     return 0
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from acekeeper.cli.commands import Commands
+from acekeeper.cli.text import input_name
 from acekeeper.errors import BadTrace
 
 
@@ -35,6 +36,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
 
     rules = rules_of(load(os.environ))
     trace = arguments.trace
+    name = input_name(trace)
     try:
         if trace in DAYS:
             viewers = DAYS[trace](0)
@@ -44,11 +46,11 @@ def _simulate(arguments: argparse.Namespace) -> int:
             viewers = read(Path(trace).read_text("utf-8"))
     except OSError as error:
         hint = f"Name a file, or one of {', '.join(DAYS)}"
-        raise BadTrace(f"{trace} cannot be read: {error.strerror}", hint) from None
+        raise BadTrace(f"{name} cannot be read: {error.strerror}", hint) from None
     except UnicodeDecodeError:
-        raise BadTrace(f"{trace} is not UTF-8 text") from None
+        raise BadTrace(f"{name} is not UTF-8 text") from None
     except BadTrace as error:
-        raise BadTrace(f"{trace}: {error.message}", error.hint) from None
+        raise BadTrace(f"{name}: {error.message}", error.hint) from None
     clients, players = (
         simulate(rules, viewers, arguments.start_seconds, by_gateway=by_gateway)
         for by_gateway in (False, True)
