@@ -59,8 +59,7 @@ def _drain(arguments: argparse.Namespace) -> int:
         return _all(settings, arguments.wait)
     if arguments.undo:
         return _undo(settings)
-    engines.end(settings, arguments.engine, "POST", "/engines/{}/drain")
-    return 0
+    return engines.tell_to_leave(settings, arguments.engine, "POST", "/engines/{}/drain")
 
 
 def _undo(settings: "Settings") -> int:

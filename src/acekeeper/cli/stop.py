@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from acekeeper.cli import engines
 from acekeeper.cli.commands import Commands
+from acekeeper.cli.text import count
 from acekeeper.errors import AcekeeperError, BadSetting
 
 if TYPE_CHECKING:
@@ -26,8 +27,7 @@ def _stop(arguments: argparse.Namespace) -> int:
 
     settings = load(os.environ)
     if arguments.engine:
-        engines.end(settings, arguments.engine, "DELETE", "/containers/{}")
-        return 0
+        return engines.tell_to_leave(settings, arguments.engine, "DELETE", "/containers/{}")
     return _stop_all(settings)
 
 
@@ -55,6 +55,6 @@ def _stop_all(settings: "Settings") -> int:
             why = f"{settings.state_dir} cannot be written ({error.strerror})"
             words = f"acekeeper: the next start will call the engines vanished: {why}"
             print(words, file=sys.stderr)
-        count = stop_all(settings.state_dir)
-    print(f"stopped {count} {'engine' if count == 1 else 'engines'}")
+        stopped = stop_all(settings.state_dir)
+    print(f"stopped {count(stopped, 'engine')}")
     return 0
