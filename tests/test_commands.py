@@ -209,6 +209,7 @@ def test_a_drained_engine_plays_on_and_a_stopped_one_does_not(service: Service) 
     assert out(service, "stop", f"{port(service)}").endswith(" is stopping; 1 stream on it\n")
     service.wait_for("engine_stopped")
     assert service.process.poll() is None
+    until(lambda: "cause operator" in out(service, "log", "--kind", "engine_stopped"))
 
 
 def test_scale_says_how_many_are_kept_and_what_is_too_many(service: Service) -> None:

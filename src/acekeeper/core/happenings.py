@@ -27,8 +27,9 @@ HAPPENINGS: Mapping[str, str] = {
     "engine_starting": "A start was asked for, by a request or to keep one ready.",
     "engine_starving": "No stream on it had a peer or any speed for minutes; it is not to blame.",
     "engine_stop_failed": "A stop did not succeed; it is asked for again.",
-    "engine_stopped": "An engine ended as it was told to. `cause` is the `reason` acekeeper had, or"
-    " `stopped` if somebody else ended it, by `systemctl`, say.",
+    "engine_stopped": "An engine ended as it was told to. `cause`: why acekeeper stopped it"
+    " (`operator`: by `acekeeper stop ENGINE`), or `stopped`: somebody else did, by `systemctl`, or"
+    " by `acekeeper stop`, which ends the service too.",
     "engine_stopping": "An engine is told to stop, for this `reason`.",
     "engine_suspected": "A probe failed: off the list until the engine answers again.",
     "engine_unhealthy": "An engine failed `failures` probes or tries; it will be replaced.",
