@@ -8,10 +8,12 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from acekeeper.adapters.systemctl import systemctl
 from acekeeper.errors import BadSetting
 
 BACKLOG = 2048
 GATEWAY = "gateway"  # acekeeper-gateway.socket's FileDescriptorName=
+_SOCKET = "acekeeper-gateway.socket"
 _IP_FREEBIND = 15  # Linux's; Python does not name it
 _TCP_INFO_BYTES, _LAST_DATA_RECEIVED = 104, 52  # of the kernel's struct tcp_info
 
@@ -63,8 +65,8 @@ def open_gateway(
         return Gateway(opened, off)
     for bound in opened:  # tried only to see who is in the way of the unit
         bound.close()
-    failed = "acekeeper-gateway.socket handed over no socket; `systemctl --user status` says why"
-    return Gateway(off=off or [failed])
+    says_why = f"`{systemctl('status', _SOCKET)}` says why"
+    return Gateway(off=off or [f"{_SOCKET} handed over no socket; {says_why}"])
 
 
 def _not_served(error: OSError, host: str, port: int) -> str:

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from acekeeper.adapters.retries import Retries
+from acekeeper.adapters.systemctl import systemctl
 from acekeeper.adapters.tail import LONGEST_LOG, last_lines
 from acekeeper.adapters.user_bus import runtime_dir
 from acekeeper.core.inspection import Inspection
@@ -33,7 +34,7 @@ _ASK_EVERY = 300.0  # for an image: each time Podman's service is started for it
 LOAD = "The playbook with `--tags image` brings it"
 MEND = "`acekeeper doctor` says what to do"
 SOCKET = "podman.socket"
-_ACTIVATE = f"Start its socket: systemctl --user start {SOCKET}"
+_ACTIVATE = f"Start its socket: {systemctl('start', SOCKET)}"
 
 _Text = Annotated[str, Meta(max_length=1024)]
 

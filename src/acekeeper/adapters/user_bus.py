@@ -9,6 +9,7 @@ from dbus_fast import Message, MessageFlag, MessageType
 from dbus_fast.aio import MessageBus
 from dbus_fast.errors import DBusFastError
 
+from acekeeper.adapters.systemctl import systemctl
 from acekeeper.errors import AcekeeperError, EngineFailed, Failure, RuntimeUnavailable
 
 SYSTEMD = "org.freedesktop.systemd1"
@@ -22,7 +23,7 @@ _ERRORS: dict[str, tuple[type[AcekeeperError], str]] = {
     f"{SYSTEMD}.NoSuchUnit": (EngineFailed, _GENERATED),
     f"{SYSTEMD}.LoadFailed": (EngineFailed, _GENERATED),
     f"{SYSTEMD}.BadUnitSetting": (EngineFailed, _GENERATED),
-    f"{SYSTEMD}.UnitMasked": (EngineFailed, "Unmask it: systemctl --user unmask"),
+    f"{SYSTEMD}.UnitMasked": (EngineFailed, f"Unmask it: {systemctl('unmask')}"),
     f"{SYSTEMD}.TransactionIsDestructive": (EngineFailed, "Another job on it is under way"),
 }
 # Errors that the bus answers with in its place.

@@ -36,11 +36,12 @@ def _stop_all(settings: "Settings") -> int:
 
     from acekeeper.adapters import lock, proc
     from acekeeper.adapters.processes import note_stops, stop_all
+    from acekeeper.adapters.systemctl import systemctl
 
     if settings.runtime != "process":
         raise BadSetting(
             "RUNTIME=quadlet: systemd owns the engines",
-            "Use systemctl --user stop acekeeper.socket acekeeper.service 'engine@*'",
+            f"Use {systemctl('stop', 'acekeeper.socket', 'acekeeper.service', 'engine@*')}",
         )
     service = lock.holder(settings.state_dir)
     if service is not None:

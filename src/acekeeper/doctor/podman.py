@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from acekeeper.adapters import ports
+from acekeeper.adapters.systemctl import systemctl
 from acekeeper.doctor.finding import Finding, Ran, complaint, is_known, mendable, run, well, wrong
 from acekeeper.settings import Settings
 
@@ -125,6 +126,6 @@ def _answers() -> Finding:
         connection.close()
     if status != http.client.OK:
         return wrong(
-            f"{path} answered {status}", "`systemctl --user status podman.service` says more"
+            f"{path} answered {status}", f"`{systemctl('status', 'podman.service')}` says more"
         )
     return well("podman.socket answers")

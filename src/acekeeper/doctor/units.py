@@ -5,7 +5,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from acekeeper.doctor.finding import Finding, complaint, mendable, run, well, wrong
+from acekeeper.adapters.systemctl import systemctl
+from acekeeper.client import call
+from acekeeper.core.names import Slot
+from acekeeper.doctor.finding import Finding, complaint, mendable, note, run, well, wrong
 from acekeeper.drop_ins import outdated
 from acekeeper.settings import Settings
 
@@ -51,7 +54,7 @@ def _loaded(unit: str) -> Iterator[Finding]:
         yield mendable(
             f"{unit} is {values.get('ActiveState')}",
             ("systemctl", "--user", "start", unit.replace("keeper.socket", "keeper.service")),
-            advice=f"`systemctl --user status {unit}` says why; start it",
+            advice=f"`{systemctl('status', unit)}` says why; start it",
         )
 
 
@@ -79,7 +82,7 @@ def _drop_ins(settings: Settings) -> Iterator[Finding]:
     for path in differ:
         yield wrong(
             f"{path} does not say what the settings say",
-            f"Run `acekeeper settings --drop-ins {directory}` and `systemctl --user daemon-reload`,"
+            f"Run `acekeeper settings --drop-ins {directory}` and `{systemctl('daemon-reload')}`,"
             " and restart its unit",
         )
     if not differ:
