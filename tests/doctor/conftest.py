@@ -106,13 +106,15 @@ def ready(
 
 
 class Answering:
-    """Answers every HTTP request with 200 and the same body, but what it is asked of its log."""
+    """Answers every HTTP request with 200 and the same body, but what it is asked of its log and
+    its engines."""
 
     def __init__(
         self, family: socket.AddressFamily, address: str | tuple[str, int], body: bytes
     ) -> None:
         self.body = body
         self.log = b"[]"
+        self.engines = b"[]"
         self.asked_of_log = b""
         self._listening = socket.socket(family)
         self._listening.bind(address)
@@ -141,5 +143,7 @@ class Answering:
                 body = self.body
                 if asked.startswith(b"GET /log?"):
                     self.asked_of_log, body = asked.split()[1], self.log
+                elif asked.startswith(b"GET /engines?"):
+                    body = self.engines
                 head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n"
                 connection.sendall(head.encode() + body)

@@ -204,6 +204,44 @@ esac""",
     assert failed.startswith("acekeeper-sweep@health.service failed (exit-code). `journalctl ")
 
 
+def engine_failed(world: World) -> None:
+    special = """
+case "$*" in
+    *--state=failed*) echo 'engine@19000.service loaded failed failed AceStream'; exit;;
+    *Result*) echo signal; exit;;
+esac"""
+    world.tool("systemctl", special + HEALTHY["systemctl"])
+
+
+def test_the_unit_of_an_engine_that_acekeeper_knows_to_be_dead_is_no_fault(world: World) -> None:
+    engine_failed(world)
+    assert world.wrong() == []
+    (told,) = (finding for finding in world.found() if "engine@19000" in finding.text)
+    says = "engine@19000.service failed (signal), and acekeeper goes on without it"
+    assert told.text == says
+    assert "USER_UNIT=engine@19000.service`, as root, says why" in told.advice
+    assert told.fix == ()
+
+
+def test_one_that_acekeeper_has_not_noticed_is_a_fault(world: World, api: Answering) -> None:
+    engine_failed(world)
+    api.engines = b'[{"container_name": "engine-19000"}]'
+    (text,) = world.wrong()
+    assert text.startswith("engine@19000.service failed (signal). `journalctl ")
+    assert text.endswith(" forgets it; `acekeeper doctor --fix` does that")
+
+
+def test_one_that_nobody_replaces_is_a_fault(world: World, api: Answering) -> None:
+    engine_failed(world)
+    api.body = ready(__version__, is_ready="false")
+    assert world.wrong()[0].startswith("engine@19000.service failed (signal). `journalctl ")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        world.environ["APP_PORT"] = str(silent.getsockname()[1])
+        write(world.units, load(world.environ))
+        assert world.wrong()[0].startswith("engine@19000.service failed (signal). `journalctl ")
+
+
 @pytest.mark.parametrize(
     ("unit", "shown", "says"),
     [

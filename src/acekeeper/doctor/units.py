@@ -10,6 +10,7 @@ from acekeeper.client import call
 from acekeeper.core.names import Slot
 from acekeeper.doctor.finding import Finding, complaint, mendable, note, run, well, wrong
 from acekeeper.drop_ins import outdated
+from acekeeper.errors import CallFailed
 from acekeeper.settings import Settings
 
 _OURS = (
@@ -19,6 +20,7 @@ _OURS = (
     "acekeeper-sweep@streams.timer",
     "acekeeper-sweep@scale.timer",
 )
+_WITHIN_S = 10.0
 _GENERATORS = "/usr/lib/systemd/system-generators"
 _RELOAD = ("systemctl", "--user", "daemon-reload")
 
@@ -34,7 +36,7 @@ def check(settings: Settings) -> Iterator[Finding]:
         yield from findings
         if not all(finding.is_well for finding in findings):
             break  # those after it depend on it
-    yield from _failed()
+    yield from _failed(settings)
     yield from _drop_ins(settings)
     yield _quadlet()
 
@@ -58,7 +60,7 @@ def _loaded(unit: str) -> Iterator[Finding]:
         )
 
 
-def _failed() -> Iterator[Finding]:
+def _failed(settings: Settings) -> Iterator[Finding]:
     patterns = ("acekeeper*", "engine@*")
     listed = run(
         *("systemctl", "--user", "list-units", "--state=failed", "--plain", "--no-legend"),
@@ -67,12 +69,28 @@ def _failed() -> Iterator[Finding]:
     for line in listed.out.splitlines():
         unit = line.split()[0]
         asked = run("systemctl", "--user", "show", "--property=Result", "--value", unit)
-        yield mendable(
-            f"{unit} failed ({asked.out})",
-            ("systemctl", "--user", "reset-failed", unit),
-            advice=f"`journalctl _SYSTEMD_USER_UNIT={unit} + USER_UNIT={unit}`, as root, says why;"
-            f" `systemctl --user reset-failed {unit}` forgets it",
-        )
+        failed = f"{unit} failed ({asked.out})"
+        why = f"`journalctl _SYSTEMD_USER_UNIT={unit} + USER_UNIT={unit}`, as root, says why"
+        if _is_minded(settings, unit):
+            yield note(f"{failed}, and acekeeper goes on without it", why)
+            continue
+        forget = ("systemctl", "--user", "reset-failed", unit)
+        advice = f"{why}; `{systemctl(*forget[2:])}` forgets it"
+        yield mendable(failed, forget, advice=advice)
+
+
+def _is_minded(settings: Settings, unit: str) -> bool:
+    """Whether it was an engine, acekeeper runs and knows that it has ended, and may start another
+    one. systemd shows it for ten minutes more."""
+    slot = Slot.from_unit(unit)
+    if slot is None:
+        return False
+    try:
+        ready = call(settings, "GET", "/health/ready", within=_WITHIN_S)["ready"]
+        there = call(settings, "GET", "/engines?include=all", within=_WITHIN_S)
+    except CallFailed:
+        return False
+    return ready and slot.container_name not in {e["container_name"] for e in there}
 
 
 def _drop_ins(settings: Settings) -> Iterator[Finding]:
