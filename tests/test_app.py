@@ -21,8 +21,8 @@ from acekeeper.api.context import Context
 from acekeeper.app import clock, service
 from acekeeper.core.changes import Changes
 from acekeeper.core.facts import AnswerDelivered, RuntimeChecked, RuntimeLost
-from acekeeper.core.model import Engine, Health
-from acekeeper.core.rules import Rules
+from acekeeper.core.model import Engine, Health, Now, Rules
+from acekeeper.core.state import Changes
 from acekeeper.errors import NoAnswer
 from acekeeper.listening import Gateway
 from acekeeper.rules import rules_of
@@ -81,6 +81,15 @@ async def test_a_disk_that_cannot_be_used_is_degraded_and_no_reason_not_to_serve
     [trouble] = [r for r in logged if r["message"] == "store_degraded"][:1]
     assert trouble["level"].name == "ERROR"
     assert str(tmp_path / "state") in trouble["extra"]["why"]
+
+
+async def test_a_sweep_that_is_late_is_degraded(tmp_path: Path) -> None:
+    async with serving(settings(tmp_path, HEALTH_CHECK_INTERVAL_S="60")) as context:
+        assert context.degraded() == []
+        now = clock()
+        context.sweeps.last[Kind.HEALTH] = Now(now.wall - 250, now.mono - 250)
+        late = "sweeps: the last health sweep that succeeded was 4 min ago"
+        assert context.degraded() == [late]
 
 
 async def test_after_a_reboot_no_dead_engine_is_served_though_nobody_can_list_them(

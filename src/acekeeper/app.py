@@ -193,11 +193,11 @@ async def service(
             Kind.STREAMS: settings.monitor_interval_s,
             Kind.SCALE: settings.autoscale_interval_s,
         }
-        host = Host(settings.runtime, intervals, store, settings.state_dir, lines_lost)
+        sweeps = Sweeps(loop, intervals, metrics.swept)
+        stack.push_async_callback(sweeps.close)
+        host = Host(settings.runtime, sweeps, store, settings.state_dir, lines_lost)
         metrics.add(host)
         loop.spawn(host.watch_disk())
-        sweeps = Sweeps(loop, metrics.swept)
-        stack.push_async_callback(sweeps.close)
         adoption = Adoption(loop, sweeps, serving)
         await adoption.open()
         with suppress(TimeoutError):
@@ -217,7 +217,7 @@ async def service(
                 max_batch_events=settings.max_batch_events,
             ),
             target_image=settings.target_image,
-            degraded=partial(_degraded, loop, store, gateway.off),
+            degraded=partial(_degraded, loop, store, sweeps, gateway.off),
             gateway=_addresses(gateway.sockets) if gateway.sockets or gateway.off else None,
         )
 
@@ -301,7 +301,7 @@ def _does_its_duties(loop: Loop) -> bool:
     return not loop.is_overdue(_OVERDUE_S) and loop.store.is_alive
 
 
-def _degraded(loop: Loop, store: Store, gateway_off: Sequence[str]) -> list[str]:
+def _degraded(loop: Loop, store: Store, sweeps: Sweeps, gateway_off: Sequence[str]) -> list[str]:
     wrong = []
     if store.degraded:
         wrong.append(f"store: {store.degraded}")
@@ -314,6 +314,7 @@ def _degraded(loop: Loop, store: Store, gateway_off: Sequence[str]) -> list[str]
     if loop.state.lacks:
         wrong.append(f"runtime: {loop.state.lacks}")
     wrong += (f"{source}: {why}" for source, why in loop.state.silent.items())
+    wrong += (f"sweeps: {why}" for why in sweeps.late())
     wrong += (f"gateway: {why}" for why in gateway_off)
     wrong += absences(loop.rules, absent(loop.state, loop.rules))
     wrong += troubles(loop.state, loop.clock())

@@ -174,7 +174,7 @@ async def busy(
             metrics.observe,
         )
         stack.push_async_callback(loop.close)
-        sweeps = Sweeps(loop)
+        sweeps = Sweeps(loop, {})
         stack.push_async_callback(sweeps.close)
         followers = Followers()
         stack.callback(followers.close)

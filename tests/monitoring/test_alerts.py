@@ -9,6 +9,7 @@ import pytest
 
 from acekeeper.api.application import ROUTES
 from acekeeper.metrics import FAMILIES
+from acekeeper.usecases import sweep
 
 from .rules import INSTALLED, RULES, Alert, alerts
 from .tools import needs, promtool
@@ -53,6 +54,11 @@ def test_every_alert_is_seen_firing_and_silent() -> None:
 def test_it_says_which_host_and_where_to_read_on(alert: Alert) -> None:
     assert "$labels.instance" in alert.annotations.summary
     assert alert.annotations.runbook_url == f"{INSTALLED}runbooks/{alert.name}.md"
+
+
+def test_a_sweep_is_late_for_the_service_when_it_is_for_the_alert() -> None:
+    [late] = [alert.expr for alert in ALERTS if alert.name == "SweepLate"]
+    assert f"> {sweep._INTERVALS} * orch_sweep_interval_seconds + {sweep._TAKES_S}" in late
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)

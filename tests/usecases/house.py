@@ -26,7 +26,7 @@ from acekeeper.errors import NoAnswer, RuntimeUnavailable
 from acekeeper.usecases.adoption import Adoption
 from acekeeper.usecases.loop import Loop
 from acekeeper.usecases.protocols import Store
-from acekeeper.usecases.sweep import Sweeps
+from acekeeper.usecases.sweep import Kind, Sweeps
 
 from ..core.world import HOST, slot
 
@@ -258,7 +258,7 @@ class House:
     happened: list[Happening] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.sweeps = Sweeps(self.loop)
+        self.sweeps = Sweeps(self.loop, dict.fromkeys(Kind, 10.0))
         self.adoption = Adoption(self.loop, self.sweeps)
 
     async def open(self, *numbers: int) -> None:

@@ -348,6 +348,24 @@ async def test_a_pass_that_has_just_ended_answers_nobody_else(house: House) -> N
     assert len(house.engines.asked) == 2
 
 
+async def test_a_kind_that_does_not_succeed_is_late_until_it_does(house: House) -> None:
+    await house.open(0)
+    for kind in Kind:
+        await house.sweeps.run(kind)
+    house.runtime.unreachable = True
+    house.clock.ahead += 89
+    assert [*house.sweeps.late()] == []
+    house.clock.ahead += 121
+    for kind in (Kind.HEALTH, Kind.STREAMS):
+        await house.sweeps.run(kind)
+    with pytest.raises(RuntimeUnavailable):
+        await house.sweeps.run(Kind.SCALE)
+    assert [*house.sweeps.late()] == ["the last scale sweep that succeeded was 3 min ago"]
+    house.runtime.unreachable = False
+    await house.sweeps.run(Kind.SCALE)
+    assert [*house.sweeps.late()] == []
+
+
 async def test_the_close_ends_what_is_under_way(house: House) -> None:
     await house.open(0)
     house.engines.go_on.clear()

@@ -22,6 +22,8 @@ _ABSENT = (
 _ADVICE = {
     "network": "`ip route` shows the routes, /etc/resolv.conf the nameservers; once both are well,"
     " acekeeper does the rest",
+    "sweeps": "`acekeeper sweep` of that kind says why it fails; where it does not,"
+    " `acekeeper doctor --fix` starts its timer",
     "gateway": "Free the port and restart acekeeper, or change GATEWAY_HOST or GATEWAY_PORT",
     **{name: _ABSENT.format(name) for name in ("GATEWAY_HOST", "ENGINE_HOST")},
 }

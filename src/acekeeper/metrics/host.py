@@ -1,8 +1,8 @@
-"""Gauges of what acekeeper stands on: its settings, its store and the disk."""
+"""Gauges of what acekeeper stands on: its settings, its sweeps, its store and the disk."""
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from loguru import logger
@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from acekeeper import __version__
 from acekeeper.metrics.families import FAMILIES, gauge
 from acekeeper.usecases.protocols import Store
-from acekeeper.usecases.sweep import Kind
+from acekeeper.usecases.sweep import Sweeps
 
 _LOOK_EVERY = 15.0
 
@@ -21,13 +21,13 @@ class Host(Collector):
     def __init__(
         self,
         runtime: str,
-        intervals: Mapping[Kind, float],
+        sweeps: Sweeps,
         store: Store,
         state_dir: Path,
         lines_lost: Callable[[], int],
     ) -> None:
         self._runtime = runtime
-        self._intervals = intervals
+        self._sweeps = sweeps
         self._store = store
         self._state_dir = state_dir
         self._lines_lost = lines_lost
@@ -51,9 +51,13 @@ class Host(Collector):
         build.add_metric([__version__, self._runtime], 1)
         yield build
         intervals = gauge("orch_sweep_interval_seconds")
-        for kind, seconds in self._intervals.items():
+        for kind, seconds in self._sweeps.intervals.items():
             intervals.add_metric([kind.value], seconds)
         yield intervals
+        last = gauge("orch_sweep_last_success_timestamp_seconds")
+        for kind, when in self._sweeps.last.items():
+            last.add_metric([kind.value], when.wall)
+        yield last
         yield gauge("orch_store_queue", self._store.waiting)
         yield gauge("orch_store_degraded", bool(self._store.degraded))
         yield gauge("orch_state_dir_free_bytes", self._free)

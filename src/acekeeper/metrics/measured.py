@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from prometheus_client import (
     CollectorRegistry,
     Counter,
-    Gauge,
     Histogram,
     PlatformCollector,
     ProcessCollector,
@@ -17,7 +16,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from acekeeper.metrics.errors import Errors
-from acekeeper.metrics.families import FAMILIES, counter, histogram
+from acekeeper.metrics.families import counter, histogram
 from acekeeper.metrics.gateway import Gateway
 from acekeeper.metrics.happened import Happened
 from acekeeper.usecases.protocols import Clock
@@ -32,7 +31,6 @@ class Metrics:
     def __init__(self, clock: Clock) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series each
         registry = self._registry = CollectorRegistry()
-        self._clock = clock
         self._requests = counter("orch_api_requests_total", registry)
         self._duration = histogram("orch_api_duration_seconds", registry)
         # Looking up a series by its labels costs more than counting in it.
@@ -51,10 +49,6 @@ class Metrics:
         self.lagged = histogram("orch_loop_lag_seconds", registry).observe
         self._events_failed = counter("orch_events_failed_total", registry)
         self._sweeps = histogram("orch_sweep_duration_seconds", registry)
-        swept = "orch_sweep_last_success_timestamp_seconds"
-        self._swept = Gauge(swept, FAMILIES[swept].meaning, ["kind"], registry=registry)
-        for kind in Kind:
-            self._swept.labels(kind).set(clock().wall)
         self._probes = histogram("orch_probe_duration_seconds", registry)
         self._dbus = histogram("orch_dbus_call_duration_seconds", registry)
         self._podman = histogram("orch_podman_call_duration_seconds", registry)
@@ -94,7 +88,6 @@ class Metrics:
 
     def swept(self, kind: Kind, seconds: float) -> None:
         self._sweeps.labels(kind).observe(seconds)
-        self._swept.labels(kind).set(self._clock().wall)
 
     def probed(self, seconds: float, answered: bool) -> None:
         self._probes.labels("true" if answered else "false").observe(seconds)

@@ -2,7 +2,7 @@
 
 import asyncio
 from asyncio import Task
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import suppress
 from enum import StrEnum
 from typing import Any
@@ -24,6 +24,7 @@ from acekeeper.usecases.loop import Loop
 from acekeeper.usecases.turns import gather_in_turns
 
 _TOLD_WITHIN_S = 0.02  # together with what others say meanwhile: one write for all of it
+_INTERVALS, _TAKES_S = 3, 60  # two may be missed, and one may take its whole time
 _TOLD_AT_ONCE = 500  # streams, or all of one engine: then others have their turn
 
 
@@ -41,10 +42,16 @@ class Sweeps:
     """One pass of a kind at a time: who asks while one runs gets that one's report."""
 
     def __init__(
-        self, loop: Loop, swept: Callable[[Kind, float], None] = lambda _kind, _seconds: None
+        self,
+        loop: Loop,
+        intervals: Mapping[Kind, float],
+        swept: Callable[[Kind, float], None] = lambda _kind, _seconds: None,
     ) -> None:
-        """`swept` is told of every pass that succeeded, and the seconds it took."""
+        """`intervals`: those at which somebody asks for each. `swept` is told of every pass that
+        succeeded, and the seconds it took."""
         self._loop = loop
+        self.intervals = intervals
+        self.last = dict.fromkeys(Kind, loop.clock())  # success; until there is one, our start
         self._swept = swept
         self._running: dict[Kind, Task[Report]] = {}
 
@@ -58,6 +65,14 @@ class Sweeps:
         """One kind after another: what is gone is not asked any more."""
         return {kind: await self.run(kind) for kind in (Kind.SCALE, Kind.HEALTH, Kind.STREAMS)}
 
+    def late(self) -> Iterator[str]:
+        """Which do not succeed as often as they should, as the alert SweepLate has it."""
+        now = self._loop.clock()
+        for kind, interval in self.intervals.items():
+            since = now.mono - self.last[kind].mono
+            if since > _INTERVALS * interval + _TAKES_S:
+                yield f"the last {kind} sweep that succeeded was {since // 60:.0f} min ago"
+
     async def close(self) -> None:
         """Ends what is under way: it may wait long for a hung engine."""
         passes = list(self._running.values())
@@ -69,7 +84,8 @@ class Sweeps:
         began = self._loop.clock()
         self._loop.tell(TimePassed())
         report = await _PASSES[kind](self._loop)
-        seconds = self._loop.clock().mono - began.mono
+        self.last[kind] = now = self._loop.clock()
+        seconds = now.mono - began.mono
         self._swept(kind, seconds)
         report["seconds"] = round(seconds, 3)
         return report
