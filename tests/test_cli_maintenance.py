@@ -1,6 +1,7 @@
 """`acekeeper drain --all` at a service that runs."""
 
 import json
+import re
 import subprocess
 import threading
 from pathlib import Path
@@ -45,7 +46,10 @@ def test_it_begins_lasts_over_a_restart_and_ends(start: Start) -> None:
     service.kill()
     again = start(service.environ)
     assert call(again, "/orchestrator/status")["maintenance"] == status["maintenance"]
-    assert "in maintenance since" in run(service.environ, "status").stdout
+    said = r"now: in maintenance since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d, \d+ seconds? ago: no viewer"
+    assert re.search(said, run(service.environ, "status").stdout)
+    noted = "note   this host has been in maintenance since 20"
+    assert noted in run(service.environ, "doctor").stdout
     assert listed(again) == []
     ended = run(service.environ, "drain", "--undo")
     assert ended.stdout == "viewers begin again; left: 1 engine\n"

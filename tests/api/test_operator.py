@@ -3,7 +3,9 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -13,6 +15,7 @@ import pytest
 from acekeeper.core.gateway.model import Reader
 from acekeeper.core.model import ByGateway, KeyType, Opening, Phase, Stream
 
+from ..requirements.scrape import Scrape
 from .bodies import started
 from .conftest import Serve, Served
 from .test_schema import assert_is_as_said
@@ -280,13 +283,17 @@ async def test_a_host_in_maintenance_takes_nobody_until_it_is_ended(pool: Served
     assert status["provisioning"]["blocked_reason_details"] == detail
     ready = (await pool.get("/health/ready")).json()
     assert (ready["ready"], ready["maintenance"], ready["degraded"]) == (True, since, [])
-    assert "\norch_maintenance 1.0\n" in (await pool.get("/metrics")).text
+    scrape = await Scrape.of(pool)
+    assert scrape.value("orch_maintenance") == 1
+    lasts = scrape.value("acekeeper_maintenance_seconds")
+    assert 0 < lasts <= time.time() - datetime.fromisoformat(since).timestamp() + 1
     ended = await pool.client.delete("/maintenance")
     assert_is_as_said(ended, "/maintenance")
     assert ended.json() == {"since": None, "engines": 1, "streams": 0}
     assert len(listed(pool)) == 1
     assert (await pool.get("/orchestrator/status")).json()["maintenance"] is None
-    assert "\norch_maintenance 0.0\n" in (await pool.get("/metrics")).text
+    after = await Scrape.of(pool)
+    assert after.value("orch_maintenance") == after.value("acekeeper_maintenance_seconds") == 0
 
 
 async def test_maintenance_without_engines_is_told_at_once_too(served: Served) -> None:

@@ -276,7 +276,7 @@ async def test_a_maintenance_is_seen_and_its_end(panel_of: PanelOf) -> None:
     panel = await panel_of(MIN_REPLICAS="0")
     await panel.open()
     await panel.served.post("/maintenance")
-    await expect(panel.find("#status")).to_contain_text("in maintenance")
+    await expect(panel.find("#status")).to_contain_text("in maintenance for ")
     await expect(panel.find("#provisioning")).to_contain_text("takes no new viewers")
     await panel.served.client.delete("/maintenance")
     await expect(panel.find("#status")).not_to_contain_text("in maintenance")

@@ -140,6 +140,20 @@ def bad_variant(host: Host, viewing: Viewing) -> Iterator[None]:
         yield
 
 
+@fault("MaintenanceForgotten", "now: in maintenance since .* 13 hours ago", "maintenance began")
+def forgotten_maintenance(host: Host, viewing: Viewing) -> Iterator[None]:
+    """It is made to have begun long ago, while the service is away."""
+    host.ssh("acekeeper drain --all")
+    as_user(host, "systemctl --user stop acekeeper.socket acekeeper.service")
+    database = f"{HOME}/.local/state/acekeeper/acekeeper.db"
+    long_ago = "UPDATE kept SET value = value - 13 * 3600 WHERE name = 'maintenance'"
+    change = f"import sqlite3; db = sqlite3.connect('{database}', isolation_level=None)"
+    as_user(host, f"python3 -c {shlex.quote(f'{change}; db.execute({long_ago!r})')}")
+    host.ssh("systemctl --user -M acekeeper@ start acekeeper.service")
+    yield
+    host.ssh("acekeeper drain --undo")
+
+
 @fault(
     "StreamsFailing",
     "reason timeout, .*failed yes",

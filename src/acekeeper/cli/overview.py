@@ -83,7 +83,7 @@ def _doing(status: Answer, engines: Sequence[Answer]) -> Iterator[str]:
         if names:
             yield f"{phase} {', '.join(names)}"
     if since := status.get("maintenance"):
-        since = f"in maintenance since {since}"
+        since = f"in maintenance since {clock(since)}, {ago(since)}"
         yield f"{since}: no viewer begins; `acekeeper drain --undo` ends it"
     if rolling := status.get("rollout"):
         why = ", ".join(f"{number} {reason}" for reason, number in rolling["reasons"].items())

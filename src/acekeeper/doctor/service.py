@@ -54,6 +54,11 @@ def check(settings: Settings) -> Iterator[Finding]:
             f"the service is not ready; its circuit breaker is {health['circuit_state']}",
             "Its log says which starts of engines failed, and why",
         )
+    if since := health.get("maintenance"):
+        yield note(
+            f"this host has been in maintenance since {since}: no viewer begins",
+            "`acekeeper drain --undo` ends it",
+        )
     yield _deaths(settings)
 
 

@@ -175,6 +175,9 @@ FAMILIES: Mapping[str, Family] = {
         "gauge", "1 while clients are told that nothing can be provisioned"
     ),
     "orch_maintenance": Family("gauge", "1 while the host takes no viewers so that it empties"),
+    "acekeeper_maintenance_seconds": Family(
+        "gauge", "For how long the host has taken no viewers, 0 if it takes them"
+    ),
     "orch_sweep_duration_seconds": Family(
         "histogram", "Time a sweep took that succeeded", {"kind": tuple(Kind)}, _CALLS
     ),

@@ -60,7 +60,9 @@ class Pool(Collector):
         yield breaker
         refusal = blocked(self._state, self._rules, now)
         yield gauge("orch_provisioning_blocked", refusal is not None)
-        yield gauge("orch_maintenance", self._state.maintenance is not None)
+        since = self._state.maintenance
+        yield gauge("orch_maintenance", since is not None)
+        yield gauge("acekeeper_maintenance_seconds", now.mono - since.mono if since else 0)
 
     def _streams(self) -> Iterator[GaugeMetricFamily]:
         state = self._state

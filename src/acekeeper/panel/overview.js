@@ -1,6 +1,6 @@
 // The line of cards: how the whole is.
 
-import { count, find, setClass, setText, show, words } from "./dom.js";
+import { count, find, setClass, setText, show, since, words } from "./dom.js";
 
 const MOODS = { healthy: "good", degraded: "fair", unavailable: "bad" };
 const CIRCUITS = { closed: "good", half_open: "fair", open: "bad" };
@@ -46,7 +46,7 @@ export function showOverview(overview) {
 
 function reasons({ engines, breaker, degraded, maintenance }) {
   const found = [...degraded];
-  if (maintenance) found.push("in maintenance");
+  if (maintenance) found.push(`in maintenance for ${since(maintenance)}`);
   else if (!engines.healthy) found.push("no engine can be used");
   if (engines.unhealthy) found.push(`${count(engines.unhealthy, "engine")} unhealthy`);
   if (breaker.state !== "closed") found.push("the circuit breaker is not closed");
