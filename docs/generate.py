@@ -18,9 +18,8 @@ from argparse_manpage.manpage import Manpage
 from tests.load.tuning.tables import TABLES
 
 from acekeeper import __version__
-from acekeeper.app import WARNINGS
 from acekeeper.cli.parser import parser
-from acekeeper.core.happenings import FIELDS, HAPPENINGS
+from acekeeper.core.happenings import FIELDS, HAPPENINGS, WARNINGS
 from acekeeper.emulator.kinds import KINDS
 from acekeeper.log_events import FIELDS as LOG_FIELDS
 from acekeeper.log_events import LOG_EVENTS

@@ -34,7 +34,8 @@ from acekeeper.api.views import Views
 from acekeeper.core.addresses import absences, absent
 from acekeeper.core.changes import Happening
 from acekeeper.core.facts import TimePassed
-from acekeeper.core.model import Now
+from acekeeper.core.happenings import WARNINGS
+from acekeeper.core.model import Now, Rules
 from acekeeper.core.network import troubles
 from acekeeper.core.restore import restore
 from acekeeper.core.rollout import STOPPED
@@ -61,25 +62,6 @@ _ADOPT_WITHIN_S = 1.0  # before serving; nothing slow stands in a viewer's way
 # writer waits for the event loop at every statement, and the event loop for the writer.
 _SWITCH_S = 0.0005
 _NO_GATEWAY = Gateway()
-WARNINGS = frozenset(
-    {
-        "addresses_absent",
-        "engine_died",
-        "engine_start_failed",
-        "engine_starving",
-        "engine_stop_failed",
-        "engine_suspected",
-        "engine_unhealthy",
-        "network_absent",
-        "playback_doubted",
-        "playback_failed",
-        "rollout_stopped",
-        "runtime_lacks",
-        "runtime_lost",
-        "session_not_stopped",
-        "source_silent",
-    }
-)
 
 
 def clock() -> Now:

@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from acekeeper.core.facts import TimePassed
+from acekeeper.core.happenings import HAPPENINGS, REFUSALS, RELIEFS, WARNINGS
+
 from .bodies import started
 from .conftest import Served
 
@@ -26,6 +29,7 @@ async def test_what_happened_is_told_the_newest_first(served: Served) -> None:
         "id": ended["id"],
         "ts": ended["ts"],
         "kind": "stream_ended",
+        "mood": None,
         "engine": None,
         "stream": ID,
         "data": {
@@ -39,6 +43,29 @@ async def test_what_happened_is_told_the_newest_first(served: Served) -> None:
     assert begun["id"] < ended["id"]
     assert datetime.fromisoformat(ended["ts"]).tzinfo is not None
     assert [entry["kind"] for entry in await log(served, kind="log_begun")] == ["log_begun"]
+
+
+async def test_what_is_not_well_is_told_as_bad_and_what_is_well_again_as_good(
+    served: Served,
+) -> None:
+    told = WARNINGS | REFUSALS | RELIEFS
+    assert told <= HAPPENINGS.keys()
+    assert not (WARNINGS | REFUSALS) & RELIEFS
+    loop = served.context.loop
+    for kind in ("network_absent", "play_failed", "source_answers", "network_changed"):
+        loop.state.tell(kind)
+    loop.tell(TimePassed())
+    await served.post("/events/stream_started", started())  # what was told before is on disk too
+    moods = {entry["kind"]: entry["mood"] for entry in await log(served)}
+    assert (
+        moods.items()
+        >= {
+            "network_absent": "bad",
+            "play_failed": "bad",
+            "source_answers": "good",
+            "network_changed": None,
+        }.items()
+    )
 
 
 async def test_it_is_asked_for_by_time(served: Served) -> None:

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from playwright.async_api import Route, expect
 
 from acekeeper.core.doubt import Content, Doubt
-from acekeeper.core.facts import StreamsAsked
+from acekeeper.core.facts import StreamsAsked, TimePassed
 from acekeeper.core.model import Health, Phase, Sample
 
 from ..api.bodies import started
@@ -44,6 +44,17 @@ async def test_engines_and_what_begins_on_them_appear_by_themselves(panel_of: Pa
     await expect(panel.tile(name)).to_contain_text("idle")
     assert await panel.page.evaluate("window.sameAsBefore")
     assert panel.wrong == []
+
+
+async def test_what_is_not_well_stands_out_in_the_log(panel_of: PanelOf) -> None:
+    panel = await panel_of(MIN_REPLICAS="0")
+    await panel.open()
+    loop = panel.served.context.loop
+    loop.state.tell("network_absent", ipv6=False)
+    loop.state.tell("source_answers", source="podman")
+    loop.tell(TimePassed())
+    await expect(panel.find("#entries li.bad")).to_contain_text("network absent")
+    await expect(panel.find("#entries li.good", "source answers")).to_have_count(1)
 
 
 async def look(panel: Panel, *, silent: bool) -> None:

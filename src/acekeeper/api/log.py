@@ -18,6 +18,7 @@ from acekeeper.api.context import Context, json_answer
 from acekeeper.api.deadline import ENDLESS
 from acekeeper.api.described import described
 from acekeeper.api.views import array
+from acekeeper.core.happenings import mood
 from acekeeper.core.inspection import Logged
 from acekeeper.core.names import Slot
 from acekeeper.usecases.protocols import History
@@ -90,6 +91,7 @@ def _entry(logged: Logged) -> wire.LogEntry:
         id=logged.id,
         ts=wire.moment(logged.wall),
         kind=logged.kind,
+        mood=mood(logged.kind),
         engine=logged.engine.container_name if logged.engine else None,
         stream=logged.stream or None,
         data={name: value for name, value in logged.data.items() if value is not None},

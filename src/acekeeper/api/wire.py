@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from acekeeper.core.happenings import Mood
 from acekeeper.core.model import KeyType
 
 Name = Annotated[str, Meta(max_length=256)]
@@ -217,6 +218,7 @@ class LogEntry(Struct):
     id: int
     ts: Moment
     kind: str
+    mood: Mood | None  # of who reads it
     engine: str | None
     stream: str | None
     data: dict[str, Any]

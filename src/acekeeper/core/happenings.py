@@ -1,6 +1,7 @@
 """Everything that can be told as happened, in the words of the log, with its meaning."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 HAPPENINGS: Mapping[str, str] = {
     "addresses_absent": "This host does not have these `addresses` of `GATEWAY_HOST` or"
@@ -76,6 +77,54 @@ HAPPENINGS: Mapping[str, str] = {
     "stream_expired": "A stream elsewhere is dropped, after `UNMANAGED_STREAM_TTL_S`.",
     "stream_started": "A stream started; `managed` if it is on one of our engines.",
 }
+
+# What is not well on this host.
+WARNINGS = frozenset(
+    {
+        "addresses_absent",
+        "engine_died",
+        "engine_start_failed",
+        "engine_starving",
+        "engine_stop_failed",
+        "engine_suspected",
+        "engine_unhealthy",
+        "network_absent",
+        "playback_doubted",
+        "playback_failed",
+        "rollout_stopped",
+        "runtime_lacks",
+        "runtime_lost",
+        "session_not_stopped",
+        "source_silent",
+    }
+)
+# What somebody wanted and did not get, by whosever fault.
+REFUSALS = frozenset({"play_failed", "provision_refused"})
+# What is well again, or at last.
+RELIEFS = frozenset(
+    {
+        "addresses_complete",
+        "breaker_closed",
+        "breaker_reset",
+        "engine_fed",
+        "engine_ready",
+        "engine_recovered",
+        "playback_tried",
+        "rollout_resumed",
+        "runtime_complete",
+        "runtime_connected",
+        "source_answers",
+    }
+)
+
+Mood = Literal["bad", "good"]
+
+
+def mood(kind: str) -> Mood | None:
+    if kind in WARNINGS or kind in REFUSALS:
+        return "bad"
+    return "good" if kind in RELIEFS else None
+
 
 # What they are told with, wherever it stands.
 FIELDS: Mapping[str, str] = {

@@ -3,8 +3,6 @@
 import { clockTime, find, make, short, soon, words } from "./dom.js";
 
 const MOST = 300;
-const BAD = /died|failed|unhealthy|suspected|lost|lacks|starving|doubted|refused|not_stopped/;
-const GOOD = /ready|recovered|connected|complete|fed$|reset/;
 
 const list = find("#entries");
 const last = new Map();
@@ -29,14 +27,13 @@ const showEntries = soon(() => {
   while (list.children.length > MOST) list.lastChild.remove();
 });
 
-export function entryOf({ ts, kind, engine, stream, data }) {
-  const mood = BAD.test(kind) ? "bad" : GOOD.test(kind) ? "good" : "";
+export function entryOf({ ts, kind, mood, engine, stream, data }) {
   const time = make("time", "", clockTime(ts));
   time.dateTime = ts;
   time.title = ts;
   const more = Object.entries(data).map(([name, value]) => `${words(name)} ${textOf(value)}`);
   const about = [engine, stream && short(stream, 12), ...more].filter(Boolean).join(" · ");
-  return make("li", mood, time, " ", make("b", "", words(kind)), " ", make("span", "", short(about, 300)));
+  return make("li", mood ?? "", time, " ", make("b", "", words(kind)), " ", make("span", "", short(about, 300)));
 }
 
 const textOf = (value) => (typeof value === "object" ? JSON.stringify(value) : String(value));
