@@ -119,7 +119,7 @@ def test_an_image_that_a_registry_has_is_pulled(world: World) -> None:
     world.environ["TARGET_IMAGE"] = f"registry.example/engine@sha256:{IMAGE}"
     pulled = world.root / "pulled"
     script = f"""
-[ "$1" = pull ] && echo "$*" > {pulled}
+case " $* " in *" pull "*) echo "$*" > {pulled};; esac
 [ "$1 $2" = "image exists" ] && ! [ -e {pulled} ] && exit 1
 {HEALTHY["podman"]}"""
     world.tool("podman", script)
@@ -134,6 +134,13 @@ def test_an_image_that_a_registry_has_is_pulled(world: World) -> None:
     pulled.unlink()
     assert len(steps(world)) == 1
     assert pulled.read_text() == f"pull --quiet --authfile={login} {image}\n"
+    proxy = login.with_name("acekeeper-pull.conf")
+    proxy.touch()
+    pulled.unlink()
+    (step,) = steps(world)
+    by = f"--module={proxy} pull --quiet --authfile={login} {image}"
+    assert pulled.read_text() == f"{by}\n"
+    assert "acekeeper-pull.conf" in step
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from . import image, registry
-from .deploying import Deployer, as_user, engines, show
+from .deploying import Deployer, Play, as_user, engines, show
 from .faults import HOME, prepare
 from .lab import Host, Lab
 from .registry import Registry
@@ -32,6 +32,9 @@ STORAGE = f"{HOME}/.local/share/containers/storage"
 RUNTIME = "/run/user/$(id -u acekeeper)"
 LOGIN = "viewer:a-password-of-the-registry"
 AUTH = f"{HOME}/.config/containers/acekeeper-auth.json"
+PROXY = f"{HOME}/.config/containers/acekeeper-pull.conf"
+WRITTEN = "acekeeper : image | Write the login to registries, and the proxy"
+REMOVED = "acekeeper : image | Remove the login to registries, and the proxy"
 SETTINGS_FILE = "SETTINGS_FILE=/etc/acekeeper/settings.env RUNTIME=quadlet"
 FILLER = f"{HOME}/filler"
 SCRIPT = Path(__file__).parents[2] / "ansible/roles/acekeeper/files/unneeded-images"
@@ -117,6 +120,17 @@ def undisturbed(running: Running) -> Iterator[None]:
     assert before.items() <= engines(running.host).items()
 
 
+@contextmanager
+def by_proxy(running: Running) -> Iterator[Play]:
+    """The registry is asked by itself as a proxy."""
+    running.deployer.variables["acekeeper_image_proxy"] = f"http://{running.registry.address}"
+    played = running.deployer.deploy("--tags", "image")
+    del running.deployer.variables["acekeeper_image_proxy"]
+    yield played
+    assert running.host.ssh(f"stat -c '%a %U' {PROXY}").stdout == "600 acekeeper\n"
+    assert running.deployer.deploy("--tags", "image").changes() == [REMOVED]
+
+
 def test_the_login_to_the_registry_is_for_the_account_alone(running: Running) -> None:
     kept = running.host.ssh(f"stat -c '%a %U' {AUTH}; cat {AUTH}").stdout.splitlines()
     assert kept == ["600 acekeeper", running.registry.auth]
@@ -175,13 +189,12 @@ def test_a_damaged_image_is_found_and_brought_again_by_the_proxy(running: Runnin
         assert re.search("wrong  the engine image .* is damaged: .*integrity checksum failed", said)
         assert "Run the playbook with `--tags image`" in said
 
-        deployer.variables["acekeeper_image_proxy"] = f"http://{running.registry.address}"
-        played = deployer.deploy("--tags", "image")
-        del deployer.variables["acekeeper_image_proxy"]
-        assert played.changes() == [
-            "acekeeper : image | Put a damaged storage aside",
-            "acekeeper : bring | Pull it",
-        ]
+        with by_proxy(running) as played:
+            assert played.changes() == [
+                WRITTEN,
+                "acekeeper : image | Put a damaged storage aside",
+                "acekeeper : bring | Pull it",
+            ]
         assert any("/blobs/" in url for url in running.registry.proxied)
         assert running.doctor()[0] == 0
         # Engines still run from the old one.
@@ -196,12 +209,14 @@ def test_a_storage_beyond_use_is_put_aside_and_the_image_pulled_again(
     running: Running, tell: Callable[[str], None]
 ) -> None:
     host = running.host
-    with undisturbed(running):
+    with undisturbed(running), by_proxy(running):
+        running.registry.proxied.clear()
         host.ssh(f"truncate -s 200 {STORAGE}/overlay-images/images.json")
         assert running.doctor()[0] == 1
         fixed = running.mend()
         assert f"`mv --no-target-directory {STORAGE} {STORAGE}.aside-" in fixed
-        assert "`podman pull --quiet" in fixed
+        assert f"`podman --module={PROXY} pull --quiet --authfile={AUTH}" in fixed
+        assert any("/blobs/" in url for url in running.registry.proxied)
     running.replace_an_engine()
     tell("storage beyond use: the doctor put it aside and pulled the image; no engine was touched")
 
@@ -296,5 +311,5 @@ def test_without_a_login_it_is_removed(running: Running) -> None:
     given = running.deployer.variables.pop("acekeeper_registry_auth")
     played = running.deployer.deploy("--tags", "image")
     running.deployer.variables["acekeeper_registry_auth"] = given
-    assert played.changes() == ["acekeeper : image | Remove the login to registries"]
+    assert played.changes() == [REMOVED]
     assert running.host.ssh(f"ls {AUTH}", check=False).stdout == ""

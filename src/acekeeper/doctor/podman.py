@@ -11,7 +11,17 @@ from pathlib import Path
 
 from acekeeper.adapters import ports
 from acekeeper.adapters.systemctl import systemctl
-from acekeeper.doctor.finding import Finding, Ran, complaint, is_known, mendable, run, well, wrong
+from acekeeper.doctor.finding import (
+    Command,
+    Finding,
+    Ran,
+    complaint,
+    is_known,
+    mendable,
+    run,
+    well,
+    wrong,
+)
 from acekeeper.settings import Settings
 
 _OLDEST = (5, 4, 1)  # 5.4.0 leaves files of every container in /run/user, until that is full
@@ -59,7 +69,7 @@ def _image(settings: Settings) -> Iterator[Finding]:
     if present.status == 1 and not present.complaint:
         missing = f"the engine image {image} is not here"
         if "@" in image:
-            yield mendable(missing, ("podman", "pull", "--quiet", *_login(), image))
+            yield mendable(missing, _pull(image))
         else:
             yield wrong(missing, _BRING)
         return
@@ -74,12 +84,14 @@ def _image(settings: Settings) -> Iterator[Finding]:
         yield _container(image, ports.present(settings.engine_host))
 
 
-def _login() -> Iterator[str]:
-    """What the playbook made of `acekeeper_registry_auth`."""
+def _pull(image: str) -> Command:
+    """With the proxy and the login that the playbook was given; nothing but pulls has them."""
     config = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
-    file = Path(config, "containers/acekeeper-auth.json")
-    if file.exists():
-        yield f"--authfile={file}"
+    proxy = Path(config, "containers/acekeeper-pull.conf")
+    login = Path(config, "containers/acekeeper-auth.json")
+    module = [f"--module={proxy}"] if proxy.exists() else []
+    authfile = [f"--authfile={login}"] if login.exists() else []
+    return ("podman", *module, "pull", "--quiet", *authfile, image)
 
 
 def _container(image: str, there: tuple[str, ...]) -> Finding:
