@@ -21,8 +21,8 @@ from acekeeper.api.context import Context
 from acekeeper.app import clock, service
 from acekeeper.core.changes import Changes
 from acekeeper.core.facts import AnswerDelivered, RuntimeChecked, RuntimeLost
-from acekeeper.core.model import Engine, Health, Now, Rules
-from acekeeper.core.state import Changes
+from acekeeper.core.model import Engine, Health, Now
+from acekeeper.core.rules import Rules
 from acekeeper.errors import NoAnswer
 from acekeeper.listening import Gateway
 from acekeeper.rules import rules_of

@@ -35,7 +35,7 @@ from acekeeper.core.addresses import absences, absent
 from acekeeper.core.changes import Happening
 from acekeeper.core.facts import TimePassed
 from acekeeper.core.happenings import WARNINGS
-from acekeeper.core.model import Now, Rules
+from acekeeper.core.model import Now
 from acekeeper.core.network import troubles
 from acekeeper.core.restore import restore
 from acekeeper.core.rollout import STOPPED

@@ -3,6 +3,7 @@
 import pytest
 
 from acekeeper.app import service
+from acekeeper.core.changes import Changes
 
 from .conftest import Serve, Served
 from .test_log import log
@@ -11,7 +12,8 @@ KINDS = {"service_started", "service_stopped", "settings_changed"}
 
 
 async def told(served: Served) -> list[tuple[str, dict[str, object]]]:
-    """Of this run, in order."""
+    """Of this run, in order. All of it is on disk by then."""
+    await served.context.loop.store.write(Changes())
     entries = [e for e in await log(served, limit=1000) if e["kind"] in KINDS]
     begun = next(n for n, entry in enumerate(entries) if entry["kind"] == "service_started")
     return [(entry["kind"], entry["data"]) for entry in entries[begun::-1]]

@@ -59,7 +59,8 @@ def _drain(arguments: argparse.Namespace) -> int:
         return _all(settings, arguments.wait)
     if arguments.undo:
         return _undo(settings)
-    return engines.tell_to_leave(settings, arguments.engine, "POST", "/engines/{}/drain")
+    engines.end(settings, arguments.engine, "POST", "/engines/{}/drain")
+    return 0
 
 
 def _undo(settings: "Settings") -> int:

@@ -50,8 +50,8 @@ def named(settings: "Settings", names: Sequence[str]) -> list[Answer]:
     return found
 
 
-def tell_to_leave(settings: "Settings", names: Sequence[str], method: str, path: str) -> int:
-    """`path` has {} in the place of the container's id."""
+def end(settings: "Settings", names: Sequence[str], method: str, path: str) -> None:
+    """By a call for each, in whose path `{}` is its container's id; and says what becomes of it."""
     from acekeeper.cli.text import count
     from acekeeper.client import call
 
@@ -59,7 +59,6 @@ def tell_to_leave(settings: "Settings", names: Sequence[str], method: str, path:
         leaving = call(settings, method, path.format(engine["container_id"]))
         playing = count(len(engine["streams"]), "stream")
         print(f"{engine['container_name']} is {leaving['status']}; {playing} on it")
-    return 0
 
 
 def _find(engines: Sequence[Answer], name: str) -> Answer:

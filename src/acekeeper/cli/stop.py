@@ -27,7 +27,8 @@ def _stop(arguments: argparse.Namespace) -> int:
 
     settings = load(os.environ)
     if arguments.engine:
-        return engines.tell_to_leave(settings, arguments.engine, "DELETE", "/containers/{}")
+        engines.end(settings, arguments.engine, "DELETE", "/containers/{}")
+        return 0
     return _stop_all(settings)
 
 
