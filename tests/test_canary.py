@@ -197,6 +197,18 @@ def test_a_port_of_the_api_that_is_taken_is_refused_and_ours_is_not(world: World
         world.prove()
 
 
+def test_the_settings_alone_are_tried_without_an_engine(world: World) -> None:
+    world.environ["ENGINE_HOST"] = "192.0.2.1"
+    said = "\n".join(canary.prove(world.environ, engine=False))
+    assert said == "ENGINE_HOST=192.0.2.1 is not an address of this host now"
+    assert {line.split()[0] for line in world.asked("")} == {"show", "list-units"}
+    with (
+        socket.create_server(("127.0.0.1", int(world.environ["APP_PORT"]))),
+        pytest.raises(BadSetting, match="another program listens on"),
+    ):
+        list(canary.prove(world.environ, engine=False))
+
+
 def test_what_acekeeper_can_do_without_is_only_said(world: World) -> None:
     world.environ |= {"ENGINE_HOST": "127.0.0.1,192.0.2.1"}
     with (

@@ -50,6 +50,7 @@ _shtab_acekeeper_backup_defaults_added=0
 
 _shtab_acekeeper_canary_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--settings[the settings alone\: no engine is started]"
 )
 
 # guard to ensure default positional specs are added only once per session

@@ -62,7 +62,7 @@ def test_an_image_that_is_not_there_is_refused(deployed: Deployed, tell: Tell) -
     absent = {"acekeeper_image": "0" * 63 + "1"}
     what = "an image that is not there, with --tags settings"
     with refused(deployed, tell, what, "--tags=settings", **absent) as played:
-        assert "is not on this host. Bring it first" in played.output
+        assert f"It needs {absent['acekeeper_image']} first, which is not there" in played.output
 
 
 def test_a_port_that_somebody_else_has_is_refused(deployed: Deployed, tell: Tell) -> None:

@@ -8,12 +8,15 @@ from acekeeper.cli.commands import Commands
 
 def add(commands: Commands) -> None:
     text = "try the settings on this host, and one engine of them beside those that run"
-    commands.add("canary", _canary, text)
+    parser = commands.add("canary", _canary, text)
+    parser.add_argument(
+        "--settings", action="store_true", help="the settings alone: no engine is started"
+    )
 
 
-def _canary(_: argparse.Namespace) -> int:
+def _canary(arguments: argparse.Namespace) -> int:
     from acekeeper.canary import prove
 
-    for line in prove(os.environ):
+    for line in prove(os.environ, engine=not arguments.settings):
         print(line)
     return 0
