@@ -1,5 +1,6 @@
 """Which firewalls of a host keep other peers out; nft itself is asked on a host."""
 
+import json
 import runpy
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -73,27 +74,79 @@ def test_no_other_is(ruleset: list[Item]) -> None:
     assert list(closing(ruleset, 21000, 21039)) == []
 
 
-def test_each_firewall_is_told_of_in_its_own_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+# What the real ones print: ufw 0.36.2, firewalld 1.3.3.
+UFW = """Status: active
+Logging: on (low)
+Default: {incoming} (incoming), allow (outgoing), deny (routed)
+New profiles: skip
+
+To                         Action      From
+--                         ------      ----
+21000:21039/tcp            ALLOW IN    {sender}
+21000:21039/udp            DENY IN     Anywhere
+21000:21039/tcp (v6)       ALLOW IN    Anywhere (v6)
+"""
+FIREWALLD = """case "$*" in
+    --state) echo running ;;
+    --get-default-zone) echo public ;;
+    --get-zone-of-interface=eth0) {zone} ;;
+    --zone=home\\ --query-port=*/tcp) echo yes ;;
+    --zone=*\\ --query-port=*) echo no; exit 1 ;;
+    *) echo "You're performing an operation over default zone ('public'),"; echo no ;;
+esac"""
+Install = Callable[[str, str], None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """No other is there, nor is anything listed by nft."""
+
     def install(name: str, script: str) -> None:
         path = tmp_path / name
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
 
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    install("ufw", "echo 'Status: active'; echo '21000:21039/tcp  ALLOW  Anywhere'")
-    install("firewall-cmd", '[ "$1" = --state ] && echo running || echo no')
-    install(
-        "nft",
-        'echo \'{"nftables": [{"chain": {"family": "ip", "table": "filter",'
-        ' "name": "INPUT", "hook": "input", "type": "filter", "policy": "drop"}}]}\'',
-    )
-    assert list(FIND["told"](21000, 21039)) == [
-        "ufw: ufw allow 21000:21039/udp",
-        "firewalld: firewall-cmd --permanent --add-port=21000-21039/tcp"
-        " --add-port=21000-21039/udp && firewall-cmd --reload",
-    ]
-    install("ufw", "echo 'Status: inactive'")
-    [_, nft] = FIND["told"](21000, 21000)
+    install("ip", "echo default via 192.168.1.1 dev eth0 proto dhcp metric 100")
+    install("nft", "echo")
+    install("ufw", "echo Status: inactive")
+    install("firewall-cmd", "echo not running; exit 252")
+    return install
+
+
+def told() -> list[str]:
+    return list(FIND["told"](21000, 21039))
+
+
+def ufw(incoming: str = "deny", sender: str = "Anywhere") -> str:
+    status = UFW.format(incoming=incoming, sender=sender)
+    english = '[ "$LC_ALL" = C.UTF-8 ] || { echo Status: Aktiv; exit; }'
+    return f"{english}\n[ \"$*\" = 'status verbose' ] && cat <<'END'\n{status}END"
+
+
+def test_ufw_is_told_of_in_its_own_words(install: Install) -> None:
+    install("ufw", ufw())
+    assert told() == ["ufw: ufw allow 21000:21039/udp"]
+    install("ufw", ufw(sender="192.168.1.0/24"))
+    assert told() == ["ufw: ufw allow 21000:21039/tcp && ufw allow 21000:21039/udp"]
+    install("ufw", ufw(incoming="allow"))
+    assert told() == []
+
+
+def test_firewalld_is_told_of_by_the_zone_of_the_default_route(install: Install) -> None:
+    install("firewall-cmd", FIREWALLD.format(zone="echo home"))
+    adds = "--zone=home --add-port=21000-21039/udp"
+    assert told() == [f"firewalld: firewall-cmd {adds} && firewall-cmd --permanent {adds}"]
+    install("firewall-cmd", FIREWALLD.format(zone="echo no zone >&2; exit 2"))
+    adds = "--zone=public --add-port=21000-21039/tcp --add-port=21000-21039/udp"
+    assert told() == [f"firewalld: firewall-cmd {adds} && firewall-cmd --permanent {adds}"]
+
+
+def test_their_tables_are_not_told_of_as_the_hosts_own(install: Install) -> None:
+    dropping = chain("filter", "drop", family="ip", name="INPUT")
+    install("nft", f"echo '{json.dumps({'nftables': [dropping]})}'")
+    install("ufw", ufw(incoming="allow"))
+    assert told() == []
+    install("ufw", "echo Status: inactive")
+    [nft] = told()
     assert nft.startswith("nftables: nft insert rule ip filter INPUT meta l4proto '{ tcp, udp }'")

@@ -3,6 +3,7 @@ FIRST-LAST, with the command that lets them in. What acekeeper's own table accep
 drop all the same."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -74,19 +75,22 @@ def _covers(right: Any, first: int, last: int) -> bool:
 def told(first: int, last: int) -> Iterator[str]:
     ports = f"{first}-{last}" if first < last else f"{first}"
     others: set[tuple[str, str]] = set()
-    status = _said("ufw", "status") if shutil.which("ufw") else ""
+    status = _said("ufw", "status", "verbose") if shutil.which("ufw") else ""
     if "Status: active" in status:
         others |= OF_UFW
         named = ports.replace("-", ":")
-        lines = [line.split()[:2] for line in status.splitlines()]
-        if wanted := [p for p in PROTOCOLS if [f"{named}/{p}", "ALLOW"] not in lines]:
+        lines = [line.split()[:4] for line in status.splitlines()]
+        wanted = [p for p in PROTOCOLS if [f"{named}/{p}", "ALLOW", "IN", "Anywhere"] not in lines]
+        if wanted and "Default: allow (incoming)" not in status:
             yield "ufw: " + " && ".join(f"ufw allow {named}/{p}" for p in wanted)
     if shutil.which("firewall-cmd") and _said("firewall-cmd", "--state") == "running":
         others |= OF_FIREWALLD
-        queried = {p: _said("firewall-cmd", f"--query-port={ports}/{p}") for p in PROTOCOLS}
+        zone = f"--zone={_zone()}"
+        queried = {p: _said("firewall-cmd", zone, f"--query-port={ports}/{p}") for p in PROTOCOLS}
         if wanted := [p for p in PROTOCOLS if queried[p] != "yes"]:
-            adds = " ".join(f"--add-port={ports}/{p}" for p in wanted)
-            yield f"firewalld: firewall-cmd --permanent {adds} && firewall-cmd --reload"
+            # Not by a reload, with which all would be lost that is not permanent.
+            adds = " ".join([zone, *(f"--add-port={ports}/{p}" for p in wanted)])
+            yield f"firewalld: firewall-cmd {adds} && firewall-cmd --permanent {adds}"
     if shutil.which("nft"):
         ruleset = json.loads(_said("nft", "-j", "list", "ruleset") or '{"nftables": []}')
         for family, table, chain in closing(ruleset["nftables"], first, last):
@@ -98,8 +102,19 @@ def told(first: int, last: int) -> Iterator[str]:
                 )
 
 
+def _zone() -> str:
+    """firewalld's, of the interface by which other peers come."""
+    route = _said("ip", "-4", "route", "show", "default").split() if shutil.which("ip") else []
+    interface = route[route.index("dev") + 1] if "dev" in route else ""
+    zone = _said("firewall-cmd", f"--get-zone-of-interface={interface}") if interface else ""
+    return zone or _said("firewall-cmd", "--get-default-zone")
+
+
 def _said(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    """In English, which ufw and firewalld would else translate."""
+    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return ran.stdout.strip()
 
 
 if __name__ == "__main__":
