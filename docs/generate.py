@@ -1,19 +1,23 @@
 """Rewrites what is derived from tables in the source.
 
 docs/settings.md and .env.example from that of the settings, docs/emulator.md from that of faults,
-docs/metrics.md from that of metrics, docs/log.md from all that is told and logged; what
-docs/simulation.md shows, and what the benchmark finds for docs/tuning.md. And docs/command/, which
-is the man page and what shells complete, from the parser.
+docs/metrics.md from that of metrics, docs/log.md from all that is told and logged,
+docs/deploying.md from what the roles say of their variables; what docs/simulation.md shows, and
+what the benchmark finds for docs/tuning.md. And docs/command/, which is the man page and what
+shells complete, from the parser.
 """
 
 import ast
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import shtab
+import yaml
 from argparse_manpage.manpage import Manpage
 from tests.load.tuning.tables import TABLES
 
@@ -31,6 +35,7 @@ from acekeeper.simulation import DAYS, simulate
 from acekeeper.simulation import text as report
 
 ROOT = Path(__file__).parent.parent
+ROLES = ("acekeeper", "monitoring")
 SOURCE = ROOT / "src/acekeeper"
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 BEGIN, END = "<!-- generated: make docs -->\n", "<!-- end -->\n"
@@ -72,6 +77,39 @@ def env_example() -> str:
             lines += ["", f"## {GROUPS[name]}"]
         lines += ["", f"# {text}", f"# ({kind.allowed})", f"#{name}={kind.default}"]
     return "\n".join(lines) + "\n"
+
+
+def variables_table() -> str:
+    """Of the roles' specifications, whose markup is Ansible's."""
+    lines = ["| Name | Default | Meaning |", "|---|---|---|"]
+    for role in ROLES:
+        path = ROOT / f"ansible/roles/{role}/meta/argument_specs.yml"
+        specs = yaml.safe_load(path.read_text("utf-8"))["argument_specs"]
+        for options in (spec["options"] for spec in specs.values()):
+            for name, option in options.items():
+                lines.append(f"| `{name}` | {_default(option)} | {_meaning(option)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _default(option: dict[str, Any]) -> str:
+    if option.get("required"):
+        return "must be given"
+    default = option["default"]
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, str) and "{{" in default:
+        return "it depends"
+    if isinstance(default, list):
+        default = ", ".join(default)
+    return f"`{default}`" if default else "none"
+
+
+def _meaning(option: dict[str, Any]) -> str:
+    said = option["description"]
+    text = re.sub(r"\b[CO]\((.+?)\)", r"`\1`", said if isinstance(said, str) else " ".join(said))
+    if "choices" in option:
+        text += f" One of {', '.join(f'`{choice}`' for choice in option['choices'])}."
+    return text
 
 
 def faults_table() -> str:
@@ -198,6 +236,7 @@ def generated() -> dict[Path, str]:
         docs / "log.md": with_tables(docs / "log.md", log_tables()),
         docs / "metrics.md": with_tables(docs / "metrics.md", metrics_table()),
         docs / "simulation.md": with_tables(docs / "simulation.md", simulated()),
+        docs / "deploying.md": with_tables(docs / "deploying.md", variables_table()),
         docs / "emulator.md": with_tables(docs / "emulator.md", faults_table()),
         docs / "command/acekeeper.1": man_page(),
         **{docs / f"command/acekeeper.{shell}": completion(shell) for shell in SHELLS},
