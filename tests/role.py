@@ -78,10 +78,12 @@ class Role:
         *options: str,
         failing: Sequence[str] = (),
         drain: bool = False,
+        tasks_from: str = "main",
     ) -> subprocess.CompletedProcess[str]:
         (self._home / "fails").write_text("".join(f"{words}\n" for words in failing))
         book = self._home / "book.yml"
-        play = {"hosts": "localhost", "gather_facts": False, "roles": ["acekeeper"]}
+        role = {"name": "acekeeper", "tasks_from": tasks_from}
+        play = {"hosts": "localhost", "gather_facts": False, "tasks": [{"import_role": role}]}
         book.write_text(json.dumps([play]))
         known = {
             "ansible_python_interpreter": sys.executable,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from acekeeper.doctor import podman
+from .role import Role
 
 ROOT = Path(__file__).parent.parent
 BIN = ROOT / ".venv-ansible/bin"
@@ -84,38 +84,29 @@ def test_settings_of_a_host_come_beside_those_of_its_group(tmp_path: Path) -> No
     assert said_of("__acekeeper_given", tmp_path, given) == {"MIN_REPLICAS": 2, "MAX_REPLICAS": 40}
 
 
-HOME = "/var/lib/acekeeper"
-LOGIN = '{"auths": {"registry.example": {"auth": "eDp5"}}}'
-
-
 @pytest.mark.parametrize(
-    ("proxy", "login"),
-    [("http://proxy.example:3128", LOGIN), ('http://a:"\\@proxy', ""), ("", LOGIN)],
+    ("host", "api", "gateway"),
+    [
+        ({}, "127.0.0.1", "127.0.0.1"),
+        ({"APP_HOST": "::1", "GATEWAY_HOST": "127.0.0.1, 192.0.2.1"}, "[::1]", "192.0.2.1"),
+        ({"APP_HOST": "0.0.0.0", "GATEWAY_HOST": "0.0.0.0"}, "media-1", "media-1"),
+    ],
 )
-def test_pulls_are_given_a_proxy_and_a_login_where_the_doctor_has_them_too(
-    proxy: str, login: str, tmp_path: Path
+def test_what_listens_everywhere_is_named_by_an_address_that_can_be_typed(
+    host: Mapping[str, str], api: str, gateway: str, tmp_path: Path
 ) -> None:
-    given = {"acekeeper_image_proxy": proxy, "acekeeper_registry_auth": login}
-    kept: Any = said_of("__acekeeper_for_pulls", tmp_path, given)
-    texts = {Path(file["path"]): file["text"] for file in kept if file["text"]}
-    assert len(texts) == bool(proxy) + bool(login)
-    for path, text in texts.items():
-        there = tmp_path / path.relative_to(HOME)
-        there.parent.mkdir(parents=True, exist_ok=True)
-        there.write_text(text)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("XDG_CONFIG_HOME", f"{tmp_path}/.config")
-        by_doctor = [word.replace(str(tmp_path), HOME) for word in podman._pull("IMAGE")]
-    by_playbook: Any = said_of("__acekeeper_pull", tmp_path, given)
-    assert [*by_playbook, "IMAGE"] == by_doctor
-    for word in by_doctor:
-        option, _, name = word.partition("=")
-        if option == "--authfile":
-            assert texts.pop(Path(name)) == login
-        elif option == "--module":
-            env = tomllib.loads(texts.pop(Path(name)))["engine"]["env"]
-            assert {f"HTTPS_PROXY={proxy}", f"HTTP_PROXY={proxy}"} < {*env}
-    assert not texts
+    given = {"acekeeper_settings": host, "acekeeper_host_settings": {}, "ansible_host": "media-1"}
+    assert said_of("__acekeeper_api_address", tmp_path, given) == api
+    assert said_of("__acekeeper_gateway_address", tmp_path, given) == gateway
+
+
+def test_a_release_that_cannot_say_its_ports_to_peers_is_deployed_all_the_same(
+    tmp_path: Path,
+) -> None:
+    role = Role(tmp_path, {"peers"})
+    role.install("2+new")
+    played = role.play(tasks_from="peers", failing=["acekeeper settings --firewall"])
+    assert played.returncode == 0, played.stdout
 
 
 def said_of(variable: str, home: Path, given: Mapping[str, object]) -> object:
