@@ -75,6 +75,7 @@ def watched(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watc
 def test_it_is_there_only_where_it_is_asked_for(watched: Watched) -> None:
     assert [task for task in watched.without.changes() if task.startswith("monitoring")] == []
     assert "supplied host pattern" not in watched.without.output
+    assert "FAILED - RETRYING" not in watched.first.output
     assert not any("prometheus" in line for line in watched.before[watched.host.name]["packages"])
 
 
