@@ -25,7 +25,11 @@ def said(text: str, name: str) -> list[str]:
     return values[resets[-1] if resets else 0 :]
 
 
-@pytest.mark.parametrize("unit", UNITS, ids=NAME)
+ROLE = ROOT / "ansible/roles/acekeeper/files"
+DOCUMENTED = [*UNITS, *(ROOT / "quadlets").glob("*.container"), *ROLE.glob("*.service")]
+
+
+@pytest.mark.parametrize("unit", DOCUMENTED, ids=NAME)
 def test_its_documentation_is_installed_with_it(unit: Path) -> None:
     (page,) = said(unit.read_text(), "Documentation")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
