@@ -109,6 +109,19 @@ def test_a_release_that_cannot_say_its_ports_to_peers_is_deployed_all_the_same(
     assert played.returncode == 0, played.stdout
 
 
+def test_a_proxy_is_neither_shown_nor_an_argument(tmp_path: Path) -> None:
+    proxy = "http://user:a-password@proxy.example.org:3128"
+    role = Role(tmp_path, {"bring", "image"})
+    known = {"acekeeper_image_proxy": proxy, "__acekeeper_architecture": ""}
+    absent = ["podman image exists"]
+    played = role.play("-vvv", tasks_from="image", failing=absent, **known)
+    assert played.returncode == 0, played.stdout
+    assert role.called()[-3:-1] == ["podman pull --quiet an-image", f"proxy: {proxy}"]
+    # The one task that was given it, and not by `-e`.
+    _, pull = played.stdout.split("TASK [acekeeper : bring | Pull it]")
+    assert "a-password" not in pull
+
+
 def said_of(variable: str, home: Path, given: Mapping[str, object]) -> object:
     asked = run(
         home,

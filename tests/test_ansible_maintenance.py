@@ -20,7 +20,7 @@ def role(tmp_path: Path) -> Role:
 
 
 def test_viewers_are_kept_out_only_while_it_changes(role: Role) -> None:
-    played = role.play(drain=True)
+    played = role.play(acekeeper_drain=True)
     assert played.returncode == 0, played.stdout
     assert role.called() == [
         "acekeeper drain --all --wait 3600",
@@ -48,7 +48,7 @@ def test_viewers_are_kept_out_only_while_it_changes(role: Role) -> None:
 def test_a_run_that_fails_once_the_host_is_empty_lets_viewers_in(
     failing: tuple[str, ...], outcome: str, role: Role
 ) -> None:
-    played = role.play(failing=failing, drain=True)
+    played = role.play(failing=failing, acekeeper_drain=True)
     assert played.returncode != 0
     assert outcome in played.stdout
     assert "acekeeper drain --undo" in role.called()
@@ -62,14 +62,14 @@ def test_a_run_that_fails_once_the_host_is_empty_lets_viewers_in(
 def test_a_host_where_that_fails_too_is_said_to_be_in_maintenance(
     failing: tuple[str, ...], role: Role
 ) -> None:
-    played = role.play(failing=failing, drain=True)
+    played = role.play(failing=failing, acekeeper_drain=True)
     assert played.returncode != 0
     assert STILL in said_at_last(played)
     assert UNDO in said_at_last(played)
 
 
 def test_a_host_that_does_not_become_empty_is_said_to_be_in_maintenance(role: Role) -> None:
-    played = role.play(failing=[BEGIN], drain=True)
+    played = role.play(failing=[BEGIN], acekeeper_drain=True)
     assert played.returncode != 0
     assert role.called() == ["acekeeper drain --all --wait 3600"]
     assert (
@@ -84,7 +84,7 @@ def test_a_release_that_cannot_empty_the_host_is_named_before_anything_is_touche
     release: str, options: list[str], role: Role
 ) -> None:
     role.install(release, knows="an engine")
-    played = role.play(*options, drain=True)
+    played = role.play(*options, acekeeper_drain=True)
     assert played.returncode != 0
     assert f"cannot be emptied by acekeeper {release}, which has no `{BEGIN}`" in played.stdout
     assert role.called() == []
