@@ -79,6 +79,31 @@ def test_a_port_that_somebody_else_has_is_refused(deployed: Deployed, tell: Tell
         host.ssh("systemctl stop squatter")
 
 
+def test_a_check_refuses_what_the_run_would_and_changes_nothing(deployed: Deployed) -> None:
+    host, deployer = deployed.host, deployed.deployer
+    given, before = deployer.variables, state(host)["rest"]
+    host.ssh("systemd-run -q --unit=squatter python3 -m http.server --bind 127.0.0.1 8124")
+    until(lambda: host.ssh("ss -Hltn sport = :8124").stdout != "")
+    absent = "0" * 63 + "1"
+    said = {
+        "APP_PORT=8124: another program listens on 127.0.0.1:8124": {
+            "acekeeper_settings": {**SETTINGS, "APP_PORT": 8124}
+        },
+        f"It needs {absent} first, which is not there": {"acekeeper_image": absent},
+    }
+    try:
+        for words, variables in said.items():
+            deployer.variables = {**given, **variables}
+            played = deployer.play("deploy.yml", "--check", "--tags=settings", check=False)
+            assert played.status != 0
+            assert words in played.output
+    finally:
+        deployer.variables = given
+        host.ssh("systemctl stop squatter")
+    assert state(host)["rest"] == before
+    assert as_user(host, "systemctl --user list-units --all --no-legend 'canary@*'") == ""
+
+
 def unit(host: Host, name: str) -> set[str]:
     """What its container is run with."""
     text = as_user(host, f"systemctl --user cat {name}.service")
