@@ -32,7 +32,6 @@ while read -r failing; do
     [ "${0##*/}" = podman ] || echo "no $failing today" >&2
     exit 1
 done < HOME/fails
-[ "$1" != pull ] || echo "proxy: $HTTPS_PROXY" >> HOME/called
 [ "$1" != canary ] || grep -q -e "$1" "${0%/*}/knows" || exit 2
 [ "$1" != back ] || [ -e HOME/kept ] || exit 3
 [ "$1" != keep ] || touch HOME/kept

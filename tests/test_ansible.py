@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from acekeeper.doctor import podman
+
 from .role import Role
 
 ROOT = Path(__file__).parent.parent
@@ -84,6 +86,40 @@ def test_settings_of_a_host_come_beside_those_of_its_group(tmp_path: Path) -> No
     assert said_of("__acekeeper_given", tmp_path, given) == {"MIN_REPLICAS": 2, "MAX_REPLICAS": 40}
 
 
+HOME = "/var/lib/acekeeper"
+LOGIN = '{"auths": {"registry.example": {"auth": "eDp5"}}}'
+
+
+@pytest.mark.parametrize(
+    ("proxy", "login"),
+    [("http://proxy.example:3128", LOGIN), ('http://a:"\\@proxy', ""), ("", LOGIN)],
+)
+def test_pulls_are_given_a_proxy_and_a_login_where_the_doctor_has_them_too(
+    proxy: str, login: str, tmp_path: Path
+) -> None:
+    given = {"acekeeper_image_proxy": proxy, "acekeeper_registry_auth": login}
+    kept: Any = said_of("__acekeeper_for_pulls", tmp_path, given)
+    texts = {Path(file["path"]): file["text"] for file in kept if file["text"]}
+    assert len(texts) == bool(proxy) + bool(login)
+    for path, text in texts.items():
+        there = tmp_path / path.relative_to(HOME)
+        there.parent.mkdir(parents=True, exist_ok=True)
+        there.write_text(text)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("XDG_CONFIG_HOME", f"{tmp_path}/.config")
+        by_doctor = [word.replace(str(tmp_path), HOME) for word in podman._pull("IMAGE")]
+    by_playbook: Any = said_of("__acekeeper_pull", tmp_path, given)
+    assert [*by_playbook, "IMAGE"] == by_doctor
+    for word in by_doctor:
+        option, _, name = word.partition("=")
+        if option == "--authfile":
+            assert texts.pop(Path(name)) == login
+        elif option == "--module":
+            env = tomllib.loads(texts.pop(Path(name)))["engine"]["env"]
+            assert {f"HTTPS_PROXY={proxy}", f"HTTP_PROXY={proxy}"} < {*env}
+    assert not texts
+
+
 @pytest.mark.parametrize(
     ("host", "api", "gateway"),
     [
@@ -116,10 +152,14 @@ def test_a_proxy_is_neither_shown_nor_an_argument(tmp_path: Path) -> None:
     absent = ["podman image exists"]
     played = role.play("-vvv", tasks_from="image", failing=absent, **known)
     assert played.returncode == 0, played.stdout
-    assert role.called()[-3:-1] == ["podman pull --quiet an-image", f"proxy: {proxy}"]
-    # The one task that was given it, and not by `-e`.
-    _, pull = played.stdout.split("TASK [acekeeper : bring | Pull it]")
-    assert "a-password" not in pull
+    [pull] = [words for words in role.called() if " pull " in words]
+    [module] = [word for word in pull.split() if word.startswith("--module=")]
+    kept = Path(module.removeprefix("--module="))
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert proxy in kept.read_text()
+    assert "a-password" not in " ".join(role.called())
+    _, shown = played.stdout.split("TASK [", 1)  # the proxy was given by `-e` here
+    assert "a-password" not in shown
 
 
 def said_of(variable: str, home: Path, given: Mapping[str, object]) -> object:

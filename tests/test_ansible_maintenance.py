@@ -35,6 +35,12 @@ def test_viewers_are_kept_out_only_while_it_changes(role: Role) -> None:
     assert UNDO in announced, "a run that is killed, or loses the host, has said it"
 
 
+def test_without_that_wish_nobody_is_kept_out(role: Role) -> None:
+    played = role.play()
+    assert played.returncode == 0, played.stdout
+    assert [words for words in role.called() if "drain" in words] == []
+
+
 @pytest.mark.parametrize(
     ("failing", "outcome"),
     [

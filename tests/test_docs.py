@@ -55,6 +55,16 @@ def test_every_field_of_the_log_is_explained_and_no_other() -> None:
     assert not FIELDS.keys() & LOG_FIELDS.keys()
 
 
+def test_every_cause_of_a_death_or_a_failed_start_is_explained_and_no_other() -> None:
+    page = (ROOT / "docs/engine-died.md").read_text("utf-8")
+    table = page.partition("\n## Causes\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`[^|]*`) \|", table, re.MULTILINE)
+    explained = [word for row in rows for word in re.findall(r"`(\w+)`", row)]
+    counted = ("orch_engine_deaths_total", "orch_engine_start_failures_total")
+    assert len(explained) == len(set(explained))
+    assert set(explained) == {c for name in counted for c in FAMILIES[name].labels["cause"]}
+
+
 def test_every_variable_of_the_playbook_has_one_row() -> None:
     page = (ROOT / "docs/deploying.md").read_text("utf-8")
     rows = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)

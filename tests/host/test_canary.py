@@ -85,7 +85,7 @@ def test_a_check_refuses_what_the_run_would_and_changes_nothing(deployed: Deploy
     host.ssh("systemd-run -q --unit=squatter python3 -m http.server --bind 127.0.0.1 8124")
     until(lambda: host.ssh("ss -Hltn sport = :8124").stdout != "")
     absent = "0" * 63 + "1"
-    said = {
+    said: dict[str, deploying.Variables] = {
         "APP_PORT=8124: another program listens on 127.0.0.1:8124": {
             "acekeeper_settings": {**SETTINGS, "APP_PORT": 8124}
         },
