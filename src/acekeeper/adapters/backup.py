@@ -3,13 +3,14 @@ and says what the others must be."""
 
 import hashlib
 import io
+import itertools
 import os
 import shutil
 import sqlite3
 import tarfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,7 +25,9 @@ from acekeeper.adapters.database import (
     move_aside,
     newest_log_id,
     read,
+    require_sound,
 )
+from acekeeper.adapters.wal import beside
 from acekeeper.errors import BadBackup, StoreFailed
 
 MANIFEST, DATABASE, SETTINGS = "manifest.json", "acekeeper.db", "settings.env"
@@ -90,6 +93,7 @@ def _copy(database: Path, copy: Path) -> int:
         with closing(connect_to_read(database)) as source, closing(sqlite3.connect(copy)) as target:
             source.backup(target)
             target.execute("PRAGMA journal_mode = DELETE")  # one file is all of it
+            require_sound(target)  # no other can be restored
             (schema,) = target.execute("PRAGMA user_version").fetchone()
     except (sqlite3.Error, OSError) as error:
         raise failure(error, database) from error
@@ -121,7 +125,7 @@ def unpack(source: BinaryIO, scratch: Path) -> Manifest:
             manifest = _manifest(*next(files, ("", 0, None)))
             for name, size, file in files:
                 _unpack(manifest, name, size, file, scratch)
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise StoreFailed(f"{scratch.parent} takes no files: {error.strerror}") from error
         raise BadBackup(f"it is no whole archive ({error})") from error
@@ -138,7 +142,7 @@ def _files(archive: tarfile.TarFile) -> Iterator[tuple[str, int, BinaryIO | None
 
 
 def _manifest(name: str, size: int, file: BinaryIO | None) -> Manifest:
-    if name != MANIFEST or file is None or size > _MOST[MANIFEST]:
+    if name != MANIFEST or file is None or not 0 <= size <= _MOST[MANIFEST]:
         raise BadBackup(f"it does not begin with {MANIFEST}")
     try:
         manifest = msgspec.json.decode(file.read(size), type=Manifest)
@@ -186,21 +190,36 @@ def prepare(database: Path) -> Kept:
                 " VALUES (?, ?, 'log_restored', '', '{}')",
                 (max(int(now * 1000), newest_log_id(db) + 1), now),
             )
-    except sqlite3.Error as error:
+            is_in_maintenance = bool(float(in_it.get("maintenance", 0)))
+    except (sqlite3.Error, ValueError) as error:
         raise BadBackup(f"{DATABASE} cannot be used ({error})") from error
-    return Kept(entries, newest, bool(float(in_it.get("maintenance", 0))))
+    return Kept(entries, newest, is_in_maintenance)
 
 
 def swap(new: Path, database: Path) -> Path | None:
-    """While nobody has it open. Where the one before is now, if there was one."""
-    aside = None
-    if database.exists():
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        aside = move_aside(database, f"replaced-{stamp}")
+    """While nobody has it open. Where the one before is now, if there was one. Whatever ends this
+    halfway, one of the two has the name."""
+    aside = _set_aside(database) if database.exists() else None
     new.rename(database)
     directory = os.open(database.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
+    return aside
+
+
+def _set_aside(database: Path) -> Path:
+    """Under a name of its own; it keeps the other one too, unless it cannot be used."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    names = (f"replaced-{stamp}{f'-{n}' if n else ''}" for n in itertools.count())
+    aside = next(a for name in names if not (a := beside(database, f".{name}")).exists())
+    with suppress(sqlite3.Error), closing(sqlite3.connect(database, timeout=0)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # what a killed service left in its log
+    wal = beside(database, "-wal")
+    if wal.exists() and wal.stat().st_size:
+        return move_aside(database, aside.name.removeprefix(f"{database.name}."))
+    aside.hardlink_to(database)
+    for suffix in ("-wal", "-shm"):
+        beside(database, suffix).unlink(missing_ok=True)
     return aside

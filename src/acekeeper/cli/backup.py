@@ -2,7 +2,7 @@
 
 import argparse
 import os
-import shlex
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -45,6 +45,7 @@ def _backup(arguments: argparse.Namespace) -> int:
     from acekeeper.adapters.backup import write
     from acekeeper.settings import load
 
+    _end_in_order_if_told()
     settings = load(os.environ)
     database = settings.state_dir / "acekeeper.db"
     with _scratch(settings.state_dir) as scratch, _output(arguments.file) as out:
@@ -58,6 +59,8 @@ def _backup(arguments: argparse.Namespace) -> int:
 def _output(name: str) -> Iterator[BinaryIO]:
     """A file gets its name when it is whole."""
     if name == "-":
+        if sys.stdout is None:
+            raise AcekeeperError("there is no standard output", "Name a file")
         if sys.stdout.isatty():
             raise AcekeeperError("an archive is nothing for a terminal", "Name a file")
         try:
@@ -69,6 +72,8 @@ def _output(name: str) -> Iterator[BinaryIO]:
             raise OutputFailed(f"standard output cannot be written: {error.strerror}") from None
         return
     path = Path(name)
+    if path.exists() and not path.is_file():
+        raise AcekeeperError(f"{path} is no file", "Name one, or none for standard output")
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as out:
@@ -104,6 +109,7 @@ def _restore(arguments: argparse.Namespace) -> int:
     from acekeeper.adapters.lock import hold
     from acekeeper.settings import load
 
+    _end_in_order_if_told()
     settings = load(os.environ)
     name = input_name(arguments.file)
     with _scratch(settings.state_dir) as scratch:
@@ -115,8 +121,8 @@ def _restore(arguments: argparse.Namespace) -> int:
         saved = scratch / SETTINGS
         if arguments.settings:
             if not saved.exists():
-                raise BadBackup(f"{name} has no settings file in it")
-            print(saved.read_text("utf-8"), end="")
+                raise BadBackup(f"{arguments.file} has no settings file in it")
+            print(saved.read_text("utf-8", "replace"), end="")
             return 0
         kept = prepare(scratch / DATABASE)
         with _stopped(settings), hold(settings.state_dir):
@@ -139,6 +145,8 @@ def _restore(arguments: argparse.Namespace) -> int:
 @contextmanager
 def _input(name: str) -> Iterator[BinaryIO]:
     if name == "-":
+        if sys.stdin is None:
+            raise AcekeeperError("there is no standard input", "Name a file")
         yield sys.stdin.buffer
         return
     try:
@@ -150,31 +158,45 @@ def _input(name: str) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _stopped(settings: "Settings") -> Iterator[None]:
-    """The service alone, with its sockets: a connection would start it."""
+    """The service alone, with its sockets: a connection would start it. What ran runs again however
+    this ends, a lost terminal too."""
     from acekeeper.doctor.finding import run
 
     if settings.runtime != "quadlet":  # who runs it there stops it; the lock tells
         yield
         return
     os.environ.setdefault("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
-    ran = run("systemctl", "--user", "is-active", _SERVICE).out != "inactive"
-    stop = run("systemctl", "--user", "stop", *_UNITS)
-    if stop.failed:
-        raise AcekeeperError(f"the service cannot be stopped: {stop.complaint}")
+    states = zip(_UNITS, run("systemctl", "--user", "is-active", *_UNITS).out.split(), strict=False)
+    ran = [u for u, now in states if now == "active" or (u == _SERVICE and now != "inactive")]
     try:
+        stop = run("systemctl", "--user", "stop", *_UNITS)
+        if stop.failed:
+            raise AcekeeperError(f"the service cannot be stopped: {stop.complaint}")
         yield
     finally:
         if ran:
-            start = run("systemctl", "--user", "start", _SERVICE)
+            start = run("systemctl", "--user", "start", *ran)
             if start.failed:
                 print(f"acekeeper: the service does not start: {start.complaint}", file=sys.stderr)
+
+
+def _end_in_order_if_told() -> None:
+    """As Ctrl-C does, so that no copy of a database is left, and no service stopped."""
+
+    def end(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, end)
 
 
 def _differing(saved: Path, in_force: Path | None) -> list[str]:
     """The names alone: values may be secrets."""
     if not saved.exists():
         return []
-    before = set(saved.read_text("utf-8").splitlines())
+    before = set(saved.read_text("utf-8", "replace").splitlines())
     now = set(in_force.read_text("utf-8").splitlines()) if in_force else set()
     changed = (line.partition("=") for line in before ^ now if not line.startswith(("#", ";")))
     return sorted({name.strip() for name, equals, _ in changed if equals})
