@@ -134,13 +134,17 @@ def test_afterwards_what_still_drains_is_free_at_once_and_the_rest_is_started() 
     assert not world.cut
 
 
-def test_an_engine_an_operator_drained_still_goes_afterwards() -> None:
-    world = pool(1, STILL)
-    world.play(slot(0), "s")
-    world.tell(DrainRequested(*world.engine(0).ref))
-    world.tell(MaintenanceRequested())
+@pytest.mark.parametrize("is_first", [True, False])
+def test_an_engine_an_operator_drained_still_goes_afterwards(is_first: bool) -> None:
+    world = pool(2, STILL)
+    drain = DrainRequested(*world.engine(0).ref)
+    facts = (drain, MaintenanceRequested()) if is_first else (MaintenanceRequested(), drain)
+    for fact in facts:
+        world.tell(fact)
     world.tell(MaintenanceOver())
-    assert world.engine(0).drain
+    assert world.listed() == [1]
+    world.run(60)
+    assert [stop.slot for stop in world.stops()] == [slot(0)]
 
 
 def test_an_engine_that_does_not_answer_stays_off_the_list_afterwards() -> None:

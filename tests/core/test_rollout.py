@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from acekeeper.core.actions import Drain, TakeBack
 from acekeeper.core.breaker import Circuit, circuit
@@ -13,6 +14,7 @@ from acekeeper.core.facts import (
     MaintenanceOver,
     MaintenanceRequested,
     RuntimeChecked,
+    ScaleRequested,
 )
 from acekeeper.core.model import Engine, Phase
 from acekeeper.core.restore import restore
@@ -277,6 +279,22 @@ def test_it_goes_on_when_an_engine_that_was_needed_anyway_gets_ready() -> None:
     roll(world, 100)
     assert builds(world) == [OLD, NEW]
     assert "rollout_resumed" in told(world)
+
+
+def test_starts_that_failed_before_it_began_do_not_stop_it() -> None:
+    world = made(1, breaker_threshold=100)
+    world.script.fails = "no"
+    world.tell(ScaleRequested(2))
+    world.run(2)
+    world.tell(ScaleRequested(0))
+    world.run(1)  # the last of them
+    assert world.state.breaker.failures >= 2
+    world.script.fails = ""
+    world.rules = replace(world.rules, addresses=(HOST, "192.0.2.5"))
+    world.there = world.rules.addresses
+    world.tell(RuntimeChecked("", world.there))
+    roll(world, 100, lambda: free(world))
+    assert told(world) == ["rollout_began", "rollout_ended"]
 
 
 def test_a_second_change_midway_is_all_that_counts() -> None:

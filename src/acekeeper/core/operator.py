@@ -28,7 +28,7 @@ def told(state: State, fact: OperatorAsked, now: Now) -> None:
         case DrainRequested(slot, incarnation):
             engine = state.current(slot, incarnation)
             if engine is not None and engine.phase is not Phase.STOPPING:
-                scaling.drain(state, Drain(slot, incarnation, OPERATOR), now)
+                _drain(state, engine, now)
         case StopRequested(slot, incarnation):
             engine = state.current(slot, incarnation)
             if engine is not None and engine.phase is not Phase.STOPPING:
@@ -50,6 +50,15 @@ def told(state: State, fact: OperatorAsked, now: Now) -> None:
             maintenance.end(state, now)
         case _:
             assert_never(fact)
+
+
+def _drain(state: State, engine: Engine, now: Now) -> None:
+    """Also one that drains already, and might be taken back for what it drains for."""
+    if engine.drain is None:
+        scaling.drain(state, Drain(*engine.ref, OPERATOR), now)
+    elif engine.drain.reason != OPERATOR:
+        state.put(replace(engine, drain=replace(engine.drain, reason=OPERATOR)))
+        state.tell("engine_draining", engine.slot, reason=OPERATOR)
 
 
 def _stop(state: State, engine: Engine, now: Now) -> None:

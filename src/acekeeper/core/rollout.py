@@ -5,6 +5,7 @@ engine goes. Nobody is sent away: what plays goes on until its viewer leaves, an
 to go is given to a viewer for whom there is no other.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 
@@ -81,10 +82,13 @@ def is_to_go(engine: Engine, state: State, rules: Rules) -> bool:
 
 
 def stopped(state: State) -> str:
-    """What keeps successors from getting ready."""
+    """What keeps successors from getting ready. Starts that failed before it began say nothing of
+    them: they were made otherwise, or what was wrong has passed."""
     if state.lacks:
         return "runtime_lacks"
-    failed = state.breaker.opened or state.breaker.failures >= _FAILURES
+    last, began = state.breaker.last_failure, state.rollout.began if state.rollout else math.inf
+    is_of_it = last is not None and last.mono >= began
+    failed = state.breaker.opened or (is_of_it and state.breaker.failures >= _FAILURES)
     return "starts_fail" if failed else ""
 
 
