@@ -356,21 +356,23 @@ class _Other(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(b"<html>\nhello\n</html>")
+        self.wfile.write(self.server.said)  # type: ignore[attr-defined]
 
     def log_message(self, *_: object) -> None:
         pass
 
 
-def test_when_somebody_else_answers_it_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("said", [b"<html>\nhello\n</html>", b'{"status": "ok"}', b"null"])
+def test_when_somebody_else_answers_it_says_so(tmp_path: Path, said: bytes) -> None:
     with HTTPServer(("127.0.0.1", 0), _Other) as server:
+        server.said = said  # type: ignore[attr-defined]
         thread = threading.Thread(target=server.handle_request)
         thread.start()
         environ = settings(tmp_path, APP_PORT=str(server.server_address[1]))
         status, stdout, stderr = run(environ, "sweep", "health")
         thread.join(LIMIT_S)
     assert (status, stdout) == (1, "")
-    assert "answered 200 without JSON" in one_line(stderr)
+    assert "is no acekeeper" in one_line(stderr)
 
 
 def test_a_reader_who_has_enough_is_no_error(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from acekeeper.settings import Settings
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _SILENT_S = 40.0  # an open stream of events says every 15 s that it lives
 _KEY_NEEDED = (401, 403)
+_OURS = "X-RateLimit-Provisioning-Limit"  # which every answer of an acekeeper has
 
 
 def call(settings: Settings, method: str, path: str, within: float | None = None) -> Any:
@@ -65,23 +66,22 @@ def _request(
         headers["Authorization"] = f"Bearer {settings.api_key.reveal()}"
     try:
         connection.request(method, path, headers=headers)
-        return connection.getresponse()
+        response = connection.getresponse()
     except (OSError, http.client.HTTPException) as error:
         raise _no_answer(settings, error) from error
+    if response.getheader(_OURS) is None:
+        raise CallFailed(
+            f"what answers on {_host(settings)}:{settings.app_port} is no acekeeper",
+            "Something else listens there: see APP_PORT",
+        )
+    return response
 
 
 def _decoded(settings: Settings, response: http.client.HTTPResponse, asked: str) -> Any:
     try:
-        body = response.read()
-    except (OSError, http.client.HTTPException) as error:
+        answer = json.loads(response.read())
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise _no_answer(settings, error) from error
-    try:
-        answer = json.loads(body)
-    except ValueError:
-        raise CallFailed(
-            f"{_host(settings)}:{settings.app_port} answered {response.status} without JSON",
-            "Something else may listen there: see APP_PORT",
-        ) from None
     if not 200 <= response.status < 300:
         detail = answer.get("detail") if isinstance(answer, dict) else answer
         if isinstance(detail, dict):  # why a provision could not be done
