@@ -202,6 +202,12 @@ def test_a_wrong_name_is_answered_with_those_there_are_and_nothing_is_done(
     assert {e["phase"] for e in answered(service, "engines", "--json")} == {"running"}
 
 
+def test_an_engine_that_is_named_twice_is_meant_once_and_no_name_is_none(service: Service) -> None:
+    names = str(port(service)), f"engine-{port(service)}"
+    assert out(service, "stop", *names) == f"{names[1]} is stopping; 0 streams on it\n"
+    assert "no engine is called" in refused(run(service.environ, "log", "--engine", ""))
+
+
 def test_a_drained_engine_plays_on_and_a_stopped_one_does_not(service: Service) -> None:
     play(service)
     assert out(service, "drain", f"{port(service)}").endswith(" is draining; 1 stream on it\n")

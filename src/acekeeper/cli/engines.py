@@ -38,11 +38,12 @@ def add_names(parser: argparse.ArgumentParser, nargs: str) -> None:
 
 
 def named(settings: "Settings", names: Sequence[str]) -> list[Answer]:
-    """The engines of these names, each with a container; or it says which there are."""
+    """The engines of these names, each once and with a container; or it says which there are."""
     from acekeeper.client import call
 
     engines = call(settings, "GET", "/engines?include=all")
-    found = [_find(engines, name) for name in names]
+    by_address = {(e["host"], e["port"]): e for e in (_find(engines, name) for name in names)}
+    found = list(by_address.values())
     for engine in found:
         if not engine["container_id"]:
             what = f"{engine['container_name']} has no container yet"

@@ -53,7 +53,7 @@ def _log(arguments: argparse.Namespace) -> int:
     wanted = {}
     if arguments.kind:
         wanted["kind"] = arguments.kind
-    if arguments.engine:
+    if arguments.engine is not None:
         wanted["engine"] = _container_name(settings, arguments.engine)
     entries = _before(settings, wanted, arguments.lines)
     for entry in entries:
