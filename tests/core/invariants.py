@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from acekeeper.core import network
-from acekeeper.core.actions import Action, Refusal, TakeBack, Try
+from acekeeper.core import network, rollout
+from acekeeper.core.actions import Drain, Refusal, TakeBack, Try
 from acekeeper.core.breaker import Circuit, circuit
 from acekeeper.core.doubt import Content
 from acekeeper.core.gateway.model import Sign
@@ -227,6 +227,18 @@ def may_take_back(state: State, action: TakeBack) -> None:
     assert engine.health is Health.HEALTHY
     assert engine.doubt is None
     assert engine.claim is None
+
+
+def may_be_renewed(state: State, rules: Rules, action: Drain) -> None:
+    """Before an outdated engine is drained: as many others are free as are to be. Where there is no
+    room for its successor one may be missing, and no second one."""
+    engines = state.engines.values()
+    free = sum(e.slot != action.slot and state.is_free(e, rules) for e in engines)
+    going = any(rollout.is_to_go(e, state, rules) and e.slot not in state.playing for e in engines)
+    missing = len(engines) >= rules.max_replicas and not going
+    assert free >= rules.min_replicas - missing
+    assert state.maintenance is None
+    assert not rollout.stopped(state)
 
 
 def may_replace(state: State, rules: Rules, now: Now) -> None:

@@ -215,6 +215,15 @@ def test_what_is_only_lost_replaces_nobody(lost: WayOut) -> None:
     assert (drained(world), world.starts()) == ([], [])
 
 
+def test_another_order_of_the_nameservers_replaces_nobody() -> None:
+    one, other = "192.0.2.53", "192.0.2.54"
+    world = at(2, WayOut(V4, (one, other)))
+    see(world, WayOut(V4, (other, one)))
+    world.run(200)
+    assert (drained(world), world.starts()) == ([], [])
+    assert wrong(world) == []
+
+
 def test_where_engines_share_the_network_of_the_host_nothing_is_done() -> None:
     world = pool(1)
     for way in (HOME, *OTHERS):

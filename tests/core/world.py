@@ -58,12 +58,14 @@ from acekeeper.core.facts import (
 from acekeeper.core.health import UNHEALTHY
 from acekeeper.core.model import Engine, Health, KeyType, Now, Phase, Request, Sample
 from acekeeper.core.names import PortPlan, Slot
-from acekeeper.core.plan import Plan, may_change
-from acekeeper.core.rules import Rules
-from acekeeper.core.state import State
+from acekeeper.core.plan import Plan, may_change, plan
+from acekeeper.core.rollout import REASONS
+from acekeeper.core.state import Changes, Happening, State
 from acekeeper.core.way_out import WayOut
 
 from .invariants import (
+    check,
+    may_be_renewed,
     may_doubt,
     may_replace,
     may_start,
@@ -174,6 +176,8 @@ class World:
             may_start(self.state, self.rules, self.now)
         if isinstance(action, Drain) and action.reason == UNHEALTHY:
             may_replace(self.state, self.rules, self.now)
+        if isinstance(action, Drain) and action.reason in REASONS:
+            may_be_renewed(self.state, self.rules, action)
         if isinstance(action, TakeBack):
             may_take_back(self.state, action)
         if isinstance(action, Try):

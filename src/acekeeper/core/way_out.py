@@ -24,10 +24,11 @@ class WayOut(Struct, frozen=True, array_like=True):
 
     def is_newer_than(self, other: "WayOut") -> bool:
         """Whether an engine that took over `other` would have another way out if it started now. A
-        route that is lost makes nothing better: it may come back, and the engine still has it."""
+        route that is lost makes nothing better: it may come back, and the engine still has it. Nor
+        does another order of the nameservers, which some resolvers rotate."""
         if self.route is None or (other.has_ipv4 and not self.has_ipv4):
             return False
-        others = bool(self.nameservers) and self.nameservers != other.nameservers
+        others = bool(self.nameservers) and {*self.nameservers} != {*other.nameservers}
         return self.route != other.route or others
 
 
