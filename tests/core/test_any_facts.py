@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from acekeeper.core.actions import Action, Answer, Drain, Refuse, Start, TakeBack, Try
 from acekeeper.core.apply import apply
+from acekeeper.core.build import Build
 from acekeeper.core.facts import (
     ActionTaken,
     AnswerDelivered,
@@ -52,13 +53,14 @@ from acekeeper.core.model import Now, Phase
 from acekeeper.core.names import PortPlan, Slot
 from acekeeper.core.plan import may_change, plan
 from acekeeper.core.restore import restore
-from acekeeper.core.rules import Rules
+from acekeeper.core.rollout import REASONS
 from acekeeper.core.state import State
 from acekeeper.core.way_out import Route, WayOut
 
 from .gateway import any_facts as gateway
 from .invariants import (
     indexes,
+    may_be_renewed,
     may_replace,
     may_start,
     may_take_back,
@@ -97,6 +99,7 @@ addresses = st.tuples(
 
 
 published = st.sampled_from([(HOST,), (HOST, "192.0.2.5"), ("192.0.2.6",)])
+builds = st.sampled_from([Build(), Build("one", "a"), Build("one", "b"), Build("two", "c")])
 ways_out = st.builds(
     WayOut,
     st.sampled_from([None, Route("192.0.2.1", "eth0", "192.0.2.5"), Route("", "tun0", "")])
@@ -110,14 +113,19 @@ def found(
     incarnation: str,
     dying: bool,
     published: tuple[str, ...],
+    build: Build,
     way: WayOut | None,
 ) -> Found:
-    return Found(where, incarnation, f"{where.port}-{incarnation}", dying, published, way_out=way)
+    return Found(where, incarnation, f"{where.port}-{incarnation}", dying, published, build, way)
 
 
-def listing(found: Iterable[Found], boot: str) -> EnginesListed:
+def listing(
+    found: Iterable[Found],
+    boot: str,
+    build: Build = Build(),  # noqa: B008
+) -> EnginesListed:
     by_slot = {f.slot: f for f in found}
-    return EnginesListed(HOST, boot, START, tuple(by_slot.values()))
+    return EnginesListed(HOST, boot, START, tuple(by_slot.values()), build=build)
 
 
 def stream_started(
@@ -154,12 +162,16 @@ facts: st.SearchStrategy[Fact] = st.one_of(
     st.builds(
         listing,
         st.lists(
-            st.builds(found, slots, named, st.booleans(), published, st.none() | ways_out),
+            st.builds(found, slots, named, st.booleans(), published, builds, st.none() | ways_out),
             max_size=4,
         ),
         st.sampled_from(["boot-1", "boot-1", "boot-2"]),
+        builds,
     ),
-    st.builds(lambda s, n, at: EngineStarted(s, n, f"{s.port}-{n}", at), slots, named, published),
+    st.builds(
+        lambda s, n, at, build: EngineStarted(s, n, f"{s.port}-{n}", at, build),
+        *(slots, named, published, builds),
+    ),
     st.builds(lambda s, n: EngineStarted(s, n, ""), slots, named),
     st.builds(EngineStartFailed, slots, st.just("why"), st.booleans()),
     st.builds(EngineIdentified, slots, starts, container_ids),
@@ -257,6 +269,8 @@ class Run:
                 self.begun += 1
             case Drain(reason="unhealthy"):
                 may_replace(self.state, self.rules, self.now)
+            case Drain(reason=reason) if reason in REASONS:
+                may_be_renewed(self.state, self.rules, action)
             case TakeBack():
                 may_take_back(self.state, action)
             case Try():
