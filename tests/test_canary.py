@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from acekeeper.errors import BadSetting, EngineFailed
 from acekeeper.settings import load
 
 from .ports import engine_ports, free_port
+from .running import COMMAND, LIMIT_S
 
 IMAGE = "ab" * 32
 ENGINE = "-m acekeeper.emulator --start-delay 0.1 --http-port $HTTP"
@@ -159,6 +161,16 @@ def test_what_an_interrupted_run_left_goes(world: World) -> None:
     (world.canary / "30000.env").touch()
     world.prove()
     assert not (world.canary / "30000.env").exists()
+
+
+@pytest.mark.parametrize("name", ["HUP", "INT", "TERM"])
+def test_one_that_is_ended_leaves_no_engine(world: World, name: str) -> None:
+    started = f'{sys.executable} {world.root}/systemctl.py {world.root} "$@"'
+    world.tool("systemctl", f'{started}; if [ "$2" = start ]; then kill -{name} $PPID; fi')
+    environ = {**os.environ, **world.environ}
+    ended = subprocess.run([COMMAND, "canary"], env=environ, timeout=LIMIT_S, check=False)
+    assert ended.returncode == 128 + signal.Signals[f"SIG{name}"]
+    assert len(world.asked("start")) == 1
 
 
 def test_what_the_hosts_owner_adds_to_engines_is_in_force_for_it(

@@ -2,13 +2,13 @@
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from acekeeper.cli import ending
 from acekeeper.cli.commands import Commands
 from acekeeper.cli.text import input_name
 from acekeeper.errors import AcekeeperError, BadBackup, OutputFailed
@@ -45,7 +45,7 @@ def _backup(arguments: argparse.Namespace) -> int:
     from acekeeper.adapters.backup import write
     from acekeeper.settings import load
 
-    _end_in_order_if_told()
+    ending.in_order()
     settings = load(os.environ)
     database = settings.state_dir / "acekeeper.db"
     with _scratch(settings.state_dir) as scratch, _output(arguments.file) as out:
@@ -109,7 +109,7 @@ def _restore(arguments: argparse.Namespace) -> int:
     from acekeeper.adapters.lock import hold
     from acekeeper.settings import load
 
-    _end_in_order_if_told()
+    ending.in_order()
     settings = load(os.environ)
     name = input_name(arguments.file)
     with _scratch(settings.state_dir) as scratch:
@@ -178,18 +178,6 @@ def _stopped(settings: "Settings") -> Iterator[None]:
             start = run("systemctl", "--user", "start", *ran)
             if start.failed:
                 print(f"acekeeper: the service does not start: {start.complaint}", file=sys.stderr)
-
-
-def _end_in_order_if_told() -> None:
-    """As Ctrl-C does, so that no copy of a database is left, and no service stopped."""
-
-    def end(number: int, _: object) -> None:
-        signal.signal(number, signal.SIG_IGN)
-        raise SystemExit(128 + number)
-
-    for number in (signal.SIGHUP, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-            signal.signal(number, end)
 
 
 def _differing(saved: Path, in_force: Path | None) -> list[str]:

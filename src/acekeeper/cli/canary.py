@@ -3,6 +3,7 @@
 import argparse
 import os
 
+from acekeeper.cli import ending
 from acekeeper.cli.commands import Commands
 
 
@@ -17,6 +18,7 @@ def add(commands: Commands) -> None:
 def _canary(arguments: argparse.Namespace) -> int:
     from acekeeper.canary import prove
 
-    for line in prove(os.environ, engine=not arguments.settings):
+    ending.in_order()
+    for line in prove(os.environ):
         print(line)
     return 0
