@@ -113,6 +113,7 @@ class Answering:
         self, family: socket.AddressFamily, address: str | tuple[str, int], body: bytes
     ) -> None:
         self.body = body
+        self.ours = "X-RateLimit-Provisioning-Limit: 5\r\n"
         self.log = b"[]"
         self.engines = b"[]"
         self.asked_of_log = b""
@@ -143,7 +144,5 @@ class Answering:
                 body = self.body
                 if asked.startswith(b"GET /log?"):
                     self.asked_of_log, body = asked.split()[1], self.log
-                elif asked.startswith(b"GET /engines?"):
-                    body = self.engines
-                head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n"
+                head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n{self.ours}\r\n"
                 connection.sendall(head.encode() + body)

@@ -485,3 +485,10 @@ def test_the_command_ends_with_1_if_anything_is_wrong(world: World) -> None:
     ill = doctor()
     assert ill.returncode == 1
     assert "\nwrong  STATE_DIR " in ill.stdout
+
+
+def test_where_the_runtime_directory_is_gone_the_rest_is_looked_at(world: World) -> None:
+    shutil.rmtree(world.runtime_dir)
+    found = world.found()
+    assert any("podman.sock" in finding.text for finding in found if not finding.is_well)
+    assert any("answers" in finding.text for finding in found if finding.is_well)

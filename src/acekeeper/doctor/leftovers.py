@@ -22,6 +22,8 @@ _AT_ONCE = 4000  # paths to a command, whose length is bounded
 
 def check(_: Settings) -> Iterator[Finding]:
     runtime = Path(os.environ["XDG_RUNTIME_DIR"])
+    if not runtime.is_dir():  # it goes with the account's service manager
+        return
     found = room(runtime)
     if found.is_well or not (paths := _leftovers(runtime)):
         yield found
