@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from acekeeper.core import network, rollout
-from acekeeper.core.actions import Drain, Refusal, TakeBack, Try
+from acekeeper.core.actions import Action, Drain, Refusal, TakeBack, Try
 from acekeeper.core.breaker import Circuit, circuit
 from acekeeper.core.doubt import Content
 from acekeeper.core.gateway.model import Sign

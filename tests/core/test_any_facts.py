@@ -54,6 +54,7 @@ from acekeeper.core.names import PortPlan, Slot
 from acekeeper.core.plan import may_change, plan
 from acekeeper.core.restore import restore
 from acekeeper.core.rollout import REASONS
+from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 from acekeeper.core.way_out import Route, WayOut
 

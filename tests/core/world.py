@@ -58,13 +58,13 @@ from acekeeper.core.facts import (
 from acekeeper.core.health import UNHEALTHY
 from acekeeper.core.model import Engine, Health, KeyType, Now, Phase, Request, Sample
 from acekeeper.core.names import PortPlan, Slot
-from acekeeper.core.plan import Plan, may_change, plan
+from acekeeper.core.plan import Plan, may_change
 from acekeeper.core.rollout import REASONS
-from acekeeper.core.state import Changes, Happening, State
+from acekeeper.core.rules import Rules
+from acekeeper.core.state import State
 from acekeeper.core.way_out import WayOut
 
 from .invariants import (
-    check,
     may_be_renewed,
     may_doubt,
     may_replace,

@@ -144,5 +144,7 @@ class Answering:
                 body = self.body
                 if asked.startswith(b"GET /log?"):
                     self.asked_of_log, body = asked.split()[1], self.log
+                elif asked.startswith(b"GET /engines?"):
+                    body = self.engines
                 head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n{self.ours}\r\n"
                 connection.sendall(head.encode() + body)

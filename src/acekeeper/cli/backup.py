@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -121,7 +122,7 @@ def _restore(arguments: argparse.Namespace) -> int:
         saved = scratch / SETTINGS
         if arguments.settings:
             if not saved.exists():
-                raise BadBackup(f"{arguments.file} has no settings file in it")
+                raise BadBackup(f"{name} has no settings file in it")
             print(saved.read_text("utf-8", "replace"), end="")
             return 0
         kept = prepare(scratch / DATABASE)

@@ -19,6 +19,6 @@ def _canary(arguments: argparse.Namespace) -> int:
     from acekeeper.canary import prove
 
     ending.in_order()
-    for line in prove(os.environ):
+    for line in prove(os.environ, engine=not arguments.settings):
         print(line)
     return 0
