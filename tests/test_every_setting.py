@@ -44,7 +44,7 @@ from .usecases.house import Clock, ScriptedEngines
 
 SOURCE = Path(__file__).parent.parent / "src/acekeeper"
 IMAGE = "registry.example/engine@sha256:" + "0123456789abcdef" * 4
-PORTS, OTHER_PORTS = engine_ports(3), engine_ports(3)
+PORTS, OTHER_PORTS = engine_ports(3, keep=True), engine_ports(3, keep=True)
 Given = dict[str, str]
 
 
@@ -388,7 +388,8 @@ def database(given: Given, bench: Bench) -> object:
 
 ENGINE = "sleep 1000 {http_port} {https_port} {p2p_port} {api_port}"
 ONE_ENGINE = {"ENGINE_COMMAND": ENGINE, "MIN_REPLICAS": "1", **PORTS}
-ONE_PORT = {"APP_PORT": str(free_port()), "GATEWAY_PORT": str(free_port())}
+A_PORT, ANOTHER_PORT, THIRD_PORT, FOURTH_PORT = (str(free_port(keep=True)) for _ in range(4))
+ONE_PORT = {"APP_PORT": A_PORT, "GATEWAY_PORT": ANOTHER_PORT}
 NO_PAUSE = {"MIN_PROVISION_INTERVAL_S": "0"}
 
 CHANGES = [
@@ -428,7 +429,7 @@ CHANGES = [
     Change("ENGINE_CPU_WEIGHT", "100", "50", units),
     Change("APP_HOST", "127.0.0.1", "127.0.0.2", command, ONE_PORT),
     Change("APP_HOST", "127.0.0.1", "127.0.0.2", units),
-    Change("APP_PORT", str(free_port()), str(free_port()), command, ONE_PORT),
+    Change("APP_PORT", THIRD_PORT, FOURTH_PORT, command, ONE_PORT),
     Change("APP_PORT", "8000", "8001", units),
     Change("MAX_REPLICAS", "3", "4", engines_for_eight, NO_PAUSE),
     Change("AUTO_DELETE", "true", "false", stops_of_idle_ones),
@@ -456,8 +457,8 @@ CHANGES = [
     ),
     Change("GATEWAY_HOST", "127.0.0.1", "127.0.0.2", command, ONE_PORT),
     Change("GATEWAY_HOST", "127.0.0.1", "127.0.0.2", units),
-    Change("GATEWAY_PORT", str(free_port()), str(free_port()), command, ONE_PORT),
-    Change("GATEWAY_PORT", str(free_port()), "0", command, ONE_PORT),
+    Change("GATEWAY_PORT", THIRD_PORT, FOURTH_PORT, command, ONE_PORT),
+    Change("GATEWAY_PORT", THIRD_PORT, "0", command, ONE_PORT),
     Change("GATEWAY_PORT", "6878", "6879", units),
     Change("GATEWAY_ALLOW", "192.0.2.0/28", "192.0.2.0/24", asked(a_player_from_outside)),
     Change("GATEWAY_WAIT_S", "100", "200", asked(wait_of_a_player)),

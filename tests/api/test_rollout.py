@@ -1,20 +1,24 @@
 """What is told while engines are outdated."""
 
 import pytest
-from msgspec.structs import replace
 
-from acekeeper.core.build import Build, Rollout
-from acekeeper.core.facts import EnginesListed, Found
+from acekeeper.core.build import Build
+from acekeeper.core.facts import EnginesListed, Found, TimePassed
+from acekeeper.core.model import Breaker
 
 from ..requirements.scrape import Scrape
+from .bodies import started
 from .conftest import Serve, Served
 from .test_reads import with_engines
 
 
 async def outdated(serve: Serve) -> Served:
-    """Two engines, one of them as it is to be."""
+    """Two engines, one of them as it is to be. The other one stays, since somebody plays on it."""
     served = await with_engines(serve, 2, MAX_REPLICAS="2")
     loop = served.context.loop
+    first = next(iter(loop.state.engines.values()))
+    playing = started(container_id=first.container_id, port=first.slot.port)
+    assert (await served.post("/events/stream_started", playing)).status_code == 202
     builds = [Build("old", "1"), Build("new", "2")]
     found = tuple(
         Found(e.slot, e.incarnation, e.container_id, False, e.addresses, build)
@@ -31,11 +35,12 @@ async def test_the_status_counts_them_and_says_why_and_what_stops_it(serve: Serv
     assert status["rollout"] == {"outdated": 1, "reasons": {"image_changed": 1}, "stopped": None}
     images = [engine["image"] for engine in (await served.get("/engines?include=all")).json()]
     assert sorted(images) == ["new", "old"]
-    state = served.context.state
-    state.rollout = replace(state.rollout or Rollout(0, 0), stopped="starts_fail")
+    loop = served.context.loop
+    loop.state.put_breaker(Breaker(5, loop.clock(), loop.clock()))
+    await loop.tell(TimePassed())
     assert (await served.get("/orchestrator/status")).json()["rollout"]["stopped"] == "starts_fail"
-    [wrong] = (await served.get("/health/ready")).json()["degraded"]
-    assert wrong == "rollout: outdated engines are not replaced, since new ones do not get ready"
+    wrong = (await served.get("/health/ready")).json()["degraded"]
+    assert "rollout: outdated engines are not replaced, since new ones do not get ready" in wrong
     scrape = await Scrape.of(served)
     assert scrape.value('acekeeper_engines_outdated{reason="image_changed"}') == 1
     assert scrape.value('acekeeper_engines_outdated{reason="unit_changed"}') == 0
