@@ -183,12 +183,16 @@ def test_an_engine_that_prints_without_end_fills_neither_disk_nor_journal(
     until(lambda: limited.log("engine_died") != [])
     assert limited.log("engine_died")[0]["engine"] == f"engine-{port}"
     assert "flood 99998" in host.ssh(f"tail -n 3 {log}").stdout
+    # Another one that is free makes up for it; without any, one starts in its place.
+    for engine in found:
+        if engine["container_id"] not in (container_id, None):
+            limited.ask(f"/containers/{engine['container_id']}", method="DELETE")
     until(lambda: replaced(limited) != [])
-    assert replaced(limited) == [f"engine-{port}"]
+    assert replaced(limited)[-1] == f"engine-{port}"
 
 
 def replaced(limited: Limited) -> list[str]:
-    """By the starts so far."""
+    """By the starts so far; the newest first."""
     told = (entry["data"] for entry in limited.log("engine_starting"))
     return [data["replaces"] for data in told if "replaces" in data]
 
