@@ -108,7 +108,7 @@ def test_pulls_are_given_a_proxy_and_a_login_where_the_doctor_has_them_too(
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("XDG_CONFIG_HOME", f"{tmp_path}/.config")
         by_doctor = [word.replace(str(tmp_path), HOME) for word in podman._pull("IMAGE")]
-    by_playbook: Any = said_of("__acekeeper_pull", tmp_path, given)
+    by_playbook: Any = said_of("__acekeeper_pull_command", tmp_path, given)
     assert [*by_playbook, "IMAGE"] == by_doctor
     for word in by_doctor:
         option, _, name = word.partition("=")
@@ -148,12 +148,14 @@ def test_a_release_that_cannot_say_its_ports_to_peers_is_deployed_all_the_same(
 def test_a_proxy_is_neither_shown_nor_an_argument(tmp_path: Path) -> None:
     proxy = "http://user:a-password@proxy.example.org:3128"
     role = Role(tmp_path, {"bring", "image"})
-    known = {"acekeeper_image_proxy": proxy, "__acekeeper_architecture": ""}
+    acexy = {"acekeeper_acexy": True, "acekeeper_acexy_image": "another"}
+    known = {"acekeeper_image_proxy": proxy, "__acekeeper_architecture": "", **acexy}
     absent = ["podman image exists"]
     played = role.play("-vvv", tasks_from="image", failing=absent, **known)
     assert played.returncode == 0, played.stdout
-    [pull] = [words for words in role.called() if " pull " in words]
-    [module] = [word for word in pull.split() if word.startswith("--module=")]
+    first, second = (words.split() for words in role.called() if " pull " in words)
+    assert (first[-1], second[-1]) == ("an-image", "another")
+    [module] = [word for word in first if word.startswith("--module=")]
     kept = Path(module.removeprefix("--module="))
     assert kept.stat().st_mode & 0o777 == 0o600
     assert proxy in kept.read_text()
