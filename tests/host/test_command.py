@@ -138,6 +138,9 @@ def test_an_engine_is_drained_and_one_that_died_is_told_of(host: Host) -> None:
     [note] = (f for f in findings if "died in the last hour" in f["text"])
     assert note["ok"]
     assert note["text"].startswith("an engine died in the last hour: ")
+    # Others come, and then the unit that failed is nothing to mend.
+    until(lambda: len(re.findall(r" running +healthy ", host.ssh("acekeeper engines").stdout)) == 2)
+    assert "wrong" not in host.ssh("acekeeper doctor").stdout
 
 
 def test_shells_complete_it_and_there_is_a_man_page(host: Host) -> None:
