@@ -31,6 +31,7 @@ PORT = 8099
 IPV6, GATEWAY6 = "2001:db8::5", "2001:db8::1"
 ITS_NETWORK = "/etc/systemd/network/10-host0.network"
 APPLY = "networkctl reload; networkctl reconfigure host0"
+ENV_FILES = "/var/lib/acekeeper/.local/state/acekeeper/engines/*.env"
 # In an engine's container.
 CONNECT = "import socket; socket.create_connection(('{}', {}), 5)"
 LOOK_UP = "import socket; socket.getaddrinfo('acekeeper.example', 80)"
@@ -79,8 +80,14 @@ class Networked(Asked):
         self.write(f"LinkLocalAddressing=no\nGateway={self.gateway()}\n")
         self.name(self.nameservers[0])
         self.host.ssh(APPLY)
-        until(lambda: self.degraded() == [] and len(self.listed()) >= 2)
+        until(lambda: self.degraded() == [] and len(self.listed()) >= 2 and self.all_are_at_home())
         return engines(self.host)
+
+    def all_are_at_home(self) -> bool:
+        """By what they were started with: acekeeper may not have seen yet how the host changed."""
+        ways = self.host.ssh(f"grep -h WAY_OUT {ENV_FILES}").stdout.splitlines()
+        home = (f'["{self.gateway()}",', f'["{self.nameservers[0]}"]')
+        return all(part in way for way in ways for part in home)
 
     def name(self, nameserver: str) -> None:
         self.host.ssh("cat > /etc/resolv.conf", stdin=f"nameserver {nameserver}\n")
