@@ -130,7 +130,7 @@ def bad_flag(host: Host, viewing: Viewing) -> Iterator[None]:
 
 @fault(
     "RolloutStopped",
-    r"4 unit_changed\), stopped: starts_fail",
+    r"\d unit_changed\), stopped: starts_fail",
     "cause exited, detail code 2",
     "bad option",
     also="journalctl",
