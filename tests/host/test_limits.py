@@ -19,7 +19,7 @@ from .waiting import until
 pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
 
 READ_KEY = "a-key-that-only-reads"
-ROOM: dict[str, object] = {
+ROOM = {
     "MIN_REPLICAS": 2,
     "MAX_REPLICAS": 4,
     "ENGINE_GRACE_PERIOD_S": 86400,  # so that none goes for being one too many
@@ -73,7 +73,6 @@ class Limited:
 
     def an_engine(self) -> str:
         """The unit of one that runs and is ready."""
-        until(lambda: self.ask("/engines")[0] != [])
         engine = self.ask("/engines")[0][0]
         return f"engine@{engine['port']}.service"
 
@@ -95,7 +94,7 @@ def port_of(unit: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def limited(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Limited]:
+def deployed(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Limited]:
     host = lab.up(131)
     deployer = Deployer(tmp_path_factory.mktemp("limited"), [host], {})
     deployer.variables |= {
@@ -110,6 +109,13 @@ def limited(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Limi
     until(limited.is_ready)
     yield limited
     lab.down(131)
+
+
+@pytest.fixture
+def limited(deployed: Limited) -> Limited:
+    """With its free engines again, whichever a test before ended."""
+    until(lambda: len(deployed.ask("/engines")[0]) >= ROOM["MIN_REPLICAS"])
+    return deployed
 
 
 def test_a_change_of_limits_restarts_nothing_and_the_next_run_tells_of_it(limited: Limited) -> None:
