@@ -258,23 +258,25 @@ def test_it_is_stopped_when_successors_do_not_get_ready_and_goes_on_with_another
     assert {*(e.build for e in free(world))} == {NEWER}
 
 
-def test_an_operator_who_resets_the_breaker_has_it_tried_again() -> None:
+def stopped() -> World:
+    """One engine, whose successor did not start; the next one would."""
     world = made(1)
     world.script.fails = "no"
     change(world, NEW)
     roll(world, 100)
     world.script.fails = ""
+    return world
+
+
+def test_an_operator_who_resets_the_breaker_has_it_tried_again() -> None:
+    world = stopped()
     world.tell(BreakerReset())
     roll(world, 100, lambda: free(world))
     assert is_over(world)
 
 
 def test_it_goes_on_when_an_engine_that_was_needed_anyway_gets_ready() -> None:
-    world = made(1)
-    world.script.fails = "no"
-    change(world, NEW)
-    roll(world, 100)
-    world.script.fails = ""
+    world = stopped()
     world.play(slot(0))
     roll(world, 100)
     assert builds(world) == [OLD, NEW]

@@ -30,6 +30,13 @@ USER = "acekeeper"
 
 Variables = Mapping[str, object]
 
+# Settings with which acekeeper soon sees what a test does to its host.
+INTERVALS = {
+    "HEALTH_CHECK_INTERVAL_S": 5,
+    "MONITOR_INTERVAL_S": 5,
+    "AUTOSCALE_INTERVAL_S": 5,
+}
+
 
 @dataclass(frozen=True)
 class Play:

@@ -6,20 +6,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from .deploying import as_user, engine_pid, engines, show
+from .deploying import INTERVALS, as_user, engine_pid, engines, show
 from .lab import Host
 from .viewing import Viewing
 from .waiting import until
 
 KEY = "the-key-of-the-runbooks"
-MIN_REPLICAS, MAX_REPLICAS, INTERVAL_S = 4, 6, 5
+MIN_REPLICAS, MAX_REPLICAS = 4, 6
 SETTINGS: Mapping[str, object] = {
     "MIN_REPLICAS": MIN_REPLICAS,
     "MAX_REPLICAS": MAX_REPLICAS,
-    "HEALTH_CHECK_INTERVAL_S": INTERVAL_S,
-    "MONITOR_INTERVAL_S": INTERVAL_S,
-    "AUTOSCALE_INTERVAL_S": INTERVAL_S,
-    "ENGINE_GRACE_PERIOD_S": INTERVAL_S,
+    **INTERVALS,
+    "ENGINE_GRACE_PERIOD_S": 5,
     "CIRCUIT_BREAKER_THRESHOLD": 3,
     "HEALTH_UNHEALTHY_GRACE_PERIOD_S": 600,  # ill ones stay until the fault is undone
 }

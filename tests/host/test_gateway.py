@@ -13,20 +13,18 @@ import pytest
 from ..contract.client import PATIENCE
 from . import deploying, image
 from .asking import KEY
-from .deploying import Deployer, Play, as_user, engine_pid, show
+from .deploying import INTERVALS, Deployer, Play, as_user, engine_pid, show
 from .lab import Host, Lab
 from .viewing import LIMIT_S, Playing, Viewing
 from .waiting import until
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
 
-MIN_REPLICAS, MAX_REPLICAS, INTERVAL_S = 3, 8, 5
+MIN_REPLICAS, MAX_REPLICAS = 3, 8
 SETTINGS = {
     "MIN_REPLICAS": MIN_REPLICAS,
     "MAX_REPLICAS": MAX_REPLICAS,
-    "HEALTH_CHECK_INTERVAL_S": INTERVAL_S,
-    "MONITOR_INTERVAL_S": INTERVAL_S,
-    "AUTOSCALE_INTERVAL_S": INTERVAL_S,
+    **INTERVALS,
     "HEALTH_UNHEALTHY_GRACE_PERIOD_S": 2,
     "HEALTH_REPLACEMENT_COOLDOWN_S": 1,
     "ENGINE_GRACE_PERIOD_S": 86400,  # so that none goes for being one too many

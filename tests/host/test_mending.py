@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from . import image, registry
-from .deploying import Deployer, Play, as_user, engines, show
+from .deploying import INTERVALS, Deployer, Play, as_user, engines, show
 from .faults import HOME, prepare
 from .lab import Host, Lab
 from .registry import Registry
@@ -19,13 +19,10 @@ from .waiting import until
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
 
-INTERVAL_S = 5
 SETTINGS = {
     "MIN_REPLICAS": 2,
     "MAX_REPLICAS": 9,
-    "HEALTH_CHECK_INTERVAL_S": INTERVAL_S,
-    "MONITOR_INTERVAL_S": INTERVAL_S,
-    "AUTOSCALE_INTERVAL_S": INTERVAL_S,
+    **INTERVALS,
     "CIRCUIT_BREAKER_TIMEOUT_S": 5,
 }
 STORAGE = f"{HOME}/.local/share/containers/storage"

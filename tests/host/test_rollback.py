@@ -21,6 +21,9 @@ import sqlite3
 for column in sqlite3.connect("{DATABASE}").execute("PRAGMA table_info(streams)"):
     print(column[1])
 """
+BROKEN = "this release is broken"
+RAISES = f"raise RuntimeError('{BROKEN}')\n"
+HANGS = "import signal\n\nsignal.pause()\n"
 Tell = Callable[[str], None]
 
 
@@ -31,22 +34,29 @@ def deployed(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dep
         yield deployed
 
 
-def test_a_release_that_raises_at_its_start_makes_way(
-    deployed: Deployed, tmp_path: Path, tell: Tell
+@pytest.mark.parametrize(
+    ("what", "code", "said"),
+    [
+        pytest.param(
+            *("a release that raises at its start", RAISES),
+            ["it failed to start 2 times", BROKEN],
+            id="raises",
+        ),
+        pytest.param(
+            *("a release that is never ready", HANGS),
+            ["it was not ready within"],
+            id="hangs",
+            marks=pytest.mark.long,
+        ),
+    ],
+)
+def test_a_release_that_does_not_become_ready_makes_way(
+    deployed: Deployed, tmp_path: Path, tell: Tell, what: str, code: str, said: list[str]
 ) -> None:
-    made = deploying.release(tmp_path, raises)
-    with went_back(deployed, tell, "a release that raises at its start", made) as played:
-        assert "it failed to start 2 times" in played.output
-        assert "this release is broken" in played.output
-
-
-@pytest.mark.long
-def test_a_release_that_never_becomes_ready_makes_way(
-    deployed: Deployed, tmp_path: Path, tell: Tell
-) -> None:
-    made = deploying.release(tmp_path, hangs)
-    with went_back(deployed, tell, "a release that is never ready", made) as played:
-        assert "it was not ready within" in played.output
+    made = deploying.release(tmp_path, lambda d: append(d / "src/acekeeper/app.py", code))
+    with went_back(deployed, tell, what, made) as played:
+        for words in said:
+            assert words in played.output
 
 
 @pytest.mark.long
@@ -64,14 +74,6 @@ def test_a_release_with_a_setting_a_column_and_a_unit_of_its_own_makes_way(
     assert "more" in host.ssh("python3 -", stdin=COLUMNS).stdout.split(), "it ran, and migrated"
     assert show(host, UNIT, "LoadState") == "not-found"
     assert show(host, UNIT, "ActiveState") == "inactive"
-
-
-def raises(directory: Path) -> None:
-    append(directory / "src/acekeeper/app.py", "raise RuntimeError('this release is broken')\n")
-
-
-def hangs(directory: Path) -> None:
-    append(directory / "src/acekeeper/app.py", "import signal\n\nsignal.pause()\n")
 
 
 def brings_more(directory: Path) -> None:

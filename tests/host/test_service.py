@@ -11,20 +11,17 @@ import pytest
 
 from . import deploying
 from .asking import KEY
-from .deploying import as_user, engines, show
+from .deploying import INTERVALS, as_user, engines, show
 from .lab import Host, Lab
 from .viewing import Viewing
 from .waiting import until
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
 
-INTERVAL_S = 5
 SETTINGS = {
     "MIN_REPLICAS": 2,
     "MAX_REPLICAS": 9,
-    "HEALTH_CHECK_INTERVAL_S": INTERVAL_S,
-    "MONITOR_INTERVAL_S": INTERVAL_S,
-    "AUTOSCALE_INTERVAL_S": INTERVAL_S,
+    **INTERVALS,
     "HEALTH_UNHEALTHY_GRACE_PERIOD_S": 2,
     "HEALTH_REPLACEMENT_COOLDOWN_S": 1,
 }
