@@ -252,7 +252,12 @@ def test_a_backup_takes_the_place_of_no_other_thing_than_a_file(
 
 
 @pytest.mark.parametrize(
-    ("words", "what"), [("backup >&-", "standard output"), ("restore - <&-", "standard input")]
+    ("words", "what"),
+    [
+        ("backup >&-", "standard output"),
+        ("restore - <&-", "standard input"),
+        ("simulate - <&-", "standard input"),
+    ],
 )
 def test_where_there_is_no_standard_file_it_says_so(
     here: dict[str, str], words: str, what: str

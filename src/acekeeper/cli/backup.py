@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from acekeeper.cli import ending
 from acekeeper.cli.commands import Commands
-from acekeeper.cli.text import input_name
+from acekeeper.cli.reading import name_of, opened
 from acekeeper.errors import AcekeeperError, BadBackup, OutputFailed
 
 if TYPE_CHECKING:
@@ -112,17 +112,13 @@ def _restore(arguments: argparse.Namespace) -> int:
 
     ending.in_order()
     settings = load(os.environ)
-    name = input_name(arguments.file)
     with _scratch(settings.state_dir) as scratch:
-        with _input(arguments.file) as source:
-            try:
-                manifest = unpack(source, scratch)
-            except BadBackup as error:
-                raise BadBackup(f"{name}: {error.message}", error.hint) from None
+        with opened(arguments.file) as source:
+            manifest = unpack(source, scratch)
         saved = scratch / SETTINGS
         if arguments.settings:
             if not saved.exists():
-                raise BadBackup(f"{name} has no settings file in it")
+                raise BadBackup(f"{name_of(arguments.file)} has no settings file in it")
             print(saved.read_text("utf-8", "replace"), end="")
             return 0
         kept = prepare(scratch / DATABASE)
@@ -141,20 +137,6 @@ def _restore(arguments: argparse.Namespace) -> int:
             f" `acekeeper restore --settings {again}` prints all of them"
         )
     return 0
-
-
-@contextmanager
-def _input(name: str) -> Iterator[BinaryIO]:
-    if name == "-":
-        if sys.stdin is None:
-            raise AcekeeperError("there is no standard input", "Name a file")
-        yield sys.stdin.buffer
-        return
-    try:
-        with Path(name).open("rb") as file:
-            yield file
-    except OSError as error:
-        raise AcekeeperError(f"{name} cannot be read: {error.strerror}") from None
 
 
 @contextmanager

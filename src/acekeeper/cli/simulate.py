@@ -2,12 +2,10 @@
 
 import argparse
 import os
-import sys
 from contextlib import suppress
-from pathlib import Path
 
 from acekeeper.cli.commands import Commands
-from acekeeper.cli.text import input_name
+from acekeeper.cli.reading import name_of, opened
 from acekeeper.errors import BadTrace
 
 
@@ -36,21 +34,15 @@ def _simulate(arguments: argparse.Namespace) -> int:
 
     rules = rules_of(load(os.environ))
     trace = arguments.trace
-    name = input_name(trace)
-    try:
-        if trace in DAYS:
-            viewers = DAYS[trace](0)
-        elif trace == "-":
-            viewers = read(sys.stdin.read())
-        else:
-            viewers = read(Path(trace).read_text("utf-8"))
-    except OSError as error:
+    if trace in DAYS:
+        viewers = DAYS[trace](0)
+    else:
         hint = f"Name a file, or one of {', '.join(DAYS)}"
-        raise BadTrace(f"{name} cannot be read: {error.strerror}", hint) from None
-    except UnicodeDecodeError:
-        raise BadTrace(f"{name} is not UTF-8 text") from None
-    except BadTrace as error:
-        raise BadTrace(f"{name}: {error.message}", error.hint) from None
+        try:
+            with opened(trace, hint) as source:
+                viewers = read(source.read().decode("utf-8"))
+        except UnicodeDecodeError:
+            raise BadTrace(f"{name_of(trace)} is not UTF-8 text") from None
     clients, players = (
         simulate(rules, viewers, arguments.start_seconds, by_gateway=by_gateway)
         for by_gateway in (False, True)

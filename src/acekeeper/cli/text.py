@@ -16,10 +16,6 @@ def table(rows: Iterable[Sequence[str]]) -> list[str]:
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
 
 
-def input_name(file: str) -> str:
-    return "standard input" if file == "-" else file
-
-
 def count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
