@@ -81,7 +81,7 @@ complete -c acekeeper -n '_shtab_acekeeper_using doctor' -l fix -d 'first do wha
 complete -c acekeeper -n '_shtab_acekeeper_using doctor' -l json -d 'print a JSON array of {ok, text, advice}'
 complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npos -eq 0' -a settings -d 'show every setting in force and where it came from'
 complete -c acekeeper -n '_shtab_acekeeper_using settings' -s h -l help -d 'show this help message and exit'
-complete -c acekeeper -n '_shtab_acekeeper_using settings' -l json -d 'as a JSON array of {name, value, source}'
+complete -c acekeeper -n '_shtab_acekeeper_using settings' -l json -d 'print a JSON array of {name, value, source}'
 complete -c acekeeper -n '_shtab_acekeeper_using settings' -l drop-ins -x -d 'write what systemd'"'"'s units need of them below DIR, and name the files that changed'
 complete -c acekeeper -n '_shtab_acekeeper_using settings' -l firewall -d 'print the table of nftables that lets those of GATEWAY_ALLOW to our ports'
 complete -c acekeeper -n '_shtab_acekeeper_using settings' -l check -d 'with --drop-ins: name them, and write nothing'

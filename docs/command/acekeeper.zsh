@@ -143,7 +143,7 @@ _shtab_acekeeper_serve_defaults_added=0
 
 _shtab_acekeeper_settings_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--json[as a JSON array of \{name, value, source\}]"
+  "--json[print a JSON array of \{name, value, source\}]"
   "--drop-ins[write what systemd\'s units need of them below DIR, and name the files that changed]:DIR:"
   "--firewall[print the table of nftables that lets those of GATEWAY_ALLOW to our ports]"
   "--check[with --drop-ins\: name them, and write nothing]"

@@ -6,6 +6,10 @@ from collections.abc import Callable
 Run = Callable[[argparse.Namespace], int]
 
 
+def add_json(to: argparse._ActionsContainer, what: str) -> None:
+    to.add_argument("--json", action="store_true", help=f"print {what}")
+
+
 class Commands:
     def __init__(self, parser: argparse.ArgumentParser) -> None:
         self._subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")

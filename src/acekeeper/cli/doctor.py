@@ -4,7 +4,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from acekeeper.cli.commands import Commands
+from acekeeper.cli.commands import Commands, add_json
 
 if TYPE_CHECKING:
     from acekeeper.doctor import Finding
@@ -18,9 +18,7 @@ def add(commands: Commands) -> None:
         action="store_true",
         help="first do what mends it, and say each step; no engine is stopped",
     )
-    parser.add_argument(
-        "--json", action="store_true", help="print a JSON array of {ok, text, advice}"
-    )
+    add_json(parser, "a JSON array of {ok, text, advice}")
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from acekeeper.cli.commands import Commands
+from acekeeper.cli.commands import Commands, add_json
 from acekeeper.errors import AcekeeperError
 
 if TYPE_CHECKING:
@@ -24,13 +24,10 @@ _SHORT_ID = 12
 
 def add(commands: Commands) -> None:
     text = "show every engine, those that start or are drained too"
-    commands.add("engines", _engines, text).add_argument(
-        "--json", action="store_true", help="print the API's answer to /engines?include=all"
-    )
+    add_json(commands.add("engines", _engines, text), "the API's answer to /engines?include=all")
     text = "show what plays, where and for whom"
-    commands.add("streams", _streams, text).add_argument(
-        "--json", action="store_true", help="print the API's answer to /streams?status=started"
-    )
+    parser = commands.add("streams", _streams, text)
+    add_json(parser, "the API's answer to /streams?status=started")
 
 
 def add_names(parser: argparse.ArgumentParser, nargs: str) -> None:

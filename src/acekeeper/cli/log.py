@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from acekeeper.cli import engines
-from acekeeper.cli.commands import Commands
+from acekeeper.cli.commands import Commands, add_json
 from acekeeper.core.happenings import HAPPENINGS
 from acekeeper.errors import CallFailed
 
@@ -37,7 +37,7 @@ def add(commands: Commands) -> None:
         help="only of this kind, as engine_died; docs/log.md has them all",
     )
     log.add_argument("--engine", metavar="ENGINE", help=f"only of this engine, {engines.NAMES}")
-    log.add_argument("--json", action="store_true", help="print a JSON object a line")
+    add_json(log, "a JSON object a line")
 
 
 def _lines(said: str) -> int:

@@ -5,7 +5,7 @@ import json
 import os
 from pathlib import Path
 
-from acekeeper.cli.commands import Commands
+from acekeeper.cli.commands import Commands, add_json
 from acekeeper.errors import AcekeeperError
 
 
@@ -13,9 +13,7 @@ def add(commands: Commands) -> None:
     text = "show every setting in force and where it came from"
     settings = commands.add("settings", _settings, text)
     what = settings.add_mutually_exclusive_group()
-    what.add_argument(
-        "--json", action="store_true", help="as a JSON array of {name, value, source}"
-    )
+    add_json(what, "a JSON array of {name, value, source}")
     what.add_argument(
         "--drop-ins",
         metavar="DIR",

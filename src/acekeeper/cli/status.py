@@ -5,7 +5,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from acekeeper.cli.commands import Commands
+from acekeeper.cli.commands import Commands, add_json
 from acekeeper.errors import AcekeeperError, CallFailed
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def add(commands: Commands) -> None:
     text = "say whether all is well, what goes on, what went wrong last, and show the engines"
     more = "ends with 1 if no engine can be had (`not ready`) or nobody answers"
     how = commands.add("status", _status, text, more).add_mutually_exclusive_group()
-    how.add_argument("--json", action="store_true", help="print one JSON object")
+    add_json(how, "one JSON object")
     how.add_argument(
         "--watch",
         metavar="SECONDS",
