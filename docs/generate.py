@@ -1,9 +1,9 @@
 """Rewrites what is derived from tables in the source.
 
-docs/settings.md and .env.example from that of the settings, docs/emulator.md from that of faults,
-docs/metrics.md from that of metrics, docs/log.md from all that is told and logged,
-docs/deploying.md from what the roles say of their variables; what docs/simulation.md shows, and
-what the benchmark finds for docs/tuning.md. And docs/command/, which is the man page and what
+docs/settings.md and .env.example from that of the settings, docs/emulator.md from those of its
+options and faults, docs/metrics.md from that of metrics, docs/log.md from all that is told and
+logged, docs/deploying.md from what the roles say of their variables; what docs/simulation.md shows,
+and what the benchmark finds for docs/tuning.md. And docs/command/, which is the man page and what
 shells complete, from the parser.
 """
 
@@ -25,6 +25,7 @@ from acekeeper import __version__
 from acekeeper.cli.parser import parser
 from acekeeper.core.happenings import FIELDS, HAPPENINGS, WARNINGS
 from acekeeper.emulator.kinds import KINDS
+from acekeeper.emulator.options import OPTIONS
 from acekeeper.log_events import FIELDS as LOG_FIELDS
 from acekeeper.log_events import LOG_EVENTS
 from acekeeper.metrics import FAMILIES
@@ -110,6 +111,12 @@ def _meaning(option: dict[str, Any]) -> str:
     if "choices" in option:
         text += f" One of {', '.join(f'`{choice}`' for choice in option['choices'])}."
     return text
+
+
+def options_table() -> str:
+    lines = ["| option | default | meaning |", "|---|---|---|"]
+    lines += [f"| `{option}` | {option.default} | {option.meaning} |" for option in OPTIONS]
+    return "\n".join(lines) + "\n"
 
 
 def faults_table() -> str:
@@ -237,7 +244,7 @@ def generated() -> dict[Path, str]:
         docs / "metrics.md": with_tables(docs / "metrics.md", metrics_table()),
         docs / "simulation.md": with_tables(docs / "simulation.md", simulated()),
         docs / "deploying.md": with_tables(docs / "deploying.md", variables_table()),
-        docs / "emulator.md": with_tables(docs / "emulator.md", faults_table()),
+        docs / "emulator.md": with_tables(docs / "emulator.md", options_table(), faults_table()),
         docs / "command/acekeeper.1": man_page(),
         **{docs / f"command/acekeeper.{shell}": completion(shell) for shell in SHELLS},
         ROOT / ".env.example": env_example(),

@@ -394,7 +394,7 @@ def test_a_reader_who_has_enough_is_no_error(tmp_path: Path) -> None:
     "words",
     [
         *("settings", "status", "engines", "streams", "log", "log -f", "sweep scale", "doctor"),
-        *("stop", "serve", "simulate quiet", "--help"),
+        *("stop", "serve", "simulate quiet", "--help", "emulator --help"),
     ],
 )
 def test_output_that_is_not_taken_is_told_in_one_line(
@@ -504,7 +504,7 @@ def test_a_trace_that_cannot_be_used_is_named_with_its_line(tmp_path: Path) -> N
 
 def test_the_emulator_gets_its_options_as_they_are() -> None:
     port = free_port()
-    options = ["--http-port", str(port), "--start-delay", "0", "--unknown-to-argparse", "--help"]
+    options = ["--http-port", str(port), "--start-delay", "0", "--unknown-to-argparse"]
     with subprocess.Popen(
         [COMMAND, "emulator", *options], stdout=subprocess.PIPE, env={}
     ) as emulator:

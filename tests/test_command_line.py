@@ -1,5 +1,6 @@
 """What the parser is made into for shells and for man, and what root runs on a host."""
 
+import argparse
 import pwd
 import shutil
 import subprocess
@@ -7,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from acekeeper.cli.parser import parser
 from acekeeper.core.happenings import HAPPENINGS
+
+from .running import run
 
 ROOT = Path(__file__).parent.parent
 MADE = ROOT / "docs/command"
 COMMAND = ROOT / "ansible/roles/acekeeper/files/acekeeper"
 SOME = {"status", "engines", "streams", "log", "doctor", "drain", "stop", "scale", "reset-breaker"}
+[COMMANDS] = (a.choices for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
 COMPLETE = """
 source acekeeper.bash
 COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
@@ -38,6 +43,13 @@ def test_what_a_shell_reads_is_a_script_of_its(shell: str) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"there is no {shell}")
     subprocess.run([shell, "-n", MADE / f"acekeeper.{shell}"], check=True)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_shows_its_help_and_does_nothing_else(command: str) -> None:
+    ended = run({}, command, "--help")
+    assert (ended.status, ended.stderr) == (0, "")
+    assert ended.stdout.startswith(f"usage: acekeeper {command} ")
 
 
 @pytest.mark.skipif(shutil.which("man") is None, reason="there is no man")

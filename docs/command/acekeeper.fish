@@ -114,6 +114,6 @@ complete -c acekeeper -n '_shtab_acekeeper_using canary' -s h -l help -d 'show t
 complete -c acekeeper -n '_shtab_acekeeper_using canary' -l settings -d 'the settings alone: no engine is started'
 complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npos -eq 0' -a serve -d 'run the service until SIGTERM or Ctrl-C; engines outlive it'
 complete -c acekeeper -n '_shtab_acekeeper_using serve' -s h -l help -d 'show this help message and exit'
-complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npos -eq 0' -a emulator -d 'run one emulated engine; docs/emulator.md has its options'
+complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npos -eq 0' -a emulator -d 'run one emulated engine; --help shows its options'
 complete -c acekeeper -n '_shtab_acekeeper_using emulator' -s h -l help -d 'show this help message and exit'
 

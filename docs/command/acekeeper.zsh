@@ -14,7 +14,7 @@ _shtab_acekeeper_commands() {
     canary:'try the settings on this host, and one engine of them beside those that run'
     doctor:'say what is wrong on this host and what to do; ends with 1 if anything is'
     drain:'give an engine to nobody any more, and stop it once nothing on it plays; --all empties the host: no viewer begins until --undo'
-    emulator:'run one emulated engine; docs/emulator.md has its options'
+    emulator:'run one emulated engine; --help shows its options'
     engines:'show every engine, those that start or are drained too'
     log:'show what happened to engines and streams, the newest last'
     provision:'take an engine that nobody else gets for 60 s, and say where it is'

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import acekeeper.emulator
+from acekeeper.emulator.options import OPTIONS
 
 from ..ports import free_port
 from .conftest import Play, Start
@@ -51,6 +52,13 @@ def test_takes_every_option_an_engine_is_started_with(start: Start) -> None:
     options += " --api-port 62062 --log-stdout --no-such-option --another 5 --live-buffer -1"
     emulator = start(*options.split(), "--start-delay", "0").ready()
     assert emulator.status().status == 200
+
+
+@pytest.mark.parametrize("word", ["-h", "--help"])
+def test_shows_its_options_and_starts_nothing(word: str) -> None:
+    command = [sys.executable, "-m", "acekeeper.emulator", "--start-delay", "0", word]
+    shown = subprocess.check_output(command, text=True, timeout=LIMIT_S)
+    assert [option for option in OPTIONS if f"  {option} " not in shown] == []
 
 
 @pytest.mark.parametrize(("options", "reachable"), [([], False), (["--bind-all"], True)])

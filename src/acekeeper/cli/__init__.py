@@ -15,8 +15,6 @@ _CONFIG = 78  # EX_CONFIG of sysexits.h: trying again without a change is useles
 
 def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
-    if words[:1] == [emulator.NAME]:
-        return emulator.run(words[1:])
     output.tell_failures_apart()
     try:
         return _run(words)
@@ -32,14 +30,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _run(words: Sequence[str]) -> int:
+def _run(words: list[str]) -> int:
+    status = emulator.run(words[1:]) if words[:1] == [emulator.NAME] else _run_parsed(words)
+    print(end="", flush=True)
+    return status
+
+
+def _run_parsed(words: list[str]) -> int:
     try:
         arguments = parser().parse_args(words)
     except SystemExit as ended:  # it said what was wrong, or printed its help
-        status = ended.code if isinstance(ended.code, int) else 1
-    else:
-        account.refuse_another(os.environ)
-        run: Callable[[argparse.Namespace], int] = arguments.run
-        status = run(arguments)
-    print(end="", flush=True)
-    return status
+        return ended.code if isinstance(ended.code, int) else 1
+    account.refuse_another(os.environ)
+    run: Callable[[argparse.Namespace], int] = arguments.run
+    return run(arguments)

@@ -6,12 +6,12 @@ NAME = "emulator"
 
 
 def add(commands: Commands) -> None:
-    text = "run one emulated engine; docs/emulator.md has its options"
-    commands.add(NAME, lambda _: run([]), text)
+    text = "run one emulated engine"
+    commands.add(NAME, lambda _: run([]), text, "--help shows its options")
 
 
 def run(words: list[str]) -> int:
-    """Its options are the engine's, and not for argparse: `main` comes here at once."""
+    """Its options are the engine's, and not for argparse: `main` comes here without it."""
     from acekeeper import emulator
 
     return emulator.main(words)
