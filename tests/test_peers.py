@@ -26,6 +26,8 @@ def test_twice_as_many_as_engines_but_no_more_than_there_are(
     ("address", "told"),
     [
         ("192.168.1.5", "for peers, forward TCP and UDP 21000-21039 on the router to 192.168.1.5"),
+        # Of a provider that shares one address among its customers.
+        ("100.64.1.2", "for peers, forward TCP and UDP 21000-21039 on the router to 100.64.1.2"),
         ("", "for peers, forward TCP and UDP 21000-21039 on the router to this host"),
         (
             "8.8.8.8",

@@ -22,7 +22,7 @@ def spelled(ports: range) -> str:
 def forwarding(settings: Settings, address: str) -> str:
     """What a router has to do, for a host whose own address this is."""
     ports = f"TCP and UDP {spelled(peer_ports(settings))}"
-    if address and not ipaddress.ip_address(address).is_private:
+    if address and ipaddress.ip_address(address).is_global:
         return f"peers reach the engines at {address}, {ports}, unless a firewall closes them"
     return f"for peers, forward {ports} on the router to {address or 'this host'}"
 
