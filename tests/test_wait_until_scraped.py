@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from .ports import free_port
+from .strangers import stranger
 
 ROLE = Path(__file__).parents[1] / "ansible/roles/monitoring"
 SCRIPT = ROLE / "files/wait_until_scraped.py"
@@ -74,6 +75,15 @@ def test_it_says_what_does_not_answer() -> None:
     waited = wait(0, "http://127.0.0.1:1", nobody, "a")
     assert waited.returncode == 1
     assert f"{nobody} does not answer:" in waited.stdout
+
+
+def test_what_is_no_web_server_does_not_answer() -> None:
+    with stranger() as url:
+        not_ready = wait(0, url, f"{url}/-/ready", "a")
+        with prometheus([]) as another:
+            not_told = wait(0, url, f"{another}/-/ready", "a")
+    assert not_ready.stdout.startswith(f"{url}/-/ready does not answer: "), not_ready.stderr
+    assert not_told.stdout.startswith(f"{url} does not say whom it scrapes: "), not_told.stderr
 
 
 def test_no_task_is_retried_which_ansible_would_call_a_failure() -> None:

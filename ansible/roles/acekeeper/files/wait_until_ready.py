@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.request import ProxyHandler, build_opener
@@ -65,7 +66,7 @@ def wait(what: str, seconds: float, step: Callable[[], Any]) -> Any:
         try:
             if found := step():
                 return found
-        except (OSError, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:
             why = f": {error}"
         time.sleep(PAUSE_S)
     raise GaveUp(f"{what} within {seconds:g} s{why}")

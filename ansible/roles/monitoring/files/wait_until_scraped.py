@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from http.client import HTTPException
 from typing import Any
 from urllib.request import ProxyHandler, build_opener
 
@@ -39,7 +40,7 @@ def not_ready(urls: list[str]) -> Iterator[str]:
     for url in urls:
         try:
             ask(url, timeout=5).close()
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             yield f"{url} does not answer: {error}"
 
 
@@ -48,7 +49,7 @@ def not_scraped(prometheus: str, hosts: list[str]) -> Iterator[str]:
     try:
         with ask(f"{prometheus}/api/v1/targets?state=active", timeout=5) as answer:
             targets: list[dict[str, Any]] = json.load(answer)["data"]["activeTargets"]
-    except (OSError, ValueError) as error:
+    except (OSError, HTTPException, ValueError) as error:
         yield f"{prometheus} does not say whom it scrapes: {error}"
         return
     known = {target["labels"]["instance"]: target for target in targets}
