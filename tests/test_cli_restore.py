@@ -1,5 +1,6 @@
 """What must not be lost, nor left behind, however `acekeeper backup` and `restore` end."""
 
+import errno
 import gzip
 import io
 import os
@@ -97,6 +98,20 @@ def test_a_restore_that_ends_halfway_leaves_the_database_of_before(
     assert aside is not None
     assert kinds(aside) == {"last"}
     assert kinds(killed) == {"of_backup"}
+
+
+def test_a_disk_that_does_not_let_it_says_so(
+    killed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = filled(tmp_path / "new.db", "of_backup")
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "hardlink_to", refused)
+    with pytest.raises(StoreFailed, match="cannot be replaced: Read-only file system"):
+        swap(new, killed)
+    assert kinds(killed) == {"last"}
 
 
 def test_two_restores_in_one_second_keep_both_databases(

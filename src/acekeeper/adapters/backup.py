@@ -199,13 +199,16 @@ def prepare(database: Path) -> Kept:
 def swap(new: Path, database: Path) -> Path | None:
     """While nobody has it open. Where the one before is now, if there was one. Whatever ends this
     halfway, one of the two has the name."""
-    aside = _set_aside(database) if database.exists() else None
-    new.rename(database)
-    directory = os.open(database.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+        aside = _set_aside(database) if database.exists() else None
+        new.rename(database)
+        directory = os.open(database.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    except OSError as error:
+        raise StoreFailed(f"{database} cannot be replaced: {error.strerror}") from error
     return aside
 
 
