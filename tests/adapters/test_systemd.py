@@ -155,7 +155,7 @@ async def test_every_call_is_told_with_its_time_answered_or_not(
     ("error", "kind", "hint"),
     [
         (f"{NAME}.NoSuchUnit", EngineFailed, "--dryrun"),
-        (f"{NAME}.UnitMasked", EngineFailed, "unmask"),
+        (f"{NAME}.UnitMasked", EngineFailed, "unmask UNIT"),
         ("org.freedesktop.DBus.Error.AccessDenied", RuntimeUnavailable, ""),
     ],
 )

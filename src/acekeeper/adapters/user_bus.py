@@ -23,7 +23,7 @@ _ERRORS: dict[str, tuple[type[AcekeeperError], str]] = {
     f"{SYSTEMD}.NoSuchUnit": (EngineFailed, _GENERATED),
     f"{SYSTEMD}.LoadFailed": (EngineFailed, _GENERATED),
     f"{SYSTEMD}.BadUnitSetting": (EngineFailed, _GENERATED),
-    f"{SYSTEMD}.UnitMasked": (EngineFailed, f"Unmask it: {systemctl('unmask')}"),
+    f"{SYSTEMD}.UnitMasked": (EngineFailed, f"Unmask it: {systemctl('unmask', 'UNIT')}"),
     f"{SYSTEMD}.TransactionIsDestructive": (EngineFailed, "Another job on it is under way"),
 }
 # Errors that the bus answers with in its place.
