@@ -64,8 +64,8 @@ def scale(
 
 def _at_least(state: State, rules: Rules) -> int:
     """Engines in all. Where none is deleted for being one too many, none is so by a rollout."""
-    is_rolling = state.rollout is not None and not rules.auto_delete
-    return max(state.at_least, state.rollout.kept if state.rollout and is_rolling else 0)
+    kept = state.rollout.kept if state.rollout and not rules.auto_delete else 0
+    return max(state.at_least, kept)
 
 
 def _one_more(
@@ -73,9 +73,9 @@ def _one_more(
 ) -> Start | TakeBack | float:
     """`instead`: of an outdated one."""
     going = (e for e in state.uneasy_engines() if may_be_taken_back(state, rules, e))
-    is_none = rollout.why if instead else rollout.is_to_go
-    staying_on = (e for e in going if not is_none(e, state, rules))
-    engine = min(staying_on, key=lambda e: (e.idle_since.mono, e.slot), default=None)
+    is_no_help = rollout.why if instead else rollout.is_to_go
+    may_stay = (e for e in going if not is_no_help(e, state, rules))
+    engine = min(may_stay, key=lambda e: (e.idle_since.mono, e.slot), default=None)
     if engine is not None:
         return TakeBack(*engine.ref)
     supply = Supply(state, rules, now)
