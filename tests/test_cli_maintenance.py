@@ -47,7 +47,9 @@ def test_it_begins_lasts_over_a_restart_and_ends(start: Start) -> None:
     again = start(service.environ)
     assert call(again, "/orchestrator/status")["maintenance"] == status["maintenance"]
     said = r"now: in maintenance since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d, \d+ seconds? ago: no viewer"
-    assert re.search(said, run(service.environ, "status").stdout)
+    shown = run(service.environ, "status").stdout
+    assert re.search(said, shown)
+    assert "no engine that a client may use" not in shown, "it is meant to have none"
     noted = "note   this host has been in maintenance since 20"
     assert noted in run(service.environ, "doctor").stdout
     assert listed(again) == []

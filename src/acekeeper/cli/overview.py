@@ -71,7 +71,8 @@ def _wrong(ready: Answer, status: Answer) -> Iterator[str]:
     engines = status["engines"]
     if unhealthy := engines["unhealthy"]:
         yield f"{count(unhealthy, 'engine')} unhealthy"
-    if engines["total"] and not engines["healthy"]:
+    is_meant = status.get("maintenance")  # to have none
+    if engines["total"] and not engines["healthy"] and not is_meant:
         yield "no engine that a client may use"
     yield from ready["degraded"]
 
@@ -101,8 +102,7 @@ def lines(shown: Overview) -> Iterator[str]:
     """For a person. Only of what was answered."""
     status = shown.orchestrator or {}
     yield _verdict(shown)
-    totals = status["engines"], status["capacity"], status["streams"]
-    engines, capacity, streams = totals
+    engines, capacity, streams = status["engines"], status["capacity"], status["streams"]
     yield (
         f"{count(engines['total'], 'engine')}, {capacity['available']} free;"
         f" {count(streams['active'], 'stream')};"
