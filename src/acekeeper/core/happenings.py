@@ -29,8 +29,8 @@ HAPPENINGS: Mapping[str, str] = {
     "engine_starving": "No stream on it had a peer or any speed for minutes; it is not to blame.",
     "engine_stop_failed": "A stop did not succeed; it is asked for again.",
     "engine_stopped": "An engine ended as it was told to. `cause`: why acekeeper stopped it"
-    " (`operator`: by `acekeeper stop ENGINE`), or `stopped`: somebody else did, by `systemctl`, or"
-    " by `acekeeper stop`, which ends the service too.",
+    " (`operator`: somebody asked it to), or `stopped`: somebody else did, by `systemctl`, or by"
+    " `acekeeper stop` without an engine, which ends the service too.",
     "engine_stopping": "An engine is told to stop, for this `reason`.",
     "engine_suspected": "A probe failed: off the list until the engine answers again.",
     "engine_unhealthy": "An engine failed `failures` probes or tries; it will be replaced.",
