@@ -152,7 +152,7 @@ def test_why_an_engine_does_not_get_ready_is_said(world: World, engine: str, sai
 
 def test_an_image_that_is_not_there_is_said(world: World) -> None:
     world.tool("podman", "exit 1")
-    with pytest.raises(EngineFailed, match="is not on this host"):
+    with pytest.raises(EngineFailed, match=r"is not on this host\. The playbook with"):
         world.prove()
 
 

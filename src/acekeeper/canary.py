@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+from acekeeper.adapters.podman import LOAD
 from acekeeper.adapters.ports import present, test
 from acekeeper.adapters.template import in_one_order
 from acekeeper.adapters.unit import Unit, why
@@ -118,10 +119,7 @@ class _Canary:
 
     def prove(self) -> Iterator[str]:
         if run("podman", "image", "exists", self._image).failed:
-            raise EngineFailed(
-                f"TARGET_IMAGE={self._image} is not on this host",
-                "Bring it first: pull or load it as this user",
-            )
+            raise EngineFailed(f"TARGET_IMAGE={self._image} is not on this host", LOAD)
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._unit():
             fingerprint = self._fingerprint()
