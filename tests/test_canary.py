@@ -1,10 +1,12 @@
 """`acekeeper canary`, where systemd is a stand-in that runs what it is told to as a process."""
 
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,7 +90,16 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def alone() -> Iterator[None]:
+    """A canary takes the first free ports from the same one on: two at once, of whatever processes
+    of pytest, would take each other's."""
+    with Path(tempfile.gettempdir(), "acekeeper-canary.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: None) -> Iterator[World]:
     world = World(tmp_path)
     for name in ("bin", "run"):
         (tmp_path / name).mkdir()
