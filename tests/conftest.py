@@ -4,8 +4,8 @@ import signal
 
 from hypothesis import HealthCheck, settings
 
-# What tests start begins with the signals as a terminal leaves them, also where pytest itself runs
-# in the background or under nohup, which ignore some.
+# A program that a test starts inherits which signals are ignored. Under nohup, or in the background
+# of a shell, pytest itself ignores some of those by which tests end programs.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -91,9 +91,10 @@ class World:
 
 @pytest.fixture
 def alone() -> Iterator[None]:
-    """A canary takes the first free ports from the same one on: two at once, of whatever processes
-    of pytest, would take each other's."""
-    with Path(tempfile.gettempdir(), "acekeeper-canary.lock").open("w") as lock:
+    """Every canary looks for free ports from the same one on. Two at once, in two processes of
+    pytest, would take the same ports and answer for each other."""
+    name = f"acekeeper-canary-{os.getuid()}.lock"
+    with Path(tempfile.gettempdir(), name).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

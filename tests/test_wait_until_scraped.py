@@ -3,13 +3,12 @@
 import json
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from .ports import free_port
+from .serving import serving
 from .strangers import stranger
 
 ROLE = Path(__file__).parents[1] / "ansible/roles/monitoring"
@@ -20,8 +19,7 @@ def target(host: str, health: str, error: str = "") -> dict[str, object]:
     return {"labels": {"instance": host}, "health": health, "lastError": error}
 
 
-@contextmanager
-def prometheus(*answers: list[dict[str, object]]) -> Iterator[str]:
+def prometheus(*answers: list[dict[str, object]]) -> AbstractContextManager[str]:
     """It gives one answer after the other, and the last again and again."""
     left = list(answers)
 
@@ -37,14 +35,7 @@ def prometheus(*answers: list[dict[str, object]]) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        serving = threading.Thread(target=server.serve_forever)
-        serving.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            serving.join()
+    return serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
 
 
 def wait(seconds: float, url: str, ready: str, *hosts: str) -> subprocess.CompletedProcess[str]:
