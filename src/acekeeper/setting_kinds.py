@@ -155,6 +155,21 @@ def networks() -> Kind:
     return Kind(parse, "", "networks such as 192.168.1.0/24, separated by commas", unset=())
 
 
+def vpn_names() -> Kind:
+    """Names that a unit, a container and a label can carry."""
+
+    def parse(said: str) -> tuple[str, ...]:
+        names = tuple(word.strip() for word in said.split(","))
+        if not all(re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", name) for name in names):
+            raise ValueError("is not a list of names")
+        if len(names) != len(set(names)):
+            raise ValueError("names one twice")
+        return names
+
+    allowed = "names of a-z, 0-9 and -, separated by commas"
+    return Kind(parse, "", allowed, unset=())
+
+
 def port_range(default: str) -> Kind:
     def parse(said: str) -> range:
         ends = re.fullmatch(r"([0-9]{1,5}) *- *([0-9]{1,5})", said)

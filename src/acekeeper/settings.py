@@ -27,6 +27,7 @@ from acekeeper.setting_kinds import (
     port_range,
     seconds,
     secret,
+    vpn_names,
     whole,
 )
 from acekeeper.settings_clashes import check
@@ -219,6 +220,34 @@ class Settings:
         flag("false"),
         "Whether players beyond this host may play a `url` or a `magnet`, which the engine"
         " fetches.",
+    ]
+    vpns: Annotated[
+        tuple[str, ...],
+        vpn_names(),
+        "The VPNs that engines are behind, by their names; none starts outside of one then. Each is"
+        " a unit `vpn@NAME.service` if `RUNTIME` is quadlet, else an emulated one.",
+    ]
+    vpn_slots: Annotated[
+        int,
+        whole(20, 1, 1000),
+        "Slots of `PORT_RANGE_HOST` for each VPN, in the order of `VPNS`.",
+    ]
+    vpn_control_base: Annotated[
+        int, whole(8100, 1024, 65535), "Port of the first VPN's control server, on loopback."
+    ]
+    vpn_health_base: Annotated[
+        int, whole(8200, 1024, 65535), "Port of the first VPN's health server, on loopback."
+    ]
+    vpn_api_key: Annotated[
+        Secret | None, secret(), "What the control servers of the VPNs ask for, as `X-API-Key`."
+    ]
+    vpn_check_interval_s: Annotated[
+        float, seconds(5, 0.1, 300), "How often each VPN is asked whether it has a tunnel."
+    ]
+    vpn_port_settle_s: Annotated[
+        float,
+        seconds(120, 0, 86400),
+        "How long a new forwarded port has to stay before an engine is started for it.",
     ]
     unmanaged_stream_ttl_s: Annotated[
         float,

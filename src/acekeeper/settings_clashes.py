@@ -34,6 +34,11 @@ def check(s: "Settings") -> None:
                 f"{_said(s, name)} leaves no room for the {slots} slots of PORT_RANGE_HOST",
                 f"Set it to {65536 - slots} at most or narrow the range",
             )
+    if s.vpns:
+        for name in ("VPN_CONTROL_BASE", "VPN_HEALTH_BASE"):
+            base = getattr(s, name.lower())
+            ports[name] = range(base, base + len(s.vpns))
+        _check_vpn_slots(s, slots)
     for (name, first), (other, second) in combinations(ports.items(), 2):
         if first.start < second.stop and second.start < first.stop:
             raise BadSetting(
@@ -67,6 +72,23 @@ def check(s: "Settings") -> None:
         raise BadSetting(
             "TARGET_IMAGE is not set and RUNTIME=quadlet needs it",
             f"Set it to {image().allowed}",
+        )
+
+
+def _check_vpn_slots(s: "Settings", slots: int) -> None:
+    """Of VPN_SLOTS for each of VPNS."""
+    of_vpns = len(s.vpns) * s.vpn_slots
+    if of_vpns > slots:
+        raise BadSetting(
+            f"{_said(s, 'VPN_SLOTS')} for each of the {len(s.vpns)} VPNS is more than the {slots}"
+            " ports of PORT_RANGE_HOST",
+            "Lower the first or widen the last",
+        )
+    if s.max_replicas > of_vpns:
+        raise BadSetting(
+            f"{_said(s, 'MAX_REPLICAS')} is more than {_said(s, 'VPN_SLOTS')} for each of the"
+            f" {len(s.vpns)} VPNS",
+            "Lower the first or raise the second",
         )
 
 

@@ -42,6 +42,7 @@ from acekeeper.core.model import (
     Stream,
 )
 from acekeeper.core.names import HERE, Slot
+from acekeeper.core.vpn import Behind
 from acekeeper.core.way_out import Route, WayOut
 
 from .storing import stream
@@ -67,6 +68,7 @@ ENGINES: dict[str, st.SearchStrategy[Any]] = {
     "created": instants,
     "incarnation": st.text(min_size=1, max_size=20),
     "container_id": texts,
+    "behind": st.none() | st.builds(Behind, texts, texts, st.integers(0, 65535)),
     "way_out": st.none() | st.builds(WayOut, st.none() | routes, st.lists(texts).map(tuple)),
     "addresses": st.lists(st.ip_addresses(v=4).map(str), min_size=1, max_size=3).map(tuple),
     "build": st.builds(Build, texts, texts),

@@ -381,7 +381,8 @@ async def test_a_database_of_a_version_without_the_gateway_is_read_on(path: Path
         db.executescript(
             "ALTER TABLE streams DROP COLUMN gateway; DROP TABLE holds;"
             " ALTER TABLE engines DROP COLUMN addresses;"
-            " ALTER TABLE engines DROP COLUMN way_out; PRAGMA user_version = 4"
+            " ALTER TABLE engines DROP COLUMN way_out;"
+            " ALTER TABLE engines DROP COLUMN behind; PRAGMA user_version = 4"
         )
     async with running(path) as store:
         new = stream("new", gateway=by_gateway)
@@ -398,7 +399,8 @@ async def test_what_an_older_version_wrote_has_its_one_address(path: Path) -> No
         db.executescript(
             "ALTER TABLE streams DROP COLUMN told; ALTER TABLE streams DROP COLUMN gateway;"
             " ALTER TABLE engines DROP COLUMN addresses;"
-            " ALTER TABLE engines DROP COLUMN way_out; DROP TABLE holds; PRAGMA user_version = 3"
+            " ALTER TABLE engines DROP COLUMN way_out;"
+            " ALTER TABLE engines DROP COLUMN behind; DROP TABLE holds; PRAGMA user_version = 3"
         )
     async with running(path) as store:
         await store.write(Changes(streams={"new": replace(stream("new"), also=(("h", 1),))}))
@@ -419,6 +421,7 @@ async def test_engines_an_older_version_called_by_another_address_are_the_same(p
     with closing(sqlite3.connect(path)) as db:
         db.executescript(
             "ALTER TABLE engines DROP COLUMN addresses; ALTER TABLE engines DROP COLUMN way_out;"
+            "ALTER TABLE engines DROP COLUMN behind;"
             "ALTER TABLE streams DROP COLUMN gateway; DROP TABLE holds;"
             "CREATE TEMP TABLE other AS SELECT * FROM engines;"  # it was called by both
             "UPDATE other SET host = '192.0.2.5';"

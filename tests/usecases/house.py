@@ -21,6 +21,7 @@ from acekeeper.core.gateway.model import Wanted
 from acekeeper.core.inspection import Inspection
 from acekeeper.core.model import Now, Opening, Sample
 from acekeeper.core.names import Ports, Slot
+from acekeeper.core.vpn import Behind
 from acekeeper.core.way_out import WayOut
 from acekeeper.errors import NoAnswer, RuntimeUnavailable
 from acekeeper.usecases.adoption import Adoption
@@ -78,8 +79,8 @@ class ScriptedRuntime:
             raise RuntimeUnavailable("the bus is gone")
         return EnginesListed(HOST, "boot", asked, tuple(self.running.values()))
 
-    async def start(self, slot: Slot, ports: Ports) -> EngineStarted:
-        self.calls.append(f"start {slot.port}")
+    async def start(self, slot: Slot, ports: Ports, behind: Behind | None = None) -> EngineStarted:
+        self.calls.append(f"start {slot.port}" + (f" behind {behind.vpn}" if behind else ""))
         assert ports.http == slot.port
         await asyncio.sleep(0)
         if self.starting_fails:

@@ -10,6 +10,7 @@ from acekeeper.core.changes import Changes
 from acekeeper.core.facts import EngineStarted, ScaleRequested, TimePassed
 from acekeeper.core.model import Health, Phase, Sample, Stream
 from acekeeper.core.names import Ports, Slot
+from acekeeper.core.vpn import Behind
 from acekeeper.core.way_out import Route, WayOut
 from acekeeper.errors import EngineFailed, NoAnswer, RuntimeUnavailable
 from acekeeper.usecases import sweep
@@ -426,7 +427,7 @@ async def test_what_a_start_failed_for_is_known_before_another_is_tried_and_soon
         house.clock.ahead += 6
         house.loop.tell(TimePassed())
 
-    async def fail(where: Slot, ports: Ports) -> EngineStarted:
+    async def fail(where: Slot, ports: Ports, behind: Behind | None) -> EngineStarted:
         house.runtime.lacking = "the image is not here"
         tried.append(where)
         raise EngineFailed(house.runtime.lacking, cause="image")

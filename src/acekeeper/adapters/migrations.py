@@ -71,6 +71,8 @@ _STEPS = (
     "ALTER TABLE holds ADD COLUMN is_hls INTEGER NOT NULL DEFAULT 0;",
     # How the host got out to the network when an engine started.
     "ALTER TABLE engines ADD COLUMN way_out TEXT NOT NULL DEFAULT '';",
+    # The VPN that an engine is behind.
+    "ALTER TABLE engines ADD COLUMN behind TEXT NOT NULL DEFAULT '';",
 )
 
 

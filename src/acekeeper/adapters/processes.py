@@ -36,6 +36,7 @@ from acekeeper.core.facts import (
 from acekeeper.core.inspection import Inspection
 from acekeeper.core.model import Now
 from acekeeper.core.names import HERE, Ports, Slot
+from acekeeper.core.vpn import Behind
 from acekeeper.core.way_out import WayOut
 from acekeeper.errors import EngineFailed, PortTaken, RuntimeUnavailable, StartTimedOut
 
@@ -127,7 +128,7 @@ class Processes:
         )
         return EnginesListed(HERE, self._boot, asked, found, self._stopped, build=self._build)
 
-    async def start(self, slot: Slot, ports: Ports) -> EngineStarted:
+    async def start(self, slot: Slot, ports: Ports, behind: Behind | None = None) -> EngineStarted:
         if slot in self._engines or slot in self._starting:
             raise PortTaken(f"Port {slot.port} has an engine already")
         addresses = present(self._addresses)

@@ -34,6 +34,7 @@ from acekeeper.core.facts import (
 from acekeeper.core.inspection import Inspection
 from acekeeper.core.model import Now
 from acekeeper.core.names import HERE, Ports, Slot
+from acekeeper.core.vpn import Behind
 from acekeeper.core.way_out import WayOut
 from acekeeper.errors import (
     AcekeeperError,
@@ -137,7 +138,7 @@ class Quadlet:
         )
         return EnginesListed(HERE, self._boot, asked, found, build=self._template.build())
 
-    async def start(self, slot: Slot, ports: Ports) -> EngineStarted:
+    async def start(self, slot: Slot, ports: Ports, behind: Behind | None = None) -> EngineStarted:
         due = self._loop.time() + self._start_within
         await self._wait_for_last(slot, due)
         if slot in self._engines or slot in self._starting:

@@ -28,6 +28,7 @@ from acekeeper.core.model import (
 from acekeeper.core.names import HERE, Slot
 from acekeeper.core.runs import Run
 from acekeeper.core.texts import of_its_own, shared
+from acekeeper.core.vpn import Behind
 from acekeeper.core.way_out import WayOut
 
 Row = tuple[Any, ...]
@@ -40,7 +41,7 @@ def _columns(names: str) -> tuple[str, ...]:
 ENGINE_KEY = _columns("host port start")
 ENGINE = ENGINE_KEY + _columns("""
     container_id phase health labels asked started ready used free_since handed claim claim_until
-    drain drain_since unlisted unhealthy stop_reason addresses way_out seen checked gone
+    drain drain_since unlisted unhealthy stop_reason addresses way_out behind seen checked gone
 """)
 ENGINE_ALONG = ENGINE.index("seen")  # from here on: stored with the rest, not worth a write alone
 STREAM_KEY = _columns("id")
@@ -61,7 +62,8 @@ _LONGEST_TEXT = 1000  # of what others said: an error of Podman's, a client's re
 _encode_data = msgspec.json.Encoder(enc_hook=str).encode
 _encode_gateway = msgspec.json.Encoder().encode
 _decode_gateway = msgspec.json.Decoder(ByGateway).decode
-_encode_way_out = msgspec.json.Encoder().encode
+_decode_behind = msgspec.json.Decoder(Behind).decode
+_encode = msgspec.json.Encoder().encode
 _decode_way_out = msgspec.json.Decoder(WayOut).decode
 
 
@@ -88,7 +90,8 @@ def engine_row(engine: Engine) -> Row:
         _wall(engine.unhealthy),
         engine.stop.reason if engine.stop else "",
         ",".join(engine.addresses),
-        _encode_way_out(engine.way_out).decode() if engine.way_out else "",
+        _encode(engine.way_out).decode() if engine.way_out else "",
+        _encode(engine.behind).decode() if engine.behind else "",
         _wall(engine.seen),
         _wall(engine.checked),
         None,
@@ -109,6 +112,7 @@ def read_engine(row: Row, now: Now) -> Engine:
         container_id=r["container_id"],
         addresses=tuple(r["addresses"].split(",")),
         way_out=_decode_way_out(r["way_out"]) if r["way_out"] else None,
+        behind=_decode_behind(r["behind"]) if r["behind"] else None,
         health=Health(r["health"]),
         labels=json.loads(r["labels"]),
         created=now.of_wall(r["asked"]),

@@ -15,6 +15,7 @@ class Code(StrEnum):
 
     CIRCUIT_BREAKER = "circuit_breaker"
     MAX_CAPACITY = "max_capacity"
+    VPN_DISCONNECTED = "vpn_disconnected"
     GENERAL_ERROR = "general_error"
 
 
@@ -101,6 +102,14 @@ class Check(Struct, frozen=True):
     """Looks again for what starts need and was not there."""
 
 
+class TrustPort(Struct, frozen=True):
+    """The port that a VPN's provider forwards has been as it is for a while."""
+
+    vpn: str
+    incarnation: str
+    port: int
+
+
 class TrustNetwork(Struct, frozen=True):
     """The way out of the host has been as it is for a while."""
 
@@ -121,5 +130,6 @@ Action = (
     | Turn
     | Check
     | TrustNetwork
+    | TrustPort
     | GatewayAction
 )

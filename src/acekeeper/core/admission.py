@@ -6,7 +6,7 @@ from itertools import islice
 
 from msgspec.structs import replace
 
-from acekeeper.core import breaker, demand, playback
+from acekeeper.core import breaker, demand, playback, vpns
 from acekeeper.core.actions import Action, Answer, Code, Grant, Refusal, Refuse, Start, TakeBack
 from acekeeper.core.breaker import Circuit
 from acekeeper.core.facts import ProvisionRequested
@@ -28,6 +28,9 @@ def blocked(state: State, rules: Rules, now: Now) -> Refusal | None:
     supply = Supply(state, rules, now)
     if state.lacks and not supply.has_engines():
         return supply.lacks
+    without = vpns.refusal(state, rules)
+    if without is not None and not supply.has_engines():
+        return without
     if breaker.circuit(state.breaker, rules, now) is Circuit.OPEN:
         return supply.breaker_open
     if len(state.engines) >= rules.max_replicas and not supply.has_engines():
@@ -127,7 +130,7 @@ def _start(
         return verdict
     slot = supply.start(slot)
     if slot is None:
-        return Refusal(Code.MAX_CAPACITY, "every port of PORT_RANGE_HOST has an engine", None)
+        return Refusal(Code.MAX_CAPACITY, "every port that may have an engine has one", None)
     return Start(slot, request.id)
 
 
@@ -136,7 +139,8 @@ def _to_be_had(state: State, rules: Rules, supply: Supply, request: Request, por
     slot = Slot(rules.host, port)
     vacated = state.vacated.get(slot)
     tried = vacated is not None and vacated.mono >= request.received.mono
-    return port in rules.ports and not supply.is_there(slot) and not tried
+    is_ours = port in rules.ports and vpns.may_start_at(state, rules, slot)
+    return is_ours and not supply.is_there(slot) and not tried
 
 
 def grant(state: State, rules: Rules, request_id: str, slot: Slot, now: Now) -> None:

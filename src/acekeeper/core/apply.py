@@ -16,6 +16,7 @@ from acekeeper.core import (
     runs,
     scaling,
     streams,
+    tunnels,
 )
 from acekeeper.core.actions import (
     Action,
@@ -32,6 +33,7 @@ from acekeeper.core.actions import (
     Stop,
     TakeBack,
     TrustNetwork,
+    TrustPort,
     Try,
     Turn,
 )
@@ -63,6 +65,7 @@ from acekeeper.core.facts import (
     StreamsAsked,
     StreamStarted,
     TimePassed,
+    VpnFact,
     WayOutSeen,
 )
 from acekeeper.core.gateway import plays, readers
@@ -142,6 +145,8 @@ def enter(state: State, rules: Rules, fact: Fact, now: Now) -> None:
             admission.lapse_claims(state, rules, now)
             streams.forget_old(state, rules, now)
             plays.forget_old(state, rules, now)
+        case _ if isinstance(fact, VpnFact):
+            tunnels.told(state, fact, now)
         case _ if isinstance(fact, OperatorAsked):
             operator.told(state, fact, now)
         case _ if isinstance(fact, GatewayFact):
@@ -181,6 +186,8 @@ def _take(state: State, rules: Rules, action: Action, now: Now) -> None:
             state.looking = True
         case TrustNetwork():
             network.trusted(state)
+        case TrustPort():
+            tunnels.trusted(state, action)
         case Ask(slot, incarnation):
             engine = state.current(slot, incarnation)
             if engine is not None:

@@ -16,6 +16,7 @@ from acekeeper.core.gateway.facts import GatewayFact
 from acekeeper.core.model import KeyType, Now, Sample
 from acekeeper.core.names import HERE, OfOneStart, Slot
 from acekeeper.core.runs import RunFact
+from acekeeper.core.vpn import Behind
 from acekeeper.core.way_out import WayOut
 
 
@@ -57,6 +58,7 @@ class Found(OfOneStart, frozen=True):
     addresses: tuple[str, ...] = (HERE,)
     build: Build = Build()
     way_out: WayOut | None = None
+    behind: Behind | None = None
 
 
 class EnginesListed(Struct, frozen=True):
@@ -243,6 +245,56 @@ OperatorAsked = (
 )
 
 
+class VpnStarted(Struct, frozen=True):
+    """`incarnation`: the start of its unit; `container_id`: empty while it has none."""
+
+    vpn: str
+    incarnation: str
+    container_id: str = ""
+
+
+class VpnEnded(Struct, frozen=True):
+    """`incarnation`: empty if nothing of it runs, whatever ran last."""
+
+    vpn: str
+    incarnation: str = ""
+    why: str = ""
+
+
+class VpnAnswered(Struct, frozen=True):
+    """What its control and health servers say. `is_healthy`: it has a tunnel and a public address.
+    `port`: the one its provider forwards; 0: none now; None: it cannot tell."""
+
+    vpn: str
+    incarnation: str
+    is_healthy: bool
+    public_ip: str = ""
+    country: str = ""
+    port: int | None = None
+
+
+class VpnSilent(Struct, frozen=True):
+    """`excused`: our own loop was late while it was asked, so the silence may be ours."""
+
+    vpn: str
+    incarnation: str
+    why: str
+    excused: bool = False
+
+
+class VpnTraffic(Struct, frozen=True):
+    """Bytes through its tunnel so far, at a moment (monotonic)."""
+
+    vpn: str
+    incarnation: str
+    received: int
+    sent: int
+    at: float
+
+
+VpnFact = VpnStarted | VpnEnded | VpnAnswered | VpnSilent | VpnTraffic
+
+
 class ActionTaken(Struct, frozen=True):
     action: Action
 
@@ -277,6 +329,7 @@ Fact = (
     | StreamEnded
     | OperatorAsked
     | RunFact
+    | VpnFact
     | GatewayFact
     | ActionTaken
     | TimePassed

@@ -76,6 +76,13 @@ HAPPENINGS: Mapping[str, str] = {
     " `reason` nothing was seen.",
     "stream_expired": "A stream elsewhere is dropped, after `UNMANAGED_STREAM_TTL_S`.",
     "stream_started": "A stream started; `managed` if it is on one of our engines.",
+    "vpn_connected": "A VPN has a tunnel: engines may start behind it, and those that were cut off"
+    " are listed again when they answer.",
+    "vpn_ended": "The unit of a VPN ended or is restarted, and with it all engines behind it.",
+    "vpn_lost": "A VPN has no tunnel any more, by `state`: `lost` as it says itself, `silent` or"
+    " `dead` (nothing comes through). Its engines are off the list; what plays is left alone.",
+    "vpn_port_changed": "The provider of a VPN forwards another `port` than `before`; 0: none.",
+    "vpn_started": "The unit of a VPN runs.",
 }
 
 # What is not well on this host.
@@ -96,6 +103,8 @@ WARNINGS = frozenset(
         "runtime_lost",
         "session_not_stopped",
         "source_silent",
+        "vpn_ended",
+        "vpn_lost",
     }
 )
 # What somebody wanted and did not get, by whosever fault.
@@ -114,6 +123,7 @@ RELIEFS = frozenset(
         "runtime_complete",
         "runtime_connected",
         "source_answers",
+        "vpn_connected",
     }
 )
 
@@ -130,11 +140,12 @@ def mood(kind: str) -> Mood | None:
 FIELDS: Mapping[str, str] = {
     "addresses": "Addresses of this host, by the settings.",
     "at_least": "So many engines in all.",
-    "before": "The version of the last run, if it was another one.",
+    "before": "The version of the last run, if it was another one; of a forwarded port, the one"
+    " before.",
     "cause": "Why an engine ended or did not get ready, in one word:"
     " [causes](engine-died.md#causes).",
-    "code": "Why a request is refused, as it is answered: `circuit_breaker`, `max_capacity` or"
-    " `general_error`.",
+    "code": "Why a request is refused, as it is answered: `circuit_breaker`, `max_capacity`,"
+    " `vpn_disconnected` or `general_error`.",
     "detail": "More than the word before says: an exit status, a signal.",
     "device": "Of the default route.",
     "early": "Whether it died while it started or within 10 s of its readiness, by its own fault:"
@@ -148,6 +159,7 @@ FIELDS: Mapping[str, str] = {
     "failures": "How many in a row.",
     "gateway": "Of the default route; of the service, where it listens for players.",
     "hedged": "Whether another engine was asked beside one that was late.",
+    "had_tunnel": "Whether it had a tunnel at that moment.",
     "ipv6": "Whether there is a default route of IPv6.",
     "key": "The content, by its id or its address.",
     "last_end": "How the last run ended: `stopped` as it was asked to; `killed`, or by a crash;"
@@ -160,6 +172,7 @@ FIELDS: Mapping[str, str] = {
     " the service knew. Not known where nobody told the moment.",
     "outdated": "How many engines are not as one would be that started now.",
     "player": "The address of the player.",
+    "port": "The port that a VPN's provider forwards.",
     "ready": "Whether the engine was ready when it was given.",
     "reaped": "Whether no event told of the end, and the service found it out.",
     "reason": "Why something is done or over, in one word or two.",
@@ -174,11 +187,13 @@ FIELDS: Mapping[str, str] = {
     " default route, the address of this host that is used with it.",
     "start": "Which start of the engine: systemd's invocation id, or the process and its begin.",
     "starting": "Whether it died, by its own fault, before it was ready for the first time.",
+    "state": "How a tunnel is: `lost`, `silent` or `dead`.",
     "stream": "Which one, by its id.",
     "streams": "How many streams.",
     "tries": "How many engines were asked.",
     "verdict": "What a try found: `plays`, `bad_content`, or `starved`: nobody has it.",
     "version": "Of acekeeper.",
+    "vpn": "Which one, by its name in `VPNS`.",
     "waited": "Seconds that a caller or a player waited.",
     "was": "How healthy it was before.",
     "was_open": "Whether the circuit breaker was open.",

@@ -43,6 +43,8 @@ def engine_silent(state: State, rules: Rules, fact: EngineSilent, now: Now) -> N
     engine = state.current(fact.slot, fact.incarnation)
     if engine is None:
         return
+    if state.is_cut_off(engine):
+        fact = replace(fact, excused=True)  # it may be busy looking for the network
     # The grace of a start ends with an answer of its own.
     judged = engine.probe.judged if fact.excused else now
     engine = replace(engine, probe=Probe(engine.probe.failures, ended=now, judged=judged))
@@ -65,7 +67,7 @@ def improved(state: State, rules: Rules, engine: Engine, now: Now) -> Engine:
         if engine.health is Health.UNHEALTHY and failures < rules.health_failure_threshold:
             return replace(engine, health=Health.UNKNOWN, unhealthy=None)
         return engine
-    if engine.health is Health.HEALTHY:
+    if engine.health is Health.HEALTHY or state.is_cut_off(engine):
         return engine
     if engine.ready != now:
         state.tell("engine_recovered", engine.slot, was=engine.health.value)
@@ -101,8 +103,11 @@ def engines_surveyed(state: State, fact: EnginesSurveyed, now: Now) -> None:
         state.surveyed = True
 
 
-def asks(rules: Rules, uneasy: Iterable[Engine], now: Now) -> Iterator[Ask | Settle | float]:
-    """Starting engines and suspects are asked again and again; the others once a sweep."""
+def asks(
+    state: State, rules: Rules, uneasy: Iterable[Engine], now: Now
+) -> Iterator[Ask | Settle | float]:
+    """Starting engines and suspects are asked again and again; the others once a sweep, as are
+    those that are cut off."""
     for engine in uneasy:
         if engine.stop or not engine.incarnation:
             continue
@@ -113,7 +118,7 @@ def asks(rules: Rules, uneasy: Iterable[Engine], now: Now) -> Iterator[Ask | Set
             continue
         if engine.ready is None:
             every = rules.ask_starting_every
-        elif engine.health is not Health.HEALTHY:
+        elif engine.health is not Health.HEALTHY and not state.is_cut_off(engine):
             every = rules.ask_suspect_every
         elif engine.probe.due:
             every = 0.0

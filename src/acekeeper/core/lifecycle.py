@@ -5,7 +5,16 @@ from itertools import chain
 
 from msgspec.structs import replace
 
-from acekeeper.core import addresses, admission, breaker, demand, rollout, streams, succession
+from acekeeper.core import (
+    addresses,
+    admission,
+    breaker,
+    demand,
+    rollout,
+    streams,
+    succession,
+    vpns,
+)
 from acekeeper.core.actions import Start, Stop
 from acekeeper.core.facts import (
     EngineDied,
@@ -30,7 +39,7 @@ VANISHED = "vanished"
 STOPPED = "stopped"  # by somebody's hand, not by us
 _FIRST_PAUSE, _DOUBLED = 0.1, 10
 # Ends that say nothing of starts: they were meant, or nobody saw them.
-_NO_FAILURES = frozenset({REBOOTED, VANISHED, STOPPED})
+_NO_FAILURES = frozenset({REBOOTED, VANISHED, STOPPED, vpns.VPN})
 START_TIMEOUT = "start_timeout"
 _AT_ONCE = 100  # engines and streams of a list that change together
 
@@ -83,6 +92,7 @@ def start(state: State, rules: Rules, action: Start, now: Now) -> None:
             created=now,
             labels=request.labels if request else {},
             claim=request.id if request else None,
+            behind=vpns.to_be_given(state, rules, action.slot),
         )
     )
     if request is not None:
@@ -132,7 +142,7 @@ def start_failed(state: State, rules: Rules, fact: EngineStartFailed, now: Now) 
     engine = state.engines.get(fact.slot)
     if engine is None or engine.incarnation:
         return
-    excused = fact.excused or fact.cause == STOPPED
+    excused = fact.excused or fact.cause in (STOPPED, vpns.VPN) or state.is_cut_off(engine)
     if excused:  # no breaker stands in the way of the next one, which may fail as soon
         pause = _FIRST_PAUSE * 2.0 ** min(state.excused, _DOUBLED)
         state.excused += 1
@@ -166,10 +176,11 @@ def engine_died(state: State, rules: Rules, fact: EngineDied, now: Now) -> None:
             state.vacated[fact.slot] = now  # a list may be under way that still has it
         return
     wanted = engine.stop is not None
-    cause = engine.stop.reason if engine.stop else fact.cause
-    meant = wanted or fact.cause == STOPPED
+    is_of_vpn = _went_with_its_vpn(state, engine)
+    cause = engine.stop.reason if engine.stop else vpns.VPN if is_of_vpn else fact.cause
+    meant = wanted or cause == STOPPED
     early = engine.ready is None or now.mono - engine.ready.mono < rules.early_death
-    early = early and fact.cause not in _NO_FAILURES
+    early = early and cause not in _NO_FAILURES
     if early and not wanted:
         state.put_breaker(breaker.failed(state.breaker, rules, now))
     reason = f"engine_stopped:{cause}" if meant else f"engine_died:{cause}"
@@ -189,6 +200,13 @@ def engine_died(state: State, rules: Rules, fact: EngineDied, now: Now) -> None:
     _gone(state, state.engines[fact.slot], now)
 
 
+def _went_with_its_vpn(state: State, engine: Engine) -> bool:
+    """Its VPN's unit ended first: the end of an engine is no fault of its own then."""
+    behind = engine.behind
+    vpn = state.vpns.get(behind.vpn) if behind else None
+    return behind is not None and vpn is not None and vpn.incarnation != behind.start
+
+
 def _gone(state: State, engine: Engine, now: Now) -> None:
     state.remove(engine, now)
     admission.turn_away(state, engine)
@@ -200,7 +218,8 @@ def stop(state: State, rules: Rules, action: Stop, now: Now) -> None:
         return
     if action.reason == START_TIMEOUT and engine.phase is Phase.STARTING:
         why = action.why or action.reason
-        _start_failed(state, rules, engine, action.reason, why, excused=False, now=now)
+        excused = state.is_cut_off(engine)
+        _start_failed(state, rules, engine, action.reason, why, excused=excused, now=now)
     state.put(replace(engine, stop=Stopping(action.reason), claim=None))
     admission.turn_away(state, engine)
     state.tell("engine_stopping", engine.slot, reason=action.reason)
@@ -321,6 +340,7 @@ def _adopt(state: State, slot: Slot, found: Found, now: Now) -> None:
             addresses=found.addresses,
             build=found.build,
             way_out=found.way_out,
+            behind=found.behind,
             stop=Stopping("") if found.dying else None,
         )
     )

@@ -12,6 +12,7 @@ from acekeeper.core.build import Build
 from acekeeper.core.doubt import Content, Doubt, Hunger, Suspicion
 from acekeeper.core.names import EVERYWHERE, HERE, Slot
 from acekeeper.core.texts import command_url_of
+from acekeeper.core.vpn import Behind
 from acekeeper.core.way_out import WayOut
 
 CLAIM_LASTS = 60.0  # seconds from the answer to the request
@@ -65,7 +66,7 @@ class Probe(Struct, frozen=True, gc=False):
     judged: Now | None = None  # when the last one did that said something
 
 
-Made = tuple[Build, tuple[str, ...], WayOut | None]
+Made = tuple[Build, tuple[str, ...], WayOut | None, Behind | None]
 
 
 class Engine(Struct, frozen=True, kw_only=True, gc=False):
@@ -78,6 +79,7 @@ class Engine(Struct, frozen=True, kw_only=True, gc=False):
     addresses: tuple[str, ...] = (HERE,)  # where this start is reached, as long as it lasts
     build: Build = Build()
     way_out: WayOut | None = None  # of the host when it started; None: it shares the host's
+    behind: Behind | None = None  # None: it shares the way out of the host
     health: Health = Health.UNKNOWN
     labels: Mapping[str, str] = {}
     started: Now | None = None
@@ -147,7 +149,7 @@ class Engine(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def made(self) -> Made:
         """What stays as it is from its start on, and is the same for most."""
-        return self.build, self.addresses, self.way_out
+        return self.build, self.addresses, self.way_out, self.behind
 
     def is_at(self, address: str) -> bool:
         """Whether players reach it there."""

@@ -76,6 +76,8 @@ def trusted(state: State) -> None:
 
 def is_to_blame(state: State, engine: Engine) -> bool:
     """Whether it is the network's fault, not the engine's nor a content's, if nothing plays."""
+    if engine.behind is not None:
+        return state.is_cut_off(engine)
     network, had = state.network, engine.way_out
     if network is None or had is None:
         return False
@@ -96,7 +98,7 @@ def troubles(state: State, now: Now) -> list[str]:
     elif network.way.route is None:
         wrong.append("network: this host has no default route; engines reach nobody")
     made = state.index.made.ranks.items()  # few
-    count = sum(len(ranks) for (_, _, way), ranks in made if _is_old(way, network))
+    count = sum(len(ranks) for (_, _, way, _), ranks in made if _is_old(way, network))
     if count:
         wrong.append(
             "network: engines that started with another default route or other nameservers than"

@@ -13,6 +13,7 @@ from acekeeper.core import (
     playback,
     queue,
     scaling,
+    vpns,
 )
 from acekeeper.core.actions import Action, Ask, AskStreams, Check, GiveWay, Settle, Try
 from acekeeper.core.changes import Changes
@@ -89,11 +90,12 @@ def _upkeep(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
         due = state.looked.mono + rules.look_again if state.looked else now.mono
         yield Check() if now.mono >= due else due
     yield from network.waits(state, now)
+    yield from vpns.trusts(state, rules, now)
     uneasy = [*state.uneasy_engines()]
     yield from admission.lapses(uneasy)
     yield from maintenance.steps(state, uneasy)
     if state.connected and state.listed:
-        yield from health.asks(rules, uneasy, now)
+        yield from health.asks(state, rules, uneasy, now)
         yield from playback.tries(state, rules, uneasy, now)
         yield from holds.stops(state, rules, now)
         yield from scaling.drains(state, rules, uneasy, now)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 
-from acekeeper.core import addresses, breaker, network
+from acekeeper.core import addresses, breaker, network, vpns
 from acekeeper.core.actions import Turn
 from acekeeper.core.build import Build, Rollout
 from acekeeper.core.indexes import with_room
@@ -42,6 +42,8 @@ REASONS: Mapping[str, Reason] = {
     "unit_changed": _has_another_unit,
     "addresses_changed": addresses.is_misplaced,
     "network_changed": network.has_old_way,
+    "vpn_changed": vpns.is_elsewhere,
+    "forwarded_port_changed": vpns.has_old_port,
     "port_out_of_range": _is_out_of_range,
 }
 

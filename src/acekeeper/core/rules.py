@@ -27,6 +27,9 @@ class Rules(Struct, frozen=True, kw_only=True):
     replacement_cooldown: float = 60
     unmanaged_stream_ttl: float = 3600
     stats_history_max: int = 720  # samples of a stream in one answer
+    vpns: tuple[str, ...] = ()
+    vpn_slots: int = 20  # of each, in their order
+    vpn_port_settle: float = 120
     gateway_wait: float = 9  # of a player that asked for JSON
     gateway_hedge: float = 3
     gateway_idle: float = 20

@@ -14,6 +14,7 @@ from acekeeper.core import (
     maintenance,
     rollout,
     succession,
+    vpns,
 )
 from acekeeper.core.actions import AskStreams, Drain, Start, Stop, TakeBack, Turn
 from acekeeper.core.facts import StreamsAsked
@@ -54,10 +55,14 @@ def scale(
     settled = too_many - len(state.index.starting)
     if few and rollout.may_go(few[0], state, rules, wanted, min(spare, settled)):
         yield Drain(*outdated[0].ref, rollout.why(outdated[0], state, rules))
+    elif spare < 0 and (way := vpns.giving_way(state, rules)) is not None:
+        yield way
     elif spare < 0:
         yield _one_more(state, rules, now)
     elif few and (spare < len(few) or not rollout.is_on_trial(state, rules)):
         yield _one_more(state, rules, now, instead=True)  # their successors come first
+    elif wanted > 0 and vpns.wants_forwarded(state, rules):
+        yield _start(state, rules, now, instead=True)  # one of the others may go then
     elif spare > 0 and rules.auto_delete and not outdated:
         yield from _scale_down(state, rules, wanted, now)
 
@@ -78,6 +83,10 @@ def _one_more(
     engine = min(may_stay, key=lambda e: (e.idle_since.mono, e.slot), default=None)
     if engine is not None:
         return TakeBack(*engine.ref)
+    return _start(state, rules, now, instead=instead)
+
+
+def _start(state: State, rules: Rules, now: Now, *, instead: bool) -> Start | float:
     supply = Supply(state, rules, now)
     verdict = supply.may_start()
     if isinstance(verdict, float):
@@ -91,7 +100,8 @@ def _scale_down(state: State, rules: Rules, wanted: int, now: Now) -> Iterator[D
     grace: if it were judged by itself, one would go whenever a viewer leaves and the next viewer
     would have it started again. One at a time, since viewers leave in clusters and come back."""
     idle = _by_grace(state, rules, state.index.idle.ranks.get(NOBODY, ()))
-    longest = next(idle, None)
+    # Peers come in to a forwarded one: it is the last to go.
+    longest = next((r for r in idle if not vpns.is_forwarded(state, state.engines[r[1]])), None)
     ranks = (ranks for _, ranks in with_room(state.index.idle, rules))
     free = _by_grace(state, rules, merge(*ranks))
     too_many = next(islice(free, wanted, None), None)

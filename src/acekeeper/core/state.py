@@ -18,6 +18,7 @@ from acekeeper.core.model import Breaker, EarlyEnd, Engine, Now, Place, Request,
 from acekeeper.core.names import Slot
 from acekeeper.core.rules import Rules
 from acekeeper.core.runs import Run
+from acekeeper.core.vpn import Vpn
 from acekeeper.core.way_out import Network
 
 
@@ -38,6 +39,7 @@ class State:
     looking: bool = False  # somebody does
     build: Build = field(default_factory=Build)  # what a start is made of now
     rollout: Rollout | None = None
+    vpns: dict[str, Vpn] = field(default_factory=dict)  # those of which anything was told
     silent: dict[str, str] = field(default_factory=dict)  # what cannot be asked, and why
     addresses: tuple[str, ...] | None = None  # those of the rules that were there at the last look
     network: Network | None = None  # None: nobody told, as engines share the host's
@@ -274,6 +276,20 @@ class State:
         self.maintenance = since
         self.changes.maintenance = since.wall if since else 0.0
         self.revision += 1  # who reads whether engines can be had sees a change
+
+    def put_vpn(self, vpn: Vpn) -> None:
+        if self.vpns.get(vpn.name) != vpn:
+            self.vpns[vpn.name] = vpn
+            self.revision += 1
+
+    def is_cut_off(self, engine: Engine) -> bool:
+        """Whether its VPN has no tunnel. Of one of which nothing was told yet nobody knows: what
+        runs behind it stays as it was."""
+        if engine.behind is None or (vpn := self.vpns.get(engine.behind.vpn)) is None:
+            return False
+        if vpn.incarnation != engine.behind.start:
+            return True
+        return not (vpn.is_connected or vpn.is_unasked)
 
     def tell(self, kind: str, engine: Slot | None = None, stream: str = "", **data: object) -> None:
         self.changes.happened.append(Happening(kind, engine, stream, data))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from itertools import chain, filterfalse, islice, repeat, starmap
 
-from acekeeper.core import breaker, maintenance, network, rollout
+from acekeeper.core import breaker, maintenance, network, rollout, vpns
 from acekeeper.core.actions import Code, Refusal
 from acekeeper.core.breaker import Circuit
 from acekeeper.core.model import Engine, Health, Now, Phase
@@ -63,7 +63,7 @@ class Supply:
         self._state = state
         self._rules = rules
         self._now = now
-        self._slots = free_slots(state, rules, now)
+        self._slots = vpns.by_need(state, rules, free_slots(state, rules, now))
         self._started: set[Slot] = set()
         self._given: set[Slot] = set()
         self.spent: set[str] = set()  # addresses at which nothing is left for any player
@@ -126,6 +126,8 @@ class Supply:
             return in_maintenance()
         if state.lacks:
             return self.lacks
+        if (refusal := vpns.refusal(state, rules)) is not None:
+            return refusal
         circuit = breaker.circuit(state.breaker, rules, now)
         if circuit is Circuit.OPEN:
             return self.breaker_open

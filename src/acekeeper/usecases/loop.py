@@ -234,7 +234,7 @@ class Loop:
             case Refuse(request, refusal):
                 self.outcomes.resolve(request, refusal)
             case _:
-                pass  # Grant, Drain, TakeBack, Settle, Turn, TrustNetwork: wholly in the state
+                pass  # Grant, Drain, TakeBack, Settle, Turn, TrustPort, …: wholly in the state
 
     def _answer(self, request: str, durable: Future[None]) -> None:
         """Two callers never get the same engine, also across a crash: the claim goes first."""
@@ -256,7 +256,8 @@ class Loop:
 
     async def _start(self, slot: Slot) -> None:
         try:
-            fact: Fact = await self.runtime.start(slot, self.rules.ports.ports(slot.port))
+            ports, behind = self.rules.ports.ports(slot.port), self.state.engines[slot].behind
+            fact: Fact = await self.runtime.start(slot, ports, behind)
         except PortTaken as error:
             fact = EngineStartFailed(slot, str(error), excused=True, cause=error.cause)
         except EngineFailed as error:

@@ -6,11 +6,12 @@ from typing import Protocol
 
 from acekeeper.core.changes import Changes
 from acekeeper.core.doubt import Content
-from acekeeper.core.facts import EnginesListed, EngineStarted, Fact, Verdict
+from acekeeper.core.facts import EnginesListed, EngineStarted, Fact, Verdict, VpnAnswered
 from acekeeper.core.gateway.model import Wanted
 from acekeeper.core.inspection import Inspection, Logged
 from acekeeper.core.model import Now, Opening, Sample
 from acekeeper.core.names import Ports, Slot
+from acekeeper.core.vpn import Behind
 from acekeeper.core.way_out import WayOut
 
 Clock = Callable[[], Now]
@@ -27,16 +28,17 @@ class Runtime(Protocol):
     """Whoever runs the engines. Raises RuntimeUnavailable when it cannot be reached."""
 
     async def open(self, tell: Callable[[Fact], None]) -> None:
-        """Connects; from here `tell` gets every death and every loss of the connection.
+        """Connects; from here `tell` gets every death, every start and end of a VPN, and every loss
+        of the connection.
 
         The death of a start is told only after `start` or `list` has named it.
         """
 
     async def list(self) -> EnginesListed: ...
 
-    async def start(self, slot: Slot, ports: Ports) -> EngineStarted:
-        """Raises PortTaken, or EngineFailed when it did not come up (StartTimedOut: in time); then
-        nothing runs."""
+    async def start(self, slot: Slot, ports: Ports, behind: Behind | None = None) -> EngineStarted:
+        """`behind`: the VPN that it joins, of that start of it alone. Raises PortTaken, or
+        EngineFailed when it did not come up (StartTimedOut: in time); then nothing runs."""
 
     async def stop(self, slot: Slot, incarnation: str) -> None:
         """Asks for the end of this start, which is told as a death. Raises EngineFailed."""
@@ -73,6 +75,21 @@ class EngineApi(Protocol):
 
     async def stop(self, slot: Slot, command_url: str) -> None:
         """Ends a session."""
+
+
+class VpnApi(Protocol):
+    """What a VPN says of itself."""
+
+    async def ask(self, vpn: str, incarnation: str) -> VpnAnswered:
+        """Raises NoAnswer."""
+
+
+class VpnTraffic(Protocol):
+    """Whoever runs the VPNs, as far as it sees what goes through them."""
+
+    def traffic(self, vpn: str, incarnation: str) -> tuple[int, int] | None:
+        """Bytes received and sent through the tunnel of this start of a VPN; None: there is none to
+        be seen."""
 
 
 class History(Protocol):
