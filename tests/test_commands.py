@@ -100,7 +100,7 @@ def test_status_as_json_is_made_of_the_apis_answers(service: Service) -> None:
     shown = answered(service, "status", "--json")
     assert list(shown) == [
         *("ready", "wrong", "doing", "last_trouble"),
-        *("forward", "orchestrator", "engines", "streams"),
+        *("forward", "orchestrator", "engines", "streams", "vpns"),
     ]
     assert (shown["ready"], shown["wrong"], shown["doing"]) == (True, [], [])
     assert shown["last_trouble"] is None

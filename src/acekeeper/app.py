@@ -31,12 +31,12 @@ from acekeeper.api.context import Context, Limits
 from acekeeper.api.edge import Edge
 from acekeeper.api.followers import Followers
 from acekeeper.api.views import Views
+from acekeeper.core import network, vpns
 from acekeeper.core.addresses import absences, absent
 from acekeeper.core.changes import Happening
 from acekeeper.core.facts import TimePassed
 from acekeeper.core.happenings import WARNINGS
 from acekeeper.core.model import Now
-from acekeeper.core.network import troubles
 from acekeeper.core.restore import restore
 from acekeeper.core.rollout import STOPPED
 from acekeeper.core.rules import Rules
@@ -46,7 +46,7 @@ from acekeeper.gateway.again import Leaving
 from acekeeper.gateway.application import routes
 from acekeeper.gateway.door import Door
 from acekeeper.listening import Gateway, are_loopback
-from acekeeper.metrics import Host, Metrics, Pool
+from acekeeper.metrics import Host, Metrics, Pool, Vpns
 from acekeeper.rules import rules_of
 from acekeeper.server import Server, serve_until_told
 from acekeeper.settings import Settings
@@ -152,7 +152,7 @@ async def service(
     """`lines_lost` counts those of the log that could not be written."""
     rules = rules_of(settings)
     database, readers = settings.state_dir / "acekeeper.db", Readers()
-    followers, metrics = Followers(), Metrics(clock)
+    followers, metrics = Followers(), Metrics(clock, rules.vpns)
 
     def committed(seconds: float, _: int) -> None:
         metrics.committed(seconds)
@@ -170,6 +170,7 @@ async def service(
         )
         loop = _loop(stack, settings, rules, store, metrics)
         metrics.add(Pool(loop.state, rules, clock))
+        metrics.add(Vpns(loop.state, rules))
         intervals = {
             Kind.HEALTH: settings.health_check_interval_s,
             Kind.STREAMS: settings.monitor_interval_s,
@@ -299,7 +300,8 @@ def _degraded(loop: Loop, store: Store, sweeps: Sweeps, gateway_off: Sequence[st
     wrong += (f"sweeps: {why}" for why in sweeps.late())
     wrong += (f"gateway: {why}" for why in gateway_off)
     wrong += absences(loop.rules, absent(loop.state, loop.rules))
-    wrong += troubles(loop.state, loop.clock())
+    wrong += network.troubles(loop.state, loop.clock())
+    wrong += vpns.troubles(loop.state, loop.rules, loop.clock())
     return wrong
 
 

@@ -1,4 +1,4 @@
-"""/health/status and /vpn/status."""
+"""/health/status."""
 
 from typing import Any
 
@@ -62,9 +62,3 @@ async def test_an_open_breaker_is_told_with_its_seconds(serve: Serve) -> None:
     assert (breaker["state"], breaker["failures"]) == ("open", 1)
     assert 290 <= breaker["seconds_left"] <= 300
     assert breaker["opened_at"] == breaker["last_failure"] is not None
-
-
-async def test_there_is_no_vpn_and_both_routes_say_so(served: Served) -> None:
-    vpn = (await served.get("/vpn/status")).json()
-    assert (vpn["enabled"], vpn["connected"]) == (False, False)
-    assert vpn == (await served.get("/orchestrator/status")).json()["vpn"]

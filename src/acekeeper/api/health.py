@@ -6,7 +6,7 @@ import msgspec
 from litestar import Request, get
 from litestar.response.base import ASGIResponse
 
-from acekeeper.api import wire_status
+from acekeeper.api import vpns, wire_status
 from acekeeper.api.context import Context, json_answer
 from acekeeper.api.described import described
 from acekeeper.api.status import overall
@@ -60,7 +60,8 @@ def breaker_state(breaker: Breaker, rules: Rules, now: Now) -> wire_status.Break
     )
 
 
-@get("/vpn/status", opt=described("read", wire_status.Vpn))
-async def vpn_status() -> ASGIResponse:
-    """As `/orchestrator/status` has it."""
-    return json_answer(msgspec.json.encode(wire_status.Vpn()))
+@get("/vpn/status", opt=described("read", wire_status.VpnReport))
+async def vpn_status(request: Request[Any, Any, Any]) -> ASGIResponse:
+    """Each VPN, and the engines behind it."""
+    context = Context.of(request)
+    return json_answer(msgspec.json.encode(vpns.report(context.state, context.rules)))

@@ -9,7 +9,7 @@ from litestar.response.base import ASGIResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from acekeeper import __version__
-from acekeeper.api import wire_status
+from acekeeper.api import vpns, wire_status
 from acekeeper.api.context import Context, Prepared, prepared
 from acekeeper.api.described import described
 from acekeeper.api.provision import refusal_detail
@@ -71,7 +71,7 @@ def totals(context: Context, now: Now) -> wire_status.OrchestratorStatus:
             active=len(state.streams) - len(state.ended), total=len(state.streams)
         ),
         capacity=capacity,
-        vpn=wire_status.Vpn(),
+        vpn=vpns.totals(state, rules),
         provisioning=wire_status.Provisioning(
             can_provision=reason is None,
             circuit_breaker_state=where.value,

@@ -1,7 +1,7 @@
 """What readers see, encoded on the first read after a change."""
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice, takewhile
+from itertools import chain, islice, takewhile
 from typing import TypeVar
 
 import msgspec
@@ -15,6 +15,7 @@ from acekeeper.core.model import Breaker, Engine, Health, Now, Phase, Sample, St
 from acekeeper.core.names import Slot
 from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
+from acekeeper.core.vpns import is_forwarded
 from acekeeper.usecases.turns import one_by_one
 
 _AT_ONCE = 200
@@ -23,6 +24,7 @@ V = TypeVar("V")
 
 _Counts = tuple[int, ...]  # as `totals` names them
 _NOTHING: _Counts = (0,) * 5
+_Ports = dict[str, tuple[str, int]]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -33,7 +35,7 @@ class Views:
     def __init__(self, state: State, rules: Rules) -> None:
         self._state = state
         self._rules = rules
-        self._engines: dict[Slot, tuple[Engine, tuple[str, ...], bytes]] = {}
+        self._engines: dict[Slot, tuple[Engine, tuple[str, ...], bool, bytes]] = {}
         self._streams: dict[str, tuple[Stream, bytes]] = {}
         self._list: tuple[int, bytes, bytes] = (-1, b"", b"")
         self._open: tuple[int, Breaker, str] | None = None
@@ -42,6 +44,7 @@ class Views:
         self._listed: dict[Slot, bytes] = {}  # of all engines; empty for those that are not
         self._counted: dict[Slot, _Counts] = {}
         self._counts = _NOTHING  # the sums of these
+        self._ports: _Ports = {}  # that VPNs forward
 
     def engines(self) -> tuple[bytes, bytes]:
         """The engines a client may use, and the ETag of that list."""
@@ -62,7 +65,7 @@ class Views:
         if (self._removed, len(self._listed)) != (state.removed, len(state.engines)):
             self._removed = state.removed
             self._listed = {slot: self._listed.get(slot, b"") for slot in state.engines}
-        for slot in takewhile(lambda slot: state.touched[slot] >= since, reversed(state.touched)):
+        for slot in self._changed(since):
             counts, before = _NOTHING, self._counted.pop(slot, _NOTHING)
             if (engine := state.engines.get(slot)) is not None:
                 self._listed[slot] = self.engine(engine) if engine.listed else b""
@@ -74,6 +77,14 @@ class Views:
                     state.is_free(engine, self._rules),
                 )
             self._counts = tuple(map(int.__add__, self._counts, map(int.__sub__, counts, before)))
+
+    def _changed(self, since: int) -> Iterable[Slot]:
+        """Engines are forwarded or not by what their VPNs say: then they are no others."""
+        state, before = self._state, self._ports
+        vpns = state.vpns.values()
+        self._ports = {v.name: (v.incarnation, v.port if v.is_connected else 0) for v in vpns}
+        touched = takewhile(lambda slot: state.touched[slot] >= since, reversed(state.touched))
+        return touched if self._ports == before else chain(touched, state.engines)
 
     def totals(self) -> tuple[EngineTotals, Capacity]:
         self._update()
@@ -102,11 +113,12 @@ class Views:
 
     def engine(self, engine: Engine) -> bytes:
         streams = tuple(self._state.playing.get(engine.slot, ()))
+        forwarded = is_forwarded(self._state, engine)
         known = self._engines.get(engine.slot)
-        if known is not None and known[0] is engine and known[1] == streams:
-            return known[2]
-        body = _encode(_engine(engine, streams))
-        self._engines[engine.slot] = (engine, streams, body)
+        if known is not None and known[0] is engine and known[1:3] == (streams, forwarded):
+            return known[3]
+        body = _encode(_engine(engine, streams, forwarded))
+        self._engines[engine.slot] = (engine, streams, forwarded, body)
         return body
 
     def engine_with_streams(self, engine: Engine) -> bytes:
@@ -191,7 +203,7 @@ def phase(engine: Engine) -> wire.Phase:
     return "draining" if draining else engine.phase.value
 
 
-def _engine(engine: Engine, streams: tuple[str, ...]) -> wire.Engine:
+def _engine(engine: Engine, streams: tuple[str, ...], forwarded: bool) -> wire.Engine:
     seen = engine.seen or engine.created
     return wire.Engine(
         container_id=engine.container_id,
@@ -199,7 +211,7 @@ def _engine(engine: Engine, streams: tuple[str, ...]) -> wire.Engine:
         host=engine.slot.host,
         port=engine.slot.port,
         labels=dict(engine.labels),
-        forwarded=False,
+        forwarded=forwarded,
         first_seen=wire.moment(engine.created.wall),
         last_seen=wire.moment(seen.wall),
         health_status=engine.health.value,
@@ -212,6 +224,7 @@ def _engine(engine: Engine, streams: tuple[str, ...]) -> wire.Engine:
         playback_doubted=engine.doubt is not None,
         starving=engine.hunger is not None and engine.hunger.told,
         image=engine.build.image or None,
+        vpn=engine.behind.vpn if engine.behind else None,
     )
 
 

@@ -87,6 +87,7 @@ class Engine(Struct):
     playback_doubted: bool  # off the list until a try tells whether it plays
     starving: bool  # no stream on it has had a peer or any speed for minutes
     image: str | None  # None: none that is known
+    vpn: str | None  # that it is behind
 
 
 class Stream(Struct):

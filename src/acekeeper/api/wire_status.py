@@ -8,6 +8,7 @@ from acekeeper.api.wire import Moment, Refused
 
 Status = Literal["healthy", "degraded", "unavailable"]
 CircuitState = Literal["closed", "open", "half_open"]
+VpnState = Literal["unknown", "stopped", "connecting", "connected", "lost", "dead", "silent"]
 
 
 class Ready(Struct):
@@ -42,14 +43,48 @@ class Capacity(Struct):
     at_least: int  # engines in all that an operator asked for
 
 
-class Vpn(Struct):
-    """No VPN is supported yet."""
+class VpnTotals(Struct):
+    """`container` and `forwarded_port`: of the first VPN with a tunnel. `health`: None without
+    VPNs."""
 
-    enabled: bool = False
-    connected: bool = False
-    health: str | None = None
-    container: str | None = None
-    forwarded_port: int | None = None
+    enabled: bool
+    connected: bool  # any of them has a tunnel
+    health: Literal["healthy", "unhealthy"] | None
+    container: str | None
+    forwarded_port: int | None
+
+
+class VpnShort(Struct):
+    """What anybody may know of a VPN."""
+
+    name: str
+    state: VpnState
+    engines: int
+    port: int | None
+
+
+class Vpn(VpnTotals):
+    vpns: list[VpnShort]
+
+
+class VpnDetail(Struct):
+    """`since`: the tunnel is as it is. The bytes are those of this start of the VPN, as far as
+    anybody sees them."""
+
+    name: str
+    state: VpnState
+    since: Moment | None
+    public_ip: str | None
+    country: str | None
+    port: int | None  # that its provider forwards now
+    engines: list[str]  # names of their containers
+    forwarded_engine: str | None  # the one of these with that port
+    received_bytes: int | None
+    sent_bytes: int | None
+
+
+class VpnReport(VpnTotals):
+    vpns: list[VpnDetail]
 
 
 class Provisioning(Struct):

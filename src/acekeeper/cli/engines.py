@@ -85,13 +85,18 @@ def rows(engines: Iterable[Answer], streams: Iterable[Answer]) -> list[list[str]
     from acekeeper.cli.text import count
 
     players = {stream["id"]: stream["player"] for stream in streams}
-    lines = [["ENGINE", "ADDRESS", "PHASE", "HEALTH", "STREAMS", "FOR", "CONTAINER"]]
-    for engine in sorted(engines, key=lambda e: (e["host"], e["port"])):
+    engines = sorted(engines, key=lambda e: (e["host"], e["port"]))
+    # A service of the version before knows none.
+    has_vpns = any(engine.get("vpn") for engine in engines)
+    vpn = ["VPN"] if has_vpns else []
+    lines = [["ENGINE", "ADDRESS", *vpn, "PHASE", "HEALTH", "STREAMS", "FOR", "CONTAINER"]]
+    for engine in engines:
         theirs = sorted({players[i] for i in engine["streams"] if players.get(i)})
         lines.append(
             [
                 engine["container_name"],
                 f"{engine['host']}:{engine['port']}",
+                *([_vpn(engine)] if has_vpns else []),
                 engine["phase"],
                 _health(engine),
                 count(len(engine["streams"]), "stream"),
@@ -100,6 +105,10 @@ def rows(engines: Iterable[Answer], streams: Iterable[Answer]) -> list[list[str]
             ]
         )
     return lines
+
+
+def _vpn(engine: Answer) -> str:
+    return f"{engine['vpn'] or '-'}{', forwarded' if engine['forwarded'] else ''}"
 
 
 def _health(engine: Answer) -> str:

@@ -23,6 +23,8 @@ TROUBLES = (
     "provision_refused",
     "runtime_lacks",
     "runtime_lost",
+    "vpn_ended",
+    "vpn_lost",
 )
 _WITHIN_S = 10.0
 _GOING_ON = ("starting", "draining", "stopping")
@@ -35,10 +37,11 @@ class Overview(NamedTuple):
     wrong: Sequence[str] = ()
     doing: Sequence[str] = ()
     last_trouble: Answer | None = None  # an entry of /log
-    forward: str = ""  # on the router, for peers; empty where systemd does not own the engines
+    forward: str = ""  # on the router, for peers; empty where it would be of no use
     orchestrator: Answer | None = None  # /orchestrator/status
     engines: Sequence[Answer] = ()  # /engines?include=all
     streams: Sequence[Answer] = ()  # /streams?status=started
+    vpns: Sequence[Answer] = ()  # of /vpn/status
 
 
 def look(settings: Settings) -> Overview:
@@ -48,18 +51,21 @@ def look(settings: Settings) -> Overview:
     ready = ask("/health/ready")
     status = ask("/orchestrator/status")
     engines = ask("/engines?include=all")
+    has_vpns = status["vpn"]["enabled"]  # by which peers come in, if at all
     troubles: list[Answer] = []
     with suppress(CallFailed):  # the log is on a disk; `wrong` says what is the matter with it
         troubles = [entry for kind in TROUBLES for entry in ask(f"/log?kind={kind}&limit=1")]
+    is_reached = settings.runtime == "quadlet" and not has_vpns
     return Overview(
         ready=ready["ready"],
         wrong=list(_wrong(ready, status)),
         doing=list(_doing(status, engines)),
         last_trouble=max(troubles, key=lambda entry: entry["id"], default=None),
-        forward=forwarding(settings, own_address()) if settings.runtime == "quadlet" else "",
+        forward=forwarding(settings, own_address()) if is_reached else "",
         orchestrator=status,
         engines=engines,
         streams=ask("/streams?status=started"),
+        vpns=ask("/vpn/status")["vpns"] if has_vpns else (),
     )
 
 
@@ -111,6 +117,7 @@ def lines(shown: Overview) -> Iterator[str]:
     if gateway := status["gateway"]:
         where = ", ".join(gateway["listening"]) or "nowhere"
         yield f"gateway on {where}; {gateway['playing']} playing, {gateway['waiting']} waiting"
+    yield from (printable(_vpn(vpn)) for vpn in shown.vpns)
     if shown.forward:
         yield shown.forward
     yield from (f"now: {doing}" for doing in map(printable, shown.doing))
@@ -119,6 +126,20 @@ def lines(shown: Overview) -> Iterator[str]:
     if shown.engines:
         yield ""
         yield from table(engine_table.rows(shown.engines, shown.streams))
+
+
+def _vpn(vpn: Answer) -> str:
+    since = f" since {clock(vpn['since'])}, {ago(vpn['since'])}" if vpn["since"] else ""
+    parts = [count(len(vpn["engines"]), "engine")]
+    if vpn["public_ip"]:
+        parts.append(f"seen as {vpn['public_ip']}{_in_brackets(vpn['country'])}")
+    if vpn["port"]:
+        parts.append(f"port {vpn['port']}{_in_brackets(vpn['forwarded_engine'])}")
+    return f"vpn {vpn['name']}: {vpn['state']}{since}; {', '.join(parts)}"
+
+
+def _in_brackets(word: str | None) -> str:
+    return f" ({word})" if word else ""
 
 
 def _verdict(shown: Overview) -> str:

@@ -4,5 +4,6 @@ from acekeeper.metrics.families import FAMILIES, Family
 from acekeeper.metrics.host import Host
 from acekeeper.metrics.measured import Metrics
 from acekeeper.metrics.pool import Pool
+from acekeeper.metrics.vpns import Vpns
 
-__all__ = ["FAMILIES", "Family", "Host", "Metrics", "Pool"]
+__all__ = ["FAMILIES", "Family", "Host", "Metrics", "Pool", "Vpns"]

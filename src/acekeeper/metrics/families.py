@@ -50,7 +50,7 @@ GatewayAnswer = Literal[
 
 _ENDS = (
     *("exited", "killed", "oom", "stopped", "image", "network", "timeout", "resources"),
-    *("protocol", "gone"),
+    *("protocol", "gone", "vpn"),
 )
 
 
@@ -141,7 +141,7 @@ FAMILIES: Mapping[str, Family] = {
                 "unhealthy",
                 "scale_down",
                 *REASONS,
-                *("operator", "maintenance"),
+                *("vpn", "operator", "maintenance"),
                 "session_not_stopped",
                 OTHER,
             )
@@ -293,6 +293,35 @@ FAMILIES: Mapping[str, Family] = {
     "acekeeper_gateway_playing": Family("gauge", "Sessions of the gateway that play"),
     "acekeeper_gateway_holds": Family(
         "gauge", "Sessions that engines are asked to open or to stop for the gateway"
+    ),
+    "acekeeper_vpn_up": Family("gauge", "1 while the unit of a VPN runs", {"vpn": ()}),
+    "acekeeper_vpn_tunnel": Family(
+        "gauge", "1 while engines behind a VPN reach the world", {"vpn": ()}
+    ),
+    "acekeeper_vpn_engines": Family("gauge", "Engines behind a VPN", {"vpn": ()}),
+    "acekeeper_vpn_forwarded": Family(
+        "gauge",
+        "1 while a VPN's provider forwards a port, 0 if it did and does not now; no series if it"
+        " never did since the service started",
+        {"vpn": ()},
+    ),
+    "acekeeper_vpn_rx_bytes_total": Family(
+        "counter",
+        "Bytes received through a VPN's tunnel, as far as they can be seen; from 0 again with each"
+        " start of the VPN",
+        {"vpn": ()},
+    ),
+    "acekeeper_vpn_tx_bytes_total": Family(
+        "counter", "Bytes sent through a VPN's tunnel, in the same way", {"vpn": ()}
+    ),
+    "acekeeper_vpn_port_changes_total": Family(
+        "counter",
+        "Forwarded ports that a VPN's provider took back while the VPN ran, for another one or"
+        " for none",
+        {"vpn": ()},
+    ),
+    "acekeeper_vpn_losses_total": Family(
+        "counter", "Tunnels lost, those among them whose VPN ended", {"vpn": ()}
     ),
 }
 

@@ -1,5 +1,7 @@
 """Counters and measures of what happened to the pool."""
 
+from collections.abc import Sequence
+
 from prometheus_client import CollectorRegistry
 
 from acekeeper.core.changes import Happening
@@ -9,7 +11,13 @@ from acekeeper.metrics.gateway import Gateway
 
 
 class Happened:
-    def __init__(self, registry: CollectorRegistry, errors: Errors, gateway: Gateway) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        errors: Errors,
+        gateway: Gateway,
+        vpns: Sequence[str],
+    ) -> None:
         self._errors = errors
         self._gateway = gateway
         self._durations = histogram("orch_provision_duration_seconds", registry)
@@ -22,6 +30,11 @@ class Happened:
         self._drains = counter("orch_engine_drains_total", registry)
         self._tries = counter("orch_playback_tries_total", registry)
         self._detection = histogram("orch_detection_seconds", registry)
+        self._vpn_losses = counter("acekeeper_vpn_losses_total", registry)
+        self._vpn_port_changes = counter("acekeeper_vpn_port_changes_total", registry)
+        for vpn in vpns:
+            self._vpn_losses.labels(vpn)
+            self._vpn_port_changes.labels(vpn)
         suspicions = counter("orch_engine_suspicions_total", registry)
         self._counted = {
             "stream_started": counter("orch_events_started_total", registry),
@@ -66,6 +79,14 @@ class Happened:
                 self._drains.labels(_known("orch_engine_drains_total", "reason", happening)).inc()
             case "play_opened":
                 self._gateway.opened(happening, _seconds(happening, "waited"))
+            case "vpn_lost":
+                self._vpn_losses.labels(str(data["vpn"])).inc()
+            case "vpn_ended":
+                if data["had_tunnel"]:
+                    self._vpn_losses.labels(str(data["vpn"])).inc()
+            case "vpn_port_changed":
+                if data["before"]:
+                    self._vpn_port_changes.labels(str(data["vpn"])).inc()
             case _:
                 pass
 

@@ -1,6 +1,6 @@
 """The registry, and what is counted and measured where it is done."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
@@ -28,7 +28,7 @@ _FAILURES = (500, 503)
 class Metrics:
     """Any thread may tell it."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, vpns: Sequence[str] = ()) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series each
         registry = self._registry = CollectorRegistry()
         self._requests = counter("orch_api_requests_total", registry)
@@ -39,7 +39,7 @@ class Metrics:
         self._texts: dict[str, tuple[list[tuple[str, dict[str, str]]], str, list[str]]] = {}
         errors, gateway = Errors(registry), Gateway(registry, clock)
         self.add = registry.register
-        self.observe = Happened(registry, errors, gateway).observe
+        self.observe = Happened(registry, errors, gateway, vpns).observe
         self.communication_failed = errors.failed
         self.gateway_answered = gateway.answered
         self.gateway_pictured = gateway.pictured
