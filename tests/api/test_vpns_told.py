@@ -10,6 +10,7 @@ import pytest
 from acekeeper.api.views import Views
 from acekeeper.api.vpns import report, totals
 from acekeeper.cli import overview
+from acekeeper.core.facts import VpnSilent
 from acekeeper.core.state import State
 from acekeeper.settings import load
 
@@ -60,6 +61,12 @@ async def test_a_port_that_no_engine_has_and_one_that_is_not_known_yet(look: Loo
     first, second = of_vpns(await look(told(started("de"), answered("de", PORT))))
     assert first.endswith("; 0 engines, seen as 203.0.113.7 (Germany), port 40123")
     assert second == "vpn ch: unknown; 0 engines"
+
+
+async def test_why_one_cannot_be_asked(look: Look) -> None:
+    silent = VpnSilent("de", "de-start", "401: VPN_API_KEY is wrong")
+    first, _ = of_vpns(await look(told(started("de"), silent)))
+    assert re.fullmatch(r"vpn de: connecting .*; 0 engines, cannot be asked: 401: .* wrong", first)
 
 
 async def test_the_table_says_behind_which_an_engine_is(look: Look) -> None:

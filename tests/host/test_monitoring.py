@@ -193,6 +193,11 @@ def test_what_follows_from_another_alert_is_not_told_beside_it(watched: Watched)
         "PlaysFailing": {"EnginesUnhealthy"},
         "ProvisioningBlocked": {"NoFreeEngine"},
         "StreamsFailing": {"EnginesUnhealthy"},
+        "VpnDown": {
+            *("NoHealthyEngines", "NoFreeEngine", "EnginesUnhealthy"),
+            *("PlaysFailing", "StreamsFailing", "VpnTunnelDead"),
+        },
+        "VpnTunnelDead": {"EnginesUnhealthy"},
     }
     rest = ALERTS.keys() - follow.keys() - {"AcekeeperDown"}
     expected = {**follow, "AcekeeperDown": rest, "SweepLate": set()}

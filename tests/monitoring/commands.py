@@ -83,8 +83,8 @@ def _systemctl(words: Sequence[str]) -> None:
 
 
 def _unit(name: str) -> None:
-    if re.fullmatch(r"engine@(\*|\d+\.service)", name):
-        assert (ROOT / "quadlets/engine@.container").exists()
+    if of_podman := re.fullmatch(r"(engine|vpn)@(?:\*|[a-z0-9]+\.service)", name):
+        assert (ROOT / f"quadlets/{of_podman[1]}@.container").exists()
         return
     template = re.sub("@[^.]*", "@", name)
     found = list((ROOT / "systemd").glob(f"{template}{'' if '.' in name else '.*'}"))

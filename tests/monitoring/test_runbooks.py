@@ -4,10 +4,12 @@ import re
 import subprocess
 import tomllib
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import pytest
 
 from ..host.faults import FAULTS
+from ..host.vpn_faults import Provider, vpn_faults
 from .commands import ROOT, check, commands
 from .rules import alerts
 
@@ -33,7 +35,8 @@ def test_the_index_tells_them_all_with_their_severity() -> None:
 
 
 def test_every_alert_has_a_fault_its_page_is_walked_with() -> None:
-    assert sorted(FAULTS) == sorted(alert.name for alert in ALERTS)
+    of_vpns = vpn_faults(create_autospec(Provider))
+    assert sorted([*FAULTS, *of_vpns]) == sorted(alert.name for alert in ALERTS)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

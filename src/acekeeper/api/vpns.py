@@ -47,6 +47,7 @@ def _details(state: State, rules: Rules) -> Iterator[VpnDetail]:
             port=known.port or None,
             engines=[e.slot.container_name for e in engines],
             forwarded_engine=next(forwarded, None),
+            silent=known.silent or None,
             received_bytes=known.traffic.received if known.traffic else None,
             sent_bytes=known.traffic.sent if known.traffic else None,
         )

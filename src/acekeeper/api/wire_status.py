@@ -79,6 +79,7 @@ class VpnDetail(Struct):
     port: int | None  # that its provider forwards now
     engines: list[str]  # names of their containers
     forwarded_engine: str | None  # the one of these with that port
+    silent: str | None  # why it could not be asked, the last time
     received_bytes: int | None
     sent_bytes: int | None
 

@@ -135,6 +135,8 @@ def _vpn(vpn: Answer) -> str:
         parts.append(f"seen as {vpn['public_ip']}{_in_brackets(vpn['country'])}")
     if vpn["port"]:
         parts.append(f"port {vpn['port']}{_in_brackets(vpn['forwarded_engine'])}")
+    if vpn["silent"]:
+        parts.append(f"cannot be asked: {vpn['silent']}")
     return f"vpn {vpn['name']}: {vpn['state']}{since}; {', '.join(parts)}"
 
 
