@@ -408,6 +408,45 @@ ROWS: dict[str, list[Panel]] = {
             },
         ),
     ],
+    "VPNs": [
+        Panel(
+            "Tunnels",
+            "short",
+            "1 while a VPN has a tunnel, while its unit runs, and while its provider forwards a"
+            " port. Without VPNS there is nothing here.",
+            {
+                f"acekeeper_vpn_{what}{{HOST}}": f"{legend} {{{{vpn}}}} {{{{instance}}}}"
+                for what, legend in {"tunnel": "tunnel", "up": "unit", "forwarded": "port"}.items()
+            },
+        ),
+        Panel(
+            "Engines behind VPNs",
+            "short",
+            "Engines behind each VPN, with a tunnel or without.",
+            {"acekeeper_vpn_engines{HOST}": "{{vpn}} {{instance}}"},
+            stacked=True,
+        ),
+        Panel(
+            "Through the tunnels",
+            "Bps",
+            "What engines and peers send each other. Sent and nothing received is a dead tunnel.",
+            {
+                _rate(f"acekeeper_vpn_{way}_bytes_total", "vpn"): f"{legend} {{{{vpn}}}}"
+                " {{instance}}"
+                for way, legend in {"rx": "received", "tx": "sent"}.items()
+            },
+        ),
+        Panel(
+            "Tunnels and ports lost",
+            "short",
+            "Tunnels that were lost, and forwarded ports that were taken back, in an hour.",
+            {
+                _number_in_an_hour(f"acekeeper_vpn_{what}_total", "vpn"): f"{legend} {{{{vpn}}}}"
+                " {{instance}}"
+                for what, legend in {"losses": "tunnel", "port_changes": "port"}.items()
+            },
+        ),
+    ],
     "Versions": [
         Panel(
             "Versions",

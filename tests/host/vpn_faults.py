@@ -2,6 +2,7 @@
 test has control, and whose engines send something through them."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Protocol
 
 from .faults import Fault, Steps
@@ -41,7 +42,7 @@ def vpn_faults(provider: Provider) -> Mapping[str, Fault]:
     def many_ports(host: Host, viewing: Viewing) -> Iterator[None]:
         for port in range(PORT + _CHANGES, PORT, -1):
             provider.forward(FIRST, port)
-            until(lambda port=port: f"port {port}" in host.ssh("acekeeper status").stdout)  # type: ignore[misc]
+            until(partial(_tells, host, port))
         yield
         provider.forward(FIRST, PORT)
 
@@ -61,3 +62,7 @@ def vpn_faults(provider: Provider) -> Mapping[str, Fault]:
         "VpnPortMissing": Fault(no_port, (f"port 0, before {PORT}",)),
         "VpnPortFlapping": Fault(many_ports, (f"port {PORT + 1}, before {PORT + 2}",)),
     }
+
+
+def _tells(host: Host, port: int) -> bool:
+    return f"port {port}" in host.ssh("acekeeper status").stdout

@@ -5,6 +5,8 @@ import itertools
 import json
 import time
 from collections.abc import Iterator
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,12 +15,17 @@ import httpx
 import pytest
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from acekeeper.adapters.processes import stop_all
+from acekeeper.metrics import Metrics, Vpns
 
+from ..api.vpns import RULES, carried, told, with_engines
 from ..requirements.engine import HANGABLE
 from ..requirements.test_11_monitoring import QUERIES as DOCUMENT
-from ..running import Service, settings
+from ..running import Service, settings, until
+from ..serving import serving
+from ..usecases.house import Clock
 from .prometheus import Prometheus
 from .rules import FILES, ROOT
 from .tools import needs
@@ -27,6 +34,7 @@ FILE = FILES / "dashboard.json"
 SAID: Any = json.loads(FILE.read_text("utf-8"))
 PANELS = [panel for panel in SAID["panels"] if panel["type"] != "row"]
 LIMIT_S = 120.0
+OF_VPNS = "acekeeper_vpn_"
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +117,7 @@ def test_no_query_is_empty_and_every_rule_can_be_judged(tmp_path: Path) -> None:
 
 def _until_all_is_found(prometheus: Prometheus, load: Iterator[None]) -> None:
     deadline = time.monotonic() + LIMIT_S
-    missing = {q.replace("$instance", ".+").replace("$__rate_interval", "1m") for q in _queries()}
+    missing = {query for query in _asked() if OF_VPNS not in query}
     unjudged = {"?"}
     while missing or unjudged:
         assert time.monotonic() < deadline, f"no series: {sorted(missing)}, rules: {unjudged}"
@@ -120,6 +128,38 @@ def _until_all_is_found(prometheus: Prometheus, load: Iterator[None]) -> None:
         except OSError:
             continue  # it is still starting
         unjudged = {f"{r['name']}: {r.get('lastError')}" for r in rules if r["health"] != "ok"}
+
+
+@needs("prometheus")
+@pytest.mark.timeout(LIMIT_S * 2)
+def test_no_query_about_vpns_is_empty(tmp_path: Path) -> None:
+    metrics = Metrics(Clock(), RULES.vpns)
+    metrics.add(Vpns(told(carried("de", 300, 200), state=with_engines()), RULES))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", CONTENT_TYPE_LATEST)
+            self.end_headers()
+            self.wfile.writelines(metrics.exposition())
+
+        def log_message(self, *_: object) -> None:
+            """Nobody reads it."""
+
+    asked = [query for query in _asked() if OF_VPNS in query]
+    assert asked
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    address = ("127.0.0.1", server.server_port)
+    with serving(server), Prometheus.scraping(address, tmp_path) as prometheus:
+        for query in asked:
+            until(partial(_finds, prometheus, query))
+
+
+def _finds(prometheus: Prometheus, query: str) -> bool:
+    try:
+        return prometheus.finds(query)
+    except OSError:
+        return False  # it is still starting
 
 
 def _load(client: httpx.Client, given: dict[str, str], players: str) -> Iterator[None]:
@@ -171,6 +211,10 @@ def _watch(client: httpx.Client, port: int, content: str) -> bool:
         },
     )
     return told.status_code == 202
+
+
+def _asked() -> set[str]:
+    return {q.replace("$instance", ".+").replace("$__rate_interval", "1m") for q in _queries()}
 
 
 def _queries() -> list[str]:
