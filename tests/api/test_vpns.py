@@ -44,6 +44,21 @@ async def test_what_is_told_of_a_vpn_is_what_is_shown(served: Served) -> None:
     assert wrong == "vpn de: its unit does not run; no engine starts behind it"
 
 
+async def test_without_a_tunnel_nobody_gets_an_engine_and_is_told_why(served: Served) -> None:
+    served.context.loop.rules = RULES
+    told = {
+        "error": "No VPN is connected",
+        "code": "vpn_disconnected",
+        "message": "no VPN has a tunnel: de is not known yet, ch is not known yet",
+        "recovery_eta_seconds": 4,
+        "can_retry": True,
+        "should_wait": True,
+    }
+    answer = await served.post("/provision/acestream")
+    assert (answer.status_code, answer.json()) == (503, {"detail": told})
+    assert answer.headers["Retry-After"] == "4"
+
+
 def test_each_vpn_is_told_with_its_engines_and_its_port() -> None:
     state = with_engines(engine(0, "de", PORT), engine(1, "de"), engine(10, "ch"))
     told(carried("de", 300, 200), state=state)

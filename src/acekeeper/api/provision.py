@@ -27,6 +27,7 @@ _RETRY_AFTER_UNKNOWN = 30  # seconds, where nobody can tell: a client's own poll
 _ERRORS = {
     Code.CIRCUIT_BREAKER: "Circuit breaker is open",
     Code.MAX_CAPACITY: "Maximum capacity reached",
+    Code.VPN_DISCONNECTED: "No VPN is connected",
     Code.GENERAL_ERROR: "No engine could be provided",
 }
 
