@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 import acekeeper
 from acekeeper.api import board, followers
 from acekeeper.api.board import Board
 
+from . import vpns
 from .bodies import started
 from .conftest import Serve, Served
 
@@ -100,6 +102,23 @@ async def test_all_of_it_first_and_then_what_changed(serve: Serve) -> None:
                 break
         assert one["engines"] == {}  # as it was
         assert set(one["streams"]) == {f"{'a' * 40}|{'c' * 32}"}
+
+
+async def test_of_vpns_what_changed_and_not_what_always_does(served: Served) -> None:
+    loop = served.context.loop
+    async with looking(served) as news:
+        assert (await anext(news))["overview"]["vpns"] == []
+        loop.rules = replace(loop.rules, vpns=("de",))
+        [unknown] = (await anext(news))["overview"]["vpns"]
+        said = ("name", "state", "since", "country", "port")
+        assert unknown == dict(zip(said, ("de", "unknown", None, None, None), strict=True))
+        for fact in (vpns.started("de"), vpns.carried("de", 1, 1), vpns.answered("de", 40123)):
+            loop.tell(fact)
+        shown = unknown
+        while shown["state"] != "connected":
+            [shown] = (await anext(news))["overview"]["vpns"]
+        assert (shown["country"], shown["port"]) == ("Germany", 40123)
+        assert shown.keys() == set(said)  # no bytes, which change at every look
 
 
 async def test_who_hears_nothing_hears_that_it_lives(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from acekeeper import __version__
-from acekeeper.api import followers, wire_status
+from acekeeper.api import followers, vpns, wire_status
 from acekeeper.api.context import Context
 from acekeeper.api.health import breaker_state
 from acekeeper.api.status import totals
@@ -118,6 +118,7 @@ class Board:
             gateway=status.gateway,
             rollout=status.rollout,
             maintenance=status.maintenance,
+            vpns=vpns.bands(context.state, context.rules),
             degraded=context.degraded(),
             version=__version__,
         )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from msgspec.structs import asdict
 
 from acekeeper.api.wire import moment_or_none
-from acekeeper.api.wire_status import Vpn, VpnDetail, VpnReport, VpnShort, VpnTotals
+from acekeeper.api.wire_status import Vpn, VpnBand, VpnDetail, VpnReport, VpnShort, VpnTotals
 from acekeeper.core import vpn, vpns
 from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
@@ -19,6 +19,11 @@ def totals(state: State, rules: Rules) -> Vpn:
 
 def report(state: State, rules: Rules) -> VpnReport:
     return VpnReport(**asdict(_first(state, rules)), vpns=list(_details(state, rules)))
+
+
+def bands(state: State, rules: Rules) -> list[VpnBand]:
+    """Without what changes all the time: the panel is sent them anew at every change."""
+    return [VpnBand(d.name, d.state, d.since, d.country, d.port) for d in _details(state, rules)]
 
 
 def _first(state: State, rules: Rules) -> VpnTotals:

@@ -67,16 +67,20 @@ class Vpn(VpnTotals):
     vpns: list[VpnShort]
 
 
-class VpnDetail(Struct):
-    """`since`: the tunnel is as it is. The bytes are those of this start of the VPN, as far as
-    anybody sees them."""
+class VpnBand(Struct):
+    """What the panel says of a VPN beside its engines. `since`: the tunnel is as it is."""
 
     name: str
     state: VpnState
     since: Moment | None
-    public_ip: str | None
     country: str | None
     port: int | None  # that its provider forwards now
+
+
+class VpnDetail(VpnBand):
+    """The bytes are those of this start of the VPN, as far as anybody sees them."""
+
+    public_ip: str | None
     engines: list[str]  # names of their containers
     forwarded_engine: str | None  # the one of these with that port
     silent: str | None  # why it could not be asked, the last time
@@ -196,5 +200,6 @@ class Overview(Struct):
     gateway: Gateway | None
     rollout: Rollout | None
     maintenance: Moment | None
+    vpns: list[VpnBand]  # in the order of VPNS
     degraded: list[str]
     version: str

@@ -46,6 +46,7 @@ export function showDetails(now, streams, latest) {
   };
   const players = playersOf(shown, streams);
   if (players) facts.Players = players;
+  if (engine.vpn) facts.VPN = engine.forwarded ? `${engine.vpn}, with its forwarded port` : engine.vpn;
   for (const [label, value] of Object.entries(engine.labels)) facts[`Label ${visible(label)}`] = visible(value);
   showFacts(Object.entries(facts));
   if (newest !== latest[0]?.id) entries.replaceChildren(...latest.map(entryOf));

@@ -60,7 +60,7 @@ export function since(time) {
 
 export const clockTime = (time) => new Date(time).toLocaleTimeString([], { hour12: false });
 
-export const words = (name) => name.replaceAll("_", " ");
+export const words = (name) => name.replaceAll("_", " ").replace(/\bvpn\b/, "VPN");
 
 export const count = (n, one) => `${n.toLocaleString("en")} ${one}${n === 1 ? "" : "s"}`;
 

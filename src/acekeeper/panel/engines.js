@@ -1,6 +1,7 @@
 // Every engine as a tile. One of them takes the Tab key, arrows go from tile to tile.
 
 import { count, find, make, setClass, setText, show, since, speed, words } from "./dom.js";
+import { placeOf, showBands } from "./vpns.js";
 
 const SIGNS = {
   healthy: "●",
@@ -27,7 +28,7 @@ const FILTERS = {
 
 const list = find("#tiles");
 const hint = find("#engines-hint");
-const tiles = new Map(); // by the engine's name, in the order of names
+const tiles = new Map(); // by the engine's name
 let filter = "all";
 
 export function kindOf({ phase, health_status: health }) {
@@ -65,17 +66,20 @@ function flowOf({ engine }, streams) {
 }
 
 /** `lastOf(name)` is the newest entry of the log about an engine, if any. */
-export function showEngines(engines, streams, lastOf) {
+export function showEngines(engines, streams, vpns, lastOf) {
   const hadFocus = list.contains(document.activeElement);
+  showBands(vpns, engines);
   for (const [name, tile] of tiles) {
     if (!engines.has(name)) {
       tile.item.remove();
       tiles.delete(name);
     }
   }
-  for (const name of [...engines.keys()].sort(byNumber)) {
-    if (!tiles.has(name)) addTile(name);
-    showTile(tiles.get(name), engines.get(name), streams, lastOf(name));
+  for (const [name, shown] of engines) {
+    if (!tiles.has(name)) tiles.set(name, makeTile(name));
+    const tile = tiles.get(name);
+    place(tile, name, placeOf(shown.engine));
+    showTile(tile, shown, streams, lastOf(name));
   }
   showFilters(engines);
   if (hadFocus) keepFocus();
@@ -90,29 +94,37 @@ function showTile(tile, shown, streams, last) {
   setText(tile.state, stateOf(engine));
   setText(tile.streams, usageOf(shown, playersOf(shown, streams), flowOf(shown, streams)));
   setText(tile.age, since(engine.first_seen));
+  if (engine.forwarded !== Boolean(tile.mark.parentNode)) {
+    if (engine.forwarded) tile.age.before(tile.mark);
+    else tile.mark.remove();
+  }
   setText(tile.last, last ? `${words(last.kind).replace("engine ", "")} · ${since(last.ts)}` : "–");
   show(tile.item, FILTERS[filter](kind, shown));
 }
 
-function addTile(name) {
+function makeTile(name) {
   const [score, state, streams, age, last] = ["score", "state", "streams", "age", "last"].map(
     (part) => make("span", part),
   );
   score.title = "health score";
   age.title = "age";
   last.title = "last event";
+  const mark = make("span", "mark", "⇄");
+  mark.role = "img";
+  mark.ariaLabel = mark.title = "forwarded port";
   const head = make("span", "row", make("span", "name", name), score);
   const button = make("button", "", head, make("span", "row", state, age), streams, last);
   button.type = "button";
   button.tabIndex = -1;
   button.dataset.engine = name;
-  const item = make("li", "tile", button);
-  const after = [...tiles.keys()].find((other) => byNumber(name, other) < 0);
-  list.insertBefore(item, after ? tiles.get(after).item : null);
-  tiles.set(name, { item, button, score, state, streams, age, last });
-  const ordered = [...tiles].sort(([one], [other]) => byNumber(one, other));
-  tiles.clear();
-  for (const [key, tile] of ordered) tiles.set(key, tile);
+  return { item: make("li", "tile", button), button, score, state, streams, age, last, mark };
+}
+
+/** Among those that are there, in the order of names. */
+function place({ item }, name, there) {
+  if (item.parentNode === there) return;
+  const after = [...there.children].find(({ firstChild: other }) => byNumber(name, other.dataset.engine) < 0);
+  there.insertBefore(item, after ?? null);
 }
 
 const byNumber = new Intl.Collator("en", { numeric: true }).compare;
@@ -131,8 +143,7 @@ function showFilters(engines) {
   show(hint, seen === 0);
 }
 
-const visibleButtons = () =>
-  [...tiles.values()].filter((tile) => !tile.item.hidden).map((tile) => tile.button);
+const visibleButtons = () => [...list.querySelectorAll(".tile:not([hidden]) > button")];
 
 function keepOneTabStop(wanted) {
   const buttons = visibleButtons();
@@ -151,21 +162,28 @@ list.addEventListener("keydown", (event) => {
   const buttons = visibleButtons();
   const at = buttons.indexOf(document.activeElement);
   if (at < 0 || event.ctrlKey || event.altKey || event.metaKey) return;
-  const top = buttons[0].offsetTop;
-  const columns = buttons.findIndex((button) => button.offsetTop > top);
-  const row = columns < 0 ? buttons.length : columns;
+  const { offsetTop: top, offsetLeft: left } = buttons[at];
   const to = {
-    ArrowRight: at + 1,
-    ArrowLeft: at - 1,
-    ArrowDown: at + row,
-    ArrowUp: at - row,
-    Home: 0,
-    End: buttons.length - 1,
+    ArrowRight: () => buttons[at + 1],
+    ArrowLeft: () => buttons[at - 1],
+    ArrowDown: () => nearest(buttons, buttons.find((button) => button.offsetTop > top), left),
+    ArrowUp: () => nearest(buttons, buttons.findLast((button) => button.offsetTop < top), left),
+    Home: () => buttons[0],
+    End: () => buttons.at(-1),
   }[event.key];
   if (to === undefined) return;
   event.preventDefault();
-  if (to >= 0 && to < buttons.length) keepOneTabStop(buttons[to]).focus();
+  const wanted = to();
+  if (wanted) keepOneTabStop(wanted).focus();
 });
+
+/** In the row of `one`, if there is one, what is most below or above `left`: bands end anywhere. */
+function nearest(buttons, one, left) {
+  const away = (button) => Math.abs(button.offsetLeft - left);
+  const row = buttons.filter((button) => button.offsetTop === one?.offsetTop);
+  return row.sort((button, other) => away(button) - away(other))[0];
+}
+
 list.addEventListener("focusin", (event) => keepOneTabStop(event.target));
 
 export function whenChosen(choose) {

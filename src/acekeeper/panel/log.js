@@ -31,8 +31,9 @@ export function entryOf({ ts, kind, mood, engine, stream, data }) {
   const time = make("time", "", clockTime(ts));
   time.dateTime = ts;
   time.title = ts;
-  const more = Object.entries(data).map(([name, value]) => `${words(name)} ${textOf(value)}`);
-  const about = [engine, stream && short(stream, 12), ...more].filter(Boolean).join(" · ");
+  const { vpn, ...rest } = data;
+  const more = Object.entries(rest).map(([name, value]) => `${words(name)} ${textOf(value)}`);
+  const about = [engine, stream && short(stream, 12), vpn, ...more].filter(Boolean).join(" · ");
   return make("li", mood ?? "", time, " ", make("b", "", words(kind)), " ", make("span", "", short(about, 300)));
 }
 

@@ -23,7 +23,7 @@ const render = soon(() => {
   if (!overview) return;
   const names = new Map([...engines].map(([name, { engine }]) => [engine.container_id, name]));
   showOverview(overview);
-  showEngines(engines, streams, lastOf);
+  showEngines(engines, streams, overview.vpns, lastOf);
   showStreams(streams, (stream) => names.get(stream.container_id), overview.streams.active);
   const opened = openedEngine();
   if (opened) showDetails(engines.get(opened), streams, latestOf(opened));
