@@ -3,7 +3,12 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
+from msgspec.structs import replace
+
+from acekeeper.api.status import totals
+from acekeeper.api.views import Views
 
 from .bodies import started
 from .conftest import Serve, Served
@@ -95,6 +100,27 @@ async def test_at_the_cap_a_refusal_has_the_full_detail(serve: Serve) -> None:
     status = (await served.get("/orchestrator/status")).json()["provisioning"]
     assert status["can_provision"] is False
     assert status["blocked_reason_details"]["code"] == "max_capacity"
+
+
+async def test_without_a_tunnel_a_refusal_says_that_waiting_helps(served: Served) -> None:
+    loop = served.context.loop
+    loop.rules = replace(loop.rules, vpns=("de",))
+    answer = await served.post("/provision/acestream")
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "4"
+    detail = answer.json()["detail"]
+    assert detail == {
+        "error": "No VPN is connected",
+        "code": "vpn_disconnected",
+        "message": detail["message"],
+        "recovery_eta_seconds": 4,
+        "can_retry": True,
+        "should_wait": True,
+    }
+    assert "de is not known yet" in detail["message"]
+    context = replace(served.context, views=Views(loop.state, loop.rules))
+    blocked = totals(context, context.clock()).provisioning.blocked_reason_details
+    assert msgspec.to_builtins(blocked) == detail
 
 
 async def test_a_missing_command_says_what_to_do(serve: Serve) -> None:
