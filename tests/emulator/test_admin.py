@@ -56,7 +56,7 @@ def test_a_fault_says_how_much_of_it_there_is_and_how_long(emulator: Emulator) -
         ("/faults", {}, "kind must be"),
         ("/faults", {"kind": ["hang"]}, "kind must be"),
         ("/faults", [], "not a JSON object"),
-        ("/faults", {"kind": "hang", "content": CONTENT}, "whole engine"),
+        ("/faults", {"kind": "hang", "content": CONTENT}, "of the whole process"),
         ("/faults", {"kind": "stall", "content": "abc"}, "40 hex digits"),
         ("/faults", {"kind": "stall", "duration_s": 0}, "duration_s must be"),
         ("/faults", {"kind": "stall", "duration_s": True}, "duration_s must be"),

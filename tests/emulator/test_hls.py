@@ -149,7 +149,7 @@ class Clocked:
 
     def _serve(self, client: socket.socket, path: str) -> None:
         with client:
-            self._engine.serve(client, Request("GET", path, {}, "engine", b""))
+            self._engine.serve(client, Request("GET", path, {}, "engine", {}, b""))
 
     def list(self) -> List:
         status, body = self.ask(f"/ace/m/{CONTENT}/{self.session.token}.m3u8")

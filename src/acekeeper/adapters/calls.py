@@ -1,7 +1,8 @@
-"""HTTP calls to engines, bounded in time and in size."""
+"""HTTP calls to engines and VPNs, bounded in time and in size."""
 
 import json
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -59,9 +60,8 @@ async def get(
     path: str,
     query: str,
     within: float,
-    host: str | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Reply:
-    """`host`: the name that the URLs of the answer are to have, if not the engine's own address."""
     try:
         url = URL.build(
             scheme="http",
@@ -75,7 +75,7 @@ async def get(
             url,
             allow_redirects=False,
             timeout=ClientTimeout(total=within),
-            headers={"Host": host} if host else None,
+            headers=headers,
         ) as response:
             return Reply(
                 response.status,

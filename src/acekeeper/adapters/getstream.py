@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -33,7 +34,7 @@ async def open_session(
     *,
     is_hls: bool = False,
     query: str = "",
-    host: str | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Opening:
     """EngineRefused: the content cannot be had there. EngineInUse: somebody else is there. `query`
     has what else the player says."""
@@ -42,7 +43,7 @@ async def open_session(
         words["pid"] = uuid.uuid4().hex
     path = "/ace/manifest.m3u8" if is_hls else "/ace/getstream"
     said = "&".join(filter(None, (urlencode(words), query)))
-    return _opening(await get(session, slot, path, said, within, host))
+    return _opening(await get(session, slot, path, said, within, headers))
 
 
 def session_path(call: str, opening: Opening) -> str:

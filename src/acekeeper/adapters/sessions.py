@@ -29,7 +29,7 @@ class Sessions:
             within,
             is_hls=wanted.is_hls,
             query=wanted.query,
-            host=_host(slot, wanted.arrival),
+            headers=_naming(slot, wanted.arrival),
         )
 
     async def redirect(self, slot: Slot, opening: Opening, arrival: str, within: float) -> str:
@@ -48,16 +48,17 @@ class Sessions:
 
     async def stat(self, slot: Slot, opening: Opening, arrival: str) -> bytes:
         """The JSON of its answer."""
-        path, host = session_path("stat", opening), _host(slot, arrival)
-        reply = await get(self._session, slot, path, "", _STAT_WITHIN, host)
+        path, headers = session_path("stat", opening), _naming(slot, arrival)
+        reply = await get(self._session, slot, path, "", _STAT_WITHIN, headers)
         reply.json()
         return reply.body
 
     async def _ask(self, slot: Slot, path: str, arrival: str, within: float) -> Reply:
-        reply = await get(self._session, slot, path, "", within, _host(slot, arrival))
+        reply = await get(self._session, slot, path, "", within, _naming(slot, arrival))
         check_text(reply)
         return reply
 
 
-def _host(slot: Slot, arrival: str) -> str:
-    return f"{bracketed(arrival)}:{slot.port}"
+def _naming(slot: Slot, arrival: str) -> dict[str, str]:
+    """The URLs of the answer are to have this name."""
+    return {"Host": f"{bracketed(arrival)}:{slot.port}"}

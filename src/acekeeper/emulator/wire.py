@@ -16,8 +16,10 @@ PATIENCE_S = 10.0  # with a client that does not send its request, or take its a
 
 _REASONS = {
     200: "OK",
+    301: "Moved Permanently",
     302: "Found",
     400: "Bad Request",
+    401: "Unauthorized",
     403: "Forbidden",
     404: "Not Found",
     500: "Internal Server Error",
@@ -34,6 +36,7 @@ class Request(NamedTuple):
     path: str
     query: dict[str, str]
     host: str
+    headers: dict[str, str]  # by their names in lower case
     body: bytes
 
 
@@ -70,8 +73,8 @@ def as_json(value: object, status: int = 200) -> Answer:
     return Answer(status, "application/json", json.dumps(value))
 
 
-def redirect(location: str) -> Answer:
-    return Answer(302, "text/plain", f"Redirect to {location}", location)
+def redirect(location: str, status: int = 302) -> Answer:
+    return Answer(status, "text/plain", f"Redirect to {location}", location)
 
 
 class Server:
@@ -153,7 +156,7 @@ def _read(client: socket.socket) -> Request:
     path, _, query = target.partition("?")
     host = headers.get("host") or "{}:{}".format(*client.getsockname())
     fields = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=100))
-    return Request(method, unquote(path), fields, host, body)
+    return Request(method, unquote(path), fields, host, headers, body)
 
 
 def _receive(client: socket.socket, limit: int) -> bytes:

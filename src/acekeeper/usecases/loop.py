@@ -34,6 +34,7 @@ from acekeeper.core.facts import (
     StreamEnded,
     StreamStarted,
     TimePassed,
+    VpnStarted,
     WayOutSeen,
 )
 from acekeeper.core.gateway.actions import GatewayAction
@@ -114,6 +115,7 @@ class Loop:
         )
         self._observe = observe
         self.outcomes = Outcomes[Provision]()
+        self.vpn_started = asyncio.Event()
         self._tasks: set[Task[None]] = set()
         self._alarm: asyncio.Handle | None = None
         self._wakes = math.inf  # when that goes
@@ -131,6 +133,8 @@ class Loop:
             for fact in facts:
                 enter(self.state, self.rules, fact, now)
                 told.append(fact)
+                if isinstance(fact, VpnStarted):
+                    self.vpn_started.set()
         finally:
             changes = self.state.changed()
             durable = self._write(changes)
