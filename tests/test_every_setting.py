@@ -28,6 +28,7 @@ from acekeeper.drop_ins import drop_ins
 from acekeeper.errors import NoAnswer
 from acekeeper.metrics import Metrics
 from acekeeper.rules import rules_of
+from acekeeper.runtimes import runtime_of
 from acekeeper.settings import SETTINGS, load
 from acekeeper.usecases.sweep import Kind, Sweeps
 
@@ -363,7 +364,8 @@ def command(given: Given, bench: Bench) -> object:
 
 
 def kind_of_runtime(given: Given, _: Bench) -> object:
-    return type(app._runtime(load(given), ONCE, Metrics(app.clock)))
+    runtime, _ = runtime_of(load(given), app.clock, ONCE, Metrics(app.clock))
+    return type(runtime)
 
 
 def units(given: Given, _: Bench) -> object:

@@ -20,7 +20,6 @@ from acekeeper.adapters.notify import Notifier
 from acekeeper.adapters.playback import Player
 from acekeeper.adapters.ports import present
 from acekeeper.adapters.proc import boot_id
-from acekeeper.adapters.processes import Processes
 from acekeeper.adapters.readers import Readers
 from acekeeper.adapters.retries import Retries
 from acekeeper.adapters.sessions import Sessions
@@ -48,11 +47,11 @@ from acekeeper.gateway.door import Door
 from acekeeper.listening import Gateway, are_loopback
 from acekeeper.metrics import Host, Metrics, Pool, Vpns
 from acekeeper.rules import rules_of
+from acekeeper.runtimes import check_vpns, runtime_of
 from acekeeper.server import Server, serve_until_told
 from acekeeper.settings import Settings
 from acekeeper.usecases.adoption import Adoption
 from acekeeper.usecases.loop import Loop
-from acekeeper.usecases.protocols import Runtime
 from acekeeper.usecases.sweep import Kind, Sweeps
 
 _OVERDUE_S = 5.0  # a deadline of the plan that passed unheeded for so long: the loop is stuck
@@ -220,7 +219,7 @@ def _loop(
     stack.push_async_callback(engines.close)
     sessions = Sessions()
     stack.push_async_callback(sessions.close)
-    runtime = _runtime(settings, retries, metrics)
+    runtime, traffic = runtime_of(settings, clock, retries, metrics)
     stack.push_async_callback(runtime.close)
     loop = Loop(
         state,
@@ -237,6 +236,8 @@ def _loop(
         metrics.lagged,
     )
     stack.push_async_callback(loop.close)
+    if traffic is not None:
+        check_vpns(stack, settings, loop, traffic)
     this = _run(settings, state.run)
     # What the restore found is stored and logged with it.
     loop.tell_all((ServiceStarted(this), TimePassed()))
@@ -253,31 +254,6 @@ def _run(settings: Settings, last: Run | None) -> Run:
     """With the salt of the last one, or the digests could not be compared."""
     salt = last.salt if last else secrets.token_hex(16)
     return Run(__version__, boot_id(), salt, settings.digests(salt))
-
-
-def _runtime(settings: Settings, retries: Retries, metrics: Metrics) -> Runtime:
-    if settings.runtime == "quadlet" and settings.target_image is not None:
-        # Only here, since they take a fifth of the time of a start.
-        from acekeeper.adapters.podman import Podman
-        from acekeeper.adapters.quadlet import Quadlet
-        from acekeeper.adapters.systemd import Systemd
-
-        return Quadlet(
-            settings.engine_host,
-            settings.target_image,
-            settings.state_dir,
-            clock,
-            Systemd(retries, asked=metrics.asked_systemd),
-            Podman(retries, asked=metrics.asked_podman),
-            start_within=settings.provision_timeout_s,
-        )
-    return Processes(
-        settings.engine_host,
-        settings.engine_command,
-        settings.state_dir,
-        clock,
-        start_within=settings.provision_timeout_s,
-    )
 
 
 def _does_its_duties(loop: Loop) -> bool:

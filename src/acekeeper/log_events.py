@@ -31,6 +31,7 @@ LOG_EVENTS: Mapping[str, str] = {
     "systemd_unreachable": "The user's systemd cannot be reached; it is tried for ever.",
     "task_failed": "A defect in the work on an engine.",
     "uncaught_exception": "A defect that ended the service, or one of its threads.",
+    "vpn_not_started": "An emulated VPN cannot be run; it is tried again every second.",
     "watchdog_not_fed": "The service stands still; systemd will end it and start it again.",
 }
 

@@ -4,7 +4,8 @@ import errno
 import os
 import select
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +31,11 @@ def read(pid: int) -> Process | None:
     # The name before it may hold anything, parentheses too.
     fields = stat.rpartition(")")[2].split()
     return Process(pid, started=int(fields[19]), session=int(fields[3]))
+
+
+def start_of(process: Process, boot: str) -> str:
+    """Names this start of it, and no other one ever."""
+    return f"{process.pid}:{process.started}:{boot}"
 
 
 def having(variable: str) -> Iterator[tuple[Process, str]]:
@@ -105,6 +111,30 @@ def holding(processes: list[Process]) -> Iterator[list[int]]:
 def send(pidfd: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         signal.pidfd_send_signal(pidfd, number)
+
+
+def end_all(find: Callable[[], list[Process]], term_within: float, kill_within: float) -> None:
+    """Asks those that are found to end, and kills those that do not."""
+    for number, limit in ((signal.SIGTERM, term_within), (signal.SIGKILL, kill_within)):
+        deadline = time.monotonic() + limit
+        with holding(find()) as pidfds:
+            for pidfd in pidfds:
+                send(pidfd, number)
+            for pidfd in pidfds:
+                ended(pidfd, max(0.0, deadline - time.monotonic()))
+
+
+def reap(pidfd: int) -> tuple[str, str]:
+    """How it ended, in a cause and a detail; only its parent is told."""
+    try:
+        end = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+    except ChildProcessError:
+        end = None
+    if end is None:
+        return "gone", ""
+    if end.si_code == os.CLD_EXITED:
+        return "exited", f"code {end.si_status}"
+    return "killed", signal_name(end.si_status)
 
 
 def signal_name(number: int) -> str:

@@ -1,23 +1,23 @@
 """Engines as child processes, which outlive us and are found again by what they carry.
 
-Each leads a session of its own and has a mark in its environment that names our state directory
-and its port: there is no pid file that could be stale or missing.
+Each leads a session of its own; its name in its mark is its port.
 """
 
 import asyncio
 import hashlib
 import os
 import signal
-import time
 from asyncio import Future, Task
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import Struct
 
-from acekeeper.adapters import proc
+from acekeeper.adapters import marks, proc
 from acekeeper.adapters.engine_logs import bound, log_file
 from acekeeper.adapters.ports import present, test
 from acekeeper.adapters.proc import Process
@@ -37,15 +37,19 @@ from acekeeper.core.inspection import Inspection
 from acekeeper.core.model import Now
 from acekeeper.core.names import HERE, Ports, Slot
 from acekeeper.core.vpn import Behind
+from acekeeper.core.vpns import VPN
 from acekeeper.core.way_out import WayOut
 from acekeeper.errors import EngineFailed, PortTaken, RuntimeUnavailable, StartTimedOut
+
+if TYPE_CHECKING:
+    from acekeeper.adapters.vpn_processes import VpnProcesses
 
 _MARK = "ACEKEEPER_ENGINE"
 _ADDRESSES = "ACEKEEPER_ADDRESSES"
 _BUILD = "ACEKEEPER_BUILD"
+_BEHIND = "ACEKEEPER_BEHIND"
 _STOPPED = "stopped"  # names the engines that `acekeeper stop` ended
 _KILL_AFTER = 10.0
-_KILLED_WITHIN = 5.0
 _START_WITHIN = 120.0
 _LOGS_EVERY = 1.0  # what an engine prints until the next look comes on top of what its log may have
 
@@ -56,6 +60,7 @@ class _Engine(Struct, frozen=True):
     incarnation: str
     addresses: tuple[str, ...]
     build: Build
+    behind: Behind | None
     pidfd: int
 
     @property
@@ -73,9 +78,11 @@ class Processes:
         clock: Callable[[], Now],
         kill_after: float = _KILL_AFTER,
         start_within: float = _START_WITHIN,
+        vpns: "VpnProcesses | None" = None,
     ) -> None:
         """The words of `command` may hold {addresses}, {http_port}, {https_port}, {p2p_port},
-        {api_port}. `addresses`: ENGINE_HOST; `start_within`: PROVISION_TIMEOUT_S."""
+        {api_port}. `addresses`: ENGINE_HOST; `start_within`: PROVISION_TIMEOUT_S. Engines end with
+        the one of `vpns` that they are behind."""
         self._addresses = addresses
         self._command = command
         digest = hashlib.sha256("\0".join(command).encode()).hexdigest()
@@ -84,6 +91,7 @@ class Processes:
         self._clock = clock
         self._kill_after = kill_after
         self._start_within = start_within
+        self._vpns = vpns
         self._boot = proc.boot_id()
         self._engines: dict[Slot, _Engine] = {}
         self._starting: set[Slot] = set()
@@ -95,6 +103,8 @@ class Processes:
         self._tell = tell
         self._stopped = await asyncio.to_thread(_noted_stops, self._state_dir)
         self._bounding.append(self._loop.create_task(self._bound_logs()))
+        if self._vpns is not None:
+            self._vpns.open(tell, self._end_those_cut_off)
         tell(RuntimeConnected())
 
     async def close(self) -> None:
@@ -104,10 +114,14 @@ class Processes:
         await asyncio.gather(*tasks, return_exceptions=True)
         for engine in list(self._engines.values()):
             self._forget(engine)
+        if self._vpns is not None:
+            await self._vpns.close()
 
     async def list(self) -> EnginesListed:
         asked = self._clock()
         try:
+            if self._vpns is not None:
+                await self._vpns.find()
             for process, port in await asyncio.to_thread(_leaders, self._state_dir):
                 slot = Slot(HERE, port)
                 # What is being started is for `start` to name. And of two sessions of one engine
@@ -119,11 +133,20 @@ class Processes:
                     given = proc.given(process, _ADDRESSES)
                     addresses = tuple(given.split(",")) if given else (HERE,)
                     build = Build(fingerprint=proc.given(process, _BUILD))
-                    self._watch(slot, process, pidfd, addresses, build)
+                    behind = _behind(proc.given(process, _BEHIND))
+                    self._watch(slot, process, pidfd, addresses, build, behind)
         except OSError as error:
             raise RuntimeUnavailable(f"The processes cannot be listed: {error}") from error
+        self._end_those_cut_off()
         found = tuple(
-            Found(e.slot, e.incarnation, e.container_id, addresses=e.addresses, build=e.build)
+            Found(
+                e.slot,
+                e.incarnation,
+                e.container_id,
+                addresses=e.addresses,
+                build=e.build,
+                behind=e.behind,
+            )
             for e in self._engines.values()
         )
         return EnginesListed(HERE, self._boot, asked, found, self._stopped, build=self._build)
@@ -131,36 +154,50 @@ class Processes:
     async def start(self, slot: Slot, ports: Ports, behind: Behind | None = None) -> EngineStarted:
         if slot in self._engines or slot in self._starting:
             raise PortTaken(f"Port {slot.port} has an engine already")
+        if behind is not None and not self._is_there(behind):
+            raise EngineFailed(f"The VPN {behind.vpn} ended or restarted meanwhile", cause=VPN)
         addresses = present(self._addresses)
         test(ports, addresses)
         self._starting.add(slot)
-        mark = {_MARK: _mark(self._state_dir, slot.port), _ADDRESSES: ",".join(addresses)}
+        mark = {_MARK: marks.mark(self._state_dir, slot.port), _ADDRESSES: ",".join(addresses)}
         mark[_BUILD] = self._build.fingerprint
+        if behind is not None:
+            mark[_BEHIND] = msgspec.json.encode(behind).decode()
+            ports = ports._replace(p2p=behind.forwarded or ports.p2p)
         spawned = self._loop.run_in_executor(
             None, spawn, self._command, slot, ports, addresses, self._state_dir, mark
         )
         await asyncio.wait({spawned}, timeout=self._start_within)
         if not spawned.done():  # a file system that hangs
-            spawned.add_done_callback(partial(self._came_late, slot, addresses))
+            spawned.add_done_callback(partial(self._came_late, slot, addresses, behind))
             raise StartTimedOut(
                 f"It was not run within the {self._start_within:g} s of PROVISION_TIMEOUT_S"
             )
         self._starting.discard(slot)
-        engine = self._take(slot, addresses, spawned.result())
+        engine = self._take(slot, addresses, behind, spawned.result())
+        self._end_those_cut_off()
         named = engine.incarnation, engine.container_id
         return EngineStarted(slot, *named, engine.addresses, engine.build)
 
-    def _came_late(self, slot: Slot, addresses: tuple[str, ...], spawned: Future[int]) -> None:
+    def _came_late(
+        self,
+        slot: Slot,
+        addresses: tuple[str, ...],
+        behind: Behind | None,
+        spawned: Future[int],
+    ) -> None:
         self._starting.discard(slot)
         if not spawned.cancelled() and spawned.exception() is None:
-            self._kill(self._take(slot, addresses, spawned.result()), 0)
+            self._kill(self._take(slot, addresses, behind, spawned.result()), 0)
 
-    def _take(self, slot: Slot, addresses: tuple[str, ...], pid: int) -> _Engine:
+    def _take(
+        self, slot: Slot, addresses: tuple[str, ...], behind: Behind | None, pid: int
+    ) -> _Engine:
         # Our child keeps its number until we reap it, even if it has ended by now.
         process = proc.read(pid)
         if process is None:
             raise EngineFailed(f"Process {pid} of the engine is not to be seen")
-        return self._watch(slot, process, os.pidfd_open(pid), addresses, self._build)
+        return self._watch(slot, process, os.pidfd_open(pid), addresses, self._build, behind)
 
     async def stop(self, slot: Slot, incarnation: str) -> None:
         engine = self._engines.get(slot)
@@ -207,8 +244,8 @@ class Processes:
         and outlive it."""
         if self._engines.get(engine.slot) is engine:
             proc.send(engine.pidfd, number)
-        mark = _mark(self._state_dir, engine.slot.port)
-        await asyncio.to_thread(_signal_followers, engine.session, mark, number)
+        mark = marks.mark(self._state_dir, engine.slot.port)
+        await asyncio.to_thread(marks.signal_followers, _MARK, engine.session, mark, number)
 
     def _kill(self, engine: _Engine, after: float) -> None:
         if engine in self._kills:
@@ -224,11 +261,27 @@ class Processes:
         task = self._kills[engine] = self._loop.create_task(kill())
         task.add_done_callback(lambda _: self._kills.pop(engine))
 
+    def _is_there(self, behind: Behind) -> bool:
+        """Whether this start of the VPN runs; where there are none now, nobody is cut off."""
+        return self._vpns is None or self._vpns.starts.get(behind.vpn) == behind.start
+
+    def _end_those_cut_off(self) -> None:
+        """They had no network of their own any more."""
+        for engine in self._engines.values():
+            if engine.behind is not None and not self._is_there(engine.behind):
+                self._kill(engine, 0)
+
     def _watch(
-        self, slot: Slot, process: Process, pidfd: int, addresses: tuple[str, ...], build: Build
+        self,
+        slot: Slot,
+        process: Process,
+        pidfd: int,
+        addresses: tuple[str, ...],
+        build: Build,
+        behind: Behind | None,
     ) -> _Engine:
-        incarnation = _start(process, self._boot)
-        engine = _Engine(slot, process.session, incarnation, addresses, build, pidfd)
+        incarnation = proc.start_of(process, self._boot)
+        engine = _Engine(slot, process.session, incarnation, addresses, build, behind, pidfd)
         self._engines[slot] = engine
         # Not at once: whoever awaits us is to hear of this start before it hears of its end.
         self._loop.call_soon(self._listen, engine)
@@ -240,7 +293,7 @@ class Processes:
 
     def _ended(self, engine: _Engine) -> None:
         at = self._clock().mono  # nothing tells when it really was
-        cause, detail = _reap(engine.pidfd)
+        cause, detail = proc.reap(engine.pidfd)
         self._forget(engine)
         self._tell(EngineDied(engine.slot, engine.incarnation, cause, detail, at))
         self._kill(engine, 0)  # what it left behind, unless that is being stopped
@@ -258,7 +311,7 @@ def note_stops(state_dir: Path) -> None:
     if leaders := _leaders(state_dir.resolve()):
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         with os.fdopen(os.open(state_dir / _STOPPED, flags, 0o600), "w") as file:
-            file.writelines(f"{_start(process, boot)}\n" for process, _ in leaders)
+            file.writelines(f"{proc.start_of(process, boot)}\n" for process, _ in leaders)
 
 
 def _noted_stops(state_dir: Path) -> frozenset[str]:
@@ -270,65 +323,14 @@ def _noted_stops(state_dir: Path) -> frozenset[str]:
 
 def stop_all(state_dir: Path, kill_after: float = _KILL_AFTER) -> int:
     """Ends every engine of this state directory, also when no acekeeper runs; says how many."""
-    state_dir = state_dir.resolve()
-    ports: set[int] = set()
-    for number, limit in ((signal.SIGTERM, kill_after), (signal.SIGKILL, _KILLED_WITHIN)):
-        marked = _marked(state_dir)
-        ports.update(port for _, port in marked)
-        deadline = time.monotonic() + limit
-        with proc.holding([process for process, _ in marked]) as pidfds:
-            for pidfd in pidfds:
-                proc.send(pidfd, number)
-            for pidfd in pidfds:
-                proc.ended(pidfd, max(0.0, deadline - time.monotonic()))
-    if left := _marked(state_dir):
-        pids = ", ".join(str(process.pid) for process, _ in left)
-        raise EngineFailed(f"Processes of engines do not end: {pids}")
-    return len(ports)
+    return len(marks.end_marked(_MARK, state_dir.resolve(), kill_after))
 
 
-def _start(process: Process, boot: str) -> str:
-    return f"{process.pid}:{process.started}:{boot}"
-
-
-def _mark(state_dir: Path, port: int) -> str:
-    return f"{state_dir}:{port}"
-
-
-def _marked(state_dir: Path) -> list[tuple[Process, int]]:
-    found = [(process, *mark.rpartition(":")) for process, mark in proc.having(_MARK)]
-    return [
-        (process, int(port))
-        for process, directory, _, port in found
-        if directory == str(state_dir) and port.isdecimal()
-    ]
+def _behind(said: str) -> Behind | None:
+    return msgspec.json.decode(said, type=Behind) if said else None
 
 
 def _leaders(state_dir: Path) -> list[tuple[Process, int]]:
     """The eldest first."""
-    leaders = [(p, port) for p, port in _marked(state_dir) if p.pid == p.session]
-    return sorted(leaders, key=lambda found: (found[0].started, found[0].pid))
-
-
-def _signal_followers(session: int, mark: str, number: signal.Signals) -> None:
-    followers = [
-        process
-        for process, its_mark in proc.having(_MARK)
-        if its_mark == mark and process.session == session != process.pid
-    ]
-    with proc.holding(followers) as pidfds:
-        for pidfd in pidfds:
-            proc.send(pidfd, number)
-
-
-def _reap(pidfd: int) -> tuple[str, str]:
-    """How it ended, in a cause and a detail; only its parent is told."""
-    try:
-        end = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
-    except ChildProcessError:
-        end = None
-    if end is None:
-        return "gone", ""
-    if end.si_code == os.CLD_EXITED:
-        return "exited", f"code {end.si_status}"
-    return "killed", proc.signal_name(end.si_status)
+    found = marks.leaders(_MARK, state_dir)
+    return [(process, int(port)) for process, port in found if port.isdecimal()]

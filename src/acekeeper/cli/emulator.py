@@ -1,4 +1,4 @@
-"""`emulator`: one emulated engine."""
+"""`emulator`: one emulated engine, or one emulated VPN."""
 
 from acekeeper.cli.commands import Commands
 
@@ -6,8 +6,8 @@ NAME = "emulator"
 
 
 def add(commands: Commands) -> None:
-    text = "run one emulated engine"
-    commands.add(NAME, lambda _: run([]), text, "--help shows its options")
+    text = "run one emulated engine, or with the word `vpn` one emulated VPN"
+    commands.add(NAME, lambda _: run([]), text, "--help shows its options, `vpn --help` a VPN's")
 
 
 def run(words: list[str]) -> int:

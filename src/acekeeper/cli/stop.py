@@ -18,7 +18,7 @@ _BEGUN_WITHIN_S = 5.0  # by then a child that a killed service forked runs its p
 
 def add(commands: Commands) -> None:
     text = "stop an engine at once, whatever plays on it"
-    more = "without one, end the service and all its engines (only where RUNTIME is process)"
+    more = "without one, end the service and all that it runs (only where RUNTIME is process)"
     engines.add_names(commands.add("stop", _stop, text, more), "*")
 
 
@@ -38,6 +38,7 @@ def _stop_all(settings: "Settings") -> int:
     from acekeeper.adapters import lock, proc
     from acekeeper.adapters.processes import note_stops, stop_all
     from acekeeper.adapters.systemctl import systemctl
+    from acekeeper.adapters.vpn_processes import stop_vpns
 
     if settings.runtime != "process":
         raise BadSetting(
@@ -58,5 +59,6 @@ def _stop_all(settings: "Settings") -> int:
             words = f"acekeeper: the next start will call the engines vanished: {why}"
             print(words, file=sys.stderr)
         stopped = stop_all(settings.state_dir)
-    print(f"stopped {count(stopped, 'engine')}")
+        vpns = stop_vpns(settings.state_dir)
+    print(f"stopped {count(stopped, 'engine')}" + (f" and {count(vpns, 'VPN')}" if vpns else ""))
     return 0
