@@ -364,7 +364,7 @@ def command(given: Given, bench: Bench) -> object:
 
 
 def kind_of_runtime(given: Given, _: Bench) -> object:
-    runtime, _ = runtime_of(load(given), app.clock, ONCE, Metrics(app.clock))
+    runtime, _traffic = runtime_of(load(given), app.clock, ONCE, Metrics(app.clock))
     return type(runtime)
 
 

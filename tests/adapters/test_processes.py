@@ -154,9 +154,8 @@ class World:
         self.engines: list[Engine] = []
 
     async def runtime(self, *command: str, **times: float) -> Processes:
-        runtime = Processes(
-            self.addresses, command, self.state_dir, clock, **({"kill_after": LIMIT_S} | times)
-        )
+        given: dict[str, Any] = {"kill_after": LIMIT_S, **times}
+        runtime = Processes(self.addresses, command, self.state_dir, clock, **given)
         await runtime.open(self.told.put_nowait)
         assert self.told.get_nowait() == RuntimeConnected()
         self.opened.append(runtime)

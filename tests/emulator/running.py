@@ -42,13 +42,14 @@ class Reply(NamedTuple):
         return json.loads(self.body)
 
 
-class Emulator:
-    def __init__(self, *options: str, http_port: int | None = None) -> None:
-        self.port = http_port or free_port()
-        self.admin_port = free_port()
-        own = ["--http-port", str(self.port), "--admin-port", str(self.admin_port)]
+class Running:
+    """A process of the emulator, with these words."""
+
+    def __init__(self, *words: str, **variables: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "acekeeper.emulator", *own, *options], stdout=subprocess.PIPE
+            [sys.executable, "-m", "acekeeper.emulator", *words],
+            stdout=subprocess.PIPE,
+            env=os.environ | variables,
         )
         self._printed = b""
 
@@ -60,10 +61,6 @@ class Emulator:
             assert data, f"never said {part!r}: {self._printed!r}"
             self._printed += data
 
-    def ready(self) -> "Emulator":
-        self.wait_for_line("httpserver|start")
-        return self
-
     def exit_code(self) -> int:
         return self.process.wait(LIMIT_S)
 
@@ -73,8 +70,20 @@ class Emulator:
         assert self.process.stdout
         self.process.stdout.close()
 
+
+class Emulator(Running):
+    def __init__(self, *options: str, http_port: int | None = None) -> None:
+        self.port = http_port or free_port()
+        self.admin_port = free_port()
+        own = ["--http-port", str(self.port), "--admin-port", str(self.admin_port)]
+        super().__init__(*own, *options)
+
+    def ready(self) -> "Emulator":
+        self.wait_for_line("httpserver|start")
+        return self
+
     def get(self, target: str, **query: str) -> Reply:
-        return _call(self.port, "GET", f"{target}?{urlencode(query)}" if query else target)
+        return call(self.port, "GET", f"{target}?{urlencode(query)}" if query else target)
 
     def status(self) -> Reply:
         return self.get(STATUS)
@@ -97,7 +106,7 @@ class Emulator:
         return Reader(self.port, path_of(redirect.headers["Location"]))
 
     def admin(self, method: str, path: str, body: object = None) -> Reply:
-        return _call(self.admin_port, method, path, None if body is None else json.dumps(body))
+        return call(self.admin_port, method, path, None if body is None else json.dumps(body))
 
     def fault(self, kind: str, **fields: object) -> None:
         assert self.admin("POST", "/faults", {"kind": kind, **fields}).status == 200
@@ -160,10 +169,10 @@ def are_silent(*clients: socket.socket) -> bool:
     return not select.select(clients, [], [], SILENCE_S)[0]
 
 
-def _call(port: int, method: str, target: str, body: str | None = None) -> Reply:
+def call(port: int, method: str, target: str, body: str | None = None, **headers: str) -> Reply:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT_S)
     try:
-        connection.request(method, target, body)
+        connection.request(method, target, body, headers)
         with connection.getresponse() as response:
             return Reply(response.status, dict(response.headers), response.read())
     finally:

@@ -33,9 +33,6 @@ def main(argv: list[str]) -> int:
     except CannotListen as error:
         say(str(error))
         return 1
-    except OSError as error:
-        say(f"cannot write {flags.net_dev}: {error.strerror}")
-        return 1
     say(f"INFO [http server] http server listening on 127.0.0.1:{flags.control_port}")
     signal.sigwait(STOP_SIGNALS)
     say("INFO shutting down")

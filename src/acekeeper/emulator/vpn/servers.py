@@ -24,8 +24,7 @@ class Control:
     def serve(self, client: socket.socket, request: Request) -> None:
         if not _is_free(client, self._faults, "hang", "hang_control"):
             return
-        data = self._answer(request).encoded()
-        client.sendall(data[: -len(data) // 16] if self._faults.of("bad_json") else data)
+        client.sendall(self._answer(request).encoded())
 
     def _answer(self, request: Request) -> Answer:
         if self._faults.of("unauthorized") or request.headers.get("x-api-key", "") != self._key:
@@ -33,9 +32,12 @@ class Control:
         if request.method != "GET":
             return text(404, "404 page not found")
         answer = self._called(request.path)
+        body = answer.body
+        if self._faults.of("bad_json"):
+            body = body[: len(body) // 2]
         if self._faults.of("huge"):
-            return answer._replace(body=answer.body + _BLANKS)
-        return answer
+            body += _BLANKS
+        return answer._replace(body=body)
 
     def _called(self, path: str) -> Answer:
         is_older = self._faults.of("older") is not None

@@ -5,6 +5,7 @@ import threading
 import time
 
 from ..faults import Faults
+from ..process import say
 from .options import Flags
 
 _EVERY_S = 0.25
@@ -28,6 +29,7 @@ class Tunnel:
         self._from = time.monotonic() + flags.start_delay
         self._received = 0
         self._sent = 0
+        self._why = ""  # the counters could not be written
 
     @property
     def is_up(self) -> bool:
@@ -50,7 +52,7 @@ class Tunnel:
     def count(self) -> None:
         """Begins to write the counters, if anybody wants them."""
         if self.flags.net_dev:
-            self._write()
+            self._try_to_write()
             threading.Thread(target=self._go_on, daemon=True).start()
 
     def _go_on(self) -> None:
@@ -59,7 +61,17 @@ class Tunnel:
             if self.is_up:
                 self._sent += _BYTES_A_LOOK
                 self._received += 0 if self._faults.of("dead") else _BYTES_A_LOOK
+            self._try_to_write()
+
+    def _try_to_write(self) -> None:
+        why = ""
+        try:
             self._write()
+        except OSError as error:
+            why = f"cannot write {self.flags.net_dev}: {error.strerror}"
+        if why and why != self._why:
+            say(why)
+        self._why = why
 
     def _write(self) -> None:
         """In one piece: who reads it sees all of it."""
