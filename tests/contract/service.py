@@ -28,7 +28,6 @@ NO_SWEEPS: dict[str, object] = {
     "MONITOR_INTERVAL_S": _AN_HOUR,
     "AUTOSCALE_INTERVAL_S": _AN_HOUR,
 }
-_MARK = b"ACEKEEPER_ENGINE="
 
 
 async def eventually(look: Callable[[], Awaitable[T]], within: float = LIMIT_S) -> T:
@@ -165,7 +164,7 @@ class Service:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
-        if self.engine_pids():
+        if self.engine_pids() or self.vpn_pids():
             subprocess.run(
                 self.stop_command,
                 env=_without_settings() | {"STATE_DIR": str(self.state)},
@@ -198,7 +197,11 @@ class Service:
 
     def engine_processes(self) -> list[tuple[int, int]]:
         """Their ports and pids."""
-        return sorted(_marked(self.state))
+        return sorted((int(port), pid) for port, pid in _marked("ACEKEEPER_ENGINE", self.state))
+
+    def vpn_pids(self) -> dict[str, int]:
+        """By name."""
+        return dict(_marked("ACEKEEPER_VPN", self.state))
 
     def admin_port(self, port: int) -> int:
         return int(self.environment["ENGINE_API_BASE"]) + port - self.slots[0]
@@ -232,14 +235,19 @@ class Service:
         return sessions
 
     async def _admin(self, method: str, port: int, path: str, body: object = None) -> Any:
-        url = f"http://127.0.0.1:{self.admin_port(port)}{path}"
-        async with aiohttp.ClientSession() as http, http.request(method, url, json=body) as answer:
-            assert answer.status == 200, await answer.text()
-            return await answer.json()
+        return await told(method, f"http://127.0.0.1:{self.admin_port(port)}{path}", body)
 
 
-def _marked(state: Path) -> Iterator[tuple[int, int]]:
-    wanted = _MARK + os.fsencode(state.resolve()) + b":"
+async def told(method: str, url: str, body: object = None) -> Any:
+    """What an admin port answers."""
+    async with aiohttp.ClientSession() as http, http.request(method, url, json=body) as answer:
+        assert answer.status == 200, await answer.text()
+        return await answer.json()
+
+
+def _marked(mark: str, state: Path) -> Iterator[tuple[str, int]]:
+    """The names and pids of processes that carry this mark of a state directory."""
+    wanted = os.fsencode(f"{mark}={state.resolve()}:")
     for process in Path("/proc").glob("[0-9]*"):
         try:
             variables = (process / "environ").read_bytes().split(b"\0")
@@ -247,7 +255,7 @@ def _marked(state: Path) -> Iterator[tuple[int, int]]:
             continue
         for variable in variables:
             if variable.startswith(wanted):
-                yield int(variable.removeprefix(wanted)), int(process.name)
+                yield os.fsdecode(variable.removeprefix(wanted)), int(process.name)
 
 
 def _without_settings() -> dict[str, str]:
