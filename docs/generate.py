@@ -10,7 +10,7 @@ shells complete, from the parser.
 import ast
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,11 @@ from tests.load.tuning.tables import TABLES
 from acekeeper import __version__
 from acekeeper.cli.parser import parser
 from acekeeper.core.happenings import FIELDS, HAPPENINGS, WARNINGS
-from acekeeper.emulator.kinds import KINDS
+from acekeeper.emulator.kinds import KINDS, Kind
 from acekeeper.emulator.options import OPTIONS
+from acekeeper.emulator.vpn.kinds import KINDS as VPN_KINDS
+from acekeeper.emulator.vpn.options import OPTIONS as VPN_OPTIONS
+from acekeeper.emulator.words import Option
 from acekeeper.log_events import FIELDS as LOG_FIELDS
 from acekeeper.log_events import LOG_EVENTS
 from acekeeper.metrics import FAMILIES
@@ -113,9 +116,9 @@ def _meaning(option: dict[str, Any]) -> str:
     return text
 
 
-def options_table() -> str:
+def options_table(options: Iterable[Option]) -> str:
     lines = ["| option | default | meaning |", "|---|---|---|"]
-    lines += [f"| `{option}` | {option.default} | {option.meaning} |" for option in OPTIONS]
+    lines += [f"| `{option}` | {option.default} | {option.meaning} |" for option in options]
     return "\n".join(lines) + "\n"
 
 
@@ -123,9 +126,18 @@ def faults_table() -> str:
     lines = ["| kind | per content | `amount` (default) | effect |", "|---|---|---|---|"]
     for name, kind in KINDS.items():
         content = "yes" if kind.per_content else "no"
-        amount = f"{kind.amount.unit} ({kind.amount.default:g})" if kind.amount else ""
-        lines.append(f"| `{name}` | {content} | {amount} | {kind.effect} |")
+        lines.append(f"| `{name}` | {content} | {_amount(kind)} | {kind.effect} |")
     return "\n".join(lines) + "\n"
+
+
+def vpn_faults_table() -> str:
+    lines = ["| kind | `amount` (default) | effect |", "|---|---|---|"]
+    lines += [f"| `{n}` | {_amount(kind)} | {kind.effect} |" for n, kind in VPN_KINDS.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _amount(fault: Kind) -> str:
+    return f"{fault.amount.unit} ({fault.amount.default:g})" if fault.amount else ""
 
 
 def log_tables() -> str:
@@ -244,7 +256,13 @@ def generated() -> dict[Path, str]:
         docs / "metrics.md": with_tables(docs / "metrics.md", metrics_table()),
         docs / "simulation.md": with_tables(docs / "simulation.md", simulated()),
         docs / "deploying.md": with_tables(docs / "deploying.md", variables_table()),
-        docs / "emulator.md": with_tables(docs / "emulator.md", options_table(), faults_table()),
+        docs / "emulator.md": with_tables(
+            docs / "emulator.md",
+            options_table(OPTIONS),
+            faults_table(),
+            options_table(VPN_OPTIONS),
+            vpn_faults_table(),
+        ),
         docs / "command/acekeeper.1": man_page(),
         **{docs / f"command/acekeeper.{shell}": completion(shell) for shell in SHELLS},
         ROOT / ".env.example": env_example(),

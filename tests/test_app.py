@@ -199,6 +199,8 @@ SETTING_OF = {
     "gateway_wait": "GATEWAY_WAIT_S",
     "gateway_hedge": "GATEWAY_HEDGE_S",
     "gateway_idle": "GATEWAY_IDLE_S",
+    "vpn_slots": "VPN_SLOTS",
+    "vpn_port_settle": "VPN_PORT_SETTLE_S",
 }
 
 
@@ -214,6 +216,7 @@ def test_every_setting_of_the_rules_reaches_its_rule() -> None:
     assert (rules.host, rules.addresses) == ("127.0.0.1", ("127.0.0.1", "127.0.0.9"))
     assert rules.gateway_addresses == ("127.0.0.1", "127.0.0.8")
     assert rules_of(load({**given, "GATEWAY_PORT": "0"})).gateway_addresses == ()
+    assert rules_of(load({**given, "VPNS": "de", "VPN_SLOTS": "60"})).vpns == ("de",)
     assert {*rules.addresses, "localhost", "::1"} <= rules.local_names
     # What no setting changes is what the rules say themselves.
     named = {"addresses", "gateway_addresses", "host", "local_names", "ports"}

@@ -22,7 +22,7 @@ from httpx import ASGITransport, AsyncClient
 
 from acekeeper import app
 from acekeeper.core.actions import Drain
-from acekeeper.core.facts import EngineSilent, TimePassed
+from acekeeper.core.facts import EngineSilent, TimePassed, VpnAnswered, VpnStarted
 from acekeeper.core.rules import Rules
 from acekeeper.drop_ins import drop_ins
 from acekeeper.errors import NoAnswer
@@ -31,6 +31,7 @@ from acekeeper.rules import rules_of
 from acekeeper.runtimes import runtime_of
 from acekeeper.settings import SETTINGS, load
 from acekeeper.usecases.sweep import Kind, Sweeps
+from acekeeper.usecases.vpns import Checks
 
 from .adapters.policies import ONCE
 from .adapters.test_engine import BROKEN_OFF, STAT_URL, FarSide
@@ -148,6 +149,28 @@ def a_stream_elsewhere(given: Given, _: Bench) -> object:
     return list(at_work.state.elsewhere)
 
 
+def behind_vpns(given: Given) -> World:
+    at_work = world({"MIN_REPLICAS": "4", **given})
+    for name in at_work.rules.vpns:
+        at_work.tell(VpnStarted(name, "start"))
+        at_work.tell(VpnAnswered(name, "start", is_healthy=True, port=7))
+    return at_work
+
+
+def slots_behind_vpns(given: Given, _: Bench) -> object:
+    at_work = behind_vpns(given)
+    at_work.run(10)
+    return [start.slot for start in at_work.starts()]
+
+
+def port_after_a_change(given: Given, _: Bench) -> object:
+    at_work = behind_vpns(given)
+    at_work.run(10)
+    at_work.tell(VpnAnswered("de", "start", is_healthy=True, port=8))
+    at_work.run(90)
+    return at_work.state.vpns["de"].trusted_port
+
+
 # The service, but for its sockets.
 
 
@@ -249,6 +272,33 @@ async def an_engine(service: Served) -> object:
     [engine] = begun(service)
     pid = engine.incarnation.partition(":")[0]
     return engine.addresses, command_line(pid)
+
+
+def key_of_a_vpn(pid: str) -> list[bytes]:
+    given = Path("/proc", pid, "environ").read_bytes().split(b"\0")
+    return [variable for variable in given if variable.startswith(b"VPN_API_KEY=")]
+
+
+async def a_vpn(service: Served) -> object:
+    """What it was run with, but for where its files are."""
+    vpns = service.context.state.vpns
+    await service.until(lambda _: "de" in vpns and vpns["de"].incarnation)
+    pid = vpns["de"].incarnation.partition(":")[0]
+    return command_line(pid).split(b"\0")[:-2], key_of_a_vpn(pid)
+
+
+async def checks_of_vpns(given: Given, bench: Bench) -> object:
+    begun: list[float] = []
+
+    async def run(checks: Checks) -> None:
+        begun.append(checks._interval)
+
+    async def one(service: Served) -> object:
+        await service.until(lambda _: begun)
+        return begun
+
+    bench.patch.setattr(Checks, "run", run)
+    return await served(one, given, bench)
 
 
 async def sweeps_begun(given: Given, bench: Bench) -> object:
@@ -392,6 +442,12 @@ ENGINE = "sleep 1000 {http_port} {https_port} {p2p_port} {api_port}"
 ONE_ENGINE = {"ENGINE_COMMAND": ENGINE, "MIN_REPLICAS": "1", **PORTS}
 A_PORT, ANOTHER_PORT, THIRD_PORT, FOURTH_PORT = (str(free_port(keep=True)) for _ in range(4))
 ONE_PORT = {"APP_PORT": A_PORT, "GATEWAY_PORT": ANOTHER_PORT}
+ONE_VPN = {
+    "VPNS": "de",
+    "VPN_SLOTS": "3",
+    "VPN_CONTROL_BASE": A_PORT,
+    "VPN_HEALTH_BASE": ANOTHER_PORT,
+}
 NO_PAUSE = {"MIN_PROVISION_INTERVAL_S": "0"}
 
 CHANGES = [
@@ -473,6 +529,13 @@ CHANGES = [
         asked(a_url_asked_for_from_outside),
         {"GATEWAY_ALLOW": "192.0.2.0/24"},
     ),
+    Change("VPNS", "de", "de,ch", slots_behind_vpns),
+    Change("VPN_SLOTS", "20", "30", slots_behind_vpns, {"VPNS": "de,ch"}),
+    Change("VPN_PORT_SETTLE_S", "60", "120", port_after_a_change, {"VPNS": "de"}),
+    Change("VPN_CONTROL_BASE", THIRD_PORT, FOURTH_PORT, asked(a_vpn), ONE_VPN),
+    Change("VPN_HEALTH_BASE", THIRD_PORT, FOURTH_PORT, asked(a_vpn), ONE_VPN),
+    Change("VPN_API_KEY", "one", "another", asked(a_vpn), ONE_VPN),
+    Change("VPN_CHECK_INTERVAL_S", "5", "6", checks_of_vpns, ONE_VPN),
     Change("UNMANAGED_STREAM_TTL_S", "60", "200", a_stream_elsewhere),
     Change("RETENTION_DAYS", "1", "7", what_is_left_after_three_days),
     Change("MAX_BODY_BYTES", "1024", "8192", asked(a_batch_of_2000_bytes)),

@@ -82,6 +82,13 @@ def test_defaults() -> None:
         "GATEWAY_HEDGE_S": "3",
         "GATEWAY_IDLE_S": "20",
         "GATEWAY_ALLOW_URLS": "false",
+        "VPNS": "",
+        "VPN_SLOTS": "20",
+        "VPN_CONTROL_BASE": "8100",
+        "VPN_HEALTH_BASE": "8200",
+        "VPN_API_KEY": "",
+        "VPN_CHECK_INTERVAL_S": "5",
+        "VPN_PORT_SETTLE_S": "120",
         "UNMANAGED_STREAM_TTL_S": "3600",
         "RETENTION_DAYS": "7",
         "MAX_BODY_BYTES": str(8 * 1024 * 1024),
@@ -147,6 +154,9 @@ GIVEN = [
     ("GATEWAY_ALLOW", "192.0.2.0/24, 2001:db8::/32,10.1.2.3", NETWORKS),
     ("GATEWAY_WAIT_S", "0.5", 0.5),
     ("GATEWAY_ALLOW_URLS", "yes", True),
+    ("VPNS", "", ()),
+    ("VPNS", "de, ch-2,0", ("de", "ch-2", "0")),
+    ("VPN_PORT_SETTLE_S", "0", 0.0),
     ("ENGINE_MEMORY_MAX", "1G", 1024),
     ("ENGINE_MEMORY_MAX", "256m", 256),
     ("ENGINE_MEMORY_MAX", "", None),
@@ -216,6 +226,16 @@ REFUSED = [
     ("GATEWAY_HEDGE_S", "0", "is out of range"),
     ("GATEWAY_IDLE_S", "0.5", "is out of range"),
     ("GATEWAY_ALLOW_URLS", "2", "is neither true nor false"),
+    ("VPNS", "de,", "is not a list of names"),
+    ("VPNS", "DE", "is not a list of names"),
+    ("VPNS", "-de", "is not a list of names"),
+    ("VPNS", "d_e", "is not a list of names"),
+    ("VPNS", "x" * 33, "is not a list of names"),
+    ("VPNS", "de,ch,de", "names one twice"),
+    ("VPN_SLOTS", "0", "is out of range"),
+    ("VPN_CONTROL_BASE", "80", "is out of range"),
+    ("VPN_HEALTH_BASE", "65536", "is out of range"),
+    ("VPN_CHECK_INTERVAL_S", "0", "is out of range"),
     ("ENGINE_MEMORY_MAX", "255M", "is less than an engine needs"),
     ("ENGINE_MEMORY_MAX", "1073741824", "is not a size such as 1G"),
     ("ENGINE_MEMORY_MAX", "1.5G", "is not a size such as 1G"),
@@ -286,6 +306,24 @@ CLASHES = [
         "API_KEY_READ is the key that may change all",
     ),
     ({"RUNTIME": "quadlet"}, "TARGET_IMAGE is not set and RUNTIME=quadlet needs it"),
+    (
+        {"VPNS": "de,ch", "VPN_SLOTS": "501"},
+        "VPN_SLOTS=501 (environment) for each of the 2 VPNS is more than the 1000 ports",
+    ),
+    (
+        {"VPNS": "de,ch", "VPN_SLOTS": "9"},
+        "MAX_REPLICAS=20 (default) is more than VPN_SLOTS=9 (environment) for each of the 2 VPNS",
+    ),
+    (
+        {"VPNS": "de,ch", "VPN_CONTROL_BASE": "65535"},
+        "VPN_CONTROL_BASE=65535 (environment) leaves no room for the 2 VPNS",
+    ),
+    (
+        {"VPNS": "de,ch", "VPN_CONTROL_BASE": "8199"},
+        "VPN_CONTROL_BASE (8199-8200) overlaps VPN_HEALTH_BASE (8200-8201)",
+    ),
+    ({"VPNS": "de,ch", "VPN_HEALTH_BASE": "7999"}, "APP_PORT (8000-8000) overlaps VPN_HEALTH_BASE"),
+    ({"VPNS": "de", "VPN_CONTROL_BASE": "19999"}, "overlaps VPN_CONTROL_BASE (19999-19999)"),
 ]
 
 
@@ -307,6 +345,11 @@ AT_THE_LIMIT: list[dict[str, str]] = [
     {"GATEWAY_HOST": "192.0.2.1", "GATEWAY_PORT": "0"},
     {"API_KEY": KEY, "API_KEY_PREVIOUS": "k", "API_KEY_READ": "r"},
     {"RUNTIME": "quadlet", "TARGET_IMAGE": IMAGE},
+    {"VPNS": "de,ch", "VPN_SLOTS": "500"},
+    {"VPNS": "de,ch", "VPN_SLOTS": "10"},
+    {"VPNS": "de,ch", "VPN_CONTROL_BASE": "65534"},
+    {"VPNS": "de,ch", "VPN_CONTROL_BASE": "8198"},
+    {"VPN_SLOTS": "1", "VPN_CONTROL_BASE": "8000"},
 ]
 
 
@@ -438,17 +481,19 @@ def test_settings_file_that_is_not_text(tmp_path: Path) -> None:
 
 
 def test_secrets_are_not_shown() -> None:
-    settings = load({"API_KEY": KEY, "API_KEY_PREVIOUS": "older-key", "API_KEY_READ": "reads"})
+    keys = {"API_KEY_PREVIOUS": "older-key", "API_KEY_READ": "reads", "VPN_API_KEY": "of-vpns"}
+    settings = load({"API_KEY": KEY, **keys})
     assert settings.api_key
     assert settings.api_key.reveal() == KEY
-    assert settings.secrets == (KEY, "older-key", "reads")
+    assert settings.secrets == (KEY, "of-vpns", "older-key", "reads")
     shown = f"{settings} {settings!r} {settings.api_key} {vars(settings)} {settings.sources}"
     assert KEY not in shown
     assert "older-key" not in shown
     assert "reads" not in shown
+    assert "of-vpns" not in shown
 
 
-@pytest.mark.parametrize("name", ["API_KEY", "API_KEY_PREVIOUS", "API_KEY_READ"])
+@pytest.mark.parametrize("name", ["API_KEY", "API_KEY_PREVIOUS", "API_KEY_READ", "VPN_API_KEY"])
 @pytest.mark.parametrize("value", ["se cret", "secré", "sec\x00ret"])
 def test_a_bad_secret_is_refused_unseen(name: str, value: str) -> None:
     text = refusal({"API_KEY": "k", name: value})

@@ -39,6 +39,7 @@ def test_what_it_says_can_be_set(profile: str) -> None:
         "MONITOR_INTERVAL_S": "1234.567",
         "ENGINE_COMMAND": "run 'a b' -p{http_port}",
         "ENGINE_HOST": "127.0.0.1,192.168.1.2",
+        "VPNS": "de,ch",
         "GATEWAY_ALLOW": "192.168.1.0/24,fd00:5::/64",
     }
     settings = load(environ)
@@ -49,7 +50,9 @@ def test_what_it_says_can_be_set(profile: str) -> None:
 def test_the_command_shows_no_secret() -> None:
     acekeeper = Path(sys.executable).with_name("acekeeper")
     environ = {"PATH": os.environ["PATH"], "HOME": "/", "API_KEY": KEY, "API_KEY_PREVIOUS": KEY}
+    environ["VPN_API_KEY"] = KEY
     shown = subprocess.check_output([acekeeper, "settings"], env=environ, text=True)
     assert "API_KEY=***" in shown
     assert "API_KEY_PREVIOUS=***" in shown
+    assert "VPN_API_KEY=***" in shown
     assert KEY not in shown

@@ -93,7 +93,7 @@ complete -c acekeeper -n '_shtab_acekeeper_using drain' -s h -l help -d 'show th
 complete -c acekeeper -n '_shtab_acekeeper_using drain' -l all -d 'every engine, until --undo; it lasts over restarts'
 complete -c acekeeper -n '_shtab_acekeeper_using drain' -l undo -d 'end --all: take viewers again'
 complete -c acekeeper -n '_shtab_acekeeper_using drain' -l wait -x -d 'with --all: until no engine is left, and at most so long; ends with 1 after that'
-complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npos -eq 0' -a stop -d 'stop an engine at once, whatever plays on it; without one, end the service and all its engines (only where RUNTIME is process)'
+complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npos -eq 0' -a stop -d 'stop an engine at once, whatever plays on it; without one, end the service and all that it runs (only where RUNTIME is process)'
 complete -c acekeeper -n '_shtab_acekeeper_using stop' -s h -l help -d 'show this help message and exit'
 complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npos -eq 0' -a sweep -d 'ask the service for one pass of a kind, and say what it found and did'
 complete -c acekeeper -n '_shtab_acekeeper_using sweep' -s h -l help -d 'show this help message and exit'
@@ -114,6 +114,6 @@ complete -c acekeeper -n '_shtab_acekeeper_using canary' -s h -l help -d 'show t
 complete -c acekeeper -n '_shtab_acekeeper_using canary' -l settings -d 'the settings alone: no engine is started'
 complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npos -eq 0' -a serve -d 'run the service until SIGTERM or Ctrl-C; engines outlive it'
 complete -c acekeeper -n '_shtab_acekeeper_using serve' -s h -l help -d 'show this help message and exit'
-complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npos -eq 0' -a emulator -d 'run one emulated engine; --help shows its options'
+complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npos -eq 0' -a emulator -d 'run one emulated engine, or with the word `vpn` one emulated VPN; --help shows its options, `vpn --help` a VPN'"'"'s'
 complete -c acekeeper -n '_shtab_acekeeper_using emulator' -s h -l help -d 'show this help message and exit'
 

@@ -14,7 +14,7 @@ _shtab_acekeeper_commands() {
     canary:'try the settings on this host, and one engine of them beside those that run'
     doctor:'say what is wrong on this host and what to do; ends with 1 if anything is'
     drain:'give an engine to nobody any more, and stop it once nothing on it plays; --all empties the host: no viewer begins until --undo'
-    emulator:'run one emulated engine; --help shows its options'
+    emulator:'run one emulated engine, or with the word `vpn` one emulated VPN; --help shows its options, `vpn --help` a VPN'"'"'s'
     engines:'show every engine, those that start or are drained too'
     log:'show what happened to engines and streams, the newest last'
     provision:'take an engine that nobody else gets for 60 s, and say where it is'
@@ -25,7 +25,7 @@ _shtab_acekeeper_commands() {
     settings:'show every setting in force and where it came from'
     simulate:'show what the settings in force would do on a day of viewers'
     status:'say whether all is well, what goes on, what went wrong last, and show the engines; ends with 1 if no engine can be had (`not ready`) or nobody answers'
-    stop:'stop an engine at once, whatever plays on it; without one, end the service and all its engines (only where RUNTIME is process)'
+    stop:'stop an engine at once, whatever plays on it; without one, end the service and all that it runs (only where RUNTIME is process)'
     streams:'show what plays, where and for whom'
     sweep:'ask the service for one pass of a kind, and say what it found and did'
   )

@@ -17,12 +17,13 @@ def greeting(settings: Settings, gateway: Gateway) -> str:
     player = f"http://127.0.0.1:{settings.gateway_port}"
     off = "; ".join(gateway.off) or "off (GATEWAY_PORT=0)"
     play = f"\n           ffplay '{player}/ace/getstream?id={_AN_ID}'" if gateway.sockets else ""
+    vpns = f"\n  VPNs     {', '.join(settings.vpns)} (emulated)" if settings.vpns else ""
     return f"""\
 acekeeper {__version__}
   API      {api}
   Panel    {api}/panel
   Gateway  {player if gateway.sockets else off}
-  Engines  {settings.engine_host[0]}, ports {ports[0]} and up ({what})
+  Engines  {settings.engine_host[0]}, ports {ports[0]} and up ({what}){vpns}
   Files    {settings.state_dir}
   Try      curl{key} {api}/engines
            curl{key} -X POST {api}/provision/acestream{play}

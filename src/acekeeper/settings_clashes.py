@@ -10,6 +10,9 @@ from acekeeper.setting_kinds import image
 if TYPE_CHECKING:
     from acekeeper.settings import Settings
 
+_OF_ENGINES = ("HTTPS", "P2P", "API")
+_OF_VPNS = ("CONTROL", "HEALTH")
+
 
 def check(s: "Settings") -> None:
     if s.min_replicas > s.max_replicas:
@@ -26,19 +29,18 @@ def check(s: "Settings") -> None:
     ports = {"APP_PORT": range(s.app_port, s.app_port + 1), "PORT_RANGE_HOST": s.port_range_host}
     if s.gateway_port:
         ports["GATEWAY_PORT"] = range(s.gateway_port, s.gateway_port + 1)
-    for name in ("ENGINE_HTTPS_BASE", "ENGINE_P2P_BASE", "ENGINE_API_BASE"):
-        base: int = getattr(s, name.lower())
-        ports[name] = range(base, base + slots)
-        if base + slots - 1 > 65535:
-            raise BadSetting(
-                f"{_said(s, name)} leaves no room for the {slots} slots of PORT_RANGE_HOST",
-                f"Set it to {65536 - slots} at most or narrow the range",
-            )
+    rooms = [(f"ENGINE_{port}_BASE", slots, "slots of PORT_RANGE_HOST") for port in _OF_ENGINES]
     if s.vpns:
-        for name in ("VPN_CONTROL_BASE", "VPN_HEALTH_BASE"):
-            base = getattr(s, name.lower())
-            ports[name] = range(base, base + len(s.vpns))
+        rooms += [(f"VPN_{port}_BASE", len(s.vpns), "VPNS") for port in _OF_VPNS]
         _check_vpn_slots(s, slots)
+    for name, count, what in rooms:
+        base: int = getattr(s, name.lower())
+        ports[name] = range(base, base + count)
+        if base + count - 1 > 65535:
+            raise BadSetting(
+                f"{_said(s, name)} leaves no room for the {count} {what}",
+                f"Set it to {65536 - count} at most",
+            )
     for (name, first), (other, second) in combinations(ports.items(), 2):
         if first.start < second.stop and second.start < first.stop:
             raise BadSetting(

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from acekeeper.adapters.processes import stop_all
+from acekeeper.adapters.vpn_processes import stop_vpns
 from acekeeper.api.context import Context
 from acekeeper.app import api, service
 from acekeeper.settings import Settings, load
@@ -67,6 +68,7 @@ async def starting(tmp_path: Path) -> AsyncIterator[Serve]:
                 **given,
             }
             settings = load(environ)
+            stack.callback(stop_vpns, settings.state_dir)
             stack.callback(stop_all, settings.state_dir)
             run = await stack.enter_async_context(AsyncExitStack())
             context = await run.enter_async_context(service(settings, int))
