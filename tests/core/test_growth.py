@@ -156,9 +156,11 @@ def test_an_engine_that_changed_often_is_indexed_once(monkeypatch: pytest.Monkey
     updates: list[Slot] = []
     update = Indexes.update
 
-    def counted(self: Indexes, at: Slot, engine: Engine | None, load: Load) -> None:
+    def counted(
+        self: Indexes, at: Slot, engine: Engine | None, load: Load, *, is_cut_off: bool
+    ) -> None:
         updates.append(at)
-        update(self, at, engine, load)
+        update(self, at, engine, load, is_cut_off=is_cut_off)
 
     monkeypatch.setattr(Indexes, "update", counted)
     for n in range(5):

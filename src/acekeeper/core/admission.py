@@ -16,6 +16,7 @@ from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 from acekeeper.core.supply import Supply, in_maintenance, waiting
 
+NO_SLOT = Refusal(Code.MAX_CAPACITY, "every port that may have an engine has one", None)
 _LAPSE_AT_ONCE = 32
 
 
@@ -35,6 +36,8 @@ def blocked(state: State, rules: Rules, now: Now) -> Refusal | None:
         return supply.breaker_open
     if len(state.engines) >= rules.max_replicas and not supply.has_engines():
         return supply.at_capacity
+    if not supply.has_slots() and not supply.has_engines():
+        return NO_SLOT
     return None
 
 
@@ -103,10 +106,10 @@ def _admit(
         return waiting(Code.GENERAL_ERROR, "whoever runs the engines cannot be reached now", 2)
     if request.port is not None:
         if not _to_be_had(state, rules, supply, request, request.port):
+            ports = vpns.ports(rules)
             return Refusal(
                 Code.GENERAL_ERROR,
-                f"host_port {request.port} is in use or outside"
-                f" {rules.ports.first}-{rules.ports.last}",
+                f"host_port {request.port} is in use or outside {ports[0]}-{ports[-1]}",
                 None,
                 conflict=True,
             )
@@ -125,12 +128,12 @@ def _start(
 ) -> Start | Refusal | float:
     if not state.connected:
         return waiting(Code.GENERAL_ERROR, "whoever runs the engines cannot be reached now", 2)
-    verdict = supply.may_start()
+    verdict = supply.may_start(slot)
     if verdict is not None:
         return verdict
     slot = supply.start(slot)
     if slot is None:
-        return Refusal(Code.MAX_CAPACITY, "every port that may have an engine has one", None)
+        return NO_SLOT
     return Start(slot, request.id)
 
 
@@ -139,8 +142,7 @@ def _to_be_had(state: State, rules: Rules, supply: Supply, request: Request, por
     slot = Slot(rules.host, port)
     vacated = state.vacated.get(slot)
     tried = vacated is not None and vacated.mono >= request.received.mono
-    is_ours = port in rules.ports and vpns.may_start_at(state, rules, slot)
-    return is_ours and not supply.is_there(slot) and not tried
+    return port in vpns.ports(rules) and not supply.is_there(slot) and not tried
 
 
 def grant(state: State, rules: Rules, request_id: str, slot: Slot, now: Now) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
-from acekeeper.core import breaker, succession
+from acekeeper.core import breaker, succession, vpns
 from acekeeper.core.actions import Ask, Drain, Settle
 from acekeeper.core.facts import EngineAnswered, EngineSilent, EnginesSurveyed
 from acekeeper.core.model import Engine, Health, Now, Phase, Probe
@@ -43,7 +43,7 @@ def engine_silent(state: State, rules: Rules, fact: EngineSilent, now: Now) -> N
     engine = state.current(fact.slot, fact.incarnation)
     if engine is None:
         return
-    if state.is_cut_off(engine):
+    if engine.ready and state.is_cut_off(engine) and vpns.of_engine(state, engine):
         fact = replace(fact, excused=True)  # it may be busy looking for the network
     # The grace of a start ends with an answer of its own.
     judged = engine.probe.judged if fact.excused else now

@@ -64,10 +64,12 @@ class Indexes:
     free: Ranking[Load, Slot] = field(default_factory=Ranking)
     idle: Ranking[Load, Slot] = field(default_factory=Ranking)
 
-    def update(self, slot: Slot, engine: Engine | None, load: Load) -> None:
+    def update(self, slot: Slot, engine: Engine | None, load: Load, *, is_cut_off: bool) -> None:
+        """`is_cut_off`: its VPN has no tunnel, so that it is not listed, nor counted on."""
         starts = engine is not None and engine.phase is Phase.STARTING
         mark(self.starting, slot, starts)
-        mark(self.vacant, slot, engine is not None and engine.open and not load.taken)
+        is_open = engine is not None and engine.open and not is_cut_off
+        mark(self.vacant, slot, is_open and not load.taken)
         mark(self.uneasy, slot, engine is not None and not engine.is_calm)
         mark(self.accused, slot, engine is not None and engine.against is not None)
         named = engine.container_id if engine else ""

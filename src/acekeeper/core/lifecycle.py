@@ -180,7 +180,7 @@ def engine_died(state: State, rules: Rules, fact: EngineDied, now: Now) -> None:
     cause = engine.stop.reason if engine.stop else vpns.VPN if is_of_vpn else fact.cause
     meant = wanted or cause == STOPPED
     early = engine.ready is None or now.mono - engine.ready.mono < rules.early_death
-    early = early and cause not in _NO_FAILURES
+    early = early and cause not in _NO_FAILURES and not state.is_cut_off(engine)
     if early and not wanted:
         state.put_breaker(breaker.failed(state.breaker, rules, now))
     reason = f"engine_stopped:{cause}" if meant else f"engine_died:{cause}"

@@ -17,7 +17,7 @@ from acekeeper.core import (
 )
 from acekeeper.core.actions import Action, Ask, AskStreams, Check, GiveWay, Settle, Try
 from acekeeper.core.changes import Changes
-from acekeeper.core.facts import Fact, StreamsAsked
+from acekeeper.core.facts import Fact, StreamsAsked, VpnFact
 from acekeeper.core.gateway import choice, holds
 from acekeeper.core.gateway.actions import Fail, SeeReaders, Serve, StopSession
 from acekeeper.core.gateway.facts import ReaderCame, SessionRead
@@ -67,9 +67,10 @@ def plan(state: State, rules: Rules, now: Now) -> Plan:
 
 def may_change(fact: Fact, changes: Changes) -> bool:
     """Whether a plan may want something else, or sooner, after a fact: not for samples that leave
-    engines and streams as they are, nor for a sign that a session is read."""
-    is_sign = isinstance(fact, StreamsAsked | SessionRead | ReaderCame)
-    return not is_sign or bool(changes.engines or changes.streams)
+    engines and streams as they are, nor for a sign that a session is read, nor for what is told of
+    a VPN again and again."""
+    is_sign = isinstance(fact, StreamsAsked | SessionRead | ReaderCame | VpnFact)
+    return not is_sign or bool(changes.engines or changes.streams or changes.vpns)
 
 
 def _are_last(state: State, actions: Sequence[Action]) -> bool:

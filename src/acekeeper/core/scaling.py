@@ -23,9 +23,11 @@ from acekeeper.core.health import UNHEALTHY
 from acekeeper.core.indexes import NOBODY, Rank, with_room
 from acekeeper.core.lifecycle import START_TIMEOUT
 from acekeeper.core.model import Draining, Engine, Health, Now, Phase
+from acekeeper.core.names import Slot
 from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
-from acekeeper.core.supply import SCALE_DOWN, Supply, may_be_taken_back, rested_at
+from acekeeper.core.supply import SCALE_DOWN, Supply, free_slots, may_be_taken_back, rested_at
+from acekeeper.core.vpn import Vpn
 
 
 def staying(state: State) -> int:
@@ -55,14 +57,14 @@ def scale(
     settled = too_many - len(state.index.starting)
     if few and rollout.may_go(few[0], state, rules, wanted, min(spare, settled)):
         yield Drain(*outdated[0].ref, rollout.why(outdated[0], state, rules))
-    elif spare < 0 and (way := vpns.giving_way(state, rules)) is not None:
-        yield way
     elif spare < 0:
-        yield _one_more(state, rules, now)
+        yield _one_more(state, rules, now, lacking=-spare)
+    elif ready <= 0 and (way := _giving_way(state, rules, now, lacking=1)) is not None:
+        yield way
     elif few and (spare < len(few) or not rollout.is_on_trial(state, rules)):
         yield _one_more(state, rules, now, instead=True)  # their successors come first
-    elif wanted > 0 and vpns.wants_forwarded(state, rules):
-        yield _start(state, rules, now, instead=True)  # one of the others may go then
+    elif wanted > 0 and (wanting := vpns.wanting(state, rules)):
+        yield _one_for_a_port(state, rules, wanting, now)
     elif spare > 0 and rules.auto_delete and not outdated:
         yield from _scale_down(state, rules, wanted, now)
 
@@ -74,8 +76,8 @@ def _at_least(state: State, rules: Rules) -> int:
 
 
 def _one_more(
-    state: State, rules: Rules, now: Now, *, instead: bool = False
-) -> Start | TakeBack | float:
+    state: State, rules: Rules, now: Now, *, lacking: int = 1, instead: bool = False
+) -> Start | TakeBack | Drain | float:
     """`instead`: of an outdated one."""
     going = (e for e in state.uneasy_engines() if may_be_taken_back(state, rules, e))
     is_no_help = rollout.why if instead else rollout.is_to_go
@@ -83,7 +85,7 @@ def _one_more(
     engine = min(may_stay, key=lambda e: (e.idle_since.mono, e.slot), default=None)
     if engine is not None:
         return TakeBack(*engine.ref)
-    return _start(state, rules, now, instead=instead)
+    return _giving_way(state, rules, now, lacking) or _start(state, rules, now, instead=instead)
 
 
 def _start(state: State, rules: Rules, now: Now, *, instead: bool) -> Start | float:
@@ -95,13 +97,55 @@ def _start(state: State, rules: Rules, now: Now, *, instead: bool) -> Start | fl
     return Start(slot, instead=instead) if slot is not None else math.inf
 
 
+def _giving_way(state: State, rules: Rules, now: Now, lacking: int) -> Drain | None:
+    """Where every place of MAX_REPLICAS is taken: one that is cut off and has no streams, for a
+    start behind another VPN; as many as are lacking."""
+    if len(state.engines) < rules.max_replicas or not rules.vpns:
+        return None
+    if next(free_slots(state, rules, now), None) is None or _going(state, vpns.VPN) >= lacking:
+        return None
+    cut_off = (
+        e
+        for e in state.uneasy_engines()
+        if state.is_cut_off(e) and e.drain is None and e.stop is None and e.incarnation
+    )
+    idle = (e for e in cut_off if state.is_vacant(e) and e.claim is None)
+    longest = min(idle, key=lambda e: (e.idle_since.mono, e.slot), default=None)
+    return Drain(*longest.ref, vpns.VPN) if longest is not None else None
+
+
+def _one_for_a_port(
+    state: State, rules: Rules, wanting: list[Vpn], now: Now
+) -> Start | Drain | float:
+    """An engine that starts for a forwarded port; one of the others may go then. Where there is no
+    room for it, one of the others goes first."""
+    has_room = len(state.engines) < rules.max_replicas and any(
+        Slot(rules.host, port) not in state.engines
+        for vpn in wanting
+        for port in vpns.ports_of(rules, vpn.name)
+    )
+    if has_room:
+        return _start(state, rules, now, instead=True)
+    names = {vpn.name for vpn in wanting}
+    idle = (state.engines[slot] for _, slot in state.index.idle.ranks.get(NOBODY, ()))
+    longest = next((e for e in idle if e.behind is not None and e.behind.vpn in names), None)
+    if longest is None or _going(state, vpns.VPN):
+        return math.inf
+    return Drain(*longest.ref, vpns.VPN)
+
+
+def _going(state: State, reason: str) -> int:
+    return sum(bool(e.drain and e.drain.reason == reason) for e in state.uneasy_engines())
+
+
 def _scale_down(state: State, rules: Rules, wanted: int, now: Now) -> Iterator[Drain | float]:
     """The engine that has been idle longest goes, once more than `wanted` have been free for the
     grace: if it were judged by itself, one would go whenever a viewer leaves and the next viewer
     would have it started again. One at a time, since viewers leave in clusters and come back."""
     idle = _by_grace(state, rules, state.index.idle.ranks.get(NOBODY, ()))
-    # Peers come in to a forwarded one: it is the last to go.
-    longest = next((r for r in idle if not vpns.is_forwarded(state, state.engines[r[1]])), None)
+    # Peers come in to one with a forwarded port: another one would be started for it.
+    may_go = (r for r in idle if not (wanted and vpns.has_port(state, state.engines[r[1]])))
+    longest = next(may_go, None)
     ranks = (ranks for _, ranks in with_room(state.index.idle, rules))
     free = _by_grace(state, rules, merge(*ranks))
     too_many = next(islice(free, wanted, None), None)

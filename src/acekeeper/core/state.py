@@ -114,7 +114,9 @@ class State:
         for slot in self._unindexed:
             engine, streams = self.engines.get(slot), len(self.playing.get(slot, ()))
             held = 0 if engine is None else len(self.holds.get(engine.ref, ()))
-            self._indexes.update(slot, engine, Load(streams, streams + held))
+            load = Load(streams, streams + held)
+            is_cut_off = engine is not None and self.is_cut_off(engine)
+            self._indexes.update(slot, engine, load, is_cut_off=is_cut_off)
         self._unindexed.clear()
         return self._indexes
 
@@ -278,9 +280,18 @@ class State:
         self.revision += 1  # who reads whether engines can be had sees a change
 
     def put_vpn(self, vpn: Vpn) -> None:
-        if self.vpns.get(vpn.name) != vpn:
-            self.vpns[vpn.name] = vpn
+        """Who reads the engines sees a change, of those behind it too, but for its traffic."""
+        before = self.vpns.get(vpn.name)
+        self.vpns[vpn.name] = vpn
+        if before is None or replace(before, traffic=vpn.traffic) != vpn:
+            for engine in self.behind(vpn.name):
+                self._index(engine.slot)
+            self.changes.vpns = True
             self.revision += 1
+
+    def behind(self, vpn: str) -> list[Engine]:
+        """Those behind any start of it."""
+        return [e for e in self.engines.values() if e.behind is not None and e.behind.vpn == vpn]
 
     def is_cut_off(self, engine: Engine) -> bool:
         """Whether its VPN has no tunnel. Of one of which nothing was told yet nobody knows: what
@@ -320,7 +331,8 @@ class State:
 
     def is_coming(self, engine: Engine, rules: Rules) -> bool:
         """Will be free when it is ready, if nobody claims it before."""
-        return engine.ready is None and engine.open and self.has_room(engine, rules)
+        is_open = engine.ready is None and engine.open and not self.is_cut_off(engine)
+        return is_open and self.has_room(engine, rules)
 
     def has_room(self, engine: Engine, rules: Rules) -> bool:
         taken = len(self.playing.get(engine.slot, ())) + len(self.holds.get(engine.ref, ()))

@@ -63,7 +63,7 @@ class Supply:
         self._state = state
         self._rules = rules
         self._now = now
-        self._slots = vpns.by_need(state, rules, free_slots(state, rules, now))
+        self._slots = free_slots(state, rules, now)
         self._started: set[Slot] = set()
         self._given: set[Slot] = set()
         self.spent: set[str] = set()  # addresses at which nothing is left for any player
@@ -116,8 +116,15 @@ class Supply:
             self._started.add(slot)
         return slot
 
-    def may_start(self) -> Refusal | float | None:
-        """Whether one more engine may be started, behind those who had a start or wait for one.
+    def has_slots(self) -> bool:
+        """Whether there is one for a start. There are more than MAX_REPLICAS, but for those of VPNs
+        that have no tunnel."""
+        state, rules, now = self._state, self._rules, self._now
+        return not rules.vpns or next(free_slots(state, rules, now), None) is not None
+
+    def may_start(self, slot: Slot | None = None) -> Refusal | float | None:
+        """Whether one more engine may be started, there if it is to be there, behind those who had
+        a start or wait for one.
 
         None: now. A time (monotonic): then, by the interval alone. A refusal: not foreseeably.
         """
@@ -126,7 +133,7 @@ class Supply:
             return in_maintenance()
         if state.lacks:
             return self.lacks
-        if (refusal := vpns.refusal(state, rules)) is not None:
+        if (refusal := vpns.refusal(state, rules, slot)) is not None:
             return refusal
         circuit = breaker.circuit(state.breaker, rules, now)
         if circuit is Circuit.OPEN:
@@ -265,10 +272,15 @@ def waiting(code: Code, message: str, seconds: float) -> Refusal:
 
 
 def free_slots(state: State, rules: Rules, now: Now) -> Iterator[Slot]:
+    """In the order in which they are to be taken; none when every port has an engine."""
+    return vpns.by_need(state, rules, lambda ports: _free_slots(state, rules, ports, now))
+
+
+def _free_slots(state: State, rules: Rules, ports: range, now: Now) -> Iterator[Slot]:
     """The lowest free port that has rested first: a client may still remember who had it before.
-    After those the ones that rest, longest first; none when every port has an engine."""
+    After those the ones that rest, longest first."""
     resting: list[tuple[float, Slot]] = []
-    every = zip(repeat(rules.host), range(rules.ports.first, rules.ports.last + 1))
+    every = zip(repeat(rules.host), ports)
     for slot in starmap(Slot, filterfalse(state.engines.__contains__, every)):
         vacated = state.vacated.get(slot)
         if vacated is None or now.mono - vacated.mono >= rules.port_rest:

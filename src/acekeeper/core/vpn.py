@@ -6,6 +6,7 @@ Moments are monotonic seconds, but for `since`.
 from enum import StrEnum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 DEAD_AFTER = 10.0  # seconds of sending without an answer
 
@@ -31,25 +32,28 @@ class Behind(Struct, frozen=True, array_like=True):
 
 
 class Traffic(Struct, frozen=True):
-    """Bytes through the tunnel so far. `unanswered`: since then bytes were sent and none came."""
+    """Bytes through the tunnel so far."""
 
     received: int
     sent: int
     at: float
-    unanswered: float | None = None
-    is_sending: bool = False  # more was sent since the look before
-    is_receiving: bool = False
+    unanswered: float | None = None  # since then bytes were sent and none came
+    is_dead: bool = False  # for so long that the tunnel carries nothing
+    is_receiving: bool = False  # more came since the look before
 
     def after(self, received: int, sent: int, at: float) -> "Traffic":
-        is_sending, is_receiving = sent > self.sent, received != self.received
-        unanswered = None if is_receiving else self.unanswered
-        if unanswered is None and is_sending and not is_receiving:
-            unanswered = self.at
-        return Traffic(received, sent, at, unanswered, is_sending, is_receiving)
-
-    @property
-    def is_dead(self) -> bool:
-        return self.unanswered is not None and self.at - self.unanswered >= DEAD_AFTER
+        if at <= self.at:
+            return self
+        if received < self.received or sent < self.sent:
+            return Traffic(received, sent, at)  # the tunnel was made anew, and counts anew
+        if received > self.received:
+            return Traffic(received, sent, at, is_receiving=True)
+        if sent == self.sent:
+            return replace(self, at=at, is_receiving=False)
+        # More than one look, however far they lie apart: an answer may be on its way.
+        is_dead = self.unanswered is not None and at - self.unanswered >= DEAD_AFTER
+        since = self.at if self.unanswered is None else self.unanswered
+        return Traffic(received, sent, at, since, self.is_dead or is_dead)
 
 
 class Vpn(Struct, frozen=True, kw_only=True):

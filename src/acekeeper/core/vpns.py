@@ -1,8 +1,9 @@
 """Which VPN an engine is to be behind, and what one that is lost means for those behind it."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 
-from acekeeper.core.actions import Code, Drain, Refusal, TrustPort
+from acekeeper.core.actions import Code, Refusal, TrustPort
 from acekeeper.core.model import Engine, Now
 from acekeeper.core.names import Slot
 from acekeeper.core.rules import Rules
@@ -13,6 +14,12 @@ VPN = "vpn"  # cause of an end
 _MISSING_AFTER = 300.0  # seconds; as the alert has it
 
 
+def ports(rules: Rules) -> range:
+    """Those that may have an engine."""
+    every = range(rules.ports.first, rules.ports.last + 1)
+    return every[: len(rules.vpns) * rules.vpn_slots] if rules.vpns else every
+
+
 def of_port(rules: Rules, port: int) -> str:
     """The VPN of this slot; empty if it is of none."""
     nth = (port - rules.ports.first) // rules.vpn_slots
@@ -20,8 +27,8 @@ def of_port(rules: Rules, port: int) -> str:
 
 
 def ports_of(rules: Rules, vpn: str) -> range:
-    first = rules.ports.first + rules.vpns.index(vpn) * rules.vpn_slots
-    return range(first, min(first + rules.vpn_slots, rules.ports.last + 1))
+    first = rules.vpns.index(vpn) * rules.vpn_slots
+    return ports(rules)[first : first + rules.vpn_slots]
 
 
 def of_engine(state: State, engine: Engine) -> Vpn | None:
@@ -37,12 +44,21 @@ def connected(state: State, rules: Rules) -> list[Vpn]:
     return [v for n in rules.vpns if (v := state.vpns.get(n)) is not None and v.is_connected]
 
 
-def refusal(state: State, rules: Rules) -> Refusal | None:
-    """Why no engine may start for want of a VPN."""
-    if not rules.vpns or connected(state, rules):
+def refusal(state: State, rules: Rules, slot: Slot | None = None) -> Refusal | None:
+    """Why no engine may start, or none there, for want of a VPN."""
+    if not rules.vpns:
         return None
-    words = ", ".join(f"{name} is {_word(state, name)}" for name in rules.vpns)
-    return Refusal(Code.VPN_DISCONNECTED, f"no VPN has a tunnel: {words}", 4, should_wait=True)
+    there = connected(state, rules)
+    if slot is None:
+        names, lacks, has = rules.vpns, "no VPN has a tunnel", bool(there)
+    else:
+        name = of_port(rules, slot.port)
+        names, lacks = (name,), f"the VPN of port {slot.port} has no tunnel"
+        has = any(vpn.name == name for vpn in there)
+    if has:
+        return None
+    words = ", ".join(f"{name} is {_word(state, name)}" for name in names)
+    return Refusal(Code.VPN_DISCONNECTED, f"{lacks}: {words}", 4, should_wait=True)
 
 
 def _word(state: State, name: str) -> str:
@@ -50,23 +66,20 @@ def _word(state: State, name: str) -> str:
     return vpn.tunnel.value if vpn else "not known yet"
 
 
-def by_need(state: State, rules: Rules, slots: Iterator[Slot]) -> Iterator[Slot]:
+def by_need(state: State, rules: Rules, free: Callable[[range], Iterator[Slot]]) -> Iterator[Slot]:
     """Of the free slots those of VPNs with a tunnel: first of one that has a forwarded port and no
-    engine on it, then of the one with the fewest engines."""
+    engine on it, then of the one with the fewest engines. `free`: of some ports, in their order."""
     if not rules.vpns:
-        yield from slots
+        yield from free(ports(rules))
         return
-    vpns = {vpn.name: vpn for vpn in connected(state, rules)}
-    free: dict[str, list[Slot]] = {name: [] for name in vpns}
-    for slot in slots:
-        if (name := of_port(rules, slot.port)) in free:
-            free[name].append(slot)
-    counts = dict.fromkeys(vpns, 0)
-    for slot in state.engines:
-        if (name := of_port(rules, slot.port)) in counts:
-            counts[name] += 1
-    wanting = {name for name, vpn in vpns.items() if _wants_forwarded(state, vpn)}
-    queues = {name: iter(slots) for name, slots in free.items()}
+    vpns = connected(state, rules)
+    behind = _behind(state)
+    counts = dict.fromkeys((vpn.name for vpn in vpns), 0)
+    for where, count in behind.items():
+        if where.vpn in counts:
+            counts[where.vpn] += count
+    wanting = {vpn.name for vpn in vpns if _wants_forwarded(vpn, behind)}
+    queues = {vpn.name: free(ports_of(rules, vpn.name)) for vpn in vpns}
     while queues:
         name = min(queues, key=lambda n: (n not in wanting, counts[n], rules.vpns.index(n)))
         if (best := next(queues[name], None)) is None:
@@ -82,32 +95,35 @@ def to_be_given(state: State, rules: Rules, slot: Slot) -> Behind | None:
     if not rules.vpns:
         return None
     vpn = state.vpns[of_port(rules, slot.port)]
-    forwarded = vpn.trusted_port if _wants_forwarded(state, vpn) else 0
+    forwarded = vpn.trusted_port if _wants_forwarded(vpn, _behind(state)) else 0
     return Behind(vpn.name, vpn.incarnation, forwarded)
 
 
-def may_start_at(state: State, rules: Rules, slot: Slot) -> bool:
-    if not rules.vpns:
-        return True
-    vpn = state.vpns.get(of_port(rules, slot.port))
-    return vpn is not None and vpn.is_connected
+def wanting(state: State, rules: Rules) -> list[Vpn]:
+    """Those that have a forwarded port and no engine on it."""
+    if not any(vpn.port for vpn in state.vpns.values()):
+        return []
+    behind = _behind(state)
+    return [vpn for vpn in connected(state, rules) if _wants_forwarded(vpn, behind)]
 
 
-def wants_forwarded(state: State, rules: Rules) -> bool:
-    """Whether a VPN has a forwarded port that no engine has, and a slot for one."""
-    return any(
-        _wants_forwarded(state, vpn)
-        and any(Slot(rules.host, p) not in state.engines for p in ports_of(rules, vpn.name))
-        for vpn in connected(state, rules)
-    )
+def _behind(state: State) -> Counter[Behind]:
+    """How many engines are behind what. Those without a name, which are few, are in no index."""
+    found = Counter[Behind]()
+    for (_, _, _, behind), ranks in state.index.made.ranks.items():  # few
+        if behind is not None:
+            found[behind] += len(ranks)
+    for slot in state.index.starting:
+        engine = state.engines[slot]
+        if engine.behind is not None and not engine.incarnation:
+            found[engine.behind] += 1
+    return found
 
 
-def _wants_forwarded(state: State, vpn: Vpn) -> bool:
+def _wants_forwarded(vpn: Vpn, behind: Counter[Behind]) -> bool:
+    """Not while one that is to go still has the port."""
     wanted = Behind(vpn.name, vpn.incarnation, vpn.trusted_port)
-    has_port = vpn.trusted_port and vpn.port == vpn.trusted_port
-    return bool(has_port) and not any(
-        e.behind == wanted and e.stop is None for e in state.engines.values()
-    )
+    return vpn.port == vpn.trusted_port != 0 and wanted not in behind
 
 
 def is_forwarded(state: State, engine: Engine) -> bool:
@@ -118,16 +134,23 @@ def is_forwarded(state: State, engine: Engine) -> bool:
     return engine.behind.forwarded == vpn.port != 0
 
 
+def has_port(state: State, engine: Engine) -> bool:
+    """Whether it has the forwarded port, also while there is none for a moment."""
+    vpn, had = of_engine(state, engine), engine.behind.forwarded if engine.behind else 0
+    return vpn is not None and had == vpn.trusted_port != 0
+
+
 def is_elsewhere(engine: Engine, _: State, rules: Rules) -> bool:
     """Whether it is to be behind another VPN, behind one, or behind none."""
-    return (engine.behind.vpn if engine.behind else "") != of_port(rules, engine.slot.port)
+    if engine.behind is None:
+        return bool(rules.vpns)
+    return engine.behind.vpn != of_port(rules, engine.slot.port)
 
 
 def has_old_port(engine: Engine, state: State, _: Rules) -> bool:
     """Whether another port than its own has been forwarded for a while."""
-    vpn = of_engine(state, engine)
-    had = engine.behind.forwarded if engine.behind else 0
-    return bool(had and vpn and vpn.trusted_port and vpn.trusted_port not in (0, had))
+    vpn, had = of_engine(state, engine), engine.behind.forwarded if engine.behind else 0
+    return vpn is not None and had not in (0, vpn.trusted_port)
 
 
 def trusts(state: State, rules: Rules, now: Now) -> Iterator[TrustPort | float]:
@@ -138,28 +161,6 @@ def trusts(state: State, rules: Rules, now: Now) -> Iterator[TrustPort | float]:
             yield TrustPort(vpn.name, vpn.incarnation, vpn.port) if now.mono >= due else due
 
 
-def giving_way(state: State, rules: Rules) -> Drain | None:
-    """Where every place of MAX_REPLICAS is taken: one that is cut off and has no streams, for a
-    start behind another VPN."""
-    if len(state.engines) < rules.max_replicas or not rules.vpns:
-        return None
-    if next(by_need(state, rules, _free(state, rules)), None) is None:
-        return None
-    cut_off = (
-        e
-        for e in state.uneasy_engines()
-        if state.is_cut_off(e) and e.drain is None and e.stop is None and e.incarnation
-    )
-    idle = (e for e in cut_off if state.is_vacant(e) and e.claim is None)
-    longest = min(idle, key=lambda e: (e.idle_since.mono, e.slot), default=None)
-    return Drain(*longest.ref, VPN) if longest is not None else None
-
-
-def _free(state: State, rules: Rules) -> Iterator[Slot]:
-    every = (Slot(rules.host, p) for p in range(rules.ports.first, rules.ports.last + 1))
-    return (slot for slot in every if slot not in state.engines)
-
-
 def troubles(state: State, rules: Rules, now: Now) -> list[str]:
     """A sentence for each."""
     wrong = []
@@ -168,7 +169,8 @@ def troubles(state: State, rules: Rules, now: Now) -> list[str]:
         if vpn is None:
             continue
         if not vpn.is_connected:
-            wrong.append(f"vpn {name}: {_WORDS[vpn.tunnel]}")
+            why = f" ({vpn.silent})" if vpn.silent else ""
+            wrong.append(f"vpn {name}: {_WORDS[vpn.tunnel]}{why}")
         elif vpn.had_port and not vpn.port and now.mono - vpn.port_since >= _MISSING_AFTER:
             wrong.append(f"vpn {name}: its provider forwards no port any more")
     return wrong
