@@ -10,6 +10,7 @@ from acekeeper.core.gateway.model import Reader
 from acekeeper.core.model import ByGateway, Engine, Health, KeyType, Now, Opening, Stream
 from acekeeper.core.names import HERE, PortPlan
 from acekeeper.core.state import State
+from acekeeper.core.vpn import Behind, Vpn
 
 from .world import MONO, WALL, slot
 
@@ -45,9 +46,11 @@ def stream(n: int, name: str, at: Now, ended: Now | None = None, *, of_gateway: 
     )
 
 
-def pool(engines: int, streams: int) -> State:
+def pool(engines: int, streams: int, vpn: Vpn | None = None) -> State:
     """All are well and play but for some that are free; `streams` of each engine are over."""
     state = State(connected=True, listed=True, surveyed=True, boot="boot")
+    if vpn is not None:
+        state.put_vpn(vpn)
     for n in range(engines):
         began = NOW.after(-1000 - n)
         engine = Engine(
@@ -55,6 +58,7 @@ def pool(engines: int, streams: int) -> State:
             created=began,
             incarnation=f"start-{n}",
             container_id=f"id-{n}",
+            behind=None if vpn is None else Behind(vpn.name, vpn.incarnation, 0 if n else vpn.port),
             health=Health.HEALTHY,
             started=began,
             ready=began,

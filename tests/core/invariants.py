@@ -18,6 +18,8 @@ from acekeeper.core.rollout import REASONS
 from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 
+from . import vpn_invariants
+
 _ROUNDS = 200
 CACHED = 2.0  # for so long a client believes the list it read
 
@@ -29,6 +31,7 @@ def check(state: State, rules: Rules, now: Now) -> None:
     engines(state)
     requests(state, rules, now)
     maintenance(state)
+    vpn_invariants.check(state)
 
 
 def maintenance(state: State) -> None:
@@ -104,6 +107,7 @@ def engine_indexes(state: State) -> None:
         and e.claim is None
         and e.slot not in state.playing
         and e.ref not in state.holds
+        and not state.is_cut_off(e)
     }
     assert set(index.vacant) == vacant
     calm = {e.slot for e in engines if e.listed and e.settled and not (e.claim or e.probe.due)}

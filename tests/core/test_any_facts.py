@@ -46,6 +46,12 @@ from acekeeper.core.facts import (
     StreamStopped,
     TimePassed,
     Verdict,
+    VpnAnswered,
+    VpnEnded,
+    VpnFact,
+    VpnSilent,
+    VpnStarted,
+    VpnTraffic,
     WayOutSeen,
 )
 from acekeeper.core.gateway.facts import PlayRequested, ReadersSeen
@@ -56,8 +62,10 @@ from acekeeper.core.restore import restore
 from acekeeper.core.rollout import REASONS
 from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
+from acekeeper.core.vpn import Behind
 from acekeeper.core.way_out import Route, WayOut
 
+from . import vpn_invariants
 from .gateway import any_facts as gateway
 from .invariants import (
     indexes,
@@ -84,6 +92,7 @@ TIGHT = rules(
     keep_ended=3,
     rush_lasts=20.0,
 )
+BEHIND = replace(TIGHT, vpns=("de", "ch"), vpn_slots=2, vpn_port_settle=15.0)
 START = Now(WALL, MONO)
 
 slots = st.integers(0, 3).map(slot)
@@ -99,6 +108,8 @@ addresses = st.tuples(
 )
 
 
+vpns = st.sampled_from(["de", "de", "ch", "gone"])
+behind = st.none() | st.builds(Behind, vpns, named, st.sampled_from([0, 0, 51, 52]))
 published = st.sampled_from([(HOST,), (HOST, "192.0.2.5"), ("192.0.2.6",)])
 builds = st.sampled_from([Build(), Build("one", "a"), Build("one", "b"), Build("two", "c")])
 ways_out = st.builds(
@@ -116,8 +127,10 @@ def found(
     published: tuple[str, ...],
     build: Build,
     way: WayOut | None,
+    behind: Behind | None = None,
 ) -> Found:
-    return Found(where, incarnation, f"{where.port}-{incarnation}", dying, published, build, way)
+    name = f"{where.port}-{incarnation}"
+    return Found(where, incarnation, name, dying, published, build, way, behind)
 
 
 def listing(
@@ -163,7 +176,9 @@ facts: st.SearchStrategy[Fact] = st.one_of(
     st.builds(
         listing,
         st.lists(
-            st.builds(found, slots, named, st.booleans(), published, builds, st.none() | ways_out),
+            st.builds(
+                found, slots, named, st.booleans(), published, builds, st.none() | ways_out, behind
+            ),
             max_size=4,
         ),
         st.sampled_from(["boot-1", "boot-1", "boot-2"]),
@@ -210,10 +225,30 @@ facts: st.SearchStrategy[Fact] = st.one_of(
     st.just(TimePassed()),
     gateway.facts,
 )
+vpn_facts: st.SearchStrategy[Fact] = st.one_of(
+    st.builds(VpnStarted, vpns, named, st.sampled_from(["", "id"])),
+    st.builds(VpnEnded, vpns, starts, st.sampled_from(["", "killed"])),
+    st.builds(
+        VpnAnswered,
+        vpns,
+        named,
+        st.sampled_from([True, True, False]),
+        port=st.sampled_from([None, 0, 51, 52]),
+    ),
+    st.builds(VpnSilent, vpns, named, st.just("timeout"), st.booleans()),
+    st.builds(
+        lambda vpn, start, received, sent: VpnTraffic(vpn, start, received, sent, 0.0),
+        *(vpns, named, st.integers(0, 2), st.integers(0, 9)),
+    ),
+)
 """What moves a pool along, so that a search gets beyond an empty one."""
 pauses = st.sampled_from([0.0, 0.0, 0.0, 0.125, 0.5, 1.0, 3.0, 11.0, 31.0, 61.0]) | st.floats(0, 70)
 likely = st.builds(ProvisionRequested, requests) | st.just(RuntimeConnected()) | a_start | an_end
 steps = st.lists(st.tuples(pauses, likely | facts), max_size=60)
+connected = st.builds(VpnStarted, vpns, st.just("a")) | st.builds(
+    VpnAnswered, vpns, st.just("a"), st.just(True), port=st.sampled_from([None, 51])
+)
+with_vpns = st.lists(st.tuples(pauses, likely | facts | vpn_facts | connected), max_size=60)
 
 
 @dataclass(slots=True)
@@ -230,6 +265,8 @@ class Run:
             fact = replace(fact, as_of=self.now.after(-0.1))
         if isinstance(fact, ConnectionsSeen | ReadersSeen):
             fact = replace(fact, at=self.now)
+        if isinstance(fact, VpnTraffic):
+            fact = replace(fact, at=self.now.mono)
         if isinstance(fact, PlayRequested):
             fact = replace(fact, received=self.now)
         if isinstance(fact, ProvisionRequested) and fact.request not in self.state.requests:
@@ -246,6 +283,7 @@ class Run:
             assert after.deadline >= before.deadline
         if stale:
             assert self.state.engines == engines
+        if stale or isinstance(fact, VpnFact):
             assert self.state.streams == streams
         if isinstance(
             fact, StreamStarted | StreamEnded | EngineDied | EngineAnswered | PlaybackAnswered
@@ -267,6 +305,7 @@ class Run:
         match action:
             case Start():
                 may_start(self.state, self.rules, self.now)
+                vpn_invariants.may_start(self.state, self.rules, action)
                 self.begun += 1
             case Drain(reason="unhealthy"):
                 may_replace(self.state, self.rules, self.now)
@@ -290,6 +329,8 @@ class Run:
             case _:
                 pass
         apply(self.state, self.rules, ActionTaken(action), self.now)
+        if isinstance(action, Start):
+            vpn_invariants.is_given(self.state, self.rules, action)
 
     def _speaks_of_another_start(self, fact: Fact) -> bool:
         match fact:
@@ -306,6 +347,13 @@ class Run:
                 | StopRequested(where, incarnation)
             ):
                 return self.state.current(where, incarnation) is None
+            case (
+                VpnAnswered(vpn, incarnation)
+                | VpnSilent(vpn, incarnation)
+                | VpnTraffic(vpn, incarnation)
+            ):
+                known = self.state.vpns.get(vpn)
+                return known is None or known.incarnation != incarnation
             case _:
                 return False
 
@@ -316,6 +364,20 @@ def test_no_facts_corrupt_the_state(steps: list[tuple[float, Fact]]) -> None:
     run.step(0, RuntimeConnected())
     run.step(0, listing([], "boot-1"))
     run.step(0, EnginesSurveyed(()))
+    for pause, fact in steps:
+        run.step(pause, fact)
+
+
+@given(with_vpns, st.sampled_from([BEHIND, BEHIND, TIGHT]))
+def test_no_facts_corrupt_a_state_with_vpns(steps: list[tuple[float, Fact]], rules: Rules) -> None:
+    run = Run(rules)
+    run.step(0, RuntimeConnected())
+    run.step(0, listing([], "boot-1"))
+    run.step(0, VpnStarted("de", "a"))
+    run.step(0, VpnAnswered("de", "a", is_healthy=True, port=51))
+    run.step(0, EnginesSurveyed(()))
+    run.step(0, EngineStarted(slot(0), "a", "19000-a"))
+    run.step(0, EngineAnswered(slot(0), "a"))
     for pause, fact in steps:
         run.step(pause, fact)
 

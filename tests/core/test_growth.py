@@ -18,6 +18,9 @@ from acekeeper.core.facts import (
     StreamsAsked,
     TimePassed,
     Verdict,
+    VpnAnswered,
+    VpnSilent,
+    VpnTraffic,
 )
 from acekeeper.core.gateway.actions import Open, SeeReaders, StopSession
 from acekeeper.core.gateway.facts import (
@@ -35,6 +38,7 @@ from acekeeper.core.names import HERE, Slot
 from acekeeper.core.plan import plan
 from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
+from acekeeper.core.vpn import Tunnel, Vpn
 
 from .gateway.players import channel
 from .growing import NOW, PORTS, SPARE, lines, pool
@@ -83,6 +87,21 @@ FACTS: list[tuple[Fact, type[Action] | None]] = [
     (ProvisionRequested("given"), None),
     (TimePassed(), None),
 ]
+DE = Vpn(
+    name="de",
+    incarnation="a",
+    tunnel=Tunnel.CONNECTED,
+    is_healthy=True,
+    was_asked=True,
+    had_tunnel=True,
+    port=51,
+    trusted_port=51,
+)
+OF_VPN: list[tuple[Fact, type[Action] | None]] = [
+    (VpnAnswered("de", "a", is_healthy=True, port=51), None),
+    (VpnTraffic("de", "a", 5, 5, NOW.mono), None),
+    (VpnSilent("de", "a", "timeout", excused=True), None),
+]
 KEPT = {
     "as many as wanted": rules(ports=PORTS, max_replicas=2000, min_replicas=5, auto_delete=False),
     "one too many": rules(ports=PORTS, max_replicas=2000, min_replicas=5, engine_grace_period=1),
@@ -90,15 +109,22 @@ KEPT = {
     "several streams each": rules(
         ports=PORTS, max_replicas=2000, max_streams_per_engine=3, min_replicas=5
     ),
+    "some too few, behind a VPN": rules(
+        ports=PORTS, max_replicas=2000, min_replicas=15, vpns=("de", "ch"), vpn_slots=1000
+    ),
 }
+
+
+def facts_of(rules: Rules) -> list[tuple[Fact, type[Action] | None]]:
+    return [*FACTS, *OF_VPN] if rules.vpns else FACTS
 
 
 def costs(rules: Rules, engines: int, streams: int) -> list[int]:
     """Of each fact."""
-    state = pool(engines, streams)
+    state = pool(engines, streams, DE if rules.vpns else None)
     tell(state, rules, TimePassed(), NOW)
     found = []
-    for seconds, (fact, wants) in enumerate(FACTS):
+    for seconds, (fact, wants) in enumerate(facts_of(rules)):
         now = NOW.after(seconds / 100)
         taken: list[Action] = []
         found.append(lines(lambda: taken.extend(tell(state, rules, fact, now))))  # noqa: B023
@@ -114,7 +140,7 @@ def test_a_fact_costs_what_it_touches(
     kept: str, small: tuple[int, int], large: tuple[int, int]
 ) -> None:
     few, many = (costs(KEPT[kept], *size) for size in (small, large))
-    for (fact, _), less, more in zip(FACTS, few, many, strict=True):
+    for (fact, _), less, more in zip(facts_of(KEPT[kept]), few, many, strict=True):
         assert more <= AT_MOST * less, (fact, less, more)
 
 

@@ -62,8 +62,10 @@ from acekeeper.core.plan import Plan, may_change
 from acekeeper.core.rollout import REASONS
 from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
+from acekeeper.core.vpn import Behind
 from acekeeper.core.way_out import WayOut
 
+from . import vpn_invariants
 from .invariants import (
     may_be_renewed,
     may_doubt,
@@ -128,6 +130,7 @@ class Outside:
     peers: int = 4
     callers: set[str] = field(default_factory=set)  # who is connected
     build: Build = field(default_factory=Build)
+    behind: Behind | None = None
 
 
 class World:
@@ -147,6 +150,7 @@ class World:
         self.lacks = ""  # what starts need and is not there
         self.build = Build()  # what they are made of
         self.way: WayOut | None = None  # how the host gets out
+        self.vpn_starts: dict[str, str] = {}  # those that run
         self.cut: set[str] = set()  # streams whose bytes moved when we stopped their engine
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count(1)
@@ -174,6 +178,7 @@ class World:
     def _take(self, action: Action) -> None:
         if isinstance(action, Start):
             may_start(self.state, self.rules, self.now)
+            vpn_invariants.may_start(self.state, self.rules, action)
         if isinstance(action, Drain) and action.reason == UNHEALTHY:
             may_replace(self.state, self.rules, self.now)
         if isinstance(action, Drain) and action.reason in REASONS:
@@ -186,6 +191,7 @@ class World:
         self.taken.append(action)
         match action:
             case Start(where):
+                vpn_invariants.is_given(self.state, self.rules, action)
                 self._start(where)
             case Stop(where, incarnation):
                 self.cut.update(self._moving(where, incarnation))
@@ -225,11 +231,16 @@ class World:
             self.later(script.named_after, lambda: self.tell(failed))
             return
         name = f"start-{next(self._numbers)}"
+        behind = self.state.engines[where].behind
 
         def named() -> None:
+            if behind is not None and self.vpn_starts.get(behind.vpn) != behind.start:
+                self.tell(EngineStartFailed(where, "its VPN ended meanwhile", cause="vpn"))
+                return
             container_id = f"id-{name}" if script.container_id else ""
+            ready_at = self.now.mono + script.ready_after
             self.outside[where] = Outside(
-                where, name, container_id, self.now.mono + script.ready_after, build=self.build
+                where, name, container_id, ready_at, build=self.build, behind=behind
             )
             if script.lives < math.inf:
                 self.later(script.lives, lambda: self.die(where, "exited", name))
@@ -352,7 +363,7 @@ class World:
 
     def running(self) -> list[Found]:
         return [
-            Found(e.slot, e.incarnation, e.container_id, build=e.build)
+            Found(e.slot, e.incarnation, e.container_id, build=e.build, behind=e.behind)
             for e in self.outside.values()
         ]
 

@@ -3,6 +3,7 @@
 import math
 from bisect import bisect_right
 
+from acekeeper.core import vpns
 from acekeeper.core.indexes import with_room
 from acekeeper.core.model import Now
 from acekeeper.core.rules import Rules
@@ -12,11 +13,15 @@ _REMEMBERED = 100
 
 
 def ready_or_coming(state: State, rules: Rules) -> int:
-    """Engines a next viewer can have: free ones, and starting ones nobody claims."""
+    """Engines a next viewer can have: free ones, starting ones nobody claims, and those that are
+    asked once more since the tunnel of their VPN is back."""
     index = state.index
     shared = sum(len(ranks) for load, ranks in with_room(index.free, rules) if load.streams)
     starting = (state.engines[s] for s in index.starting if s in state.playing)
-    return len(index.vacant) + shared + sum(state.is_coming(e, rules) for e in starting)
+    coming = sum(state.is_coming(e, rules) for e in starting)
+    if rules.vpns:
+        coming += sum(vpns.is_back(state, rules, e) for e in state.uneasy_engines())
+    return len(index.vacant) + shared + coming
 
 
 def wanted_free(state: State, rules: Rules, now: Now) -> tuple[int, float]:

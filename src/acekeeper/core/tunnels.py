@@ -29,12 +29,12 @@ def told(state: State, fact: VpnFact, now: Now) -> None:
             _started(state, known, fact, now)
         case VpnEnded(name, incarnation, why):
             if known is None:
-                _put(state, None, Vpn(name=name, since=now.wall, port_since=now.mono), now)
+                _put(state, Vpn(name=name, since=now.wall, port_since=now.mono), now)
             elif known.incarnation and incarnation in ("", known.incarnation):
                 _ended(state, known, why, now)
         case VpnAnswered() | VpnSilent() | VpnTraffic():
             if known is not None and known.incarnation == fact.incarnation != "":
-                _put(state, known, _heard(state, known, fact, now), now)
+                _put(state, _heard(state, known, fact, now), now)
         case _:
             assert_never(fact)
 
@@ -61,14 +61,14 @@ def _started(state: State, known: Vpn | None, fact: VpnStarted, now: Now) -> Non
         had_port=known is not None and known.had_port,
         port_since=now.mono,
     )
-    _put(state, known, new, now)
+    _put(state, new, now)
     state.tell("vpn_started", vpn=new.name)
 
 
 def _ended(state: State, vpn: Vpn, why: str, now: Now) -> None:
     state.tell("vpn_ended", vpn=vpn.name, why=why or None, had_tunnel=vpn.is_connected)
     ended = Vpn(name=vpn.name, since=now.wall, had_port=vpn.had_port, port_since=now.mono)
-    _put(state, vpn, ended, now)
+    _put(state, ended, now)
 
 
 def _heard(state: State, vpn: Vpn, fact: VpnAnswered | VpnSilent | VpnTraffic, now: Now) -> Vpn:
@@ -129,8 +129,9 @@ def _tunnel(vpn: Vpn) -> Tunnel:
     return Tunnel.DEAD if traffic is not None and traffic.is_dead else Tunnel.CONNECTED
 
 
-def _put(state: State, before: Vpn | None, vpn: Vpn, now: Now) -> None:
+def _put(state: State, vpn: Vpn, now: Now) -> None:
     """With what follows for those behind it."""
+    before = state.vpns.get(vpn.name)
     state.put_vpn(vpn)
     was_connected = before is not None and before.is_connected
     if vpn.is_connected and not was_connected:

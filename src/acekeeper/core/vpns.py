@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from acekeeper.core.actions import Code, Refusal, TrustPort
-from acekeeper.core.model import Engine, Now
+from acekeeper.core.model import Engine, Health, Now
 from acekeeper.core.names import Slot
 from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
@@ -124,6 +124,15 @@ def _wants_forwarded(vpn: Vpn, behind: Counter[Behind]) -> bool:
     """Not while one that is to go still has the port."""
     wanted = Behind(vpn.name, vpn.incarnation, vpn.trusted_port)
     return vpn.port == vpn.trusted_port != 0 and wanted not in behind
+
+
+def is_back(state: State, rules: Rules, engine: Engine) -> bool:
+    """Its tunnel is there again, and one good probe is all that it needs to be free."""
+    is_asked = engine.probe.due or engine.probe.under_way
+    is_well = engine.ready is not None and not (engine.probe.failures or engine.doubt)
+    is_off = engine.health is Health.UNKNOWN and not state.is_cut_off(engine)
+    is_given = engine.claim is not None or engine.drain is not None or engine.stop is not None
+    return is_off and is_well and is_asked and not is_given and state.has_room(engine, rules)
 
 
 def is_forwarded(state: State, engine: Engine) -> bool:
