@@ -469,6 +469,14 @@ def test_a_simulated_day_is_that_of_the_settings_in_force() -> None:
     assert run({"MIN_REPLICAS": "many"}, "simulate", "quiet").status == 78
 
 
+def test_a_simulated_day_may_lose_the_tunnels_of_vpns() -> None:
+    ended = run({"VPNS": "de,ch"}, "simulate", "evening", "--vpn-losses", "24")
+    assert ended.stderr == ""
+    assert re.search(r"^  lost their tunnel +[1-9]", ended.stdout, re.MULTILINE)
+    for wrong in ("-1", "often", "101"):
+        assert run({}, "simulate", "quiet", f"--vpn-losses={wrong}").status == 2
+
+
 def test_a_trace_may_come_from_standard_input(tmp_path: Path) -> None:
     trace = tmp_path / "streams.json"
     trace.write_text('[{"started_at": "2026-05-01T20:00:00Z", "ended_at": "2026-05-01T21:00:00Z"}]')

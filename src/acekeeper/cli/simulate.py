@@ -25,6 +25,13 @@ def add(commands: Commands) -> None:
         metavar="N",
         help="how long an engine takes to start, on average (6)",
     )
+    simulate.add_argument(
+        "--vpn-losses",
+        type=_losses,
+        default=0.0,
+        metavar="N",
+        help="how often a day each of VPNS loses its tunnel, for five minutes (0)",
+    )
 
 
 def _simulate(arguments: argparse.Namespace) -> int:
@@ -44,7 +51,13 @@ def _simulate(arguments: argparse.Namespace) -> int:
         except UnicodeDecodeError:
             raise BadTrace(f"{name_of(trace)} is not UTF-8 text") from None
     clients, players = (
-        simulate(rules, viewers, arguments.start_seconds, by_gateway=by_gateway)
+        simulate(
+            rules,
+            viewers,
+            arguments.start_seconds,
+            by_gateway=by_gateway,
+            vpn_losses=arguments.vpn_losses,
+        )
         for by_gateway in (False, True)
     )
     print(text(clients, players))
@@ -56,3 +69,10 @@ def _start_seconds(said: str) -> float:
         if 0 < float(said) <= 3600:
             return float(said)
     raise argparse.ArgumentTypeError(f"{said!r} is not a number of seconds up to 3600")
+
+
+def _losses(said: str) -> float:
+    with suppress(ValueError):
+        if 0 <= float(said) <= 100:
+            return float(said)
+    raise argparse.ArgumentTypeError(f"{said!r} is not a number up to 100")

@@ -6,6 +6,7 @@ from functools import partial
 from random import Random
 
 from acekeeper.core.rules import Rules
+from acekeeper.simulation import tunnels
 from acekeeper.simulation.pool import Pool
 from acekeeper.simulation.report import Tally
 from acekeeper.simulation.trace import Viewer
@@ -24,9 +25,11 @@ def simulate(
     seed: int = 0,
     *,
     by_gateway: bool = False,
+    vpn_losses: float = 0.0,
 ) -> Tally:
     """The same seed gives the same day. Starts take `start_seconds` on average. The viewers have a
-    client of the API, or each asks the gateway."""
+    client of the API, or each asks the gateway. Each VPN loses its tunnel `vpn_losses` times a
+    day."""
     tally = Tally(rules, _SETTLES_WITHIN_S)
 
     def arrive(viewer: Viewer) -> None:
@@ -34,11 +37,15 @@ def simulate(
         pool.follow(who.watch(viewer))
 
     pool = Pool(rules, start_seconds, Random(seed), tally)
+    tunnels.connect(pool)
     who = Players(pool) if by_gateway else Client(pool)
     for viewer in viewers:
         pool.later(tally.zero + viewer.arrives, partial(arrive, viewer))
     last = tally.zero + max(viewer.arrives + viewer.stays for viewer in viewers)
     pool.later(tally.zero, partial(pool.follow, who.meanwhile(last)))
+    for vpn in rules.vpns if vpn_losses else ():
+        begins = partial(pool.follow, tunnels.fails(pool, vpn, vpn_losses, last))
+        pool.later(tally.zero, begins)
     pool.run(last + _SETTLES_WITHIN_S)
     return tally
 

@@ -39,6 +39,7 @@ class Tally:
     refused: int = 0
     failed: int = 0  # the engine was not ready when it was played from, or gone
     shared: int = 0  # got an engine on which somebody was
+    stalled: int = 0  # watched when the VPN of their engine lost its tunnel
     starts: int = 0
     stops: int = 0
     undone: int = 0
@@ -142,6 +143,7 @@ def text(clients: Tally, players: Tally) -> str:
         ("  refused", lambda tally: tally.refused),
         ("  failed: their engine was late", lambda tally: tally.failed),
         ("  shared an engine", lambda tally: tally.shared),
+        *([("  lost their tunnel", lambda tally: tally.stalled)] if rules.vpns else []),
         ("engine starts", lambda tally: tally.starts),
         ("engine stops", lambda tally: tally.stops),
         (f"  undone by a start in {clients.regret:g} s", lambda tally: tally.undone),
@@ -153,7 +155,8 @@ def text(clients: Tally, players: Tally) -> str:
         f"MIN_REPLICAS={rules.min_replicas} MAX_REPLICAS={rules.max_replicas}"
         f" ENGINE_GRACE_PERIOD_S={rules.engine_grace_period:g}"
         f" MAX_CONCURRENT_PROVISIONS={rules.max_concurrent_provisions}"
-        f" MIN_PROVISION_INTERVAL_S={rules.min_provision_interval:g}",
+        f" MIN_PROVISION_INTERVAL_S={rules.min_provision_interval:g}"
+        + (f" VPNS={','.join(rules.vpns)} VPN_SLOTS={rules.vpn_slots}" if rules.vpns else ""),
         "",
         f"{'':32}{'API':>9}{'gateway':>9}",
         *(f"{name:32}{cell(clients)!s:>9}{cell(players)!s:>9}" for name, cell in cells),
