@@ -51,7 +51,7 @@ function _shtab_acekeeper_using
 end
 
 set -g _shtab_acekeeper_commands status engines streams log doctor settings simulate drain stop sweep scale provision reset-breaker backup restore canary serve emulator
-set -g _shtab_acekeeper_opts_with_value --drop-ins --engine --kind --lines --start-seconds --wait --watch -n
+set -g _shtab_acekeeper_opts_with_value --drop-ins --engine --kind --lines --start-seconds --vpn-losses --wait --watch -n
 
 complete -c acekeeper -e
 complete -c acekeeper -f
@@ -88,6 +88,7 @@ complete -c acekeeper -n '_shtab_acekeeper_using settings' -l check -d 'with --d
 complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npos -eq 0' -a simulate -d 'show what the settings in force would do on a day of viewers'
 complete -c acekeeper -n '_shtab_acekeeper_using simulate' -s h -l help -d 'show this help message and exit'
 complete -c acekeeper -n '_shtab_acekeeper_using simulate' -l start-seconds -x -d 'how long an engine takes to start, on average (6)'
+complete -c acekeeper -n '_shtab_acekeeper_using simulate' -l vpn-losses -x -d 'how often a day each of VPNS loses its tunnel, for five minutes (0)'
 complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npos -eq 0' -a drain -d 'give an engine to nobody any more, and stop it once nothing on it plays; --all empties the host: no viewer begins until --undo'
 complete -c acekeeper -n '_shtab_acekeeper_using drain' -s h -l help -d 'show this help message and exit'
 complete -c acekeeper -n '_shtab_acekeeper_using drain' -l all -d 'every engine, until --undo; it lasts over restarts'

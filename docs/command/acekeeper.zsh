@@ -155,6 +155,7 @@ _shtab_acekeeper_settings_defaults_added=0
 _shtab_acekeeper_simulate_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--start-seconds[how long an engine takes to start, on average (6)]:N:"
+  "--vpn-losses[how often a day each of VPNS loses its tunnel, for five minutes (0)]:N:"
   ":a file that says when viewers come and go (docs\/simulation.md), - for standard input, or a day that is built in\: evening, quiet:"
 )
 
