@@ -275,6 +275,7 @@ def may_try(state: State, action: Try, now: Now) -> None:
     assert action.slot not in state.playing
     assert engine.claim is None
     assert not engine.listed
+    assert not state.is_cut_off(engine)
     assert engine.unlisted is not None
     assert now.mono - engine.unlisted.mono >= CACHED
     assert engine.doubt is not None

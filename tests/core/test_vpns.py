@@ -10,6 +10,7 @@ from acekeeper.core.actions import Code, Drain
 from acekeeper.core.facts import (
     EngineDied,
     Found,
+    Verdict,
     VpnEnded,
     VpnStarted,
 )
@@ -235,6 +236,24 @@ def test_a_start_behind_a_lost_tunnel_counts_again_with_the_tunnel() -> None:
     world.run(1)
     assert world.listed() == [0, 1]
     assert len(world.starts()) == 1
+
+
+def test_a_doubted_engine_is_not_tried_while_it_is_cut_off() -> None:
+    world = world_of(2)
+    world.outside[slot(0)].plays = None
+    world.play(slot(0), "s", moving=False)
+    world.run(3)
+    world.leave("s", "timeout")
+    assert world.engine(0).doubt
+    world.answer("de", is_healthy=False)
+    world.run(120)
+    assert world.tries() == []
+    assert world.engine(0).doubt
+    world.outside[slot(0)].plays = Verdict.PLAYS
+    world.answer("de")
+    world.run(10)
+    assert world.tries()
+    assert 0 in world.listed()
 
 
 # The unit ends, and starts again.

@@ -161,7 +161,13 @@ def tries(
             if plays and not doubt.giving_way:
                 yield GiveWay(*engine.ref)
             continue
-        if plays or engine.claim or engine.drain or engine.probe.failures:
+        if (
+            plays
+            or engine.claim
+            or engine.drain
+            or engine.probe.failures
+            or state.is_cut_off(engine)
+        ):
             continue
         if contents.may_play(state, engine.ref, doubt.content):
             continue  # a second session would cut the first
