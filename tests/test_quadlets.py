@@ -12,6 +12,8 @@ ROOT = Path(__file__).parents[1]
 BASE = ROOT / "quadlets/engine@.container"
 CANARY = ROOT / "quadlets/canary.conf"
 ACEXY = ROOT / "quadlets/acexy.container"
+VPN = ROOT / "quadlets/vpn@.container"
+RULES = ROOT / "quadlets/vpn-rules.txt"
 VARIANTS = sorted((ROOT / "quadlets/variants").iterdir())
 EVERY_VARIANT = pytest.mark.parametrize("variant", VARIANTS, ids=lambda path: path.stem)
 
@@ -52,6 +54,17 @@ def test_only_the_peer_to_peer_port_is_open_to_the_world() -> None:
     }
     assert 'Environment="HTTP_PUBLISH=--publish=127.0.0.1:%i:%i/tcp"' in published
     assert len(published) == 6
+
+
+def test_an_engine_has_a_network_of_its_own_unless_its_file_says_otherwise() -> None:
+    lines = settings(BASE)
+    assert "Network=${ENGINE_NETWORK}" in lines
+    default, file = (
+        lines.index("Environment=ENGINE_NETWORK=pasta"),
+        next(n for n, line in enumerate(lines) if line.startswith("EnvironmentFile=")),
+    )
+    assert default < file  # which wins
+    assert not any("ENGINE_NETWORK" in line for line in settings(CANARY))
 
 
 def test_what_an_engine_prints_is_bounded_as_that_of_a_process_is() -> None:
@@ -100,6 +113,61 @@ def test_acexy_is_confined_as_an_engine_is() -> None:
         "AddCapability",
         "SecurityLabelType",
     }
+
+
+def test_a_vpn_publishes_nothing_by_itself_and_has_nobody_beside_it() -> None:
+    lines = settings(VPN)
+    assert not [line for line in lines if line.startswith("PublishPort=")]
+    assert "PodmanArgs=$PUBLISH" in lines
+    (network,) = (line for line in lines if line.startswith("Network="))
+    assert network == "Network=pasta:-4,-a,10.201.0.2,-n,30,-g,10.201.0.1"
+
+
+def test_only_a_vpn_is_root_in_its_network() -> None:
+    """Which its rules go by: engines' users are none of its own."""
+    lines = settings(VPN)
+    assert {"Environment=PUID=0", "Environment=PGID=0"} <= {*lines}
+    assert not any(line.startswith(("UserNS=", "User=")) for line in lines)
+    assert "UserNS=nomap" in settings(BASE)
+
+
+def test_a_vpn_comes_back_by_itself_and_takes_its_engines_with_it() -> None:
+    lines = settings(VPN)
+    assert {
+        "Restart=always",
+        "StartLimitIntervalSec=0",
+        "DefaultDependencies=false",
+        "WantedBy=default.target",
+    } <= {*lines}
+    ends = [line for line in lines if line.startswith("ExecSt")]
+    removes = re.compile(r"ExecSt\w+=-?/usr/bin/podman rm --force --depend --ignore --time \d ")
+    assert [line.partition("=")[0] for line in ends] == ["ExecStartPre", "ExecStop", "ExecStopPost"]
+    assert all(removes.match(line) for line in ends)
+
+
+def test_what_leaves_a_vpn_otherwise_than_by_its_tunnel_is_its_own_for_both_protocols() -> None:
+    """Each rule may be run again, and what none of them passes is dropped."""
+    chain = "-t mangle {} POSTROUTING"
+    rules = [
+        chain.format("-P") + " DROP",
+        chain.format("-F"),
+        *(
+            f"{chain.format('-A')} {what} -j ACCEPT"
+            for what in (
+                "-o lo",
+                "-o tun0",
+                "-m mark --mark 51820",
+                "-m owner --uid-owner 0",
+                "-m conntrack --ctdir REPLY",
+            )
+        ),
+    ]
+    programs = ("iptables", "ip6tables")
+    assert settings(RULES) == [f"{program} {rule}" for program in programs for rule in rules]
+
+
+def test_the_recorded_unit_of_a_vpn_is_of_its_file() -> None:
+    assert_recorded("vpn@.service", settings(VPN))
 
 
 def test_acexy_comes_after_the_gateways_socket_and_goes_on_trying() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from acekeeper.adapters import quadlet
+from acekeeper.adapters import failed_units
 from acekeeper.core.facts import (
     EngineDied,
     Found,
@@ -104,10 +104,10 @@ async def test_a_failed_unit_is_shown_for_a_while(world: World) -> None:
     world.systemd.change(world.unit, active="failed", invocation=START)
     runtime = await world.runtime()
     await runtime.list()
-    world.clock.ahead = quadlet._FAILED_SHOWN - 1
+    world.clock.ahead = failed_units._SHOWN - 1
     await runtime.list()
     assert world.systemd.count("ResetFailedUnit") == 0
-    world.clock.ahead = quadlet._FAILED_SHOWN + 1
+    world.clock.ahead = failed_units._SHOWN + 1
     await runtime.list()
     assert world.systemd.calls[-1] == ("ResetFailedUnit", (world.unit,))
 

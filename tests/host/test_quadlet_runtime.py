@@ -260,8 +260,9 @@ def test_the_units_are_as_recorded(engines: EngineHost) -> None:
     for variant in sorted((QUADLETS / "variants").iterdir()):
         golden = GOLDEN / f"engine@.{variant.stem}.service"
         assert rendered(engines, "engine@.container", variant) == golden.read_text(), variant.name
-    acexy = (GOLDEN / "acexy.service").read_text()
-    assert rendered(engines, "acexy.container") == acexy
+    for quadlet in ("acexy", "vpn@"):
+        golden = GOLDEN / f"{quadlet}.service"
+        assert rendered(engines, f"{quadlet}.container") == golden.read_text()
 
 
 def rendered(engines: EngineHost, quadlet: str, *drop_ins: Path) -> str:

@@ -6,16 +6,19 @@ by systemd's invocation id. A unit that failed is shown as such for a while, the
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from acekeeper.adapters import proc, way_out
+from acekeeper.adapters import container_id, proc, way_out
 from acekeeper.adapters.engine_logs import log_file, must_begin
+from acekeeper.adapters.failed_units import FailedUnits
+from acekeeper.adapters.leaving import Leaving
 from acekeeper.adapters.needs import Needs
 from acekeeper.adapters.podman import MEND, Image, Podman, inspection
 from acekeeper.adapters.ports import present, test
 from acekeeper.adapters.reservations import Reservations, Reserved
+from acekeeper.adapters.start_job import STOP_WITHIN, StartJobs
 from acekeeper.adapters.systemd import Systemd
 from acekeeper.adapters.template import Template
 from acekeeper.adapters.unit import GONE, Unit, Why, why
@@ -36,18 +39,12 @@ from acekeeper.core.model import Now
 from acekeeper.core.names import HERE, Ports, Slot
 from acekeeper.core.vpn import Behind
 from acekeeper.core.way_out import WayOut
-from acekeeper.errors import (
-    AcekeeperError,
-    EngineFailed,
-    PortTaken,
-    RuntimeUnavailable,
-    StartTimedOut,
-)
+from acekeeper.errors import EngineFailed, PortTaken, RuntimeUnavailable
+
+if TYPE_CHECKING:
+    from acekeeper.adapters.vpn_units import VpnUnits
 
 _UNITS = "engine@*.service"
-_STOP_WITHIN = 60.0  # longer than the unit's own limits, after which systemd kills
-# For an operator to see in `systemctl --user --failed`; the journal keeps the reason.
-_FAILED_SHOWN = 600.0
 
 
 @dataclass(slots=True, eq=False)
@@ -71,8 +68,10 @@ class Quadlet:
         systemd: Systemd,
         podman: Podman,
         start_within: float,
+        vpns: "VpnUnits | None" = None,
     ) -> None:
-        """`addresses`: ENGINE_HOST; `start_within`: PROVISION_TIMEOUT_S."""
+        """`addresses`: ENGINE_HOST; `start_within`: PROVISION_TIMEOUT_S; `vpns`: those that
+        engines are behind, if they are to be behind any."""
         self._addresses = addresses
         self._state_dir = state_dir
         self._reservations = Reservations(state_dir / "engines")
@@ -83,13 +82,14 @@ class Quadlet:
         self._image = Image(image.removeprefix("sha256:"), podman, clock)
         self._template = Template(self._image.name, self._runtime_dir)
         self._needs = Needs(self._runtime_dir, self._template, self._image, systemd, podman)
-        self._start_within = start_within
+        self._vpns = vpns
+        self._jobs = StartJobs(systemd, state_dir, start_within)
         self._boot = proc.boot_id()
         self._engines: dict[Slot, _Engine] = {}
         self._starting: set[Slot] = set()
-        self._leaving: dict[Slot, asyncio.Event] = {}  # the engine is dead, its unit not yet gone
+        self._leaving = Leaving()
         self._seen: dict[Slot, Unit] = {}
-        self._failed: dict[Slot, float] = {}  # since when we see the unit as failed
+        self._failed = FailedUnits(systemd)
         self._way_watch: way_out.Watch | None = None
         self._losses = 0  # how often the bus went away, and with it all that was known
 
@@ -97,6 +97,8 @@ class Quadlet:
         self._tell = tell
         self._loop = asyncio.get_running_loop()
         self._reservations.open()
+        if self._vpns is not None:
+            self._vpns.open(tell)
         self._way_watch = way_out.Watch(lambda way: tell(WayOutSeen(way)))
         tell(WayOutSeen(way_out.look()))
         self._systemd.open(self)
@@ -118,6 +120,8 @@ class Quadlet:
                 return listing
 
     async def _list(self) -> EnginesListed:
+        if self._vpns is not None:
+            await self._vpns.look()
         asked = self._clock()
         known = list(self._engines.values())
         states = await self._systemd.states(_UNITS)
@@ -128,7 +132,8 @@ class Quadlet:
             if engine.slot not in living and self._engines.get(engine.slot) is engine:
                 del self._engines[engine.slot]
         self._reservations.keep({*living, *self._engines, *self._starting})
-        await self._reset_failed({s for s, state in units.items() if state == "failed"}, asked)
+        failed = {slot for slot, state in units.items() if state == "failed"}
+        await self._failed.reset(failed, self._starting, asked)
         for engine in self._engines.values():
             if engine.ran and not engine.container_id:  # no change of its unit may come any more
                 engine.container_id = self._container_id(engine.slot)
@@ -139,22 +144,27 @@ class Quadlet:
         return EnginesListed(HERE, self._boot, asked, found, build=self._template.build())
 
     async def start(self, slot: Slot, ports: Ports, behind: Behind | None = None) -> EngineStarted:
-        due = self._loop.time() + self._start_within
-        await self._wait_for_last(slot, due)
+        due = self._jobs.due()
+        await self._leaving.wait(slot, min(due, self._loop.time() + STOP_WITHIN))
         if slot in self._engines or slot in self._starting:
             raise PortTaken(f"Port {slot.port} has an engine already")
         self._starting.add(slot)
-        reserved = Reserved(present(self._addresses), self._template.build(), way_out.look())
+        way = way_out.look() if behind is None else None
+        reserved = Reserved(present(self._addresses), self._template.build(), way, behind)
+        if behind is not None and behind.forwarded:
+            ports = ports._replace(p2p=behind.forwarded)
         try:
-            test(ports, reserved.addresses)
+            joined = await self._joined(behind)
+            if not joined:  # else they are in the VPN's network, and it holds those of this host
+                test(ports, reserved.addresses)
             must_begin(log_file(self._state_dir, slot))
-            self._reservations.make(slot, ports, reserved)
-            unit = await self._run(slot, ports, reserved.addresses, due)
+            self._reservations.make(slot, ports, reserved, joined)
+            unit = await self._run(slot, ports, reserved, due)
         finally:
             self._starting.discard(slot)
-        container_id = self._container_id(slot)
-        engine = self._name(_Engine(slot, unit.invocation, container_id, reserved, ran=True))
-        return EngineStarted(slot, engine.incarnation, container_id, *reserved)
+        found = self._container_id(slot)
+        engine = self._name(_Engine(slot, unit.invocation, found, reserved, ran=True))
+        return EngineStarted(slot, engine.incarnation, found, *reserved.told)
 
     async def stop(self, slot: Slot, incarnation: str) -> None:
         engine = self._engines.get(slot)
@@ -162,10 +172,10 @@ class Quadlet:
         if known != incarnation:
             return
         try:
-            async with asyncio.timeout(_STOP_WITHIN):
+            async with asyncio.timeout(STOP_WITHIN):
                 result = await self._systemd.stop(slot.unit, incarnation)
         except TimeoutError:
-            raise EngineFailed(f"systemd did not stop it within {_STOP_WITHIN:g} s") from None
+            raise EngineFailed(f"systemd did not stop it within {STOP_WITHIN:g} s") from None
         if result != "done":
             raise EngineFailed(f"systemd did not stop it: its job was {result}")
 
@@ -183,7 +193,7 @@ class Quadlet:
 
     async def logs(self, slot: Slot, container_id: str, tail: int) -> str | None:
         if not container_id:
-            raise RuntimeUnavailable(f"{slot.unit} has no container yet", self._logs(slot))
+            raise RuntimeUnavailable(f"{slot.unit} has no container yet", self._jobs.logs(slot))
         return await self._podman.logs(container_id, tail)
 
     def connected(self) -> None:
@@ -194,13 +204,15 @@ class Quadlet:
         self._losses += 1
         self._engines.clear()
         self._seen.clear()
-        for leaving in self._leaving.values():
-            leaving.set()
+        if self._vpns is not None:
+            self._vpns.lost()
         self._leaving.clear()
         self._tell(RuntimeLost(f"The user's systemd: {why}"))
 
     def changed(self, unit: Unit) -> None:
         slot = Slot.from_unit(unit.name)
+        if slot is None and self._vpns is not None:
+            self._vpns.changed(unit)
         if slot is not None:
             self._seen[slot] = unit
             self._judge(slot, unit)
@@ -213,8 +225,8 @@ class Quadlet:
             # A unit that is busy is being restarted by somebody, and needs its file.
             if not unit.busy and slot not in self._engines and slot not in self._starting:
                 self._release(slot)
-        elif unit.active != "deactivating" and slot in self._leaving:
-            self._leaving.pop(slot).set()
+        elif unit.active != "deactivating":
+            self._leaving.remove(slot)
 
     def _judge_engine(self, engine: _Engine, unit: Unit) -> None:
         is_over = unit.invocation != engine.incarnation or unit.is_dead
@@ -226,7 +238,7 @@ class Quadlet:
         if is_over:
             del self._engines[engine.slot]
             if not unit.is_gone:
-                self._leaving[engine.slot] = asyncio.Event()
+                self._leaving.add(engine.slot)
             at = unit.ended if unit.ended and unit.invocation == engine.incarnation else None
             self._tell(EngineDied(engine.slot, engine.incarnation, *_why(engine, unit), at))
         elif engine.ran and not engine.container_id:
@@ -264,93 +276,63 @@ class Quadlet:
                     )
                 )
 
-    async def _reset_failed(self, failed: set[Slot], now: Now) -> None:
-        self._failed = {slot: self._failed.get(slot, now.mono) for slot in failed}
-        for slot, since in self._failed.items():
-            if now.mono - since >= _FAILED_SHOWN and slot not in self._starting:
-                with suppress(EngineFailed):  # it is gone already
-                    await self._systemd.reset_failed(slot.unit)
+    async def _joined(self, behind: Behind | None) -> str:
+        """The container in whose network the engine is to be; empty: it has one of its own."""
+        if behind is None:
+            return ""
+        if self._vpns is None:
+            raise AssertionError("only with VPNs an engine is behind one")
+        return await self._vpns.container(behind)
 
-    async def _wait_for_last(self, slot: Slot, due: float) -> None:
-        if (leaving := self._leaving.get(slot)) is None:
-            return
-        try:
-            async with asyncio.timeout_at(min(due, self._loop.time() + _STOP_WITHIN)):
-                await leaving.wait()
-        except TimeoutError:
-            raise PortTaken(f"{slot.unit} of the last engine there does not end") from None
-
-    async def _run(self, slot: Slot, ports: Ports, addresses: tuple[str, ...], due: float) -> Unit:
+    async def _run(self, slot: Slot, ports: Ports, reserved: Reserved, due: float) -> Unit:
         """The unit, active. After RuntimeUnavailable nobody knows; the next list finds out."""
         self._seen.pop(slot, None)
         try:
-            result = await self._start_job(slot, due)
+            result = await self._jobs.run(slot, due)
             # What a job did to its unit is told before its end.
             unit = self._seen.get(slot)
             if result == "done" and unit is not None:
                 return unit
-            raise await self._failure(slot, ports, addresses, result, unit)
+            raise await self._failure(slot, ports, reserved, result, unit)
         except EngineFailed:
             unit = self._seen.get(slot)
             if unit is None or unit.is_gone:
                 self._release(slot)
             raise
 
-    async def _start_job(self, slot: Slot, due: float) -> str:
-        try:
-            async with asyncio.timeout_at(due):
-                return await self._systemd.start(slot.unit)
-        except TimeoutError:
-            late = f"Not started within the {self._start_within:g} s of PROVISION_TIMEOUT_S"
-        try:
-            async with asyncio.timeout(_STOP_WITHIN):
-                await self._systemd.stop(slot.unit)
-        except (TimeoutError, AcekeeperError) as error:
-            why = str(error) or f"not within {_STOP_WITHIN:g} s"
-            raise StartTimedOut(
-                f"{late}, nor stopped after that: {why}", self._logs(slot)
-            ) from error
-        raise StartTimedOut(late, self._logs(slot))
-
     async def _failure(
         self,
         slot: Slot,
         ports: Ports,
-        addresses: tuple[str, ...],
+        reserved: Reserved,
         result: str,
         unit: Unit | None,
     ) -> EngineFailed:
         """May raise it too."""
+        if self._vpns is not None and reserved.behind is not None:
+            await self._vpns.container(reserved.behind)  # else it had nothing to join
         if unit is None:
-            return EngineFailed(f"It did not start: its job was {result}", self._logs(slot))
+            return EngineFailed(f"It did not start: its job was {result}", self._jobs.logs(slot))
         cause, detail = why(unit, ran=False, asked=result == "canceled")
         if cause == "image":
             self._image.doubt()
             if lacking := await self.lacks():
                 return EngineFailed(lacking, cause=cause)
-            return EngineFailed(f"It did not start: {detail}. {MEND}", self._logs(slot), cause)
-        if cause == "network":
-            test(ports, addresses)
-        return EngineFailed(f"It did not start: {detail}", self._logs(slot), cause)
-
-    def _logs(self, slot: Slot) -> str:
-        file = log_file(self._state_dir, slot)
-        return f"See journalctl _SYSTEMD_USER_UNIT={slot.unit} and {file}"
+            return EngineFailed(f"It did not start: {detail}. {MEND}", self._jobs.logs(slot), cause)
+        if cause == "network" and reserved.behind is None:
+            test(ports, reserved.addresses)
+        return EngineFailed(f"It did not start: {detail}", self._jobs.logs(slot), cause)
 
     def _is_held(self, slot: Slot) -> bool:
         return slot in self._engines or slot in self._starting or slot in self._leaving
 
     def _container_id(self, slot: Slot) -> str:
-        try:
-            return (self._runtime_dir / slot.container_id_file).read_text().strip()
-        except OSError:
-            return ""  # Podman has not got so far
+        return container_id.read(self._runtime_dir / slot.container_id_file)
 
     def _release(self, slot: Slot) -> None:
         """The unit is gone."""
         self._reservations.remove(slot)
-        if (leaving := self._leaving.pop(slot, None)) is not None:
-            leaving.set()
+        self._leaving.remove(slot)
 
 
 def _why(engine: _Engine, unit: Unit) -> Why:

@@ -2,7 +2,7 @@
 
 Made exclusively before a unit is started, and removed when it is gone: systemd reads it again for
 each command of the unit. It also remembers at which addresses players reach the engine, what its
-start was made of, and how the host got out then.
+start was made of, and how the host got out then, or behind which VPN it is.
 """
 
 import os
@@ -16,6 +16,7 @@ from loguru import logger
 
 from acekeeper.core.build import Build
 from acekeeper.core.names import HERE, Ports, Slot
+from acekeeper.core.vpn import Behind
 from acekeeper.core.way_out import WayOut
 from acekeeper.errors import EngineFailed, PortTaken
 
@@ -23,15 +24,22 @@ _ADDRESSES = "HTTP_ADDRESSES="
 _IMAGE = "ENGINE_IMAGE="
 _FINGERPRINT = "FINGERPRINT="
 _WAY_OUT = "WAY_OUT="
+_BEHIND = "BEHIND="
 
 
 class Reserved(NamedTuple):
-    """What stays as it is from an engine's start on. `way_out`: None if an earlier version did not
-    look."""
+    """What stays as it is from an engine's start on. `way_out`: None if it is that of a VPN, or
+    an earlier version did not look."""
 
     addresses: tuple[str, ...] = (HERE,)
     build: Build = Build()
     way_out: WayOut | None = None
+    behind: Behind | None = None
+
+    @property
+    def told(self) -> tuple[tuple[str, ...], Build, WayOut | None]:
+        """Of it with a start, whose VPN whoever asked for it knows."""
+        return self.addresses, self.build, self.way_out
 
 
 class Reservations:
@@ -45,15 +53,22 @@ class Reservations:
             # Every start will fail with it; what runs is kept all the same.
             logger.error("no_environment_files", why=str(error))
 
-    def make(self, slot: Slot, ports: Ports, reserved: Reserved) -> None:
-        addresses, build, way_out = reserved
+    def make(self, slot: Slot, ports: Ports, reserved: Reserved, joined: str) -> None:
+        """`joined`: the container whose network it joins, and which publishes its ports; empty if
+        none."""
+        addresses, build, way_out, behind = reserved
         path = self._directory / slot.environment_file
         lines = [f"{_IMAGE}{build.image}\n", f"{_FINGERPRINT}{build.fingerprint}\n"]
         lines += (f"{name.upper()}_PORT={port}\n" for name, port in ports._asdict().items())
         lines.append(f"{_ADDRESSES}{' '.join(addresses)}\n")
-        published = (f"--publish={address}:{ports.http}:{ports.http}/tcp" for address in addresses)
+        published = [f"--publish={address}:{ports.http}:{ports.http}/tcp" for address in addresses]
+        if joined:
+            published = []
+            lines.append(f"ENGINE_NETWORK=container:{joined}\n")
         lines.append(f"HTTP_PUBLISH={' '.join(published)}\n")
         lines.append(f"{_WAY_OUT}{msgspec.json.encode(way_out).decode()}\n")
+        if behind is not None:
+            lines.append(f"{_BEHIND}{msgspec.json.encode(behind).decode()}\n")
         try:
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
@@ -80,10 +95,12 @@ class Reservations:
             return next(values, otherwise)
 
         build = Build(said(_IMAGE, ""), said(_FINGERPRINT, ""))
-        way_out = None
+        way_out = behind = None
         with suppress(msgspec.DecodeError):
             way_out = msgspec.json.decode(said(_WAY_OUT, ""), type=WayOut)
-        return Reserved(tuple(said(_ADDRESSES, HERE).split()), build, way_out)
+        with suppress(msgspec.DecodeError):
+            behind = msgspec.json.decode(said(_BEHIND, ""), type=Behind)
+        return Reserved(tuple(said(_ADDRESSES, HERE).split()), build, way_out, behind)
 
     def remove(self, slot: Slot) -> None:
         _remove(self._directory / slot.environment_file)
