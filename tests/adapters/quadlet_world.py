@@ -11,6 +11,7 @@ from acekeeper.adapters.quadlet import Quadlet
 from acekeeper.adapters.retries import Retries
 from acekeeper.adapters.systemd import Systemd
 from acekeeper.adapters.template import Template
+from acekeeper.adapters.vpn_units import VpnUnits
 from acekeeper.adapters.way_out import look
 from acekeeper.core.build import Build
 from acekeeper.core.facts import (
@@ -21,6 +22,7 @@ from acekeeper.core.facts import (
 )
 from acekeeper.core.model import Now
 from acekeeper.core.names import Slot
+from acekeeper.core.vpn import Behind
 from acekeeper.core.way_out import WayOut
 
 from ..ports import free_ports
@@ -61,6 +63,7 @@ class World:
         self.runtime_dir = directory
         self.clock = Clock()
         self.addresses: tuple[str, ...] = (HOST,)
+        self.vpns: tuple[str, ...] = ()
         self.told: Queue[Fact] = Queue()
         self.ways_out: list[WayOut] = []
         self.opened: list[Quadlet] = []
@@ -73,14 +76,16 @@ class World:
         self.environment = self.state_dir / "engines" / f"{self.ports.http}.env"
 
     async def runtime(self, start_within: float = LIMIT_S, retries: Retries = ONCE) -> Quadlet:
+        bus = Systemd(retries, self.daemon.address)
         runtime = Quadlet(
             self.addresses,
             f"sha256:{IMAGE}",
             self.state_dir,
             self.clock,
-            Systemd(retries, self.daemon.address),
+            bus,
             Podman(retries, self.runtime_dir / "podman.sock"),
             start_within,
+            VpnUnits(self.vpns, bus, self.runtime_dir) if self.vpns else None,
         )
         self.opened.append(runtime)
         await runtime.open(self._hear)
@@ -92,9 +97,9 @@ class World:
         """Of a start that comes now."""
         return Template(IMAGE, self.runtime_dir).build()
 
-    async def start(self, runtime: Quadlet) -> EngineStarted:
+    async def start(self, runtime: Quadlet, behind: Behind | None = None) -> EngineStarted:
         async with asyncio.timeout(LIMIT_S):
-            return await runtime.start(self.slot, self.ports)
+            return await runtime.start(self.slot, self.ports, behind)
 
     def _hear(self, fact: Fact) -> None:
         """How the host gets out has a list of its own: it may be told at any time."""
