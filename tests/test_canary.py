@@ -34,7 +34,9 @@ if words[0] == "cat":
     print((root / "unit").read_text())
 elif words[0] == "start":
     (environment,) = (root / "state/canary").glob("*.env")
-    said = dict(line.split("=") for line in environment.read_text().splitlines())
+    text = environment.read_text()
+    (root / "environment").write_text(text)
+    said = dict(line.split("=", 1) for line in text.splitlines())
     command = (root / "engine").read_text().replace("$HTTP", said["HTTP_PORT"]).split(" ")
     process = subprocess.Popen([sys.executable, *command], start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -143,6 +145,17 @@ def test_its_ports_are_beyond_all_that_the_settings_name(world: World) -> None:
     ours = {settings.app_port, settings.gateway_port, *settings.port_range_host}
     ours.update(base + n for base in bases for n in range(2))
     assert not ours & {*range(port, port + 4)}
+
+
+def test_where_engines_are_behind_vpns_it_has_no_way_out(world: World) -> None:
+    world.prove()
+    assert "ENGINE_NETWORK" not in (world.root / "environment").read_text()
+    (world.root / "unit").write_text("[Service]\nMemoryMax=1G")  # so that it is tried again
+    world.environ |= {"VPNS": "de", "VPN_SLOTS": "2"}
+    world.prove()
+    said = (world.root / "environment").read_text().splitlines()
+    assert "ENGINE_NETWORK=pasta:-4,-o,127.0.0.1" in said
+    assert "NO_NAMES=--dns=127.0.0.1" in said
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,13 @@ CASES = {
         "ENGINE_MEMORY_MAX": "1G",
         "ENGINE_CPU_WEIGHT": "50",
     },
+    "behind-vpns": {
+        "VPNS": "de,ch",
+        "VPN_SLOTS": "3",
+        "MAX_REPLICAS": "6",
+        "PORT_RANGE_HOST": "19000-19007",
+        "ENGINE_HOST": "192.0.2.7",
+    },
 }
 
 

@@ -26,6 +26,12 @@ def test_the_table_is_as_it_was() -> None:
     assert shown.stdout == GOLDEN.read_text()
 
 
+def test_nobody_is_let_in_to_peers_that_are_behind_vpns() -> None:
+    rules = firewall(load({"VPNS": "de"}))
+    without = [line for line in firewall(load({})).splitlines() if "21000" not in line]
+    assert rules.splitlines() == without
+
+
 @pytest.mark.parametrize(
     ("given", "ports", "peers"),
     [

@@ -22,6 +22,12 @@ def test_twice_as_many_as_engines_but_no_more_than_there_are(
     assert peer_ports(load(given)) == ports
 
 
+def test_engines_behind_vpns_have_none_that_a_router_has_to_forward() -> None:
+    settings = load({"VPNS": "de"})
+    assert list(peer_ports(settings)) == []
+    assert forwarding(settings, "192.168.1.5") == ""
+
+
 @pytest.mark.parametrize(
     ("address", "told"),
     [

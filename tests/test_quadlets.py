@@ -79,7 +79,7 @@ def test_the_canary_has_of_its_own_only_what_keeps_it_apart() -> None:
     own, base = settings(CANARY), settings(BASE)
     assert {line.partition("=")[0] for line in own if not line.startswith("[")} == {
         *("ContainerName", "Description", "EnvironmentFile", "LogDriver", "LogOpt"),
-        *("PublishPort", "RuntimeMaxSec"),
+        *("PodmanArgs", "PublishPort", "RuntimeMaxSec"),
     }
     (file,) = (line for line in base if line.startswith("EnvironmentFile="))
     assert [line for line in own if line.startswith("EnvironmentFile=")] == [

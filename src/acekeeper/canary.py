@@ -32,6 +32,8 @@ _ANSWER_WITHIN_S = 5.0
 _ASKED_EVERY_S = 0.25
 _LINES = 10  # of its journal that are shown
 _FIRST_PORT, _LAST_PORT = 32764, 1024  # tried downwards; the kernel gives out those above
+# What it sends comes from the loopback's address, which nothing leaves a host with.
+_NO_WAY_OUT = "pasta:-4,-o,127.0.0.1"
 _ENGINE, _CANARY = "engine@", "canary@"
 _PROPERTIES = ("ActiveState", "Job", "MainPID", "Result", "ExecMainCode", "ExecMainStatus")
 
@@ -188,9 +190,12 @@ class _Canary:
         run("systemctl", "--user", "daemon-reload")
 
     def _try(self, ports: Ports) -> float:
-        """The seconds until it was ready."""
+        """The seconds until it was ready. Where engines are behind VPNs it is behind none, and
+        has no way out at all."""
         lines = [f"ENGINE_IMAGE={self._image}\n"]
         lines += (f"{name.upper()}_PORT={port}\n" for name, port in ports._asdict().items())
+        if self._settings.vpns:
+            lines += (f"ENGINE_NETWORK={_NO_WAY_OUT}\n", "NO_NAMES=--dns=127.0.0.1\n")
         path = self._directory / f"{ports.http}.env"
         _write_own(path, "".join(lines))
         unit = f"{_CANARY}{ports.http}.service"

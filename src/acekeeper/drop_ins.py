@@ -1,4 +1,5 @@
-"""Drop-ins for what the units cannot read from an environment file: addresses, intervals, limits.
+"""Drop-ins for what the units cannot read from an environment file: addresses, intervals, limits,
+and the ports of VPNs.
 
 Only these; everything else a unit says is in the plain files of systemd/.
 """
@@ -7,14 +8,17 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from acekeeper.core.names import bracketed
+from acekeeper.core.names import HERE, bracketed
 from acekeeper.errors import AcekeeperError
+from acekeeper.peers import spelled
 from acekeeper.settings import Settings
 
 _HEAD = "# Written by `acekeeper settings --drop-ins`, which will do it again.\n"
 _ALWAYS = ("127.0.0.1", "::1")
 _ANY = {"127.0.0.1": "0.0.0.0", "::1": "::"}
 _CPU_WEIGHT = 100  # systemd's own
+# In its container, as quadlets/vpn@.container has them.
+CONTROL, HEALTH = 8000, 9999
 _AFTER_SERVICE_S = 10  # which gives up by itself, and can say why
 
 
@@ -33,6 +37,8 @@ def drop_ins(settings: Settings) -> Mapping[str, str]:
         "scale": settings.autoscale_interval_s,
     }.items():
         files[f"acekeeper-sweep@{kind}.timer.d/interval.conf"] = _interval(interval)
+    for n, vpn in enumerate(settings.vpns):
+        files[f"vpn@{vpn}.service.d/acekeeper-ports.conf"] = _ports_of_vpn(settings, n)
     return {name: _HEAD + text for name, text in files.items()}
 
 
@@ -81,6 +87,22 @@ def _limits(settings: Settings) -> str:
     if settings.engine_cpu_weight != _CPU_WEIGHT:
         lines.append(f"CPUWeight={settings.engine_cpu_weight}")
     return "\n".join([*lines, ""])
+
+
+def _ports_of_vpn(settings: Settings, n: int) -> str:
+    """All that engines of its slots publish elsewhere, but for peers: answers to those would leave
+    by this host's own address."""
+    ours = slice(n * settings.vpn_slots, (n + 1) * settings.vpn_slots)
+    http = settings.port_range_host[ours]
+    slots = range(len(settings.port_range_host))[ours]
+    published = [(address, http, http) for address in settings.engine_host]
+    for base in (settings.engine_https_base, settings.engine_api_base):
+        ports = range(base + slots.start, base + slots.stop)
+        published.append((HERE, ports, ports))
+    for base, inside in ((settings.vpn_control_base, CONTROL), (settings.vpn_health_base, HEALTH)):
+        published.append((HERE, range(base + n, base + n + 1), range(inside, inside + 1)))
+    options = (f"--publish={a}:{spelled(p)}:{spelled(i)}/tcp" for a, p, i in published)
+    return f'[Service]\nEnvironment="PUBLISH={" ".join(options)}"\n'
 
 
 def _interval(seconds: float) -> str:

@@ -9,6 +9,7 @@ from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from acekeeper.peers import peer_ports, spelled
 from acekeeper.settings import Settings
 
+_PEERS = "        meta l4proto {{ tcp, udp }} th dport {} accept\n"
 _TABLE = """\
 # Written by `acekeeper settings --firewall`, which will do it again.
 # The first two lines are for nft, which replaces the table at once and whole.
@@ -18,8 +19,7 @@ table inet acekeeper {{
     chain input {{
         type filter hook input priority filter; policy accept;
         iif lo accept
-        meta l4proto {{ tcp, udp }} th dport {peers} accept
-{allowed}        tcp dport {{ {ports} }} tcp flags & (syn | ack) == syn drop
+{peers}{allowed}        tcp dport {{ {ports} }} tcp flags & (syn | ack) == syn drop
     }}
 }}
 """
@@ -32,7 +32,8 @@ def firewall(settings: Settings) -> str:
     ports = [str(settings.gateway_port)] if settings.gateway_port else []
     ports.append(f"{first}-{last}" if first < last else f"{first}")
     allowed = "".join(f"        {line}\n" for line in _allowed(settings))
-    peers = spelled(peer_ports(settings))
+    of_peers = peer_ports(settings)
+    peers = _PEERS.format(spelled(of_peers)) if of_peers else ""
     return _TABLE.format(peers=peers, allowed=allowed, ports=", ".join(ports))
 
 

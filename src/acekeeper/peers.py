@@ -9,8 +9,11 @@ _ELSEWHERE = ("192.0.2.1", 9)  # of a network that is set aside for examples; no
 
 
 def peer_ports(settings: Settings) -> range:
-    """Those in use: a start takes the lowest that is free and has rested for a minute. So there
-    are twice as many as engines, for when all of them are replaced at once."""
+    """Those in use on this host: a start takes the lowest that is free and has rested for a minute.
+    So there are twice as many as engines, for when all of them are replaced at once. Of engines
+    behind VPNs none is."""
+    if settings.vpns:
+        return range(0)
     first = settings.engine_p2p_base
     return range(first, first + min(len(settings.port_range_host), 2 * settings.max_replicas))
 
@@ -20,7 +23,9 @@ def spelled(ports: range) -> str:
 
 
 def forwarding(settings: Settings, address: str) -> str:
-    """What a router has to do, for a host whose own address this is."""
+    """What a router has to do, for a host whose own address this is; empty if nothing."""
+    if not peer_ports(settings):
+        return ""
     ports = f"TCP and UDP {spelled(peer_ports(settings))}"
     if address and ipaddress.ip_address(address).is_global:
         return f"peers reach the engines at {address}, {ports}, unless a firewall closes them"

@@ -106,17 +106,18 @@ def ready(
 
 
 class Answering:
-    """Answers every HTTP request with 200 and the same body, but what it is asked of its log and
+    """Answers every HTTP request with the same status and body, but what it is asked of its log and
     its engines."""
 
     def __init__(
         self, family: socket.AddressFamily, address: str | tuple[str, int], body: bytes
     ) -> None:
         self.body = body
+        self.status = "200 OK"
         self.ours = "X-RateLimit-Provisioning-Limit: 5\r\n"
         self.log = b"[]"
         self.engines = b"[]"
-        self.asked_of_log = b""
+        self.asked = self.asked_of_log = b""
         self._listening = socket.socket(family)
         self._listening.bind(address)
         self._listening.listen()
@@ -129,6 +130,8 @@ class Answering:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if not self._thread.is_alive():
+            return
         self._listening.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self._listening.close()
@@ -140,11 +143,11 @@ class Answering:
             except OSError:
                 return
             with connection:
-                asked = connection.recv(65536)
+                asked = self.asked = connection.recv(65536)
                 body = self.body
                 if asked.startswith(b"GET /log?"):
                     self.asked_of_log, body = asked.split()[1], self.log
                 elif asked.startswith(b"GET /engines?"):
                     body = self.engines
-                head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n{self.ours}\r\n"
+                head = f"HTTP/1.1 {self.status}\r\nContent-Length: {len(body)}\r\n{self.ours}\r\n"
                 connection.sendall(head.encode() + body)

@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
 from acekeeper.client import call
-from acekeeper.doctor import account, files, leftovers, network, podman, processes, service, units
+from acekeeper.doctor import (
+    account,
+    files,
+    leftovers,
+    network,
+    podman,
+    processes,
+    service,
+    units,
+    vpns,
+)
 from acekeeper.doctor.finding import Finding, run, well, wrong
 from acekeeper.errors import AcekeeperError, BadSetting
 from acekeeper.settings import Runtime, Settings, load
@@ -26,6 +36,7 @@ _CHECKS: Mapping[Runtime, tuple[Callable[[Settings], Iterator[Finding]], ...]] =
         units.check,
         podman.check,
         network.check,
+        vpns.check,
         service.check,
     ),
 }

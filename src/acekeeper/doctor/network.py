@@ -22,7 +22,8 @@ def check(settings: Settings) -> Iterator[Finding]:
         yield well(f"{_TUN} can be used")
     except OSError as error:
         yield wrong(f"{_TUN} cannot be used: {error.strerror}", "Give it mode 0666, as Debian does")
-    yield _way_out()
+    if not settings.vpns:
+        yield _way_out()
     yield from ports(settings, running())
     if settings.settings_file is not None:
         yield from _firewall(settings, settings.settings_file.with_name("firewall.nft"))
@@ -76,7 +77,17 @@ def running() -> set[int]:
 
 
 def ports(settings: Settings, ours: Container[int]) -> Iterator[Finding]:
-    """`ours`: the HTTP ports of engines that are to have theirs."""
+    """`ours`: the HTTP ports of engines that are to have theirs. Those of VPNs are theirs."""
+    if not settings.vpns:
+        yield from _free(settings, ours)
+    try:
+        connections.of_others(())
+        yield well("the kernel tells who is connected to them")
+    except RuntimeUnavailable as error:
+        yield wrong(error.message, error.hint)
+
+
+def _free(settings: Settings, ours: Container[int]) -> Iterator[Finding]:
     there = present(settings.engine_host)
     plan = rules_of(settings).ports
     taken = []
@@ -90,8 +101,3 @@ def ports(settings: Settings, ours: Container[int]) -> Iterator[Finding]:
         yield wrong(text, "`ss -ltnup` names it; stop it, or move PORT_RANGE_HOST or its bases")
     if not taken:
         yield well(f"the ports of {settings.max_replicas} engines are free, or ours")
-    try:
-        connections.of_others(())
-        yield well("the kernel tells who is connected to them")
-    except RuntimeUnavailable as error:
-        yield wrong(error.message, error.hint)

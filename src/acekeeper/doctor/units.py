@@ -32,7 +32,7 @@ def check(settings: Settings) -> Iterator[Finding]:
         return
     yield well(f"the user's systemd {bus.out} answers")
     for unit in _OURS:
-        findings = list(_loaded(unit))
+        findings = list(loaded(unit))
         yield from findings
         if not all(finding.is_well for finding in findings):
             break  # those after it depend on it
@@ -41,7 +41,7 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield _quadlet()
 
 
-def _loaded(unit: str) -> Iterator[Finding]:
+def loaded(unit: str) -> Iterator[Finding]:
     names = ("LoadState", "ActiveState", "NeedDaemonReload")
     shown = run("systemctl", "--user", "show", f"--property={','.join(names)}", unit)
     values = dict(line.partition("=")[::2] for line in shown.out.splitlines())
