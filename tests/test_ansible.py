@@ -164,6 +164,88 @@ def test_a_proxy_is_neither_shown_nor_an_argument(tmp_path: Path) -> None:
     assert "a-password" not in shown
 
 
+VPNS: dict[str, Any] = {
+    "acekeeper_vpn_api_key": 'a "key"',
+    "acekeeper_vpn_image": f"sha256:{'ab' * 32}",
+    "acekeeper_vpns": [
+        {
+            "name": "de",
+            "environment": {
+                "SERVER_COUNTRIES": 'New "Z" \\',
+                "PORT": 5,
+                "ON": True,
+                "ALL": "100%$",
+            },
+            "secrets": {"wireguard_private_key": "not-to-be-seen=", "wg0.conf": "not-to-be-seen"},
+        },
+        {"name": "ch"},
+    ],
+}
+GENERAL: dict[str, object] = {f"acekeeper_{name}": {} for name in ("settings", "host_settings")} | {
+    f"acekeeper_{name}": "" for name in ("profile", "image", "api_key", "api_key_previous")
+}
+
+
+def test_the_settings_name_the_vpns_and_their_key(tmp_path: Path) -> None:
+    given = {**GENERAL, "acekeeper_api_key_read": ""}
+    settings: Any = said_of("__acekeeper_all_settings", tmp_path, given | VPNS)
+    assert (settings["VPNS"], settings["VPN_API_KEY"]) == ("de,ch", 'a "key"')
+    settings = said_of("__acekeeper_all_settings", tmp_path, given | {"acekeeper_vpns": []})
+    assert not {"VPNS", "VPN_API_KEY"} & {*settings}
+
+
+def test_a_secret_of_a_vpn_has_another_name_when_it_or_the_key_changes(tmp_path: Path) -> None:
+    secrets: Any = said_of("__acekeeper_vpn_secrets", tmp_path, VPNS)
+    of_de = {s["target"]: s for s in secrets if s["vpn"] == "de"}
+    auth = "/gluetun/auth/config.toml"
+    assert {*of_de} == {auth, "wireguard_private_key", "wg0.conf"}
+    assert [s["target"] for s in secrets if s["vpn"] == "ch"] == [auth]
+    (role,) = tomllib.loads(of_de[auth]["text"])["roles"]
+    assert (role["auth"], role["apikey"]) == ("apikey", 'a "key"')
+    assert all(route.startswith("GET /v1/") for route in role["routes"])
+
+    names = {s["name"] for s in secrets}
+    assert len(names) == len(secrets)
+    assert not any("not-to-be-seen" in name for name in names)
+    other: Any = said_of("__acekeeper_vpn_secrets", tmp_path, VPNS | {"acekeeper_vpn_api_key": "b"})
+    assert not names & {s["name"] for s in other}
+    vpns = [VPNS["acekeeper_vpns"][0] | {"secrets": {"wg0.conf": "new"}}]
+    other = said_of("__acekeeper_vpn_secrets", tmp_path, VPNS | {"acekeeper_vpns": vpns})
+    assert {s["target"] for s in other if s["name"] in names} == {auth}
+
+
+def test_what_a_vpn_has_of_its_own_is_said_to_podman_without_its_secrets(tmp_path: Path) -> None:
+    template = "lookup('ansible.builtin.template', 'ansible/roles/acekeeper/templates/vpn.conf.j2')"
+    text = str(said_of(template, tmp_path, VPNS | {"item": "de", "ansible_managed": "x"}))
+    assert "not-to-be-seen" not in text
+    assert "key\\" not in text
+    lines = text.splitlines()
+    assert f"Environment=VPN_IMAGE={'ab' * 32}" in lines
+    assert [line for line in lines if line.startswith('Environment="')] == [
+        'Environment="ALL=100%%$$"',
+        'Environment="ON=true"',
+        'Environment="PORT=5"',
+        r'Environment="SERVER_COUNTRIES=New \"Z\" \\"',
+    ]
+    secrets: Any = said_of("__acekeeper_vpn_secrets", tmp_path, VPNS)
+    assert [line for line in lines if line.startswith("Secret=")] == [
+        f"Secret={s['name']},type=mount,target={s['target']},mode=0400"
+        for s in secrets
+        if s["vpn"] == "de"
+    ]
+    text = str(said_of(template, tmp_path, VPNS | {"item": "ch", "ansible_managed": "x"}))
+    assert "Environment=VPN_IMAGE=" in text
+
+
+def test_no_task_shows_a_secret_of_a_vpn_nor_goes_round_with_it() -> None:
+    tasks = (ROOT / "ansible/roles/acekeeper/tasks").glob("*.yml")
+    text = "\n".join(path.read_text("utf-8") for path in tasks)
+    for task in text.split("- name: "):
+        uses = "item.text }}" in task or "acekeeper_vpn_api_key }}" in task
+        assert not uses or "no_log: true" in task, task
+        assert "{{ acekeeper_vpns }}" not in task, task
+
+
 def said_of(variable: str, home: Path, given: Mapping[str, object]) -> object:
     asked = run(
         home,
