@@ -5,6 +5,7 @@ time of a start.
 """
 
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 from acekeeper.adapters.processes import Processes
 from acekeeper.adapters.retries import Retries
@@ -23,16 +24,23 @@ def runtime_of(
         from acekeeper.adapters.quadlet import Quadlet
         from acekeeper.adapters.systemd import Systemd
 
+        systemd, units = Systemd(retries, asked=metrics.asked_systemd), None
+        if settings.vpns:
+            from acekeeper.adapters.user_bus import runtime_dir
+            from acekeeper.adapters.vpn_units import VpnUnits
+
+            units = VpnUnits(settings.vpns, systemd, Path(runtime_dir()))
         quadlet = Quadlet(
             settings.engine_host,
             settings.target_image,
             settings.state_dir,
             clock,
-            Systemd(retries, asked=metrics.asked_systemd),
+            systemd,
             Podman(retries, asked=metrics.asked_podman),
             start_within=settings.provision_timeout_s,
+            vpns=units,
         )
-        return quadlet, None
+        return quadlet, units
     emulated = None
     if settings.vpns:
         from acekeeper.adapters.vpn_processes import VpnProcesses
