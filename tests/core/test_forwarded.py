@@ -70,6 +70,16 @@ def test_a_port_that_comes_when_every_place_is_taken_gets_one_all_the_same(
     an_hour(world)
 
 
+def test_one_goes_for_a_port_and_no_second_one() -> None:
+    world = world_of(4, replace(ONE, auto_delete=False))
+    world.rules = replace(world.rules, min_replicas=1)
+    world.answer("de", port=51)
+    world.run(300)
+    assert [a.reason for a in world.taken if isinstance(a, Drain)] == ["vpn"]
+    assert len(world.forwarded()) == 1
+    assert len(world.listed()) == 4
+
+
 def test_nobody_is_sent_away_for_a_port() -> None:
     world = world_of(4, ONE)
     for n in range(4):
