@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from acekeeper.adapters.proc import boot_id
 from acekeeper.adapters.processes import stop_all
 from acekeeper.adapters.store import Store
+from acekeeper.adapters.vpn_processes import stop_vpns
 from acekeeper.api.context import Context
 from acekeeper.app import clock, service
 from acekeeper.core.changes import Changes
@@ -33,6 +34,7 @@ from acekeeper.usecases.sweep import Kind
 from .adapters.storing import ENGINE, NOW, SLOT, next_run, stream
 from .adapters.test_engine import BROKEN_OFF, STAT_URL, FarSide
 from .core.world import started
+from .ports import free_ports
 from .running import settings
 from .usecases.house import Clock, ScriptedEngines
 
@@ -45,6 +47,7 @@ async def serving(environ: dict[str, str]) -> AsyncIterator[Context]:
             yield context
     finally:
         stop_all(given.state_dir)
+        stop_vpns(given.state_dir)
 
 
 async def until(holds: Any) -> None:
@@ -120,6 +123,18 @@ async def test_what_starts_would_miss_is_degraded(tmp_path: Path) -> None:
     async with serving(settings(tmp_path)) as context:
         context.loop.tell(RuntimeChecked("The image is not on this host"))
         assert context.degraded() == ["runtime: The image is not on this host"]
+
+
+async def test_a_vpn_without_a_tunnel_is_degraded(tmp_path: Path) -> None:
+    ports = free_ports()
+    bases = {"VPN_CONTROL_BASE": str(ports.http), "VPN_HEALTH_BASE": str(ports.https)}
+    some = settings(tmp_path, VPNS="de", VPN_SLOTS="3", VPN_API_KEY="a-key", **bases)
+    async with serving(some) as context:
+        [wrong] = context.degraded()
+        assert wrong.startswith("vpn de: it")
+        await until(lambda: not context.degraded())
+        assert context.state.vpns["de"].public_ip == "203.0.113.1"
+        await until(lambda: context.state.vpns["de"].traffic)
 
 
 async def test_where_no_player_is_served_is_degraded(tmp_path: Path) -> None:
