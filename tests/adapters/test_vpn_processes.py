@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from acekeeper.adapters import marks, proc, processes, spawn, vpn_processes
+from acekeeper.adapters.proc import Process
 from acekeeper.adapters.processes import Processes, stop_all
 from acekeeper.adapters.vpn_processes import VpnProcesses, stop_vpns
 from acekeeper.core.facts import (
@@ -67,15 +68,27 @@ class World:
             assert await self.hear() == VpnEnded(name)
         starts = [await self.hear() for _ in names]
         assert all(isinstance(fact, VpnStarted) for fact in starts)
+        await until(lambda: len(self.marked()) == len(names))  # they have begun to run
         return runtime, self.vpns.starts
+
+    def marked(self) -> list[tuple[Process, str]]:
+        return marks.marked("ACEKEEPER_VPN", self.state_dir.resolve())
 
     async def hear(self) -> Fact:
         async with asyncio.timeout(LIMIT_S):
             return await self.told.get()
 
     async def engine(self, runtime: Processes, behind: Behind) -> EngineStarted:
+        """It has begun to run: its mark can be read."""
         ports = free_ports()
-        return await runtime.start(Slot(HOST, ports.http), ports, behind)
+        started = await runtime.start(Slot(HOST, ports.http), ports, behind)
+        await until(lambda: started.incarnation.partition(":")[0] in self.engines())
+        return started
+
+    def engines(self) -> set[str]:
+        """The pids of those that have begun to run."""
+        found = marks.marked("ACEKEEPER_ENGINE", self.state_dir.resolve())
+        return {str(process.pid) for process, _ in found}
 
     async def leave(self) -> None:
         for runtime in self.opened:
@@ -198,7 +211,8 @@ async def test_a_start_whose_vpn_ends_meanwhile_is_ended(
         return pid
 
     monkeypatch.setattr(processes, "spawn", slow)
-    engine = await world.engine(runtime, Behind("de", starts["de"]))
+    ports = free_ports()
+    engine = await runtime.start(Slot(HOST, ports.http), ports, Behind("de", starts["de"]))
     assert isinstance(await world.hear(), VpnEnded)
     died = await world.hear()
     while not isinstance(died, EngineDied):
@@ -232,6 +246,7 @@ async def test_engines_behind_one_that_died_while_we_were_away_are_ended(world: 
     engine = await world.engine(runtime, Behind("de", starts["de"]))
     await world.leave()
     kill(starts["de"])
+    await until(lambda: len(world.marked()) == 1)
     again = await world.open("de", "ch")
     await again.list()
     assert await world.hear() == VpnEnded("de")
@@ -298,5 +313,5 @@ async def test_stop_ends_all_of_them_and_says_how_many(world: World) -> None:
     await world.begun("de", "ch")
     await world.leave()
     assert await asyncio.to_thread(stop_vpns, world.state_dir) == 2
-    assert marks.marked("ACEKEEPER_VPN", world.state_dir.resolve()) == []
+    assert world.marked() == []
     assert stop_vpns(world.state_dir) == 0
