@@ -28,6 +28,7 @@ KEPT = re.compile(
     r"|usr/lib64(/.*)?|usr/lib/python3[\d.]*(/.*)?|usr/lib/\w+-linux-gnu\w*(/.*)?"
 )
 LEFT_OUT = re.compile(r".*/(gconv|dist-packages)/.*")
+TOOLS = re.compile(r"usr/s?bin/(ip|wg|wireguard-go|xtables-nft-multi|ip6?tables-nft)")
 OCI = "application/vnd.oci.image"
 
 
@@ -38,6 +39,9 @@ class Program:
     source: Path
     package: str
     arguments: tuple[str, ...] = ()
+    beside: tuple[tuple[str, Path], ...] = ()  # more packages, by name
+    tools: tuple[str, ...] = ()  # packages of Debian
+    user: str = "1000:1000"
 
 
 ENGINE = Program(
@@ -53,6 +57,23 @@ ACEXY = Program(
     ROOT / "tests/acexy",
     "acexy",
 )
+# An engine that talks to others, which the emulator alone does not.
+TALKING = Program(
+    "localhost/acekeeper-talking-engine:test",
+    "An emulator of an AceStream engine that talks to others",
+    ROOT / "tests/host/vpn/talking",
+    "talking",
+    ENGINE.arguments,
+    beside=((ENGINE.package, ENGINE.source),),
+)
+GLUETUN = Program(
+    "localhost/acekeeper-gluetun:test",
+    "A stand-in for Gluetun, made for tests",
+    ROOT / "tests/host/vpn/gluetun",
+    "gluetun",
+    tools=("iproute2", "iptables", "wireguard-go", "wireguard-tools"),
+    user="0:0",
+)
 
 
 @dataclass(frozen=True)
@@ -63,14 +84,14 @@ class Image:
 
 def build(out_dir: Path, program: Program = ENGINE) -> Image:
     machine.check()
-    layers = [_python().read_bytes(), _package(program)]
+    layers = [_below(program.tools).read_bytes(), _packages(program)]
     config = _json(
         {
             "architecture": machine.architecture(),
             "os": "linux",
             "config": {
-                "User": "1000:1000",
-                "Env": ["PATH=/usr/bin", "PYTHONUNBUFFERED=1"],
+                "User": program.user,
+                "Env": ["PATH=/usr/sbin:/usr/bin", "PYTHONUNBUFFERED=1"],
                 "Entrypoint": ["python3", "-m", program.package],
                 "Cmd": program.arguments,
                 "Labels": {"org.opencontainers.image.title": program.title},
@@ -105,19 +126,22 @@ def build(out_dir: Path, program: Program = ENGINE) -> Image:
     return Image(unfinished.replace(archive), _digest(config))
 
 
-def _python() -> Path:
-    """The layer below the program."""
+def _below(tools: tuple[str, ...]) -> Path:
+    """The layer below the program: Python, and these."""
     sources = [Path(__file__).read_text(), inspect.getsource(debian)]
-    recipe = [sources, machine.mirror(), machine.architecture()]
-    return cache.kept("python.tar.gz", recipe, _make_python)
+    recipe = [sources, tools, machine.mirror(), machine.architecture()]
+    return cache.kept("python.tar.gz", recipe, lambda path: _make_below(path, tools))
 
 
-def _make_python(path: Path) -> None:
+def _make_below(path: Path, tools: tuple[str, ...]) -> None:
     whole = path.with_name("whole.tar")
     # Compiled once here: the image runs read-only, and every start would compile it again.
     compile_all = "python3 -m compileall -q --invalidation-mode unchecked-hash /usr/lib/python3.*"
     debian.tarball(
-        whole, "extract", PACKAGES, f"--customize-hook=chroot \"$1\" sh -c '{compile_all}'"
+        whole,
+        "extract",
+        (*PACKAGES, *tools),
+        f"--customize-hook=chroot \"$1\" sh -c '{compile_all}'",
     )
     with tarfile.open(whole) as tar:
         path.write_bytes(_gzip(_tar(_kept(tar))))
@@ -126,18 +150,21 @@ def _make_python(path: Path) -> None:
 def _kept(tar: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
     for member in tar:
         member.name = member.name.removeprefix("./")
-        if KEPT.fullmatch(member.name) and not LEFT_OUT.fullmatch(member.name):
+        kept = KEPT.fullmatch(member.name) or TOOLS.fullmatch(member.name)
+        if kept and not LEFT_OUT.fullmatch(member.name):
             content = tar.extractfile(member) if member.isreg() else None
             yield member, content.read() if content else b""
 
 
-def _package(program: Program) -> bytes:
-    *parents, _ = program.package.split(".")
-    files = [_file(f"{SITE}/{parent}/__init__.py", b"") for parent in parents]
-    directory = f"{SITE}/{program.package.replace('.', '/')}"
-    for path in program.source.rglob("*.py"):
-        name = path.relative_to(program.source).as_posix()
-        files.append(_file(f"{directory}/{name}", path.read_bytes()))
+def _packages(program: Program) -> bytes:
+    files = []
+    for package, source in ((program.package, program.source), *program.beside):
+        *parents, _ = package.split(".")
+        files += [_file(f"{SITE}/{parent}/__init__.py", b"") for parent in parents]
+        directory = f"{SITE}/{package.replace('.', '/')}"
+        for path in source.rglob("*.py"):
+            name = path.relative_to(source).as_posix()
+            files.append(_file(f"{directory}/{name}", path.read_bytes()))
     return _gzip(_tar(iter(files)))
 
 
@@ -179,7 +206,9 @@ def main() -> int:
         sys.stderr.write("usage: python -m tests.host.image OUT_DIR\n")
         return 2
     try:
-        images = [build(Path(sys.argv[1]), program) for program in (ENGINE, ACEXY)]
+        images = [
+            build(Path(sys.argv[1]), program) for program in (ENGINE, ACEXY, TALKING, GLUETUN)
+        ]
     except LabError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_status

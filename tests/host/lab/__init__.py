@@ -8,5 +8,6 @@ A test run takes a lab of its own: `with Lab.take() as lab: host = lab.up(1)`.
 from .errors import CommandError, LabError, UnavailableError
 from .host import Host
 from .lab import Lab, heal
+from .namespace import Namespace
 
-__all__ = ["CommandError", "Host", "Lab", "LabError", "UnavailableError", "heal"]
+__all__ = ["CommandError", "Host", "Lab", "LabError", "Namespace", "UnavailableError", "heal"]

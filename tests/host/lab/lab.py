@@ -19,7 +19,8 @@ class Lab:
 
     def __init__(self, number: int) -> None:
         self._state = STATE / f"lab-{number}"
-        self._network = Network(number)
+        self.number = number
+        self.network = Network(number)
         self._key = self._state / "id"
         self._hosts: dict[int, Host] = {}
         self._lock = ExitStack()
@@ -46,21 +47,21 @@ class Lab:
     @property
     def address(self) -> str:
         """This machine's, on the hosts' network."""
-        return self._network.gateway
+        return self.network.gateway
 
     def host(self, number: int) -> Host:
         if number not in HOSTS:
             raise LabError(f"a host's number is {HOSTS[0]} to {HOSTS[-1]}")
         if number not in self._hosts:
             state = self._state / str(number)
-            self._hosts[number] = Host(number, self._network, state, self._key)
+            self._hosts[number] = Host(number, self.network, state, self._key)
         return self._hosts[number]
 
     def up(self, number: int) -> Host:
         host = self.host(number)
         try:
             self._make_key()
-            self._network.up()
+            self.network.up()
             host.up()
         except BaseException:
             self.down(number)
@@ -76,7 +77,7 @@ class Lab:
     def clean(self) -> None:
         for number in self._numbers():
             self.host(number).down()
-        self._network.down()
+        self.network.down()
         remove_tree(self._state)
         if STATE.exists() and not any(STATE.iterdir()):
             STATE.rmdir()

@@ -15,6 +15,8 @@ TOOLS = {
     "nft": "nftables",
     "ssh": "openssh-client",
     "systemd-nspawn": "systemd-container",
+    "wg": "wireguard-tools",
+    "wireguard-go": "wireguard-go",
     "zstd": "zstd",
 }
 DEVICES = (Path("/dev/fuse"), Path("/dev/net/tun"))

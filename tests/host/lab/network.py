@@ -4,6 +4,7 @@ from pathlib import Path
 
 from .command import run, try_each
 from .machine import boot_id
+from .namespace import Namespace, remove_all
 from .places import STATE, locked
 
 FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
@@ -20,6 +21,10 @@ class Network:
     def address(self, host: int) -> str:
         return f"{self._subnet}.{host}"
 
+    def beyond(self, name: str) -> Namespace:
+        """It goes with the network."""
+        return Namespace(f"{self.name}-{name}")
+
     def up(self) -> None:
         with locked("network"):
             _forward()
@@ -30,6 +35,7 @@ class Network:
             run("nft", "-f", "-", stdin=self._rules())
 
     def down(self) -> None:
+        remove_all(f"{self.name}-")
         with locked("network"):
             try_each(
                 ("nft", "delete", "table", "ip", self.name),

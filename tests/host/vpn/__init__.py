@@ -1,0 +1,1 @@
+"""VPNs for tests: a stand-in for Gluetun, a provider, and a look at what is on the wire."""
