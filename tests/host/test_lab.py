@@ -80,19 +80,23 @@ def test_what_a_killed_run_left_goes_with_the_next(lab: Lab) -> None:
     killed = """
 import os
 from tests.host.lab import Lab
-host = Lab.take().up(1)
-print(host.name, flush=True)
+lab = Lab.take()
+host = lab.up(1)
+beyond = lab.network.beyond("world")
+beyond.up()
+beyond.run("sh", "-c", "sleep 600 >/dev/null 2>&1 &")
+print(host.name, beyond.name, flush=True)
 os.kill(os.getpid(), 9)
 """
     root = Path(__file__).parents[2]
     run = subprocess.run(
         [sys.executable, "-c", killed], cwd=root, capture_output=True, text=True, check=False
     )
-    name = run.stdout.strip()
-    assert name, run.stderr
-    assert name in _traces(name)
+    names = run.stdout.split()
+    assert len(names) == 2, run.stderr
+    assert all(name in _traces(name) for name in names)
     heal()
-    assert name not in _traces(name)
+    assert not any(name in _traces(name) for name in names)
 
 
 def test_a_machine_that_cannot_have_a_lab_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,6 +111,7 @@ def test_a_machine_that_cannot_have_a_lab_says_why(monkeypatch: pytest.MonkeyPat
 def _traces(name: str) -> str:
     looked_at = (
         ["ip", "-brief", "link"],
+        ["ip", "netns"],
         ["findmnt", "--list"],
         ["ps", "-eo", "args"],
     )

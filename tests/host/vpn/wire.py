@@ -52,6 +52,7 @@ def watching(host: Host, provider: Provider) -> Iterator[Wire]:
                 iifname != "vb-{host.name}" accept
                 ether type arp accept
                 ip daddr {provider.address} udp dport {WIREGUARD}-{WIREGUARD + VPNS} accept
+                ip daddr {provider.address} icmp type destination-unreachable accept
                 ip saddr {host.address} tcp sport {{ {DOORS} }} accept
                 counter name every
                 update @seen {{ ip saddr . ip daddr . ip protocol . th dport }}
