@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..lab import Lab, Namespace
 from ..lab.command import run
+from ..lab.network import remove_link
 from ..waiting import until
 
 WORLD = "203.0.113.1"  # a server that says who asks it; a network that is set aside for examples
@@ -117,6 +118,7 @@ def providing(lab: Lab, names: Sequence[str]) -> Iterator[Provider]:
             undo.callback(namespace.down)
             namespace.up()
         link = f"vpn-{lab.network.name}"
+        remove_link(link)  # of a network that is gone it may go later
         _cable(inside, "hosts", link, None)
         run("ip", "address", "add", f"{outer}/30", "dev", link)
         run("ip", "link", "set", link, "up")
