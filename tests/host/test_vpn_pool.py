@@ -23,10 +23,12 @@ CONTENT = "0123456789abcdef0123456789abcdef01234567"
 PICTURE = 188 * 1000
 
 
-@pytest.fixture(scope="module")
-def behind(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vpns]:
-    address = f"{lab.address.rpartition('.')[0]}.142"
-    settings = {
+HOST = 142
+
+
+def settings_of(lab: Lab, number: int) -> dict[str, object]:
+    address = lab.host(number).address
+    return {
         "MIN_REPLICAS": FREE,
         "MAX_REPLICAS": 30,
         "AUTOSCALE_INTERVAL_S": 2,
@@ -35,9 +37,14 @@ def behind(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vpns]
         "GATEWAY_IDLE_S": 1,
         "ENGINE_HOST": f"127.0.0.1,{address}",
         "GATEWAY_HOST": f"127.0.0.1,{address}",
-        "GATEWAY_ALLOW": f"{address}/24",
+        "GATEWAY_ALLOW": f"{lab.address.rpartition('.')[0]}.0/24",
     }
-    with deployed(lab, 142, tmp_path_factory.mktemp("pool"), settings, PORTS) as vpns:
+
+
+@pytest.fixture(scope="module")
+def behind(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vpns]:
+    directory = tmp_path_factory.mktemp("pool")
+    with deployed(lab, HOST, directory, settings_of(lab, HOST), PORTS) as vpns:
         yield vpns
 
 
