@@ -60,6 +60,7 @@ def serve(address: str, answer: Answer) -> None:
         def do_GET(self) -> None:
             status, body = answer(f"{self.command} {self.path}", self.headers["X-API-Key"] or "")
             self.send_response(status)
+            self.send_header("Content-Type", "text/plain; charset=utf-8")  # JSON too
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
