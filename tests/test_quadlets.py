@@ -146,7 +146,8 @@ def test_a_vpn_comes_back_by_itself_and_takes_its_engines_with_it() -> None:
 
 
 def test_what_leaves_a_vpn_otherwise_than_by_its_tunnel_is_its_own_for_both_protocols() -> None:
-    """Each rule may be run again, and what none of them passes is dropped."""
+    """Each rule may be run again, and what none of them passes is dropped. A reply is one only to
+    who came in by its own address, not by the tunnel: it would leave while there is no tunnel."""
     chain = "-t mangle {} POSTROUTING"
     rules = [
         chain.format("-P") + " DROP",
@@ -158,12 +159,18 @@ def test_what_leaves_a_vpn_otherwise_than_by_its_tunnel_is_its_own_for_both_prot
                 "-o tun0",
                 "-m mark --mark 51820",
                 "-m owner --uid-owner 0",
-                "-m conntrack --ctdir REPLY",
             )
         ),
     ]
-    programs = ("iptables", "ip6tables")
-    assert settings(RULES) == [f"{program} {rule}" for program in programs for rule in rules]
+    (network,) = (line for line in settings(VPN) if line.startswith("Network="))
+    kind, only_ipv4, _, address, *_ = network.removeprefix("Network=").replace(":", ",").split(",")
+    assert (kind, only_ipv4) == ("pasta", "-4")
+    reply = f"-m conntrack --ctdir REPLY --ctorigdst {address}"
+    by_ipv4 = [*rules, f"{chain.format('-A')} {reply} -j ACCEPT"]
+    assert settings(RULES) == [
+        *(f"iptables {rule}" for rule in by_ipv4),
+        *(f"ip6tables {rule}" for rule in rules),
+    ]
 
 
 def test_the_recorded_unit_of_a_vpn_is_of_its_file() -> None:
