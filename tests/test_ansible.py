@@ -175,6 +175,7 @@ VPNS: dict[str, Any] = {
                 "PORT": 5,
                 "ON": True,
                 "ALL": "100%$",
+                "LINES": "a\nb",
             },
             "secrets": {"wireguard_private_key": "not-to-be-seen=", "wg0.conf": "not-to-be-seen"},
         },
@@ -223,6 +224,7 @@ def test_what_a_vpn_has_of_its_own_is_said_to_podman_without_its_secrets(tmp_pat
     assert f"Environment=VPN_IMAGE={'ab' * 32}" in lines
     assert [line for line in lines if line.startswith('Environment="')] == [
         'Environment="ALL=100%%$$"',
+        r'Environment="LINES=a\nb"',
         'Environment="ON=true"',
         'Environment="PORT=5"',
         r'Environment="SERVER_COUNTRIES=New \"Z\" \\"',
