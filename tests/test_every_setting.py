@@ -152,6 +152,7 @@ def a_stream_elsewhere(given: Given, _: Bench) -> object:
 def behind_vpns(given: Given) -> World:
     at_work = world({"MIN_REPLICAS": "4", **given})
     for name in at_work.rules.vpns:
+        at_work.vpn_starts[name] = "start"
         at_work.tell(VpnStarted(name, "start"))
         at_work.tell(VpnAnswered(name, "start", is_healthy=True, port=7))
     return at_work
