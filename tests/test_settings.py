@@ -312,7 +312,7 @@ CLASHES = [
     ),
     (
         {"VPNS": "de,ch", "VPN_SLOTS": "9"},
-        "MAX_REPLICAS=20 (default) is more than VPN_SLOTS=9 (environment) for each of the 2 VPNS",
+        "MAX_REPLICAS=20 (default) is more than the 18 slots that VPN_SLOTS=9 (environment) gives",
     ),
     (
         {"VPNS": "de,ch", "VPN_CONTROL_BASE": "65535"},
@@ -320,11 +320,18 @@ CLASHES = [
     ),
     (
         {"VPNS": "de,ch", "VPN_CONTROL_BASE": "8199"},
-        "VPN_CONTROL_BASE (8199-8200) overlaps VPN_HEALTH_BASE (8200-8201)",
+        "VPN_CONTROL_BASE (8199-8200) overlaps VPN_HEALTH_BASE (8200-8201). Move one of them",
     ),
     ({"VPNS": "de,ch", "VPN_HEALTH_BASE": "7999"}, "APP_PORT (8000-8000) overlaps VPN_HEALTH_BASE"),
     ({"VPNS": "de", "VPN_CONTROL_BASE": "19999"}, "overlaps VPN_CONTROL_BASE (19999-19999)"),
 ]
+
+
+def test_a_narrower_range_is_proposed_only_where_it_helps() -> None:
+    proposed = "or narrow PORT_RANGE_HOST"
+    assert proposed in refusal({"APP_PORT": "19000"})
+    assert proposed in refusal({"VPNS": "de", "VPN_HEALTH_BASE": "20500"})
+    assert proposed not in refusal({"VPNS": "de", "APP_PORT": "8100"})
 
 
 @pytest.mark.parametrize(("environ", "wrong"), CLASHES)

@@ -166,7 +166,7 @@ def vpn_names() -> Kind:
             raise ValueError("names one twice")
         return names
 
-    allowed = "names of a-z, 0-9 and -, separated by commas"
+    allowed = "names of up to 32 of a-z, 0-9 and -, none with - first, separated by commas"
     return Kind(parse, "", allowed, unset=())
 
 

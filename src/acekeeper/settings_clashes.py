@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _OF_ENGINES = ("HTTPS", "P2P", "API")
 _OF_VPNS = ("CONTROL", "HEALTH")
+_OF_SLOTS = {"PORT_RANGE_HOST", *(f"ENGINE_{port}_BASE" for port in _OF_ENGINES)}
 
 
 def check(s: "Settings") -> None:
@@ -43,9 +44,10 @@ def check(s: "Settings") -> None:
             )
     for (name, first), (other, second) in combinations(ports.items(), 2):
         if first.start < second.stop and second.start < first.stop:
+            narrower = " or narrow PORT_RANGE_HOST" if {name, other} & _OF_SLOTS else ""
             raise BadSetting(
                 f"{name} ({first[0]}-{first[-1]}) overlaps {other} ({second[0]}-{second[-1]})",
-                "Move one of them or narrow PORT_RANGE_HOST",
+                f"Move one of them{narrower}",
             )
     loopback = s.app_host == "localhost" or ipaddress.ip_address(s.app_host).is_loopback
     if not loopback and not s.api_key:
@@ -88,8 +90,8 @@ def _check_vpn_slots(s: "Settings", slots: int) -> None:
         )
     if s.max_replicas > of_vpns:
         raise BadSetting(
-            f"{_said(s, 'MAX_REPLICAS')} is more than {_said(s, 'VPN_SLOTS')} for each of the"
-            f" {len(s.vpns)} VPNS",
+            f"{_said(s, 'MAX_REPLICAS')} is more than the {of_vpns} slots that"
+            f" {_said(s, 'VPN_SLOTS')} gives the {len(s.vpns)} VPNS",
             "Lower the first or raise the second",
         )
 
