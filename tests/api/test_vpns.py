@@ -41,7 +41,7 @@ async def test_what_is_told_of_a_vpn_is_what_is_shown(served: Served) -> None:
         *("stopped", "unknown"),
     ]
     [wrong] = (await served.get("/health/ready")).json()["degraded"]
-    assert wrong == "vpn de: its unit does not run; no engine starts behind it"
+    assert wrong == "vpn de: it does not run; no engine starts behind it"
 
 
 async def test_without_a_tunnel_nobody_gets_an_engine_and_is_told_why(served: Served) -> None:

@@ -527,6 +527,6 @@ def test_troubles_name_each_vpn_that_has_one_and_why() -> None:
     assert said() == ["vpn ch: its provider forwards no port any more"]
     world.answer("ch", port=51)
     world.end_unit("ch")
-    assert said()[0].startswith("vpn ch: its unit does not run")
+    assert said()[0].startswith("vpn ch: it does not run")
     world.start_unit("ch")
     assert said()[0].startswith("vpn ch: it has no tunnel yet")

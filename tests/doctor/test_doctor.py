@@ -326,6 +326,13 @@ def test_an_engines_port_is_tried_at_every_address_there_is(world: World) -> Non
     assert text.startswith(f"HTTP port {port} is taken ")
 
 
+def test_a_vpn_of_which_the_service_says_what_is_wrong(world: World, api: Answering) -> None:
+    why = "vpn de: it does not run; no engine starts behind it"
+    api.body = ready(__version__, degraded=f'["{why}"]')
+    (text,) = world.wrong()
+    assert text.startswith(f"{why}. Its log says why: ")
+
+
 @pytest.mark.parametrize("setting", ["GATEWAY_HOST", "ENGINE_HOST"])
 def test_an_address_this_host_has_not_got(world: World, api: Answering, setting: str) -> None:
     """Said by the service, or where there is none, found by trying."""

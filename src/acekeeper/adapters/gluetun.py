@@ -126,4 +126,4 @@ def _decoded(reply: Reply, kind: type[T], slot: Slot, path: str) -> T:
 
 
 def _no_answer(server: str, slot: Slot, why: str, failure: Failure = Failure.ERROR) -> NoAnswer:
-    return NoAnswer(f"its {server} ({slot.host}:{slot.port}) {why}", _HINTS[server], failure)
+    return NoAnswer(f"its {server} ({slot.host}:{slot.port}): {why}", _HINTS[server], failure)

@@ -186,7 +186,7 @@ def troubles(state: State, rules: Rules, now: Now) -> list[str]:
 
 
 _WORDS = {
-    Tunnel.STOPPED: "its unit does not run; no engine starts behind it",
+    Tunnel.STOPPED: "it does not run; no engine starts behind it",
     Tunnel.CONNECTING: "it has no tunnel yet; no engine starts behind it",
     Tunnel.LOST: "it lost its tunnel; its engines are off the list until that is back",
     Tunnel.DEAD: "nothing comes through its tunnel; its engines are off the list until it does",

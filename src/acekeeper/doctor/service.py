@@ -24,6 +24,8 @@ _ADVICE = {
     " acekeeper does the rest",
     "sweeps": "`acekeeper sweep` of that kind says why it fails; where it does not,"
     " `acekeeper doctor --fix` starts its timer",
+    "vpn": "Its log says why: `journalctl _SYSTEMD_USER_UNIT=vpn@NAME.service` as root, or of an"
+    " emulated one logs/vpn-NAME.log in STATE_DIR",
     "gateway": "Free the port and restart acekeeper, or change GATEWAY_HOST or GATEWAY_PORT",
     **{name: _ABSENT.format(name) for name in ("GATEWAY_HOST", "ENGINE_HOST")},
 }
@@ -80,7 +82,8 @@ def _deaths(settings: Settings) -> Finding:
 
 
 def _trouble(text: str) -> Finding:
-    return wrong(text, _ADVICE.get(text.partition(":")[0], "The service's log says more"))
+    what = text.partition(":")[0].partition(" ")[0]
+    return wrong(text, _ADVICE.get(what, "The service's log says more"))
 
 
 def _expected(settings: Settings) -> Iterator[str]:
