@@ -390,20 +390,24 @@ def test_engines_that_are_found_are_behind_what_they_joined() -> None:
 # VPNS is changed.
 
 
-def test_engines_outside_the_vpns_are_replaced_when_nobody_plays_on_them() -> None:
-    before = rules(min_replicas=3)
-    old = World(before)
+def outside_of_all() -> VpnWorld:
+    """Three engines, a stream on the last one; then VPNS is set."""
+    old = World(rules(min_replicas=3))
     old.connect()
     old.run(30)
     old.play(slot(2), "s")
     old.run(30)
     world = VpnWorld(replace(TWO, min_replicas=3), state=old.state)
     world.now, world.outside = old.now, old.outside
+    return world
+
+
+def test_engines_outside_the_vpns_are_replaced_when_nobody_plays_on_them() -> None:
+    world = outside_of_all()
     world.up("de")
     world.up("ch")
     world.run(300)
-    outside_of_all = [e.slot for e in world.state.engines.values() if e.behind is None]
-    assert outside_of_all == [slot(2)]
+    assert [e.slot for e in world.state.engines.values() if e.behind is None] == [slot(2)]
     assert streams(world) == {"s"}
     world.leave("s")
     world.run(300)
@@ -411,6 +415,21 @@ def test_engines_outside_the_vpns_are_replaced_when_nobody_plays_on_them() -> No
     assert len(world.listed()) == 3
     (began, *_) = [h for h in world.happened if h.kind == "rollout_began"]
     assert began.data["reasons"] == ["vpn_changed"]
+
+
+@pytest.mark.parametrize("tunnels", [0, 1])
+def test_nobody_is_sent_to_an_engine_outside_the_vpns(tunnels: int) -> None:
+    """Not even until there are others, or while no VPN has a tunnel."""
+    world = outside_of_all()
+    for name in TWO.vpns[:tunnels]:
+        world.up(name)
+    world.connect(world.running())
+    assert not world.listed()
+    assert streams(world) == {"s"}
+    world.run(120)
+    assert [e.slot for e in world.state.engines.values() if e.behind is None] == [slot(2)]
+    assert len(world.listed()) == 3 * tunnels
+    assert streams(world) == {"s"}
 
 
 @pytest.mark.parametrize("port", [19000, 19050])

@@ -96,6 +96,7 @@ def _upkeep(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
     yield from admission.lapses(uneasy)
     yield from maintenance.steps(state, uneasy)
     if state.connected and state.listed:
+        yield from vpns.outside(state, rules)
         yield from health.asks(state, rules, uneasy, now)
         yield from playback.tries(state, rules, uneasy, now)
         yield from holds.stops(state, rules, now)

@@ -102,7 +102,7 @@ def _giving_way(state: State, rules: Rules, now: Now, lacking: int) -> Drain | N
     start behind another VPN; as many as are lacking."""
     if len(state.engines) < rules.max_replicas or not rules.vpns:
         return None
-    if next(free_slots(state, rules, now), None) is None or _going(state, vpns.VPN) >= lacking:
+    if next(free_slots(state, rules, now), None) is None or _going(state) >= lacking:
         return None
     cut_off = (
         e
@@ -129,13 +129,15 @@ def _one_for_a_port(
     names = {vpn.name for vpn in wanting}
     idle = (state.engines[slot] for _, slot in state.index.idle.ranks.get(NOBODY, ()))
     longest = next((e for e in idle if e.behind is not None and e.behind.vpn in names), None)
-    if longest is None or _going(state, vpns.VPN):
+    if longest is None or _going(state):
         return math.inf
     return Drain(*longest.ref, vpns.VPN)
 
 
-def _going(state: State, reason: str) -> int:
-    return sum(bool(e.drain and e.drain.reason == reason) for e in state.uneasy_engines())
+def _going(state: State) -> int:
+    """How many give way already. Those outside of the VPNs go by themselves."""
+    going = (e for e in state.uneasy_engines() if e.drain and e.drain.reason == vpns.VPN)
+    return sum(e.behind is not None for e in going)
 
 
 def _scale_down(state: State, rules: Rules, wanted: int, now: Now) -> Iterator[Drain | float]:

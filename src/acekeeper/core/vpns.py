@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from acekeeper.core.actions import Code, Refusal, TrustPort
+from acekeeper.core.actions import Code, Drain, Refusal, TrustPort
 from acekeeper.core.model import Engine, Health, Now
 from acekeeper.core.names import Slot
 from acekeeper.core.rules import Rules
@@ -154,6 +154,18 @@ def is_elsewhere(engine: Engine, _: State, rules: Rules) -> bool:
     if engine.behind is None:
         return bool(rules.vpns)
     return engine.behind.vpn != of_port(rules, engine.slot.port)
+
+
+def outside(state: State, rules: Rules) -> Iterator[Drain]:
+    """Engines behind none where each is to be behind one. Nobody is sent to them any more, and they
+    are not waited for until there are others; what plays on them is left alone."""
+    if not rules.vpns:
+        return
+    for (_, _, _, behind), ranks in state.index.made.ranks.items():  # few
+        engines = (state.engines[slot] for _, slot in ranks) if behind is None else ()
+        for engine in engines:
+            if engine.drain is None and engine.stop is None:
+                yield Drain(*engine.ref, VPN)
 
 
 def has_old_port(engine: Engine, state: State, _: Rules) -> bool:
