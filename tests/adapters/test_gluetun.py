@@ -179,6 +179,7 @@ async def test_a_port_as_versions_have_it(
         as_json({"public_ip": HERE, "country": "Nor\x1b[31mway"}),
         as_json({"public_ip": HERE, "country": "x" * 100}),
         http(b'{"public_ip": "\xff"}'),
+        http(b'{"public_ip": "", "deep": ' + b"[" * 20_000),
         http(b"", "500 Error"),
         http(b"", "301 Moved", "Location: http://192.0.2.1/"),
     ],

@@ -120,7 +120,7 @@ def _decoded(reply: Reply, kind: type[T], slot: Slot, path: str) -> T:
         raise _no_answer(_CONTROL, slot, f"answered {reply.status} to GET {path}")
     try:
         return msgspec.json.decode(reply.body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         why = f"answered what is none to GET {path} ({shown(str(error))})"
         raise _no_answer(_CONTROL, slot, why) from None
 
