@@ -201,3 +201,14 @@ def test_without_a_tunnel_nobody_is_forwarded() -> None:
     world.run(1)
     assert world.forwarded() == [0]
     assert not vpns.wanting(world.state, world.rules)
+
+
+@pytest.mark.parametrize("port", [19000, 20003, 21001, 22003])
+def test_nobody_starts_on_a_forwarded_port_that_engines_have_for_something_else(port: int) -> None:
+    world = world_of(2, de=port, ch=52)
+    assert world.forwarded() == [4]
+    assert numbers(world) == [0, 52]
+    an_hour(world)
+    world.answer("de", port=51)
+    world.run(PORT_SETTLES + 200)
+    assert numbers(world) == [51, 52]

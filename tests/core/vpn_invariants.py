@@ -47,7 +47,8 @@ def may_start(state: State, rules: Rules, action: Start) -> None:
 
 def is_given(state: State, rules: Rules, action: Start) -> None:
     """After a start was taken: it is behind the VPN of its slot, as that runs now; on a forwarded
-    port if it is the one of that VPN, and nobody else had it."""
+    port if it is the one of that VPN, nobody else had it, and no slot of it has it for something
+    else."""
     behind = state.engines[action.slot].behind
     assert (behind is not None) == bool(rules.vpns)
     if behind is None:
@@ -57,5 +58,7 @@ def is_given(state: State, rules: Rules, action: Start) -> None:
     assert behind.start == vpn.incarnation
     others = [e.behind for e in state.engines.values() if e.slot != action.slot]
     is_taken = Behind(behind.vpn, behind.start, vpn.port) in others
+    slots = vpns.ports_of(rules, behind.vpn)
+    is_taken |= any(vpn.port in rules.ports.ports(http) for http in slots)
     is_its = vpn.port > 0 and vpn.port == vpn.trusted_port and not is_taken
     assert behind.forwarded == (vpn.port if is_its else 0)

@@ -78,7 +78,7 @@ def by_need(state: State, rules: Rules, free: Callable[[range], Iterator[Slot]])
     for where, count in behind.items():
         if where.vpn in counts:
             counts[where.vpn] += count
-    wanting = {vpn.name for vpn in vpns if _wants_forwarded(vpn, behind)}
+    wanting = {vpn.name for vpn in vpns if _wants_forwarded(vpn, rules, behind)}
     queues = {vpn.name: free(ports_of(rules, vpn.name)) for vpn in vpns}
     while queues:
         name = min(queues, key=lambda n: (n not in wanting, counts[n], rules.vpns.index(n)))
@@ -95,7 +95,7 @@ def to_be_given(state: State, rules: Rules, slot: Slot) -> Behind | None:
     if not rules.vpns:
         return None
     vpn = state.vpns[of_port(rules, slot.port)]
-    forwarded = vpn.trusted_port if _wants_forwarded(vpn, _behind(state)) else 0
+    forwarded = vpn.trusted_port if _wants_forwarded(vpn, rules, _behind(state)) else 0
     return Behind(vpn.name, vpn.incarnation, forwarded)
 
 
@@ -104,7 +104,7 @@ def wanting(state: State, rules: Rules) -> list[Vpn]:
     if not any(vpn.port for vpn in state.vpns.values()):
         return []
     behind = _behind(state)
-    return [vpn for vpn in connected(state, rules) if _wants_forwarded(vpn, behind)]
+    return [vpn for vpn in connected(state, rules) if _wants_forwarded(vpn, rules, behind)]
 
 
 def _behind(state: State) -> Counter[Behind]:
@@ -120,10 +120,16 @@ def _behind(state: State) -> Counter[Behind]:
     return found
 
 
-def _wants_forwarded(vpn: Vpn, behind: Counter[Behind]) -> bool:
-    """Not while one that is to go still has the port."""
+def _wants_forwarded(vpn: Vpn, rules: Rules, behind: Counter[Behind]) -> bool:
+    """Not while one that is to go still has the port, nor if it is one that engines there have for
+    something else: who started on it would find it taken, again and again."""
     wanted = Behind(vpn.name, vpn.incarnation, vpn.trusted_port)
-    return vpn.port == vpn.trusted_port != 0 and wanted not in behind
+    is_trusted = vpn.port == vpn.trusted_port != 0
+    if not is_trusted or wanted in behind:
+        return False
+    slots = ports_of(rules, vpn.name)
+    bases = rules.ports.ports(slots.start)
+    return not any(base <= vpn.port < base + len(slots) for base in bases)
 
 
 def is_back(state: State, rules: Rules, engine: Engine) -> bool:
