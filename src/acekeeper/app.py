@@ -45,9 +45,9 @@ from acekeeper.gateway.again import Leaving
 from acekeeper.gateway.application import routes
 from acekeeper.gateway.door import Door
 from acekeeper.listening import Gateway, are_loopback
-from acekeeper.metrics import Host, Metrics, Pool, Vpns
+from acekeeper.metrics import Host, Metrics, Pool
 from acekeeper.rules import rules_of
-from acekeeper.runtimes import check_vpns, runtime_of
+from acekeeper.runtimes import runtime_of, watch_vpns
 from acekeeper.server import Server, serve_until_told
 from acekeeper.settings import Settings
 from acekeeper.usecases.adoption import Adoption
@@ -169,7 +169,6 @@ async def service(
         )
         loop = _loop(stack, settings, rules, store, metrics)
         metrics.add(Pool(loop.state, rules, clock))
-        metrics.add(Vpns(loop.state, rules))
         intervals = {
             Kind.HEALTH: settings.health_check_interval_s,
             Kind.STREAMS: settings.monitor_interval_s,
@@ -237,7 +236,7 @@ def _loop(
     )
     stack.push_async_callback(loop.close)
     if traffic is not None:
-        check_vpns(stack, settings, loop, traffic)
+        watch_vpns(stack, settings, loop, traffic, metrics)
     this = _run(settings, state.run)
     # What the restore found is stored and logged with it.
     loop.tell_all((ServiceStarted(this), TimePassed()))

@@ -63,14 +63,18 @@ def runtime_of(
     return processes, emulated
 
 
-def check_vpns(stack: AsyncExitStack, settings: Settings, loop: Loop, traffic: VpnTraffic) -> None:
+def watch_vpns(
+    stack: AsyncExitStack, settings: Settings, loop: Loop, traffic: VpnTraffic, metrics: Metrics
+) -> None:
     """From here on, until `stack` ends it."""
     from acekeeper.adapters.gluetun import Gluetun
+    from acekeeper.metrics.vpns import Vpns
     from acekeeper.usecases.vpns import Checks
 
     names, bases = settings.vpns, (settings.vpn_control_base, settings.vpn_health_base)
     api = Gluetun(names, *bases, _vpn_key(settings))
     stack.push_async_callback(api.close)
+    metrics.add(Vpns(loop.state, loop.rules))
     loop.spawn(Checks(loop, api, traffic, settings.vpn_check_interval_s).run())
 
 

@@ -4,7 +4,8 @@ from acekeeper.core.apply import apply
 from acekeeper.core.facts import Fact
 from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
-from acekeeper.metrics import Metrics, Vpns
+from acekeeper.metrics import Metrics
+from acekeeper.metrics.vpns import Vpns
 
 from ..core.world import rules
 from ..usecases.house import Clock

@@ -18,7 +18,8 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from acekeeper.adapters.processes import stop_all
-from acekeeper.metrics import Metrics, Vpns
+from acekeeper.metrics import Metrics
+from acekeeper.metrics.vpns import Vpns
 
 from ..api.vpns import RULES, carried, told, with_engines
 from ..requirements.engine import HANGABLE

@@ -4,6 +4,5 @@ from acekeeper.metrics.families import FAMILIES, Family
 from acekeeper.metrics.host import Host
 from acekeeper.metrics.measured import Metrics
 from acekeeper.metrics.pool import Pool
-from acekeeper.metrics.vpns import Vpns
 
-__all__ = ["FAMILIES", "Family", "Host", "Metrics", "Pool", "Vpns"]
+__all__ = ["FAMILIES", "Family", "Host", "Metrics", "Pool"]
