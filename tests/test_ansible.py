@@ -248,6 +248,19 @@ def test_what_a_vpn_has_of_its_own_is_said_to_podman_without_its_secrets(tmp_pat
     assert "Environment=VPN_IMAGE=" in text
 
 
+def test_no_vpn_has_a_secret_in_its_environment_nor_what_its_unit_relies_on(tmp_path: Path) -> None:
+    secret = ["OPENVPN_PASSWORD", "WIREGUARD_PRESHARED_KEY", "WIREGUARD_PRIVATE_KEY"]
+    fixed = ["FIREWALL_ENABLED_DISABLING_IT_SHOOTS_YOU_IN_YOUR_FOOT", "HEALTH_SERVER_ADDRESS"]
+    fixed += ["HTTP_CONTROL_SERVER_AUTH_DEFAULT_ROLE", "PGID", "PUID", "VPN_INTERFACE"]
+    well = ["FIREWALL_OUTBOUND_SUBNETS", "TZ", "VPN_TYPE", "WIREGUARD_PUBLIC_KEY"]
+    given = {
+        "acekeeper_vpns": [{"name": "de", "environment": dict.fromkeys(secret + fixed + well)}]
+    }
+    given["acekeeper_vpns"] += [{"name": "ch"}]
+    both = "[__acekeeper_secret_variables, __acekeeper_fixed_variables]"
+    assert said_of(both, tmp_path, given) == [secret, fixed]
+
+
 def test_no_task_shows_a_secret_of_a_vpn_nor_goes_round_with_it() -> None:
     tasks = (ROOT / "ansible/roles/acekeeper/tasks").glob("*.yml")
     text = "\n".join(path.read_text("utf-8") for path in tasks)
