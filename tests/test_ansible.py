@@ -195,15 +195,6 @@ def test_the_settings_name_the_vpns_and_their_key(tmp_path: Path) -> None:
     assert not {"VPNS", "VPN_API_KEY"} & {*settings}
 
 
-def test_a_vpn_is_not_given_what_its_unit_rests_upon(tmp_path: Path) -> None:
-    """As those have it who ran Gluetun by a compose file."""
-    assert said_of("__acekeeper_given_to_vpns", tmp_path, VPNS) == []
-    copied = {"environment": {"HTTP_CONTROL_SERVER_ADDRESS": ":8001", "PUID": 1000, "TZ": "UTC"}}
-    given = {"acekeeper_vpns": [*VPNS["acekeeper_vpns"], {"name": "nl"} | copied]}
-    refused = said_of("__acekeeper_given_to_vpns", tmp_path, VPNS | given)
-    assert refused == ["HTTP_CONTROL_SERVER_ADDRESS", "PUID"]
-
-
 def test_a_secret_of_a_vpn_has_another_name_when_it_or_the_key_changes(tmp_path: Path) -> None:
     secrets: Any = said_of("__acekeeper_vpn_secrets", tmp_path, VPNS)
     of_de = {s["target"]: s for s in secrets if s["vpn"] == "de"}
