@@ -85,7 +85,7 @@ def test_a_vpn_dies_under_its_viewers_and_the_pool_is_whole_again(
         assert {s["port"] for s in said} <= before[other]
         playing.do("leave")
     assert whole < WHOLE_WITHIN_S
-    assert vpns.status()["circuit_breaker"]["state"] == "closed"
+    assert vpns.status()["provisioning"]["circuit_breaker_state"] == "closed"
     assert "vpn" in {entry["data"]["cause"] for entry in vpns.log("engine_died")}
     tell(
         f"a VPN was killed under {STREAMS - len(stay)} of {STREAMS} streams and"
@@ -93,6 +93,11 @@ def test_a_vpn_dies_under_its_viewers_and_the_pool_is_whole_again(
         f" were free again after {whole:.1f} s; the other streams were silent for"
         f" {max(s['silence'] for s in said):.1f} s at the most"
     )
+
+
+def forwarded(vpns: Vpns) -> list[str]:
+    """The engines that are listed as such."""
+    return [e["container_name"] for e in vpns.get("/engines") if e["forwarded"]]
 
 
 def test_the_port_that_is_forwarded_reaches_an_engine(vpns: Vpns) -> None:
@@ -104,13 +109,12 @@ def test_the_port_that_is_forwarded_reaches_an_engine(vpns: Vpns) -> None:
 
     until(is_reached)
     first = vpns.shown(name)["forwarded_engine"]
-    listed = {engine["container_name"]: engine["forwarded"] for engine in vpns.get("/engines")}
-    assert [which for which, forwarded in listed.items() if forwarded] == [first]
+    until(lambda: forwarded(vpns) == [first])
     vpns.provider.forward(name, ANOTHER_PORT)
     until(lambda: vpns.shown(name)["forwarded_engine"] not in (None, first) and is_reached())
     vpns.provider.forward(name, 0)
     until(lambda: vpns.shown(name)["forwarded_engine"] is None)
-    assert not any(engine["forwarded"] for engine in vpns.get("/engines"))
+    assert forwarded(vpns) == []
     vpns.provider.forward(name, PORTS[0])
 
 
