@@ -60,7 +60,7 @@ def test_an_engine_has_a_network_of_its_own_unless_its_file_says_otherwise() -> 
     lines = settings(BASE)
     assert "Network=${ENGINE_NETWORK}" in lines
     default, file = (
-        lines.index("Environment=ENGINE_NETWORK=pasta"),
+        lines.index("Environment=ENGINE_NETWORK=pasta ENGINE_VPN="),
         next(n for n, line in enumerate(lines) if line.startswith("EnvironmentFile=")),
     )
     assert default < file  # which wins
@@ -140,9 +140,22 @@ def test_a_vpn_comes_back_by_itself_and_takes_its_engines_with_it() -> None:
         "WantedBy=default.target",
     } <= {*lines}
     ends = [line for line in lines if line.startswith("ExecSt")]
-    removes = re.compile(r"ExecSt\w+=-?/usr/bin/podman rm --force --depend --ignore --time \d ")
-    assert [line.partition("=")[0] for line in ends] == ["ExecStartPre", "ExecStop", "ExecStopPost"]
-    assert all(removes.match(line) for line in ends)
+    label = "label=acekeeper.vpn="
+    removes = re.compile(rf"-/usr/bin/podman rm --force --ignore --time \d --filter={label}%i")
+    whenever = {
+        name for name, _, does in (line.partition("=") for line in ends) if removes.match(does)
+    }
+    assert whenever == {"ExecStartPre", "ExecStop", "ExecStopPost"}
+    assert "Label=acekeeper.vpn=${ENGINE_VPN}" in settings(BASE)
+
+
+def test_podman_cannot_start_a_vpn_that_has_ended_for_an_engine_that_joins_it() -> None:
+    """It needs a file that is there only while its unit starts it."""
+    lines = settings(VPN)
+    once = "%t/%N.once"
+    assert f"Volume={once}:/run/once:ro" in lines
+    assert f"ExecStartPre=/usr/bin/touch {once}" in lines
+    assert f"ExecStartPost=/usr/bin/rm --force {once}" in lines
 
 
 def test_what_leaves_a_vpn_otherwise_than_by_its_tunnel_is_its_own_for_both_protocols() -> None:

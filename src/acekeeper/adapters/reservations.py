@@ -68,6 +68,7 @@ class Reservations:
         lines.append(f"HTTP_PUBLISH={' '.join(published)}\n")
         lines.append(f"{_WAY_OUT}{msgspec.json.encode(way_out).decode()}\n")
         if behind is not None:
+            lines.append(f"ENGINE_VPN={behind.vpn}\n")
             lines.append(f"{_BEHIND}{msgspec.json.encode(behind).decode()}\n")
         try:
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
