@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from acekeeper.api.status import totals
 from acekeeper.api.views import Views
+from acekeeper.core.facts import VpnEnded
 
 from .bodies import started
 from .conftest import Serve, Served
@@ -105,6 +106,7 @@ async def test_at_the_cap_a_refusal_has_the_full_detail(serve: Serve) -> None:
 async def test_without_a_tunnel_a_refusal_says_that_waiting_helps(served: Served) -> None:
     loop = served.context.loop
     loop.rules = replace(loop.rules, vpns=("de",))
+    loop.tell(VpnEnded("de"))
     answer = await served.post("/provision/acestream")
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "4"
@@ -117,7 +119,7 @@ async def test_without_a_tunnel_a_refusal_says_that_waiting_helps(served: Served
         "can_retry": True,
         "should_wait": True,
     }
-    assert "de is not known yet" in detail["message"]
+    assert "de is stopped" in detail["message"]
     context = replace(served.context, views=Views(loop.state, loop.rules))
     blocked = totals(context, context.clock()).provisioning.blocked_reason_details
     assert msgspec.to_builtins(blocked) == detail

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from acekeeper.core import admission, vpns
-from acekeeper.core.actions import Code, Drain
+from acekeeper.core.actions import Code, Drain, Refusal
 from acekeeper.core.facts import (
     EngineDied,
     Found,
@@ -46,12 +46,30 @@ def test_no_engine_starts_before_a_vpn_has_a_tunnel() -> None:
     said = world.refused("r")
     assert (said.code, said.should_wait) == (Code.VPN_DISCONNECTED, True)
     assert said.message == "no VPN has a tunnel: de is not known yet, ch is connecting"
-    assert admission.blocked(world.state, world.rules, world.now) == said
     world.answer("ch")
     world.run(10)
     assert where(world) == {"de": 0, "ch": 1}
     assert world.listed() == [4]
     assert world.engine(4).behind == Behind("ch", "ch-1")
+
+
+def test_clients_are_told_that_no_vpn_has_a_tunnel_once_each_was_asked() -> None:
+    """They believe it for half a minute, and the first answers come within seconds."""
+    world = VpnWorld()
+    world.connect()
+
+    def blocked() -> Refusal | None:
+        return admission.blocked(world.state, world.rules, world.now)
+
+    assert blocked() is None
+    world.start_unit("de")
+    world.start_unit("ch")
+    world.answer("de", is_healthy=False)
+    assert blocked() is None
+    world.answer("ch", is_healthy=False)
+    said = blocked()
+    assert said is not None
+    assert said.message == "no VPN has a tunnel: de is connecting, ch is connecting"
 
 
 def test_engines_are_spread_over_those_with_a_tunnel() -> None:

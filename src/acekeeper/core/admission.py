@@ -31,7 +31,8 @@ def blocked(state: State, rules: Rules, now: Now) -> Refusal | None:
         return supply.lacks
     without = vpns.refusal(state, rules)
     if without is not None and not supply.has_engines():
-        return without
+        # In the seconds after a start of ours nobody has been asked.
+        return without if vpns.are_known(state, rules) else None
     if breaker.circuit(state.breaker, rules, now) is Circuit.OPEN:
         return supply.breaker_open
     if len(state.engines) >= rules.max_replicas and not supply.has_engines():

@@ -44,6 +44,11 @@ def connected(state: State, rules: Rules) -> list[Vpn]:
     return [v for n in rules.vpns if (v := state.vpns.get(n)) is not None and v.is_connected]
 
 
+def are_known(state: State, rules: Rules) -> bool:
+    """Whether something was heard of each, if only that it is silent or does not run."""
+    return all((vpn := state.vpns.get(n)) is not None and not vpn.is_unasked for n in rules.vpns)
+
+
 def refusal(state: State, rules: Rules, slot: Slot | None = None) -> Refusal | None:
     """Why no engine may start, or none there, for want of a VPN."""
     if not rules.vpns:
