@@ -557,6 +557,12 @@ def test_troubles_name_each_vpn_that_has_one_and_why() -> None:
     world.answer("de", is_healthy=False)
     assert said()[0].startswith("vpn de: it lost its tunnel")
     world.answer("de")
+    world.count("de", 10, 10)
+    world.run(1)
+    world.count("de", 20, 10)
+    world.silence("de")  # something came meanwhile
+    assert said() == ["vpn de: it has a tunnel, but does not answer (timeout)"]
+    world.answer("de")
     world.answer("ch", port=0)
     world.run(299)
     assert said() == []

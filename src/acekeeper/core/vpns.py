@@ -203,6 +203,8 @@ def troubles(state: State, rules: Rules, now: Now) -> list[str]:
         if not vpn.is_connected:
             why = f" ({vpn.silent})" if vpn.silent else ""
             wrong.append(f"vpn {name}: {_WORDS[vpn.tunnel]}{why}")
+        elif vpn.silent:
+            wrong.append(f"vpn {name}: it has a tunnel, but does not answer ({vpn.silent})")
         elif vpn.had_port and not vpn.port and now.mono - vpn.port_since >= _MISSING_AFTER:
             wrong.append(f"vpn {name}: its provider forwards no port any more")
     return wrong
