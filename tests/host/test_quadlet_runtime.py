@@ -70,7 +70,7 @@ def test_an_engine_starts_is_adopted_and_stops(engines: EngineHost, driver: Driv
     names = engines.as_user("podman ps --no-trunc --format '{{.ID}} {{.Names}}'").split()
     assert names == [started["container_id"], "engine-19000"]
     assert list(started["addresses"]) == ["127.0.0.1"]
-    found = {**started, "dying": False}
+    found = {**started, "dying": False, "behind": None}
 
     with engines.drive() as other:
         listing = other.do("list")["answer"]
