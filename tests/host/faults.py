@@ -11,7 +11,6 @@ from .lab import Host
 from .viewing import Viewing
 from .waiting import until
 
-KEY = "the-key-of-the-runbooks"
 MIN_REPLICAS, MAX_REPLICAS = 4, 6
 SETTINGS: Mapping[str, object] = {
     "MIN_REPLICAS": MIN_REPLICAS,

@@ -17,6 +17,7 @@ _SHORTER = {
     r"keep_firing_for: \d+m": "keep_firing_for: 10s",
     r"\[5m\]": "[30s]",
     r"\[10m\]": "[1m]",
+    r"\[20m\]": "[1m]",
 }
 
 

@@ -3,24 +3,20 @@ test has control, and whose engines send something through them."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Protocol
 
+from . import faults
 from .faults import Fault, Steps
 from .lab import Host
 from .viewing import Viewing
+from .vpn.deployed import NAMES
+from .vpn.provider import Provider
 from .waiting import until
 
-FIRST, SECOND = "de", "ch"
+FIRST, SECOND = NAMES
 PORT = 40123  # forwarded to the first, when nothing is wrong
+PORTS = (PORT, 0)
+SETTINGS: Mapping[str, object] = {**faults.SETTINGS, "VPN_CHECK_INTERVAL_S": 1}
 _CHANGES = 9
-
-
-class Provider(Protocol):
-    def forward(self, name: str, port: int) -> None:
-        """From the world to this VPN; 0: no port."""
-
-    def carry(self, name: str, *, carries: bool) -> None:
-        """Whether anything comes out of the tunnel, which is there all along."""
 
 
 def vpn_faults(provider: Provider) -> Mapping[str, Fault]:
@@ -50,7 +46,7 @@ def vpn_faults(provider: Provider) -> Mapping[str, Fault]:
         "VpnDown": Fault(
             carrying_nothing(FIRST, SECOND),
             (
-                f"refusing provisions: no VPN has a tunnel: {FIRST} is dead",
+                f"refusing provisions: no VPN has a tunnel: {FIRST} is (dead|lost)",
                 "vpn lost: vpn .*, state dead",
             ),
         ),

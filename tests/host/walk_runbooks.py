@@ -1,40 +1,73 @@
-"""Walks the runbooks: injects each alert's fault on a bare host, waits until a real Prometheus says
+"""Walks the runbooks: injects each alert's fault on a host, waits until a real Prometheus says
 that it fires, pastes the commands of its page, undoes the fault and waits until it is over.
 
     python -m tests.host.walk_runbooks [ALERT ...]
 
-Needs root and a lab; about three minutes an alert. What a command has to print is in `faults.py`.
+Needs root and a lab; about three minutes an alert. What a command has to print is in `faults.py`,
+and for the alerts of VPNs, which have a host of their own, in `vpn_faults.py`.
 """
 
 import re
 import sys
 import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from ..monitoring.commands import ROOT, blocks
 from ..monitoring.prometheus import Prometheus
-from . import deploying, faults
+from ..monitoring.rules import alerts
+from . import deploying, faults, vpn_faults
+from .asking import KEY
 from .deploying import engines
-from .faults import FAULTS, KEY, Fault
+from .faults import FAULTS, Fault
 from .lab import Host, Lab, LabError
 from .scraping import scrape
 from .viewing import Viewing
+from .vpn.deployed import deployed
 from .waiting import until
 
 RUNBOOKS = ROOT / "docs/runbooks"
 CAUSES = "Likely causes, and the fix"
 AN_ENGINE = "19000"
 
+Faulty = tuple[Host, Mapping[str, Fault]]  # a host, and the faults it can have
+
 
 def main() -> int:
-    wanted = sys.argv[1:] or list(FAULTS)
+    wanted = sys.argv[1:] or [alert.name for alert in alerts()]
+    plain = [alert for alert in FAULTS if alert in wanted]
+    of_vpns = [alert for alert in wanted if alert not in FAULTS]
     with Lab.take() as lab, tempfile.TemporaryDirectory() as name:
-        host = lab.up(1)
-        deploying.deploy(host, Path(name), faults.SETTINGS, KEY)
-        faults.prepare(host)
-        walker = Walker(host, scrape(host, KEY))
-        walked = [walker.walk(alert, FAULTS[alert]) for alert in wanted]
+        directory = Path(name)
+        walked = walk(without_vpns(lab, directory), plain) + walk(
+            with_vpns(lab, directory), of_vpns
+        )
     return 0 if all(walked) else 1
+
+
+@contextmanager
+def without_vpns(lab: Lab, directory: Path) -> Iterator[Faulty]:
+    host = lab.up(1)
+    deploying.deploy(host, directory, faults.SETTINGS, KEY)
+    faults.prepare(host)
+    yield host, FAULTS
+    lab.down(1)
+
+
+@contextmanager
+def with_vpns(lab: Lab, directory: Path) -> Iterator[Faulty]:
+    with deployed(lab, 2, directory, vpn_faults.SETTINGS, vpn_faults.PORTS) as vpns:
+        yield vpns.host, vpn_faults.vpn_faults(vpns.provider)
+
+
+def walk(kind: AbstractContextManager[Faulty], wanted: Sequence[str]) -> list[bool]:
+    """Without any, there is no host."""
+    if not wanted:
+        return []
+    with kind as (host, its):
+        walker = Walker(host, scrape(host, KEY))
+        return [walker.walk(alert, its[alert]) for alert in wanted]
 
 
 class Walker:

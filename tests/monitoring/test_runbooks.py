@@ -9,7 +9,8 @@ from unittest.mock import create_autospec
 import pytest
 
 from ..host.faults import FAULTS
-from ..host.vpn_faults import Provider, vpn_faults
+from ..host.vpn.provider import Provider
+from ..host.vpn_faults import vpn_faults
 from .commands import ROOT, check, commands
 from .rules import alerts
 
