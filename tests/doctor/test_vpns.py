@@ -44,7 +44,7 @@ def test_where_all_is_well_it_says_as_whom_each_goes_out(world: World) -> None:
     said = [finding.text for finding in world.found()]
     assert "the kernel has what the firewalls of VPNs need" in said
     assert "vpn@de.service is active" in said
-    assert "the VPN de has a tunnel, and goes out as 203.0.113.9" in said
+    assert "the VPN de says that it has a tunnel, and goes out as 203.0.113.9" in said
     assert not any("engines get out by" in text for text in said)
 
 

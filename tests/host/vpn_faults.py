@@ -17,6 +17,7 @@ PORT = 40123  # forwarded to the first, when nothing is wrong
 PORTS = (PORT, 0)
 SETTINGS: Mapping[str, object] = {**faults.SETTINGS, "VPN_CHECK_INTERVAL_S": 1}
 _CHANGES = 9
+_ITS_LOG = rf"vpn-{FIRST}\[\d+\]: "
 
 
 def vpn_faults(provider: Provider) -> Mapping[str, Fault]:
@@ -52,11 +53,14 @@ def vpn_faults(provider: Provider) -> Mapping[str, Fault]:
         ),
         "VpnTunnelDead": Fault(
             carrying_nothing(FIRST),
-            (f"vpn {FIRST}: dead since ", f"vpn {SECOND}: connected since ", "state dead"),
+            (
+                *(f"vpn {FIRST}: (dead|lost) since ", f"vpn {SECOND}: connected since "),
+                *("state dead", _ITS_LOG, r"\n(200|500)\n"),
+            ),
             also="curl",
         ),
-        "VpnPortMissing": Fault(no_port, (f"port 0, before {PORT}",)),
-        "VpnPortFlapping": Fault(many_ports, (f"port {PORT + 1}, before {PORT + 2}",)),
+        "VpnPortMissing": Fault(no_port, (f"port 0, before {PORT}", _ITS_LOG)),
+        "VpnPortFlapping": Fault(many_ports, (f"port {PORT + 1}, before {PORT + 2}", _ITS_LOG)),
     }
 
 

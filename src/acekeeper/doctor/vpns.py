@@ -84,4 +84,4 @@ def _tunnel(settings: Settings, vpn: str, n: int) -> Finding:
         return wrong(f"what answers on {HERE}:{port} is not the VPN {vpn}", "Move VPN_CONTROL_BASE")
     if not address:
         return wrong(f"the VPN {vpn} has no tunnel", journal)
-    return well(f"the VPN {vpn} has a tunnel, and goes out as {address}")
+    return well(f"the VPN {vpn} says that it has a tunnel, and goes out as {address}")
