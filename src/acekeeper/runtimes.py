@@ -12,12 +12,12 @@ from acekeeper.adapters.retries import Retries
 from acekeeper.metrics import Metrics
 from acekeeper.settings import Settings
 from acekeeper.usecases.loop import Loop
-from acekeeper.usecases.protocols import Clock, Runtime, VpnTraffic
+from acekeeper.usecases.protocols import Clock, Runtime, TunnelCounters
 
 
 def runtime_of(
     settings: Settings, clock: Clock, retries: Retries, metrics: Metrics
-) -> tuple[Runtime, VpnTraffic | None]:
+) -> tuple[Runtime, TunnelCounters | None]:
     """And whoever sees what goes through its VPNs, if there are any."""
     if settings.runtime == "quadlet" and settings.target_image is not None:
         from acekeeper.adapters.podman import Podman
@@ -64,7 +64,7 @@ def runtime_of(
 
 
 def watch_vpns(
-    stack: AsyncExitStack, settings: Settings, loop: Loop, traffic: VpnTraffic, metrics: Metrics
+    stack: AsyncExitStack, settings: Settings, loop: Loop, traffic: TunnelCounters, metrics: Metrics
 ) -> None:
     """From here on, until `stack` ends it."""
     from acekeeper.adapters.gluetun import Gluetun

@@ -22,7 +22,7 @@ def told(*facts: Fact, state: State | None = None, now: Now = NOW) -> State:
 
 
 def started(vpn: str) -> VpnStarted:
-    return VpnStarted(vpn, f"{vpn}-start", f"{vpn}-container")
+    return VpnStarted(vpn, f"{vpn}-start")
 
 
 def ended(vpn: str) -> VpnEnded:

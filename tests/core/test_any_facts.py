@@ -226,7 +226,7 @@ facts: st.SearchStrategy[Fact] = st.one_of(
     gateway.facts,
 )
 vpn_facts: st.SearchStrategy[Fact] = st.one_of(
-    st.builds(VpnStarted, vpns, named, st.sampled_from(["", "id"])),
+    st.builds(VpnStarted, vpns, named),
     st.builds(VpnEnded, vpns, starts, st.sampled_from(["", "killed"])),
     st.builds(
         VpnAnswered,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from acekeeper.core.facts import Fact, VpnAnswered, VpnEnded, VpnSilent, VpnStarted, VpnTraffic
+from acekeeper.core.facts import Fact, VpnAnswered, VpnEnded, VpnSilent, VpnTraffic
 from acekeeper.core.vpn import DEAD_AFTER, Traffic, Tunnel
 
 from .vpn_world import VpnWorld, world_of
@@ -19,7 +19,6 @@ def test_a_unit_starts_connects_and_ends() -> None:
     world = VpnWorld()
     world.start_unit("de")
     assert world.tunnel("de") is Tunnel.CONNECTING
-    assert world.vpn("de").container_id == "id-de-1"
     world.answer("de", is_healthy=False)
     assert world.tunnel("de") is Tunnel.CONNECTING
     assert told(world) == ["vpn_started"]
@@ -40,15 +39,6 @@ def test_a_unit_starts_connects_and_ends() -> None:
         "killed",
         True,
     )
-
-
-def test_a_container_id_is_told_later() -> None:
-    world = VpnWorld()
-    world.tell(VpnStarted("de", "a"))
-    world.tell(VpnStarted("de", "a", "id"))
-    world.tell(VpnStarted("de", "a"))
-    assert world.vpn("de").container_id == "id"
-    assert told(world) == ["vpn_started"]
 
 
 def test_a_tunnel_is_lost_and_back() -> None:

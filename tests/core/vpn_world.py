@@ -29,7 +29,7 @@ class VpnWorld(World):
 
     def start_unit(self, name: str) -> None:
         start = self.vpn_starts[name] = f"{name}-{next(self._starts)}"
-        self.tell(VpnStarted(name, start, f"id-{start}"))
+        self.tell(VpnStarted(name, start))
 
     def answer(self, name: str, *, is_healthy: bool = True, port: int | None = None) -> None:
         ip = "203.0.113.1" if is_healthy else ""

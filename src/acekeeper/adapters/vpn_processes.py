@@ -34,10 +34,6 @@ class _Running(Struct, frozen=True):
     incarnation: str
     pidfd: int
 
-    @property
-    def container_id(self) -> str:
-        return hashlib.sha256(f"{self.name}:{self.incarnation}".encode()).hexdigest()
-
 
 class VpnProcesses:
     def __init__(
@@ -86,7 +82,7 @@ class VpnProcesses:
                 self._watch(name, process, pidfd)
         for name in self._names:
             if (running := self._running.get(name)) is not None:
-                self._tell(VpnStarted(name, running.incarnation, running.container_id))
+                self._tell(VpnStarted(name, running.incarnation))
             else:
                 self._tell(VpnEnded(name))
                 self._start_after(name, 0)
@@ -125,7 +121,7 @@ class VpnProcesses:
             raise AssertionError("a child is there until it is reaped")
         del self._starting[name]
         running = self._watch(name, process, os.pidfd_open(pid))
-        self._tell(VpnStarted(name, running.incarnation, running.container_id))
+        self._tell(VpnStarted(name, running.incarnation))
 
     def _spawn(self, name: str) -> int:
         with suppress(OSError):  # then there are no counters to be seen

@@ -5,9 +5,8 @@ A start is named by systemd's invocation id. Nothing is started or stopped here.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
-from acekeeper.adapters import container_id
+from acekeeper.adapters import container_id, net_dev
 from acekeeper.adapters.systemd import Systemd
 from acekeeper.adapters.unit import Unit, why
 from acekeeper.core.facts import Fact, VpnEnded, VpnStarted
@@ -19,17 +18,12 @@ _TUNNEL = "tun0"
 _PROC = Path("/proc")
 
 
-class _Start(NamedTuple):
-    incarnation: str
-    container_id: str
-
-
 class VpnUnits:
     def __init__(self, names: tuple[str, ...], systemd: Systemd, runtime_dir: Path) -> None:
         self._names = {unit_of(name): name for name in names}
         self._systemd = systemd
         self._runtime_dir = runtime_dir
-        self._running: dict[str, _Start] = {}
+        self._running: dict[str, str] = {}  # the start of each
         self._heard: set[str] = set()  # those of which a signal came since the last look began
 
     def open(self, tell: Callable[[Fact], None]) -> None:
@@ -45,12 +39,11 @@ class VpnUnits:
         states = await self._systemd.states(_UNITS)
         for unit, name in self._names.items():
             active = states.get(unit) == "active"
-            found = self._container_id(name)  # before its start, as in `container`
             incarnation = await self._systemd.invocation(unit) if active else ""
             if name in self._heard:
                 continue
             if incarnation:
-                self._runs(name, _Start(incarnation, found))
+                self._runs(name, incarnation)
             else:
                 self._running.pop(name, None)
                 self._tell(VpnEnded(name))
@@ -61,16 +54,16 @@ class VpnUnits:
             return
         self._heard.add(name)
         if unit.active == "active":
-            self._runs(name, _Start(unit.invocation, self._container_id(name)))
+            self._runs(name, unit.invocation)
         elif (before := self._running.pop(name, None)) is not None:
-            is_same = unit.invocation == before.incarnation
+            is_same = unit.invocation == before
             said = why(unit, ran=True, asked=not unit.is_dead).detail if is_same else "restarted"
-            self._tell(VpnEnded(name, before.incarnation, said))
+            self._tell(VpnEnded(name, before, said))
 
     async def container(self, behind: Behind) -> str:
         """The container whose network an engine is to join. Raises EngineFailed unless that very
         start of the VPN runs still."""
-        found = self._container_id(behind.vpn)
+        found = container_id.read(self._runtime_dir / f"vpn@{behind.vpn}.cid")
         # In this order: the file is the next start's only when that is the unit's invocation.
         if found and await self.runs(behind):
             return found
@@ -85,22 +78,17 @@ class VpnUnits:
 
     def traffic(self, vpn: str, incarnation: str) -> tuple[int, int] | None:
         """By the tunnel's own counters, as its container has them."""
-        start = self._running.get(vpn)
-        if start is None or start.incarnation != incarnation:
+        if self._running.get(vpn) != incarnation:
             return None
         try:
             pid = int((self._runtime_dir / f"vpn@{vpn}.pid").read_text())
-            devices = (_PROC / f"{pid}/net/dev").read_text()
         except (OSError, ValueError):
-            return None  # Podman has not got so far, or it has just ended
-        return _tunnel(devices)
+            return None  # Podman has not got so far
+        return net_dev.counted(_PROC / f"{pid}/net/dev", _TUNNEL)
 
-    def _runs(self, name: str, start: _Start) -> None:
+    def _runs(self, name: str, start: str) -> None:
         self._running[name] = start
-        self._tell(VpnStarted(name, *start))
-
-    def _container_id(self, name: str) -> str:
-        return container_id.read(self._runtime_dir / f"vpn@{name}.cid")
+        self._tell(VpnStarted(name, start))
 
 
 def unit_of(vpn: str) -> str:
@@ -113,13 +101,3 @@ def ended(behind: Behind) -> EngineFailed:
         f"See journalctl _SYSTEMD_USER_UNIT={unit_of(behind.vpn)}",
         "vpn",
     )
-
-
-def _tunnel(devices: str) -> tuple[int, int] | None:
-    """From what proc_pid_net(5) calls `dev`."""
-    for line in devices.splitlines():
-        name, _, counters = line.partition(":")
-        if name.strip() == _TUNNEL:
-            fields = counters.split()
-            return int(fields[0]), int(fields[8])
-    return None

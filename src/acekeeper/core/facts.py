@@ -246,11 +246,10 @@ OperatorAsked = (
 
 
 class VpnStarted(Struct, frozen=True):
-    """`incarnation`: the start of its unit; `container_id`: empty while it has none."""
+    """`incarnation`: the start of its unit."""
 
     vpn: str
     incarnation: str
-    container_id: str = ""
 
 
 class VpnEnded(Struct, frozen=True):

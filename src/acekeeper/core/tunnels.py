@@ -47,15 +47,12 @@ def trusted(state: State, action: TrustPort) -> None:
 
 def _started(state: State, known: Vpn | None, fact: VpnStarted, now: Now) -> None:
     if known is not None and known.incarnation == fact.incarnation:
-        if fact.container_id:
-            state.put_vpn(replace(known, container_id=fact.container_id))
         return
     if known is not None and known.incarnation:
         _ended(state, known, "restarted", now)
     new = Vpn(
         name=fact.vpn,
         incarnation=fact.incarnation,
-        container_id=fact.container_id,
         since=now.wall,
         tunnel=Tunnel.CONNECTING,
         had_port=known is not None and known.had_port,

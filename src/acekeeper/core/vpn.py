@@ -62,7 +62,6 @@ class Vpn(Struct, frozen=True, kw_only=True):
 
     name: str
     incarnation: str = ""
-    container_id: str = ""
     since: float = 0.0  # wall time: the tunnel is as it is
     tunnel: Tunnel = Tunnel.STOPPED
     is_healthy: bool = False  # it says that it has a tunnel

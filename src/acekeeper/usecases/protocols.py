@@ -84,7 +84,7 @@ class VpnApi(Protocol):
         """Raises NoAnswer."""
 
 
-class VpnTraffic(Protocol):
+class TunnelCounters(Protocol):
     """Whoever runs the VPNs, as far as it sees what goes through them."""
 
     def traffic(self, vpn: str, incarnation: str) -> tuple[int, int] | None:

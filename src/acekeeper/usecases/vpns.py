@@ -7,9 +7,9 @@ from contextlib import suppress
 from acekeeper.core.facts import VpnAnswered, VpnSilent, VpnTraffic
 from acekeeper.core.vpn import Vpn
 from acekeeper.errors import NoAnswer
-from acekeeper.usecases import protocols
 from acekeeper.usecases.defects import defect
 from acekeeper.usecases.loop import Loop
+from acekeeper.usecases.protocols import TunnelCounters, VpnApi
 
 _ANXIOUS = 1.0  # seconds between two questions to one that is not connected
 
@@ -19,9 +19,7 @@ _Start = tuple[str, str]  # a VPN, and the start of it
 class Checks:
     """Each VPN that runs is asked by itself: one that hangs holds up no other."""
 
-    def __init__(
-        self, loop: Loop, api: protocols.VpnApi, traffic: protocols.VpnTraffic, interval: float
-    ) -> None:
+    def __init__(self, loop: Loop, api: VpnApi, traffic: TunnelCounters, interval: float) -> None:
         self._loop = loop
         self._api = api
         self._traffic = traffic
