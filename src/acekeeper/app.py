@@ -237,6 +237,10 @@ def _loop(
     stack.push_async_callback(loop.close)
     if traffic is not None:
         watch_vpns(stack, settings, loop, traffic, metrics)
+    if settings.fleet_name:
+        from acekeeper import fleet
+
+        fleet.join(stack, settings, loop, metrics)
     this = _run(settings, state.run)
     # What the restore found is stored and logged with it.
     loop.tell_all((ServiceStarted(this), TimePassed()))

@@ -7,7 +7,7 @@ AcekeeperError
 ├── StoreFailed         the database did not take a write
 ├── OutsideFailed       a call to the outside did not succeed; `failure` says how
 │   ├── RuntimeUnavailable  whoever runs the engines (systemd, say) cannot be reached
-│   └── NoAnswer            an engine did not answer, or answered what no engine answers
+│   └── NoAnswer            an engine, a VPN or a host did not answer, or not what these answer
 ├── EngineFailed        an engine could not be started or stopped
 │   ├── PortTaken       because somebody else holds one of its ports
 │   │   └── AddressGone     because an address it was to have has left this host

@@ -43,6 +43,8 @@ def rules_of(settings: Settings) -> Rules:
         vpns=settings.vpns,
         vpn_slots=settings.vpn_slots,
         vpn_port_settle=settings.vpn_port_settle_s,
+        fleet_host=settings.fleet_host if settings.fleet_name else "",
+        fleet_address=settings.fleet_address,
         gateway_wait=settings.gateway_wait_s,
         gateway_hedge=settings.gateway_hedge_s,
         gateway_idle=settings.gateway_idle_s,

@@ -170,6 +170,31 @@ def vpn_names() -> Kind:
     return Kind(parse, "", allowed, unset=())
 
 
+def label() -> Kind:
+    """A name that can be one part of a subject, and of a DNS name."""
+
+    def parse(said: str) -> str:
+        if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", said):
+            raise ValueError("is no such name")
+        return said
+
+    return Kind(parse, "", "up to 63 of a-z, 0-9 and -, with no - at either end", unset="")
+
+
+def servers() -> Kind:
+    def parse(said: str) -> tuple[tuple[str, int], ...]:
+        found = [re.fullmatch(r"([0-9.]+):([0-9]{1,5})", word.strip()) for word in said.split(",")]
+        try:
+            named = [(str(ipaddress.IPv4Address(f[1])), int(f[2])) for f in found if f]
+        except ValueError as error:
+            raise ValueError(f"is not a list of servers ({error})") from None
+        if len(named) != len(found) or not all(1 <= port <= 65535 for _, port in named):
+            raise ValueError("is not a list of servers")
+        return tuple(dict.fromkeys(named))
+
+    return Kind(parse, "", "servers as 192.0.2.10:4222, separated by commas", unset=())
+
+
 def port_range(default: str) -> Kind:
     def parse(said: str) -> range:
         ends = re.fullmatch(r"([0-9]{1,5}) *- *([0-9]{1,5})", said)

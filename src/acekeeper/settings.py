@@ -21,12 +21,14 @@ from acekeeper.setting_kinds import (
     command,
     flag,
     image,
+    label,
     memory,
     networks,
     path,
     port_range,
     seconds,
     secret,
+    servers,
     vpn_names,
     whole,
 )
@@ -248,6 +250,28 @@ class Settings:
         float,
         seconds(120, 0, 86400),
         "How long a new forwarded port has to stay before an engine is started for it.",
+    ]
+    fleet_name: Annotated[
+        str, label(), "The fleet that this host belongs to; unset, it stands alone."
+    ]
+    fleet_host: Annotated[
+        str, label(), "What the fleet calls this host; its certificate has this as its DNS name."
+    ]
+    fleet_servers: Annotated[
+        tuple[tuple[str, int], ...],
+        servers(),
+        "The NATS servers of the fleet; one that answers is enough.",
+    ]
+    fleet_address: Annotated[
+        str,
+        address("127.0.0.1"),
+        "The address of this host at which the fleet's players reach its gateway and its engines.",
+    ]
+    fleet_certificates: Annotated[
+        Path | None,
+        path(""),
+        "The directory with `ca.crt`, and with `host.crt` and `host.key` of this host, for its"
+        " connection to `FLEET_SERVERS`. Required unless these are all on loopback.",
     ]
     unmanaged_stream_ttl_s: Annotated[
         float,

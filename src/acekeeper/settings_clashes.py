@@ -61,6 +61,8 @@ def check(s: "Settings") -> None:
             f"GATEWAY_HOST={beyond[0]} can be reached from outside and there is no GATEWAY_ALLOW",
             "Set GATEWAY_ALLOW to the networks of the players, or GATEWAY_HOST to 127.0.0.1",
         )
+    if s.fleet_name:
+        _check_fleet(s)
     if s.api_key_previous and not s.api_key:
         raise BadSetting("API_KEY_PREVIOUS is set and API_KEY is not", "Set API_KEY as well")
     if s.api_key_read:
@@ -93,6 +95,29 @@ def _check_vpn_slots(s: "Settings", slots: int) -> None:
             f"{_said(s, 'MAX_REPLICAS')} is more than the {of_vpns} slots that"
             f" {_said(s, 'VPN_SLOTS')} gives the {len(s.vpns)} VPNS",
             "Lower the first or raise the second",
+        )
+
+
+def _check_fleet(s: "Settings") -> None:
+    for name in ("FLEET_HOST", "FLEET_SERVERS"):
+        if not getattr(s, name.lower()):
+            raise BadSetting(f"{name} is not set and FLEET_NAME needs it", f"Set {name}")
+    if not s.gateway_port:
+        raise BadSetting(
+            "GATEWAY_PORT=0 turns the gateway off, by which a fleet plays",
+            "Set GATEWAY_PORT, or unset FLEET_NAME",
+        )
+    for name in ("ENGINE_HOST", "GATEWAY_HOST"):
+        if not {s.fleet_address, "0.0.0.0"}.intersection(getattr(s, name.lower())):
+            raise BadSetting(
+                f"{name} lacks FLEET_ADDRESS={s.fleet_address}, where the fleet's players come",
+                f"Add it to {name}",
+            )
+    beyond = [a for a, _ in s.fleet_servers if not ipaddress.ip_address(a).is_loopback]
+    if beyond and not s.fleet_certificates:
+        raise BadSetting(
+            f"FLEET_SERVERS has {beyond[0]}, beyond this host, and there is no FLEET_CERTIFICATES",
+            "Set FLEET_CERTIFICATES to the directory of this host's certificate",
         )
 
 

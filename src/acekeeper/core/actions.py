@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from acekeeper.core.build import Rollout
 from acekeeper.core.doubt import Content
+from acekeeper.core.fleet.actions import FleetAction
 from acekeeper.core.gateway.actions import GatewayAction
 from acekeeper.core.names import OfOneStart, Slot
 
@@ -131,5 +132,6 @@ Action = (
     | Check
     | TrustNetwork
     | TrustPort
+    | FleetAction
     | GatewayAction
 )

@@ -68,7 +68,10 @@ from acekeeper.core.facts import (
     VpnFact,
     WayOutSeen,
 )
-from acekeeper.core.gateway import plays, readers
+from acekeeper.core.fleet import members
+from acekeeper.core.fleet.actions import AskHost, Drop, Sync
+from acekeeper.core.fleet.facts import FleetFact
+from acekeeper.core.gateway import elsewhere, plays, readers
 from acekeeper.core.gateway.actions import GatewayAction
 from acekeeper.core.gateway.apply import take, told
 from acekeeper.core.gateway.facts import GatewayFact
@@ -145,8 +148,11 @@ def enter(state: State, rules: Rules, fact: Fact, now: Now) -> None:
             admission.lapse_claims(state, rules, now)
             streams.forget_old(state, rules, now)
             plays.forget_old(state, rules, now)
+            members.lapse(state, rules, now)
         case _ if isinstance(fact, VpnFact):
             tunnels.told(state, fact, now)
+        case _ if isinstance(fact, FleetFact):
+            members.told(state, rules, fact, now)
         case _ if isinstance(fact, OperatorAsked):
             operator.told(state, fact, now)
         case _ if isinstance(fact, GatewayFact):
@@ -188,6 +194,10 @@ def _take(state: State, rules: Rules, action: Action, now: Now) -> None:
             network.trusted(state)
         case TrustPort():
             tunnels.trusted(state, action)
+        case AskHost():
+            elsewhere.ask(state, action, now)
+        case Sync() | Drop():
+            members.take(state, action, now)
         case Ask(slot, incarnation):
             engine = state.current(slot, incarnation)
             if engine is not None:

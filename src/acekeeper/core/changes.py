@@ -32,6 +32,7 @@ class Changes(Struct):
     at_least: int | None = None
     build: Build | None = None
     run: Run | None = None
+    fleet: bool = False  # a plan may want something of other hosts; not stored
     vpns: bool = False  # in more than their traffic; not stored
     maintenance: float | None = None  # since when, by the wall clock; 0 once it is over
     # All by or for players of the gateway: nobody was promised that it outlives the host.

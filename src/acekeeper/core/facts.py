@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from acekeeper.core.actions import Action
 from acekeeper.core.build import Build
+from acekeeper.core.fleet.facts import FleetFact
 from acekeeper.core.gateway.facts import GatewayFact
 from acekeeper.core.model import KeyType, Now, Sample
 from acekeeper.core.names import HERE, OfOneStart, Slot
@@ -329,6 +330,7 @@ Fact = (
     | OperatorAsked
     | RunFact
     | VpnFact
+    | FleetFact
     | GatewayFact
     | ActionTaken
     | TimePassed

@@ -18,8 +18,11 @@ from acekeeper.core import (
 from acekeeper.core.actions import Action, Ask, AskStreams, Check, GiveWay, Settle, Try
 from acekeeper.core.changes import Changes
 from acekeeper.core.facts import Fact, StreamsAsked, VpnFact
+from acekeeper.core.fleet import members
+from acekeeper.core.fleet.actions import Drop, Sync
+from acekeeper.core.fleet.facts import FleetFact
 from acekeeper.core.gateway import choice, holds
-from acekeeper.core.gateway.actions import Fail, SeeReaders, Serve, StopSession
+from acekeeper.core.gateway.actions import Fail, SeeReaders, SendThere, Serve, StopSession
 from acekeeper.core.gateway.facts import ReaderCame, SessionRead
 from acekeeper.core.model import Now
 from acekeeper.core.rules import Rules
@@ -28,8 +31,10 @@ from acekeeper.core.state import State
 # Actions that change nothing about who may have which engine.
 _ASIDE = frozenset(
     {Ask, AskStreams, Check, Try, GiveWay, Settle, Serve, Fail, StopSession, SeeReaders}
+    | {SendThere, Sync, Drop}
 )
-_ASKING = Ask | AskStreams | Check | StopSession | SeeReaders  # what comes of them is told later
+# What comes of these is told later.
+_ASKING = Ask | AskStreams | Check | StopSession | SeeReaders | Sync | Drop
 _AT_ONCE = 32  # actions of each kind of step; what is left is planned anew after them
 
 
@@ -68,9 +73,10 @@ def plan(state: State, rules: Rules, now: Now) -> Plan:
 def may_change(fact: Fact, changes: Changes) -> bool:
     """Whether a plan may want something else, or sooner, after a fact: not for samples that leave
     engines and streams as they are, nor for a sign that a session is read, nor for what is told of
-    a VPN again and again."""
-    is_sign = isinstance(fact, StreamsAsked | SessionRead | ReaderCame | VpnFact)
-    return not is_sign or bool(changes.engines or changes.streams or changes.vpns)
+    a VPN or of another host again and again."""
+    is_sign = isinstance(fact, StreamsAsked | SessionRead | ReaderCame | VpnFact | FleetFact)
+    changed = changes.engines or changes.streams or changes.vpns or changes.fleet
+    return not is_sign or bool(changed)
 
 
 def _are_last(state: State, actions: Sequence[Action]) -> bool:
@@ -92,6 +98,7 @@ def _upkeep(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
         yield Check() if now.mono >= due else due
     yield from network.waits(state, now)
     yield from vpns.trusts(state, rules, now)
+    yield from members.steps(state, rules, now)
     uneasy = [*state.uneasy_engines()]
     yield from admission.lapses(uneasy)
     yield from maintenance.steps(state, uneasy)

@@ -34,6 +34,9 @@ class Rules(Struct, frozen=True, kw_only=True):
     gateway_hedge: float = 3
     gateway_idle: float = 20
 
+    fleet_host: str = ""  # what other hosts call this one; empty: there are none
+    fleet_address: str = HERE  # where they, and players, reach it
+
     # Facts of the client and of the engine rather than choices (the wire contract tells why).
     answer_within: float = 2.5
     sleeps_then: float = 5  # a client does, before it plays from an engine it was given
@@ -57,6 +60,14 @@ class Rules(Struct, frozen=True, kw_only=True):
     # many looks: a moment between two connections is no end.
     unread_after: float = 90
     starving_after: float = 180
+
+    # Of the fleet, by a prototype of three servers and a thousand hosts.
+    lease: float = 5  # a host that says nothing for so long is gone
+    stale_lasts: float = 30  # what cannot be heard counts for so long
+    sync_again: float = 2  # without an answer
+    lost_kept: float = 86_400  # a host that is gone is shown for so long
+    host_tries: int = 2  # hosts that are asked for a free engine, for one play
+    host_answers: float = 1.2  # then another one is asked beside it
 
     # Of the gateway's players, by trials with the real ones.
     gateway_wait_redirected: float = 25  # or gateway_wait, if that is longer

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from acekeeper.core.build import Build, Rollout
 from acekeeper.core.changes import Changes, Happening
 from acekeeper.core.doubt import Callers, Content, Heard, Played, Smell
+from acekeeper.core.fleet.model import Fleet
 from acekeeper.core.gateway.model import Hold, Look, Play, Reader, Ref, Sign
 from acekeeper.core.indexes import Indexes, Load, Ranking, discard, mark
 from acekeeper.core.model import Breaker, EarlyEnd, Engine, Now, Place, Request, Sample, Stream
@@ -40,6 +41,7 @@ class State:
     build: Build = field(default_factory=Build)  # what a start is made of now
     rollout: Rollout | None = None
     vpns: dict[str, Vpn] = field(default_factory=dict)  # those of which anything was told
+    fleet: Fleet = field(default_factory=Fleet)
     silent: dict[str, str] = field(default_factory=dict)  # what cannot be asked, and why
     addresses: tuple[str, ...] | None = None  # those of the rules that were there at the last look
     network: Network | None = None  # None: nobody told, as engines share the host's

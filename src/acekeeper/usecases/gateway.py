@@ -13,6 +13,7 @@ from acekeeper.core.gateway.actions import (
     GatewayAction,
     Open,
     SeeReaders,
+    SendThere,
     Serve,
     StopSession,
     Supersede,
@@ -71,6 +72,8 @@ class Gateway(Struct, frozen=True, kw_only=True):
             case Serve(request, stream):
                 session = self.state.streams[stream]
                 once_kept(durable, partial(self._serve, request, session))
+            case SendThere():
+                raise NotImplementedError
             case Fail(request, why, words, eta):
                 self.outcomes.resolve(request, Failed(why, words, eta))
             case StopSession():

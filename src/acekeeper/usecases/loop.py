@@ -37,6 +37,7 @@ from acekeeper.core.facts import (
     VpnStarted,
     WayOutSeen,
 )
+from acekeeper.core.fleet.actions import FleetAction
 from acekeeper.core.gateway.actions import GatewayAction
 from acekeeper.core.model import Engine, Now
 from acekeeper.core.names import Slot
@@ -69,6 +70,10 @@ _RESTS = 0.005  # seconds before the plan after events: the writer cannot run wh
 _IN_NO_HASTE = StreamStarted | StreamEnded
 
 Provision = Engine | Refusal
+
+
+def _alone(action: FleetAction) -> None:
+    raise AssertionError(f"{action} without a fleet")
 
 
 class Loop:
@@ -113,6 +118,8 @@ class Loop:
             spawn=self.spawn,
             outcomes=Outcomes(),
         )
+        self.take_in_fleet: Callable[[FleetAction], None] = _alone
+        self.changed = asyncio.Event()  # something that is shown, since somebody cleared it
         self._observe = observe
         self.outcomes = Outcomes[Provision]()
         self.vpn_started = asyncio.Event()
@@ -176,6 +183,8 @@ class Loop:
     def _write(self, changes: Changes) -> Future[None]:
         for happening in changes.happened:
             self._observe(happening)
+        if changes:
+            self.changed.set()
         durable = self.store.write(changes)
         # Not everybody waits for it, and a store that fails tells so itself.
         durable.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -217,6 +226,9 @@ class Loop:
         durable = self._write(apply(self.state, self.rules, ActionTaken(action), now))
         if isinstance(action, GatewayAction):
             self.gateway.take(action, durable)
+            return
+        if isinstance(action, FleetAction):
+            self.take_in_fleet(action)
             return
         match action:
             case Start(slot):

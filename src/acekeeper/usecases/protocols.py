@@ -1,13 +1,15 @@
 """What the usecases need from outside. Adapters fit these without knowing them."""
 
 from asyncio import Future
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from acekeeper.core.changes import Changes
 from acekeeper.core.doubt import Content
 from acekeeper.core.facts import EnginesListed, EngineStarted, Fact, Verdict, VpnAnswered
-from acekeeper.core.gateway.model import Wanted
+from acekeeper.core.fleet.facts import FleetFact
+from acekeeper.core.fleet.model import Digest, Position, SharedEngine
+from acekeeper.core.gateway.model import Declined, Elsewhere, PlayAsk, Wanted
 from acekeeper.core.inspection import Inspection, Logged
 from acekeeper.core.model import Now, Opening, Sample
 from acekeeper.core.names import Ports, Slot
@@ -90,6 +92,42 @@ class TunnelCounters(Protocol):
     def traffic(self, vpn: str, incarnation: str) -> tuple[int, int] | None:
         """Bytes received and sent through the tunnel of this start of a VPN; None: there is none to
         be seen."""
+
+
+class Bus(Protocol):
+    """The message system of the fleet. What is sent while the connection is down is not sent."""
+
+    @property
+    def is_up(self) -> bool: ...
+
+    async def run(
+        self,
+        told: Callable[[FleetFact], object],
+        sync_asked: Callable[[str], object],
+        play_asked: Callable[[str, PlayAsk], Awaitable[Elsewhere | Declined]],
+        dropped: Callable[[str, str], object],
+    ) -> None:
+        """Connects, and again whenever the connection is lost, until it is cancelled; tells
+        `LinkUp` and `LinkDown`. The others are called with the name of the host that speaks, on the
+        event loop; `play_asked` never raises, and `Elsewhere.host` of its answer is not read."""
+
+    def beat(self, at: Position, digest: Digest) -> None: ...
+
+    def changed(
+        self, at: Position, digest: Digest, up: Sequence[SharedEngine], gone: Sequence[str]
+    ) -> None: ...
+
+    def snapshot(
+        self, host: str, at: Position, digest: Digest, engines: Sequence[SharedEngine]
+    ) -> None: ...
+
+    def sync(self, host: str) -> None:
+        """Asks for a snapshot, which is told as SnapshotHeard."""
+
+    async def play(self, host: str, ask: PlayAsk) -> Elsewhere | Declined:
+        """Raises NoAnswer: UNREACHABLE if nobody is there, at once; TIMEOUT after `within`."""
+
+    def drop(self, host: str, request: str) -> None: ...
 
 
 class History(Protocol):

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from acekeeper.core.gateway.model import Hold, NotPlayed
+from acekeeper.core.gateway.model import Elsewhere, Hold, NotPlayed
 from acekeeper.core.names import OfOneStart
 
 
@@ -17,6 +17,13 @@ class Serve(Struct, frozen=True):
 
     request: str
     stream: str
+
+
+class SendThere(Struct, frozen=True):
+    """Gives a player the session that another host opened for it."""
+
+    request: str
+    session: Elsewhere
 
 
 class Fail(Struct, frozen=True):
@@ -45,4 +52,4 @@ class SeeReaders(Struct, frozen=True):
     """Looks now who is connected to the engines."""
 
 
-GatewayAction = Open | Serve | Fail | Supersede | StopSession | SeeReaders
+GatewayAction = Open | Serve | SendThere | Fail | Supersede | StopSession | SeeReaders

@@ -2,18 +2,21 @@
 
 from typing import assert_never
 
-from acekeeper.core.gateway import holds, plays, readers
+from acekeeper.core.gateway import elsewhere, holds, plays, readers
 from acekeeper.core.gateway.actions import (
     Fail,
     GatewayAction,
     Open,
     SeeReaders,
+    SendThere,
     Serve,
     StopSession,
     Supersede,
 )
 from acekeeper.core.gateway.facts import (
     GatewayFact,
+    HostDeclined,
+    HostPlayed,
     PlayerLeft,
     PlayOpened,
     PlayRefused,
@@ -45,6 +48,10 @@ def told(state: State, rules: Rules, fact: GatewayFact, now: Now) -> None:
             plays.silent(state, rules, fact, now)
         case PlayerLeft():
             plays.left(state, fact, now)
+        case HostPlayed():
+            elsewhere.played(state, rules, fact, now)
+        case HostDeclined():
+            elsewhere.declined(state, fact, now)
         case ReaderCame() | ReaderSent() | ReaderLeft() | SessionRead():
             readers.told(state, rules, fact, now)
         case StopAsked(stream):
@@ -65,6 +72,8 @@ def take(state: State, rules: Rules, action: GatewayAction, now: Now) -> None:
             plays.open_on(state, action, now)
         case Serve(request, stream):
             plays.serve(state, request, stream, now)
+        case SendThere():
+            plays.send_there(state, action, now)
         case Fail():
             plays.fail(state, rules, action, now)
         case Supersede():

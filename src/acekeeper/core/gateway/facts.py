@@ -2,19 +2,23 @@
 
 from msgspec import Struct
 
-from acekeeper.core.gateway.model import Hold, Ref, Wanted
+from acekeeper.core.gateway.model import Elsewhere, Hold, NotPlayed, Ref, Wanted
 from acekeeper.core.model import Now, Opening
 from acekeeper.core.names import OfOneStart
 
 
 class PlayRequested(Struct, frozen=True):
-    """`received`: when the player asked first. `within`: the seconds it waits from then on."""
+    """`received`: when the player asked first. `within`: the seconds it waits from then on.
+    `for_host`: the host that asks for its player. Without `may_start` only an engine that is free
+    will do."""
 
     request: str
     wanted: Wanted
     received: Now
     within: float
     instead_of: str = ""
+    for_host: str = ""
+    may_start: bool = True
 
 
 class PlayOpened(OfOneStart, frozen=True):
@@ -39,10 +43,28 @@ class PlaySilent(OfOneStart, frozen=True):
 
 
 class PlayerLeft(Struct, frozen=True):
-    """Before its answer was out. `stream`: the session that it was to get."""
+    """Before its answer was out. `stream`: the session that it was to get; `host`: where, if that
+    is another one."""
 
     request: str
     stream: str = ""
+    host: str = ""
+
+
+class HostPlayed(Struct, frozen=True):
+    """Another host opened the session that it was asked for."""
+
+    request: str
+    session: Elsewhere
+
+
+class HostDeclined(Struct, frozen=True):
+    """Another host did not. `why`: None if it could not be asked, or did not answer."""
+
+    request: str
+    host: str
+    words: str
+    why: NotPlayed | None = None
 
 
 class ReaderCame(Struct, frozen=True):
@@ -99,6 +121,8 @@ GatewayFact = (
     | PlayRefused
     | PlaySilent
     | PlayerLeft
+    | HostPlayed
+    | HostDeclined
     | ReaderCame
     | ReaderSent
     | ReaderLeft

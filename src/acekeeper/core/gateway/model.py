@@ -5,7 +5,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from acekeeper.core.doubt import Content
-from acekeeper.core.model import Now
+from acekeeper.core.model import Now, Opening
 from acekeeper.core.names import Slot
 
 Ref = tuple[Slot, str]
@@ -31,6 +31,34 @@ class Attempt(Struct, frozen=True):
     at: float
 
 
+class Asked(Struct, frozen=True):
+    """Another host that was asked for a play and has not answered; `at` is monotonic."""
+
+    host: str
+    at: float
+    may_start: bool  # it may start an engine for it
+
+
+class Elsewhere(Struct, frozen=True, kw_only=True):
+    """A session that another host opened for a player. `origin`: of the gateway there, as the
+    player reaches it: `http://192.0.2.11:6878`."""
+
+    host: str
+    origin: str
+    opening: Opening
+    is_hls: bool
+
+
+class PlayAsk(Struct, frozen=True, kw_only=True):
+    """What one host asks of another. `request` is the asking host's name for it; the `arrival` of
+    `wanted` says nothing there. `within`: the seconds for which the player waits on."""
+
+    request: str
+    wanted: Wanted
+    within: float
+    may_start: bool
+
+
 class Play(Struct, frozen=True, kw_only=True):
     """A player that waits, from its request to its answer."""
 
@@ -45,6 +73,11 @@ class Play(Struct, frozen=True, kw_only=True):
     refused: tuple[str, ...] = ()  # the engines' words
     waits_for: Attempt | None = None  # an engine that is being freed for it
     stream: str = ""  # the session it got
+    for_host: str = ""  # the host that asked for it: it is asked of no other one
+    may_start: bool = True  # else only an engine that is free will do
+    asked: tuple[Asked, ...] = ()  # hosts without an answer so far
+    tried_hosts: frozenset[tuple[str, bool]] = frozenset()  # that were asked, as `may_start` says
+    there: Elsewhere | None = None  # the session it got from another host
 
 
 class NotPlayed(StrEnum):
@@ -53,6 +86,13 @@ class NotPlayed(StrEnum):
     REFUSED = "refused"  # engines said that the content cannot be had
     SILENT = "silent"  # engines were asked, and none answered
     NO_ENGINE = "no_engine"  # none was free in time
+
+
+class Declined(Struct, frozen=True):
+    """Why a host did not play for another one."""
+
+    why: NotPlayed
+    words: str
 
 
 class Hold(Struct, frozen=True):

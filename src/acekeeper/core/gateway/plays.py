@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from acekeeper.core import demand, playback, streams, suspects
 from acekeeper.core.gateway import choice, contents, holds, readers
-from acekeeper.core.gateway.actions import Fail, Open, Supersede
+from acekeeper.core.gateway.actions import Fail, Open, SendThere, Supersede
 from acekeeper.core.gateway.facts import (
     PlayerLeft,
     PlayOpened,
@@ -36,6 +36,8 @@ def requested(state: State, rules: Rules, fact: PlayRequested, now: Now) -> None
         received=fact.received,
         until=fact.received.mono + fact.within,
         instead_of=fact.instead_of,
+        for_host=fact.for_host,
+        may_start=fact.may_start,
     )
     state.plays[play.id] = play
     waiting = choice.players_waiting(state)
@@ -236,6 +238,10 @@ def serve(state: State, request: str, stream_id: str, now: Now) -> None:
     play = state.plays.pop(request)
     if play.stream != stream_id:
         _share(state, play, state.streams[stream_id], now)
+
+
+def send_there(state: State, action: SendThere, now: Now) -> None:
+    raise NotImplementedError
 
 
 def _share(state: State, play: Play, stream: Stream, now: Now) -> None:

@@ -1,0 +1,1 @@
+"""What a host knows of the other hosts of its fleet, by what they say."""
