@@ -34,6 +34,15 @@ HAPPENINGS: Mapping[str, str] = {
     "engine_stopping": "An engine is told to stop, for this `reason`.",
     "engine_suspected": "A probe failed: off the list until the engine answers again.",
     "engine_unhealthy": "An engine failed `failures` probes or tries; it will be replaced.",
+    "fleet_link_down": "This host has no connection to the message system of its fleet, by `why`:"
+    " it plays alone. What it knew of the other hosts counts for a while.",
+    "fleet_link_up": "This host hears its fleet.",
+    "host_joined": "Another host of the fleet is heard for the first time, or again: it `was`"
+    " `stale` or `lost`, and silent for `seconds`.",
+    "host_lost": "Another host of the fleet has said nothing for `seconds`: nobody is sent there"
+    " before it speaks again.",
+    "host_stale": "Another host of the fleet has said nothing for `seconds`, perhaps for a fault of"
+    " this host or of the message system: what it had counts for a while.",
     "log_begun": "Here begins a new database.",
     "log_restored": "Up to here the log is that of a backup that was restored.",
     "maintenance_began": "An operator wants the host empty: no viewer begins, and engines stop as"
@@ -51,6 +60,8 @@ HAPPENINGS: Mapping[str, str] = {
     "playback_doubted": "What clients do betrays it, by `why`: off the list until a try tells.",
     "playback_failed": "A try of playback found that it hangs; `failures` in a row.",
     "playback_tried": "A try of playback ended well for the engine; `verdict` says how.",
+    "played_elsewhere": "A player got a session of another `host` of the fleet, after `waited`"
+    " seconds.",
     "provision_refused": "A request got no engine; `code` and `why` say why.",
     "rollout_began": "So many of the `engines` are `outdated`, for these `reasons`: they are"
     " replaced, a few at a time and none while it plays.",
@@ -95,6 +106,9 @@ WARNINGS = frozenset(
         "engine_stop_failed",
         "engine_suspected",
         "engine_unhealthy",
+        "fleet_link_down",
+        "host_lost",
+        "host_stale",
         "network_absent",
         "playback_doubted",
         "playback_failed",
@@ -118,6 +132,8 @@ RELIEFS = frozenset(
         "engine_fed",
         "engine_ready",
         "engine_recovered",
+        "fleet_link_up",
+        "host_joined",
         "playback_tried",
         "rollout_resumed",
         "runtime_complete",
@@ -160,6 +176,7 @@ FIELDS: Mapping[str, str] = {
     "gateway": "Of the default route; of the service, where it listens for players.",
     "hedged": "Whether another engine was asked beside one that was late.",
     "had_tunnel": "Whether it had a tunnel at that moment.",
+    "host": "Which one of the fleet.",
     "ipv6": "Whether there is a default route of IPv6.",
     "key": "The content, by its id or its address.",
     "last_end": "How the last run ended: `stopped` as it was asked to; `killed`, or by a crash;"
@@ -182,7 +199,8 @@ FIELDS: Mapping[str, str] = {
     " not that of an outdated one's successor; one lost ten minutes ago, or in an earlier run, has"
     " none.",
     "request": "The `X-Request-ID` of the request that caused it.",
-    "seconds": "How long it took or lasted; of an engine's end, since its start was asked for.",
+    "seconds": "How long it took or lasted; of an engine's end, since its start was asked for; of a"
+    " host, how long it was silent.",
     "source": "Who was asked: `systemd`, `podman`, `engine` or, of `connections`, the kernel; of a"
     " default route, the address of this host that is used with it.",
     "start": "Which start of the engine: systemd's invocation id, or the process and its begin.",
@@ -195,7 +213,7 @@ FIELDS: Mapping[str, str] = {
     "version": "Of acekeeper.",
     "vpn": "Which one, by its name in `VPNS`.",
     "waited": "Seconds that a caller or a player waited.",
-    "was": "How healthy it was before.",
+    "was": "How healthy it was before; of a host, `stale` or `lost`.",
     "was_open": "Whether the circuit breaker was open.",
     "why": "In words, by whoever failed or found out; it may change.",
     "won": "Whether the engine asked beside the late one answered sooner.",

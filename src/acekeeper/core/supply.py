@@ -80,6 +80,20 @@ class Supply:
     def has_engines(self) -> bool:
         return any(e.slot not in self._given for e in chain(self._for_clients(), self._late))
 
+    def count_free(self, fits: Callable[[Engine], bool]) -> int:
+        """Engines that a player can have at once."""
+        return sum(1 for _ in filter(fits, self._free()))
+
+    def room(self) -> int:
+        """How many engines may be started now, as far as nobody else asks for one."""
+        state, rules, now = self._state, self._rules, self._now
+        if not (state.connected and state.listed) or isinstance(self.may_start(), Refusal):
+            return 0
+        if breaker.circuit(state.breaker, rules, now) is Circuit.HALF_OPEN:
+            return 1  # the trial
+        left = rules.max_replicas - len(state.engines)
+        return sum(1 for _ in islice(free_slots(state, rules, now), left)) if rules.vpns else left
+
     def free_engine(
         self, fits: Callable[[Engine], bool], *, lately_checked: bool = False
     ) -> Engine | None:

@@ -1,6 +1,7 @@
 """The values of what hosts of a fleet say of themselves. Moments are monotonic seconds of this
 host, but for `since`: the clocks of two hosts are never compared."""
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -65,9 +66,9 @@ class Replica(Struct, frozen=True, kw_only=True):
     heard: float  # its last word
     since: float  # wall time: its standing is as it is
     standing: Standing = Standing.LIVE
-    at: Position = Position("", 0)
+    at: Position = Position("", 0)  # `engines` is what it had then
     engines: Mapping[str, SharedEngine] = {}  # by id
-    is_whole: bool = False  # `engines` is what it told up to `at`
+    is_whole: bool = False  # it told of nothing later
     asked: float | None = None  # when it was last asked for all of it, while it is not whole
 
 
@@ -76,6 +77,7 @@ class Link(Struct, frozen=True):
 
     is_up: bool = False
     since: float = 0.0
+    at: float = 0.0  # the same moment, monotonic
     why: str = "not connected yet"  # it is down
 
 
@@ -86,3 +88,25 @@ class Fleet:
     link: Link = field(default_factory=Link)
     hosts: dict[str, Replica] = field(default_factory=dict)
     drops: dict[tuple[str, str], None] = field(default_factory=dict)  # host, request: to be told
+    # Hosts of each standing, the one that was heard longest ago first; of those that are lost, the
+    # one lost longest ago.
+    order: dict[Standing, OrderedDict[str, None]] = field(
+        default_factory=lambda: {standing: OrderedDict() for standing in Standing}
+    )
+    lacking: dict[str, None] = field(default_factory=dict)  # live ones that are not whole
+
+    def put(self, replica: Replica) -> None:
+        host, before = replica.host, self.hosts.get(replica.host)
+        place = replica.standing, replica.heard
+        if before is not None and (before.standing, before.heard) != place:
+            del self.order[before.standing][host]
+        self.hosts[host] = replica
+        self.order[replica.standing][host] = None  # the last one, if it has a new place
+        if replica.is_whole or replica.standing is not Standing.LIVE:
+            self.lacking.pop(host, None)
+        else:
+            self.lacking[host] = None
+
+    def remove(self, replica: Replica) -> None:
+        del self.hosts[replica.host]
+        del self.order[replica.standing][replica.host]
