@@ -60,8 +60,8 @@ HAPPENINGS: Mapping[str, str] = {
     "playback_doubted": "What clients do betrays it, by `why`: off the list until a try tells.",
     "playback_failed": "A try of playback found that it hangs; `failures` in a row.",
     "playback_tried": "A try of playback ended well for the engine; `verdict` says how.",
-    "played_elsewhere": "A player got a session of another `host` of the fleet, after `waited`"
-    " seconds.",
+    "played_elsewhere": "A player of the gateway was sent to another `host` of the fleet, which"
+    " opened its session, after `waited` seconds.",
     "provision_refused": "A request got no engine; `code` and `why` say why.",
     "rollout_began": "So many of the `engines` are `outdated`, for these `reasons`: they are"
     " replaced, a few at a time and none while it plays.",
@@ -176,7 +176,7 @@ FIELDS: Mapping[str, str] = {
     "gateway": "Of the default route; of the service, where it listens for players.",
     "hedged": "Whether another engine was asked beside one that was late.",
     "had_tunnel": "Whether it had a tunnel at that moment.",
-    "host": "Which one of the fleet.",
+    "host": "Another host of the fleet, by its name.",
     "ipv6": "Whether there is a default route of IPv6.",
     "key": "The content, by its id or its address.",
     "last_end": "How the last run ended: `stopped` as it was asked to; `killed`, or by a crash;"
@@ -208,7 +208,7 @@ FIELDS: Mapping[str, str] = {
     "state": "How a tunnel is: `lost`, `silent` or `dead`.",
     "stream": "Which one, by its id.",
     "streams": "How many streams.",
-    "tries": "How many engines were asked.",
+    "tries": "How many engines were asked; of what is played elsewhere, how many hosts.",
     "verdict": "What a try found: `plays`, `bad_content`, or `starved`: nobody has it.",
     "version": "Of acekeeper.",
     "vpn": "Which one, by its name in `VPNS`.",

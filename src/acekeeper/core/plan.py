@@ -81,12 +81,13 @@ def may_change(fact: Fact, changes: Changes) -> bool:
 
 def _are_last(state: State, actions: Sequence[Action]) -> bool:
     """Whether nothing more is to be done once they are taken. Others may have waited behind a
-    player that gets its session. One that is moved leaves a session, and engines that are late for
-    one no longer count against the host."""
+    player that gets its session. One that is moved leaves a session, hosts that were asked for one
+    are told, and engines that are late for one no longer count against the host."""
     if not all(isinstance(action, _ASKING | Serve) for action in actions):
         return False
     given = [state.plays[action.request] for action in actions if isinstance(action, Serve)]
-    return not given or not (any(p.instead_of or p.attempts for p in given) or choice.behind(state))
+    leave = any(p.instead_of or p.attempts or p.asked for p in given)
+    return not (leave or (given and choice.behind(state)))
 
 
 def _upkeep(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:

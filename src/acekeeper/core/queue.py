@@ -8,6 +8,7 @@ from acekeeper.core import admission
 from acekeeper.core.actions import Action, Answer, Grant, Refuse, Start
 from acekeeper.core.gateway import choice, readers
 from acekeeper.core.gateway.actions import Open, SeeReaders, Serve, Supersede
+from acekeeper.core.gateway.hosts import Hosts
 from acekeeper.core.gateway.model import Play
 from acekeeper.core.model import Now, Request
 from acekeeper.core.rules import Rules
@@ -41,16 +42,17 @@ def _turns(state: State, rules: Rules, now: Now) -> Iterator[Action | float]:
     everybody: list[Request | Play] = [*requests, *state.plays.values()]
     if not everybody:
         return
-    supply, unread = Supply(state, rules, now), readers.Unread(state, rules, now)
+    supply = Supply(state, rules, now)
+    means = choice.Means(supply, readers.Unread(state, rules, now), Hosts(state, rules, now))
     behind = choice.behind(state)
     waits, given, until = False, False, math.inf
     for waiting in sorted(everybody, key=lambda who: who.received.mono):
         if isinstance(waiting, Play):
-            if choice.waits_on(state, supply, waiting, now):
+            if choice.waits_on(state, means, waiting, now):
                 until = min(until, waiting.until)
                 continue
             shares = waiting.id in behind
-            steps = choice.steps(state, rules, supply, unread, waiting, is_behind=shares, now=now)
+            steps = choice.steps(state, rules, means, waiting, is_behind=shares, now=now)
         else:
             steps = admission.steps(state, rules, supply, waiting, now)
         for step in steps:

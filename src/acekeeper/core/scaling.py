@@ -49,7 +49,7 @@ def scale(
         return
     wanted, until = demand.wanted_free(state, rules, now)
     yield until
-    ready = demand.ready_or_coming(state, rules) - len(choice.players_waiting(state))
+    ready = demand.ready_or_coming(state, rules) - len(choice.players_waiting(state, rules, now))
     too_many = staying(state) - _at_least(state, rules)
     spare = min(ready - wanted, too_many)
     outdated = rollout.free_ones(state, rules)

@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 from acekeeper.core.doubt import Content
 from acekeeper.core.gateway.facts import (
     GatewayFact,
+    HostDeclined,
+    HostPlayed,
     PlayerLeft,
     PlayOpened,
     PlayRefused,
@@ -19,7 +21,7 @@ from acekeeper.core.gateway.facts import (
     SessionStopped,
     StopAsked,
 )
-from acekeeper.core.gateway.model import Hold, Wanted
+from acekeeper.core.gateway.model import Elsewhere, Hold, NotPlayed, Wanted
 from acekeeper.core.model import Now, Opening
 from acekeeper.core.names import HERE, Slot
 
@@ -45,6 +47,10 @@ wanted = st.builds(
     st.sampled_from(["192.0.2.1", "192.0.2.2"]),
 )
 openings = st.builds(Opening, keys, tokens, st.just("name"), st.booleans())
+hosts = st.sampled_from(["b", "c"])
+elsewhere = st.builds(
+    Elsewhere, host=hosts, origin=st.just("http://b"), opening=openings, is_hls=st.booleans()
+)
 held = st.builds(Hold, contents, st.just(NEVER), keys | st.just(""), tokens | st.just(""))
 facts: st.SearchStrategy[GatewayFact] = st.one_of(
     st.builds(
@@ -54,11 +60,17 @@ facts: st.SearchStrategy[GatewayFact] = st.one_of(
         st.just(NEVER),
         st.sampled_from([9.0, 25.0]),
         st.just("") | ids,
+        st.sampled_from(["", "", "b"]),
+        st.booleans(),
     ),
     st.builds(PlayOpened, slots, starts, plays, openings),
     st.builds(PlayRefused, slots, starts, plays, st.just("no such content")),
     st.builds(PlaySilent, slots, starts, plays, st.just("why"), st.booleans(), st.booleans()),
-    st.builds(PlayerLeft, plays, st.just("") | ids),
+    st.builds(PlayerLeft, plays, st.just("") | ids, st.just("") | hosts),
+    st.builds(HostPlayed, plays, elsewhere),
+    st.builds(
+        HostDeclined, plays, hosts, st.just("why"), st.none() | st.sampled_from(list(NotPlayed))
+    ),
     st.builds(ReaderCame, ids),
     st.builds(ReaderSent, ids),
     st.builds(ReaderLeft, ids),

@@ -27,6 +27,7 @@ def check(state: State, rules: Rules, now: float) -> None:
         assert play.until > now, "it waits, and nothing ends that"
         own = state.streams.get(play.stream)
         assert own is None or own.ended is not None, "it has a session, and is not told"
+        assert play.there is None, "it has a session elsewhere, and is not told"
         for attempt in play.attempts:
             held = state.holds.get(attempt.ref, ())
             assert state.current(*attempt.ref) is None or play.id in {h.opening for h in held}
@@ -35,6 +36,7 @@ def check(state: State, rules: Rules, now: float) -> None:
             assert not (
                 state.is_free(engine, rules)
                 and rested_at(engine, rules) <= now
+                and engine.is_at(play.wanted.arrival)
                 and engine.ref not in play.tried
                 and not plays(state, engine, play.wanted.content)
             ), f"{play.id} waits beside a free engine"

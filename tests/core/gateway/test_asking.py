@@ -259,7 +259,7 @@ def test_and_counts_as_one_who_waits() -> None:
     with world.at_once():
         world.run(0.3)
         world.die(slot(0))
-    assert players_waiting(world.state) == {"a"}
+    assert players_waiting(world.state, world.rules, world.now) == {"a"}
 
 
 def test_no_engine_is_asked_for_a_player_in_the_moment_in_which_it_gets_its_session() -> None:

@@ -49,7 +49,7 @@ def told(state: State, rules: Rules, fact: GatewayFact, now: Now) -> None:
         case PlayerLeft():
             plays.left(state, fact, now)
         case HostPlayed():
-            elsewhere.played(state, rules, fact, now)
+            elsewhere.played(state, fact)
         case HostDeclined():
             elsewhere.declined(state, fact, now)
         case ReaderCame() | ReaderSent() | ReaderLeft() | SessionRead():
@@ -73,7 +73,7 @@ def take(state: State, rules: Rules, action: GatewayAction, now: Now) -> None:
         case Serve(request, stream):
             plays.serve(state, request, stream, now)
         case SendThere():
-            plays.send_there(state, action, now)
+            elsewhere.send_there(state, action, now)
         case Fail():
             plays.fail(state, rules, action, now)
         case Supersede():

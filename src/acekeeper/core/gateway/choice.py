@@ -3,12 +3,15 @@ none."""
 
 from collections.abc import Iterator
 from functools import partial
+from typing import NamedTuple
 
 from acekeeper.core import maintenance
 from acekeeper.core.actions import Action, Start, TakeBack
 from acekeeper.core.doubt import Content
-from acekeeper.core.gateway import contents, readers
-from acekeeper.core.gateway.actions import Fail, Open, Serve, Supersede
+from acekeeper.core.fleet.actions import AskHost
+from acekeeper.core.gateway import contents, hosts, readers
+from acekeeper.core.gateway.actions import Fail, Open, SeeReaders, SendThere, Serve, Supersede
+from acekeeper.core.gateway.hosts import Hosts
 from acekeeper.core.gateway.model import Attempt, NotPlayed, Play, Reader
 from acekeeper.core.gateway.readers import Unread
 from acekeeper.core.model import ByGateway, Engine, Health, Now, Stream
@@ -21,24 +24,37 @@ _Shared = tuple[bool, str, str, Content]
 _SLOW_HOST = 4  # opens; while fewer are late, their engines are to blame
 
 
-def players_waiting(state: State) -> frozenset[str]:
+class Means(NamedTuple):
+    """What players may get at one moment: what one of them takes is not there for the next."""
+
+    supply: Supply
+    unread: Unread
+    hosts: Hosts
+
+
+def players_waiting(state: State, rules: Rules, now: Now) -> frozenset[str]:
     """The plays that will take an engine when there is one."""
     waiting = (p for p in state.plays.values() if not (p.attempts or p.waits_for))
-    alone = frozenset(play.id for play in waiting if session_for(state, play) is None)
+    here = (play for play in waiting if not hosts.is_asked(state, rules, play, now))
+    alone = frozenset(play.id for play in here if session_for(state, play) is None)
     return alone - behind(state)
 
 
 def steps(
     state: State,
     rules: Rules,
-    supply: Supply,
-    unread: Unread,
+    means: Means,
     play: Play,
     *,
     is_behind: bool,
     now: Now,
 ) -> Iterator[Action | float]:
-    """What is done for a player that is to get its first engine, or another one."""
+    """What is done for a player that is to get its first engine, or another one. An engine that is
+    free elsewhere comes before one that has to start here, and that before one that starts
+    there."""
+    if play.there is not None:
+        yield SendThere(play.id, play.there)
+        return
     session = session_for(state, play)
     if session is not None:
         yield Serve(play.id, session.id)
@@ -48,29 +64,52 @@ def steps(
         yield failure
         return
     yield play.until
-    if is_behind or _outstanding(state, play):
+    if _outstanding(state, play):
         return
+    if state.maintenance is not None:
+        yield from _leave(state, means.hosts, play, maintenance.WORDS)
+    elif not is_behind:
+        yield from _find(state, rules, means, play, now)
+
+
+def _find(
+    state: State, rules: Rules, means: Means, play: Play, now: Now
+) -> Iterator[Action | float]:
+    supply = means.supply
     engine = supply.free_engine(partial(_fits, state, play))
     if engine is not None:
         if engine.drain is not None:
             yield TakeBack(*engine.ref)
         yield Open(*engine.ref, play.id)
-    elif play.refused:
-        yield Fail(play.id, NotPlayed.REFUSED, play.refused[-1])
+    elif asks := [*means.hosts.asks(play, may_start=False)]:
+        yield from asks
+    elif play.refused or not play.may_start:
+        if not hosts.awaited(state, play):
+            yield _in_vain(play)
     elif not {play.wanted.arrival, EVERYWHERE}.intersection(rules.addresses):
-        yield Fail(play.id, NotPlayed.NO_ENGINE, f"ENGINE_HOST lacks {play.wanted.arrival}", 5)
+        yield from _leave(state, means.hosts, play, f"ENGINE_HOST lacks {play.wanted.arrival}")
     elif (expected := supply.reserve_coming()) is not None:
         yield expected
     else:
-        yield from _make_room(state, rules, supply, unread, play, now)
+        yield from _make_room(state, rules, means, play, now)
 
 
-def waits_on(state: State, supply: Supply, play: Play, now: Now) -> bool:
+def _leave(state: State, others: Hosts, play: Play, why: str) -> Iterator[AskHost | Fail | float]:
+    """It gets no engine here: one of another host, or none at all."""
+    asks = [*others.asks(play, may_start=False)] or [*others.asks(play, may_start=True)]
+    yield from asks
+    if not asks and not hosts.awaited(state, play):
+        yield Fail(play.id, NotPlayed.NO_ENGINE, why, 5)
+
+
+def waits_on(state: State, means: Means, play: Play, now: Now) -> bool:
     """Whether there is nothing for it, as for one before it: no engine was asked for it so far, and
     it has no session in sight."""
     return (
-        play.wanted.arrival in supply.spent
+        play.wanted.arrival in means.supply.spent
         and now.mono < play.until
+        and play.may_start
+        and not means.hosts.concern(play)
         and not (play.tried or play.waits_for or play.stream)
         and not (_may_share(play) and readers.is_played(state, play.wanted.content))
     )
@@ -83,7 +122,8 @@ def hedges(state: State, rules: Rules, supply: Supply, now: Now) -> Iterator[Act
         return
     for play in state.plays.values():
         attempts = _outstanding(state, play) if play.attempts else ()
-        if not attempts or _own(state, play) or len(play.tried) >= rules.engines_asked:
+        has_one = play.there or _own(state, play)
+        if not attempts or has_one or len(play.tried) >= rules.engines_asked:
             continue
         due = max(attempt.at for attempt in attempts) + rules.gateway_hedge
         if now.mono < due:
@@ -162,11 +202,13 @@ def _failure(state: State, rules: Rules, play: Play, now: Now) -> Fail | None:
     is_known = known is not None and now.mono - known[0] < rules.blame_lasts
     if len(play.refused) > (0 if is_known else 1):
         return Fail(play.id, NotPlayed.REFUSED, play.refused[-1])
-    attempts = _outstanding(state, play)
-    if state.maintenance is not None and not attempts:
-        return Fail(play.id, NotPlayed.NO_ENGINE, maintenance.WORDS, 5)
-    if now.mono < play.until and (attempts or len(play.tried) < rules.engines_asked):
+    may_come = _outstanding(state, play) or hosts.awaited(state, play)
+    if now.mono < play.until and (may_come or len(play.tried) < rules.engines_asked):
         return None
+    return _in_vain(play)
+
+
+def _in_vain(play: Play) -> Fail:
     if play.refused:
         return Fail(play.id, NotPlayed.REFUSED, play.refused[-1])
     if play.tried:
@@ -188,16 +230,17 @@ def _fits(state: State, play: Play, engine: Engine) -> bool:
 
 
 def _make_room(
-    state: State, rules: Rules, supply: Supply, unread: Unread, play: Play, now: Now
+    state: State, rules: Rules, means: Means, play: Play, now: Now
 ) -> Iterator[Action | float]:
     """Frees an engine, or starts one: none is free, and those that are ready soon are promised."""
+    supply = means.supply
     freed = play.waits_for
     if freed is not None and freed.ref in state.holds:
         patience = freed.at + rules.gateway_hedge
         if now.mono < patience:
             yield patience
             return
-    session = unread.take(lambda e: e.ref not in play.tried and e.is_at(play.wanted.arrival))
+    session = means.unread.take(lambda e: e.ref not in play.tried and e.is_at(play.wanted.arrival))
     if isinstance(session, Stream):
         yield Supersede(session.id, play.id)
         return
@@ -209,9 +252,12 @@ def _make_room(
         yield verdict
     elif verdict is None and may_be_asked and (slot := supply.start()) is not None:
         yield Start(slot)
-    # One that is late goes to no younger request of the API.
-    elif supply.late_engine() is None and not (play.tried or supply.has_engines()):
-        supply.spent.add(play.wanted.arrival)
+    else:
+        # One that is late goes to no younger request of the API.
+        if supply.late_engine() is None and not (play.tried or supply.has_engines()):
+            supply.spent.add(play.wanted.arrival)
+        if SeeReaders() not in session:  # which may find one that can be freed
+            yield from means.hosts.asks(play, may_start=True)
 
 
 def is_late(since: float, rules: Rules, now: Now) -> bool:

@@ -1,13 +1,17 @@
-"""Which contents are one: a content id and its infohash are, once an engine has told so."""
+"""Which contents are one (a content id and its infohash are, once an engine has told so), where
+they play, and which of them engines refuse."""
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from acekeeper.core.doubt import Content
-from acekeeper.core.gateway.model import Hold, Ref
-from acekeeper.core.model import KeyType, Stream
+from acekeeper.core.gateway.model import Hold, Play, Ref
+from acekeeper.core.model import KeyType, Now, Stream
 from acekeeper.core.state import State
 
 _KNOWN_MOST = 4096
+_REFUSALS_MOST = 1024
 
 
 def told(state: State, content: Content, infohash: str) -> None:
@@ -48,6 +52,18 @@ def is_cut(state: State, stream: Stream) -> bool:
 def others(state: State, held: tuple[Hold, ...], content: Content) -> tuple[Hold, ...]:
     """What is held of other contents, or still being opened."""
     return tuple(h for h in held if h.opening or not _is_among(state, content, (h.content,)))
+
+
+def refused(state: State, play: Play, words: str, now: Now) -> None:
+    """One more refuses it. What two refuse is remembered."""
+    refusals = (*play.refused, words)
+    state.plays[play.id] = replace(play, refused=refusals)
+    if len(refusals) > 1:
+        content = canonical(state, play.wanted.content)
+        state.refusals.pop(content, None)  # so that the newest is the last
+        state.refusals[content] = now.mono, words
+        if len(state.refusals) > _REFUSALS_MOST:
+            del state.refusals[next(iter(state.refusals))]
 
 
 def _is_among(state: State, content: Content, contents: Iterable[Content]) -> bool:

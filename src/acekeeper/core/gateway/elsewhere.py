@@ -1,29 +1,93 @@
-"""Other hosts are asked to play where this one has no engine at once."""
+"""What becomes of plays that other hosts were asked for."""
 
-from collections.abc import Iterator
+from msgspec.structs import replace
 
 from acekeeper.core.fleet.actions import AskHost
+from acekeeper.core.fleet.model import Digest
+from acekeeper.core.gateway import choice, contents
+from acekeeper.core.gateway.actions import SendThere
 from acekeeper.core.gateway.facts import HostDeclined, HostPlayed
-from acekeeper.core.gateway.model import Play
+from acekeeper.core.gateway.model import Asked, NotPlayed, Play
 from acekeeper.core.model import Now
-from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 
 
-def asks(
-    state: State, rules: Rules, play: Play, now: Now, *, may_start: bool
-) -> Iterator[AskHost | float]:
-    """Nothing, where no host is left to be asked."""
-    yield from ()
-
-
 def ask(state: State, action: AskHost, now: Now) -> None:
-    raise NotImplementedError
+    play = state.plays[action.request]
+    state.plays[play.id] = replace(
+        play,
+        asked=(*play.asked, Asked(action.host, now.mono, action.may_start)),
+        tried_hosts=play.tried_hosts | {(action.host, action.may_start)},
+    )
 
 
-def played(state: State, rules: Rules, fact: HostPlayed, now: Now) -> None:
-    raise NotImplementedError
+def played(state: State, fact: HostPlayed) -> None:
+    host = fact.session.host
+    play, asked = _answered(state, fact.request, host)
+    digest = _digest(state, host)
+    if digest is not None and digest.free > 0:
+        _say(state, host, replace(digest, free=digest.free - 1))
+    is_of_use = play is not None and asked is not None and play.there is None
+    if play is None or not is_of_use or choice.session_for(state, play) is not None:
+        drop(state, host, fact.request)
+    else:
+        state.plays[play.id] = replace(play, there=fact.session)
 
 
 def declined(state: State, fact: HostDeclined, now: Now) -> None:
-    raise NotImplementedError
+    play, asked = _answered(state, fact.request, fact.host)
+    if play is None or asked is None:
+        return
+    digest = _digest(state, fact.host)
+    if fact.why is NotPlayed.NO_ENGINE and digest is not None:
+        room = 0 if asked.may_start else digest.room
+        _say(state, fact.host, replace(digest, free=0, room=room))
+    if fact.why is NotPlayed.REFUSED:
+        contents.refused(state, play, fact.words, now)
+
+
+def _answered(state: State, request: str, host: str) -> tuple[Play | None, Asked | None]:
+    """The play, without what was asked of that host."""
+    play = state.plays.get(request)
+    if play is None:
+        return None, None
+    asked = next((each for each in play.asked if each.host == host), None)
+    play = replace(play, asked=tuple(each for each in play.asked if each != asked))
+    state.plays[request] = play
+    return play, asked
+
+
+def _digest(state: State, host: str) -> Digest | None:
+    replica = state.fleet.hosts.get(host)
+    return replica.digest if replica else None
+
+
+def _say(state: State, host: str, digest: Digest) -> None:
+    """By its answer, and until it says so itself."""
+    state.fleet.hosts[host] = replace(state.fleet.hosts[host], digest=digest)
+
+
+def send_there(state: State, action: SendThere, now: Now) -> None:
+    play = state.plays.pop(action.request)
+    give_up(state, replace(play, there=None))
+    state.tell(
+        "played_elsewhere",
+        host=action.session.host,
+        player=play.wanted.player,
+        key=play.wanted.content.key,
+        waited=round(now.mono - play.received.mono, 3),
+        tries=len(play.tried_hosts),
+    )
+
+
+def give_up(state: State, play: Play) -> None:
+    """Nothing that hosts were asked for it is wanted any more, and what it got there neither."""
+    for asked in play.asked:
+        drop(state, asked.host, play.id)
+    if play.there is not None:
+        drop(state, play.there.host, play.id)
+
+
+def drop(state: State, host: str, request: str) -> None:
+    state.fleet.drops[host, request] = None
+    state.changes.fleet = True

@@ -5,8 +5,8 @@ from collections.abc import Set as AbstractSet
 from msgspec.structs import replace
 
 from acekeeper.core import demand, playback, streams, suspects
-from acekeeper.core.gateway import choice, contents, holds, readers
-from acekeeper.core.gateway.actions import Fail, Open, SendThere, Supersede
+from acekeeper.core.gateway import choice, contents, elsewhere, holds, readers
+from acekeeper.core.gateway.actions import Fail, Open, Supersede
 from acekeeper.core.gateway.facts import (
     PlayerLeft,
     PlayOpened,
@@ -14,6 +14,7 @@ from acekeeper.core.gateway.facts import (
     PlayRequested,
     PlaySilent,
 )
+from acekeeper.core.gateway.hosts import Hosts
 from acekeeper.core.gateway.model import Attempt, Hold, NotPlayed, Play, Reader, Ref
 from acekeeper.core.model import ByGateway, Engine, KeyType, Now, Opening, Phase, Stream
 from acekeeper.core.names import HERE
@@ -22,7 +23,6 @@ from acekeeper.core.state import State
 
 MOVED = "moved"
 _TOKENS_KEPT = 8  # of the sessions before
-_REFUSALS_MOST = 1024
 
 
 def requested(state: State, rules: Rules, fact: PlayRequested, now: Now) -> None:
@@ -40,11 +40,17 @@ def requested(state: State, rules: Rules, fact: PlayRequested, now: Now) -> None
         may_start=fact.may_start,
     )
     state.plays[play.id] = play
-    waiting = choice.players_waiting(state)
-    if play.id in waiting:
+    waiting = choice.players_waiting(state, rules, now)
+    if play.id in waiting and not _goes_elsewhere(state, rules, play, len(waiting), now):
         demand.taken(state, rules, now, len(waiting))
     if not (fact.wanted.as_json or fact.instead_of):
         readers.goes_on(state, fact.wanted.player, fact.wanted.content, now)
+
+
+def _goes_elsewhere(state: State, rules: Rules, play: Play, waiting: int, now: Now) -> bool:
+    """Whether it is soon off to another host: there are not enough engines here."""
+    is_brief = not play.may_start or Hosts(state, rules, now).concern(play)
+    return is_brief and demand.ready_or_coming(state, rules) < waiting
 
 
 def open_on(state: State, action: Open, now: Now) -> None:
@@ -74,7 +80,7 @@ def opened(state: State, rules: Rules, fact: PlayOpened, now: Now) -> None:
     state.refusals.pop(contents.canonical(state, hold.content), None)
     _no_more_asked(state, play, ref)
     is_of_use = engine.phase is not Phase.STOPPING and not _is_named_as_another(state, opening)
-    if play is None or not is_of_use or choice.session_for(state, play) is not None:
+    if play is None or play.there or not is_of_use or choice.session_for(state, play) is not None:
         held = replace(hold, infohash=opening.infohash, token=opening.token)
         holds.change(state, ref, hold, _to_be_stopped(held, now), now)
     else:
@@ -164,16 +170,8 @@ def _stream(play: Play, engine: Engine, fact: PlayOpened, old: Stream | None, no
 
 def refused(state: State, fact: PlayRefused, now: Now) -> None:
     play = _over(state, fact.request, fact.ref, keeps=False, now=now)
-    if play is None:
-        return
-    words = (*play.refused, fact.words)
-    state.plays[play.id] = replace(play, refused=words)
-    if len(words) > 1:
-        content = contents.canonical(state, play.wanted.content)
-        state.refusals.pop(content, None)  # so that the newest is the last
-        state.refusals[content] = now.mono, fact.words
-        if len(state.refusals) > _REFUSALS_MOST:
-            del state.refusals[next(iter(state.refusals))]
+    if play is not None:
+        contents.refused(state, play, fact.words, now)
 
 
 def silent(state: State, rules: Rules, fact: PlaySilent, now: Now) -> None:
@@ -229,19 +227,20 @@ def _suspect(state: State, rules: Rules, play: Play, engines: AbstractSet[Ref], 
 
 def left(state: State, fact: PlayerLeft, now: Now) -> None:
     """The engines that were asked go on, and what they open is stopped. So is what was opened for
-    it already."""
+    it already, here or elsewhere."""
     play = state.plays.pop(fact.request, None)
     readers.given_back(state, play.stream if play else fact.stream, now)
+    if play is not None:
+        elsewhere.give_up(state, play)
+    elif fact.host:
+        elsewhere.drop(state, fact.host, fact.request)
 
 
 def serve(state: State, request: str, stream_id: str, now: Now) -> None:
     play = state.plays.pop(request)
+    elsewhere.give_up(state, play)
     if play.stream != stream_id:
         _share(state, play, state.streams[stream_id], now)
-
-
-def send_there(state: State, action: SendThere, now: Now) -> None:
-    raise NotImplementedError
 
 
 def _share(state: State, play: Play, stream: Stream, now: Now) -> None:
@@ -271,6 +270,7 @@ def _only(reader: Reader | None, player: str) -> str:
 
 def fail(state: State, rules: Rules, action: Fail, now: Now) -> None:
     play = state.plays.pop(action.request)
+    elsewhere.give_up(state, play)
     if action.why is NotPlayed.SILENT and not choice.is_slow(state, rules, now):
         late = (a.ref for a in play.attempts if choice.is_late(a.at, rules, now))
         _blame(state, rules, play, frozenset(late), now)
