@@ -11,9 +11,9 @@ from acekeeper.core.facts import MaintenanceRequested
 from acekeeper.core.fleet.model import Standing
 from acekeeper.core.gateway import choice
 from acekeeper.core.gateway.choice import players_waiting
-from acekeeper.core.gateway.facts import HostPlayed, PlayerLeft, PlayRequested
+from acekeeper.core.gateway.facts import HostPlayed, PlayerLeft, PlayOpened, PlayRequested
 from acekeeper.core.gateway.model import NotPlayed, Play, Wanted
-from acekeeper.core.model import Now
+from acekeeper.core.model import Now, Opening
 from acekeeper.core.names import HERE
 from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
@@ -178,9 +178,10 @@ def test_an_engine_that_gets_free_here_meanwhile_is_taken() -> None:
     world.ask("a", 1)
     world.run(0.1)
     world.leave("taken-0")
-    world.run(5)
+    world.run(0.3)
     assert "a" in world.served
     assert world.drops() == [("b", "a")]
+    world.run(5)
     assert not world.hosts["b"].opened
 
 
@@ -195,6 +196,42 @@ def test_and_what_it_opens_after_the_host_did_is_stopped() -> None:
     assert "a" in world.sent
     assert world.sessions(0) == []
     assert not world.state.holds
+
+
+@pytest.mark.parametrize("host_first", [True, False])
+def test_where_both_open_in_one_turn_one_of_them_is_given(host_first: bool) -> None:
+    world = fleet_players()
+    world.host("b").answers_after = math.inf
+    world.at(0).opens_after = math.inf
+    world.ask("a", 1)
+    world.leave("taken-0")
+    [open_here] = world.opened()
+    world.hosts["b"].opened.add("a")
+    here = PlayOpened(*open_here.ref, "a", Opening(channel(1).key, "t", "", is_live=True))
+    there = HostPlayed("a", session("b", "t"))
+    with world.at_once():
+        for fact in (there, here) if host_first else (here, there):
+            world.tell(fact)
+    world.run(1)
+    assert ("a" in world.sent) == host_first
+    assert ("a" in world.served) != host_first
+    assert bool(world.hosts["b"].opened) == host_first
+    assert len(world.state.readers) == len(world.served)
+    assert not world.state.holds
+
+
+def test_where_two_hosts_open_in_one_turn_one_of_them_is_told_to_stop() -> None:
+    world = fleet_players()
+    for name in "bc":
+        world.host(name).answers_after = math.inf
+    world.ask("a", 1)
+    world.run(1.3)
+    with world.at_once():
+        for name in "bc":
+            world.hosts[name].opened.add("a")
+            world.tell(HostPlayed("a", session(name, "t")))
+    assert world.sent["a"].host == "b"
+    assert world.drops() == [("c", "a")]
 
 
 def test_where_none_can_start_here_a_host_may_start_one() -> None:
