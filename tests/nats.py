@@ -35,7 +35,7 @@ class Authority:
             *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
         )
 
-    def certify(self, host: str, days: int = 30) -> Path:
+    def certify(self, host: str, days: int = 30, address: str = HERE) -> Path:
         """The host's directory, for `FLEET_CERTIFICATES`; again: the old ones are replaced."""
         place = self._directory / host
         place.mkdir(exist_ok=True)
@@ -44,7 +44,7 @@ class Authority:
             "basicConstraints=critical,CA:FALSE\n"
             "keyUsage=critical,digitalSignature\n"
             "extendedKeyUsage=serverAuth,clientAuth\n"
-            f"subjectAltName=DNS:{host},IP:{HERE}\n"
+            f"subjectAltName=DNS:{host},IP:{address}\n"
             "subjectKeyIdentifier=hash\n"
             "authorityKeyIdentifier=keyid\n"
         )
@@ -170,7 +170,12 @@ def until_reached(address: tuple[str, int]) -> None:
 def _user(host: str) -> str:
     """What a host may say and hear."""
     at = f"acekeeper.v1.{FLEET}"
-    said = [f"{at}.beat.{host}", f"{at}.state.{host}", f"{at}.snap.*.{host}", f"{at}.ask.*.*.{host}"]
+    said = [
+        f"{at}.beat.{host}",
+        f"{at}.state.{host}",
+        f"{at}.snap.*.{host}",
+        f"{at}.ask.*.*.{host}",
+    ]
     heard = [f"{at}.beat.*", f"{at}.state.*", f"{at}.snap.{host}.*", f"{at}.ask.{host}.>"]
     heard.append(f"_INBOX.{host}.>")
     return (

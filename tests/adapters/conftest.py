@@ -1,8 +1,13 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+from loguru import logger
 
+from ..nats import Authority, NatsServer, cluster
+from .fleet_node import HOSTS, Fleet
 from .private_bus import Daemon, FakeSystemd
 from .quadlet_world import World
 
@@ -39,3 +44,36 @@ async def world(
     yield world
     for runtime in world.opened:
         await runtime.close()
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority") / "made")
+
+
+@pytest.fixture
+def logged() -> Iterator[list[Any]]:
+    records: list[Any] = []
+    number = logger.add(lambda message: records.append(message.record))
+    yield records
+    logger.remove(number)
+
+
+@pytest.fixture
+async def fleet(tmp_path: Path, authority: Authority) -> AsyncIterator[Fleet]:
+    """Of one server."""
+    with cluster(tmp_path, 1, HOSTS, authority) as servers:
+        async with AsyncExitStack() as stack:
+            yield Fleet(servers, authority, stack)
+
+
+@pytest.fixture
+async def two(tmp_path: Path, authority: Authority) -> AsyncIterator[Fleet]:
+    """Of two servers, of which the second does not run yet."""
+    servers = [NatsServer(tmp_path, name, HOSTS, authority) for name in ("n1", "n2")]
+    with ExitStack() as started:
+        for server in servers:
+            started.callback(server.kill)
+        servers[0].start()
+        async with AsyncExitStack() as stack:
+            yield Fleet(servers, authority, stack)

@@ -70,7 +70,7 @@ class NatsBus:
         self._servers = _chances.sample([Server(*at) for at in servers], len(servers))
         self._certificates = Certificates(certificates) if certificates is not None else None
         self._connection: Connection | None = None  # takes what is published
-        self._is_up = False
+        self._has_echo = False  # something came back on this connection, or else on the last
         self._epoch = ""  # of our last beat
         self._plays: dict[Task[None], str] = {}  # the hosts that asked
         self._may_log = _Seldom(_LOG_EVERY)
@@ -78,7 +78,7 @@ class NatsBus:
 
     @property
     def is_up(self) -> bool:
-        return self._is_up
+        return self._has_echo and self._connection is not None
 
     @property
     def certificate_days(self) -> float | None:
@@ -100,8 +100,8 @@ class NatsBus:
             longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(tries, _DOUBLINGS))
             await asyncio.sleep(_chances.uniform(0, longest))
             why = await self._connected(server, ears)
-            if self._is_up:
-                self._is_up, tries = False, 0
+            if self._has_echo:
+                tries = 0
             if tries == 0:
                 told(LinkDown(why))
             elif self._may_log(why):
@@ -147,6 +147,7 @@ class NatsBus:
     async def _connected(self, server: Server, ears: _Ears) -> str:
         """Why it is not any more, or did not come to be."""
         connection = Connection(partial(self._take, ears), self._refused)
+        self._has_echo = False
         try:
             tls = None
             if self._certificates is not None:
@@ -199,8 +200,8 @@ class NatsBus:
         if wire.read_beat(self._me, body).at.epoch != self._epoch:
             raise BadMessage("another host has the name of this one: set FLEET_HOST there")
         self._connection.echoed()
-        if not self._is_up:
-            self._is_up = True
+        if not self._has_echo:
+            self._has_echo = True
             ears.told(LinkUp())
 
     def _take_play(self, ears: _Ears, host: str, ask: PlayAsk, reply: str) -> None:

@@ -2,6 +2,7 @@
 next one, and nothing of nats-py's own reconnecting is used."""
 
 import asyncio
+import logging
 import ssl
 from asyncio import Future
 from collections.abc import Callable, Sequence
@@ -22,6 +23,9 @@ _SILENT_TICKS = 6
 _UNSENT_MOST = 16 * 1024 * 1024  # bytes
 _NO_RESPONDERS = "503"
 _CLOSED = "closed the connection"
+
+# nats-py does not tell its protocol that it is over TLS, and asyncio minds at every end of one.
+logging.getLogger("asyncio").addFilter(lambda record: "from eof_received()" not in record.msg)
 
 Took = Callable[[str, bytes, str], None]
 """A message: its subject, its body, and where its answer is to go."""
