@@ -34,6 +34,7 @@ from acekeeper.core import network, vpns
 from acekeeper.core.addresses import absences, absent
 from acekeeper.core.changes import Happening
 from acekeeper.core.facts import TimePassed
+from acekeeper.core.fleet import seen
 from acekeeper.core.happenings import WARNINGS
 from acekeeper.core.model import Now
 from acekeeper.core.restore import restore
@@ -198,6 +199,7 @@ async def service(
                 max_batch_events=settings.max_batch_events,
             ),
             target_image=settings.target_image,
+            fleet=settings.fleet_name or None,
             degraded=partial(_degraded, loop, store, sweeps, gateway.off),
             gateway=_addresses(gateway.sockets) if gateway.sockets or gateway.off else None,
         )
@@ -281,6 +283,7 @@ def _degraded(loop: Loop, store: Store, sweeps: Sweeps, gateway_off: Sequence[st
     wrong += absences(loop.rules, absent(loop.state, loop.rules))
     wrong += network.troubles(loop.state, loop.clock())
     wrong += vpns.troubles(loop.state, loop.rules, loop.clock())
+    wrong += seen.troubles(loop.state.fleet, loop.rules)
     return wrong
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from acekeeper import __version__
-from acekeeper.api import followers, vpns, wire_status
+from acekeeper.api import fleet, followers, vpns, wire_status
 from acekeeper.api.context import Context
 from acekeeper.api.health import breaker_state
 from acekeeper.api.status import totals
@@ -35,6 +35,7 @@ class Shown(NamedTuple):
 
     engines: Mapping[str, bytes]
     streams: Mapping[str, bytes]
+    hosts: Mapping[str, bytes]
     overview: bytes
 
 
@@ -43,14 +44,14 @@ class Board:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._shown = Shown({}, {}, b"")
+        self._shown = Shown({}, {}, {}, b"")
         self._until = -math.inf  # monotonic
         self._making = asyncio.Lock()  # one message in a turn, however many look
 
     async def feed(self, _: Event) -> AsyncGenerator[bytes, None]:
         """First all of it, then what is not any more what was sent; what is gone is null."""
         yield followers.RETRY + b"\n"
-        before, quiet = Shown({}, {}, b""), 0.0
+        before, quiet = Shown({}, {}, {}, b""), 0.0
         while True:
             async with self._making:
                 now = self._context.clock()
@@ -77,6 +78,7 @@ class Board:
             self._shown = Shown(
                 dict(await one_by_one(engines, partial(self._engine, now), _AT_ONCE)),
                 dict(await one_by_one(streams, self._stream, _AT_ONCE)),
+                {host: _encode(tile) for host, tile in fleet.tiles(self._context, now)},
                 _encode(self._overview(now)),
             )
         return self._shown
@@ -119,16 +121,18 @@ class Board:
             rollout=status.rollout,
             maintenance=status.maintenance,
             vpns=vpns.bands(context.state, context.rules),
+            fleet=status.fleet,
             degraded=context.degraded(),
             version=__version__,
         )
 
 
 def _message(before: Shown, after: Shown, now: Now) -> bytes:
-    return b'data: {"at":%b,"engines":%b,"streams":%b,"overview":%b}\n\n' % (
+    return b'data: {"at":%b,"engines":%b,"streams":%b,"hosts":%b,"overview":%b}\n\n' % (
         _encode(moment(now.wall)),
         _changes(before.engines, after.engines),
         _changes(before.streams, after.streams),
+        _changes(before.hosts, after.hosts),
         after.overview,
     )
 

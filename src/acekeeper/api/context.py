@@ -36,6 +36,7 @@ class Context(Struct, frozen=True, kw_only=True):
     metrics: Metrics
     limits: Limits
     target_image: str | None
+    fleet: str | None  # its name; None: this host belongs to none
     degraded: Callable[[], list[str]]
     gateway: Sequence[str] | None  # the addresses at which it listens; None: it is turned off
 

@@ -62,8 +62,8 @@ async def file(name: FromPath[str]) -> ASGIResponse:
 async def follow(request: Request[Any, Any, Any]) -> ASGIResponse:
     """What the page shows, as server-sent events: all of it first, then what changes.
 
-    An event's `data` has `engines` and `streams` by name, null for what is gone, and the whole
-    `overview`; there is at most one in a second.
+    An event's `data` has `engines`, `streams` and the fleet's `hosts` by name, null for what is
+    gone, and the whole `overview`; there is at most one in a second.
     """
     board: Board = request.app.state["board"]
     return Context.of(request).followers.follow(board.feed)

@@ -9,7 +9,7 @@ from litestar.response.base import ASGIResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from acekeeper import __version__
-from acekeeper.api import vpns, wire_status
+from acekeeper.api import fleet, vpns, wire_status
 from acekeeper.api.context import Context, Prepared, prepared
 from acekeeper.api.described import described
 from acekeeper.api.provision import refusal_detail
@@ -88,6 +88,7 @@ def totals(context: Context, now: Now) -> wire_status.OrchestratorStatus:
         gateway=gateway(context),
         rollout=rollout(context),
         maintenance=moment_or_none(state.maintenance and state.maintenance.wall),
+        fleet=fleet.totals(context),
     )
 
 

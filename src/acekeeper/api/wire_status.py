@@ -5,6 +5,7 @@ from typing import Literal
 from msgspec import Struct
 
 from acekeeper.api.wire import Moment, Refused
+from acekeeper.api.wire_fleet import FleetTotals
 
 Status = Literal["healthy", "degraded", "unavailable"]
 CircuitState = Literal["closed", "open", "half_open"]
@@ -136,6 +137,7 @@ class OrchestratorStatus(Struct):
     gateway: Gateway | None  # None: it is turned off
     rollout: Rollout | None  # None: no engine is outdated
     maintenance: Moment | None
+    fleet: FleetTotals | None  # None: this host belongs to none
 
 
 class Maintenance(Struct):
@@ -201,5 +203,6 @@ class Overview(Struct):
     rollout: Rollout | None
     maintenance: Moment | None
     vpns: list[VpnBand]  # in the order of VPNS
+    fleet: FleetTotals | None
     degraded: list[str]
     version: str

@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from acekeeper.cli import engines as engine_table
+from acekeeper.cli.fleet import summary
 from acekeeper.cli.text import ago, clock, count, happened, printable, table
 from acekeeper.client import call
 from acekeeper.errors import CallFailed
@@ -118,6 +119,8 @@ def lines(shown: Overview) -> Iterator[str]:
         where = ", ".join(gateway["listening"]) or "nowhere"
         yield f"gateway on {where}; {gateway['playing']} playing, {gateway['waiting']} waiting"
     yield from (printable(_vpn(vpn)) for vpn in shown.vpns)
+    if fleet := status.get("fleet"):
+        yield _fleet(fleet)
     if shown.forward:
         yield shown.forward
     yield from (f"now: {doing}" for doing in map(printable, shown.doing))
@@ -138,6 +141,11 @@ def _vpn(vpn: Answer) -> str:
     if vpn["silent"]:
         parts.append(f"cannot be asked: {vpn['silent']}")
     return f"vpn {vpn['name']}: {vpn['state']}{since}; {', '.join(parts)}"
+
+
+def _fleet(fleet: Answer) -> str:
+    counts = (f"{number} {standing}" for standing, number in fleet["hosts"].items() if number)
+    return f"{summary(fleet['name'], fleet['link'])}; hosts: {', '.join(counts)}"
 
 
 def _in_brackets(word: str | None) -> str:

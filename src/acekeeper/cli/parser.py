@@ -11,6 +11,7 @@ from acekeeper.cli import (
     drain,
     emulator,
     engines,
+    fleet,
     log,
     operate,
     serve,
@@ -22,7 +23,7 @@ from acekeeper.cli import (
 from acekeeper.cli.commands import Commands
 
 _GROUPS = (
-    *(status, engines, log, doctor, settings, simulate),  # that only look
+    *(status, engines, fleet, log, doctor, settings, simulate),  # that only look
     *(drain, stop, operate, backup, canary),
     *(serve, emulator),
 )

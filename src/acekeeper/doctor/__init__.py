@@ -9,6 +9,7 @@ from acekeeper.client import call
 from acekeeper.doctor import (
     account,
     files,
+    fleet,
     leftovers,
     network,
     podman,
@@ -28,7 +29,7 @@ _WITHIN_S = 3600  # an image is brought
 _SHOWN = 200  # characters of a command
 
 _CHECKS: Mapping[Runtime, tuple[Callable[[Settings], Iterator[Finding]], ...]] = {
-    "process": (files.check, processes.check, service.check),
+    "process": (files.check, processes.check, fleet.check, service.check),
     "quadlet": (
         files.check,
         leftovers.check,
@@ -37,6 +38,7 @@ _CHECKS: Mapping[Runtime, tuple[Callable[[Settings], Iterator[Finding]], ...]] =
         podman.check,
         network.check,
         vpns.check,
+        fleet.check,
         service.check,
     ),
 }

@@ -14,6 +14,7 @@ from prometheus_client.core import GaugeMetricFamily
 from acekeeper.core.actions import Code
 from acekeeper.core.breaker import Circuit
 from acekeeper.core.facts import Verdict
+from acekeeper.core.fleet.model import Standing
 from acekeeper.core.model import Health
 from acekeeper.core.playback import BAD_ENDS
 from acekeeper.core.rollout import REASONS
@@ -47,6 +48,8 @@ GatewayAnswer = Literal[
     "forbidden",
     "not_found",
 ]
+
+FleetAnswer = Literal["played", "refused", "silent", "no_engine", "unreachable"]
 
 _ENDS = (
     *("exited", "killed", "oom", "stopped", "image", "network", "timeout", "resources"),
@@ -322,6 +325,26 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "acekeeper_vpn_losses_total": Family(
         "counter", "Tunnels lost, those among them whose VPN ended", {"vpn": ()}
+    ),
+    "acekeeper_fleet_hosts": Family(
+        "gauge",
+        "Hosts of the fleet, this one among them, by how much their last word still says",
+        {"state": tuple(Standing)},
+    ),
+    "acekeeper_fleet_link_up": Family(
+        "gauge", "1 while this host hears the fleet, and is heard by it"
+    ),
+    "acekeeper_fleet_beat_age_seconds": Family(
+        "gauge", "For how long nothing has been heard of another host", {"host": ()}
+    ),
+    "acekeeper_fleet_plays_total": Family(
+        "counter",
+        "Plays that another host was asked for, by what it answered: refused, silent and no_engine"
+        " as of its own players; unreachable if nothing came",
+        {"host": (), "answer": get_args(FleetAnswer)},
+    ),
+    "acekeeper_fleet_certificate_days": Family(
+        "gauge", "Days until the certificate ends with which this host is in the fleet"
     ),
 }
 

@@ -1,6 +1,7 @@
 """The registry, and what is counted and measured where it is done."""
 
 from collections.abc import Iterator, Sequence
+from typing import get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -16,7 +17,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from acekeeper.metrics.errors import Errors
-from acekeeper.metrics.families import counter, histogram
+from acekeeper.metrics.families import FleetAnswer, counter, histogram
 from acekeeper.metrics.gateway import Gateway
 from acekeeper.metrics.happened import Happened
 from acekeeper.usecases.protocols import Clock
@@ -52,6 +53,7 @@ class Metrics:
         self._probes = histogram("orch_probe_duration_seconds", registry)
         self._dbus = histogram("orch_dbus_call_duration_seconds", registry)
         self._podman = histogram("orch_podman_call_duration_seconds", registry)
+        self._fleet_plays = counter("acekeeper_fleet_plays_total", registry)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
 
@@ -97,6 +99,12 @@ class Metrics:
 
     def asked_podman(self, call: str, seconds: float) -> None:
         self._podman.labels(call).observe(seconds)
+
+    def fleet_answered(self, host: str, answer: FleetAnswer) -> None:
+        """What became of a play that another host was asked for."""
+        for each in get_args(FleetAnswer):  # a rate sees no answer with which its series begins
+            self._fleet_plays.labels(host, each)
+        self._fleet_plays.labels(host, answer).inc()
 
 
 class _Only(Collector):

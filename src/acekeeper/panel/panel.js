@@ -4,6 +4,7 @@ import { Refused, call, follow } from "./connection.js";
 import { clockTime, find, setClock, setText, show, soon } from "./dom.js";
 import { makeDetails, openDetails, openedEngine, showDetails } from "./details.js";
 import { makeFilters, showEngines, whenChosen } from "./engines.js";
+import { showFleet } from "./fleet.js";
 import { askKey, nextKey } from "./key.js";
 import { addEntry, lastOf, latestOf } from "./log.js";
 import { showOverview } from "./overview.js";
@@ -15,6 +16,7 @@ const TOLD_MS = 10_000;
 
 const engines = new Map();
 const streams = new Map();
+const hosts = new Map();
 let overview = null;
 let lostAt = null;
 let connected = new AbortController();
@@ -23,6 +25,7 @@ const render = soon(() => {
   if (!overview) return;
   const names = new Map([...engines].map(([name, { engine }]) => [engine.container_id, name]));
   showOverview(overview);
+  showFleet(overview.fleet, hosts, overview.version);
   showEngines(engines, streams, overview.vpns, lastOf);
   showStreams(streams, (stream) => names.get(stream.container_id), overview.streams.active);
   const opened = openedEngine();
@@ -41,6 +44,7 @@ const live = {
     setClock(news.at);
     merge(engines, news.engines, this.isFirst);
     merge(streams, news.streams, this.isFirst);
+    merge(hosts, news.hosts, this.isFirst);
     this.isFirst = false;
     overview = news.overview;
     lostAt = null;
