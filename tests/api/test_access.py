@@ -38,6 +38,8 @@ READ = [
     "/schema",
     "/health/status",
     "/vpn/status",
+    "/fleet",
+    "/fleet/absent",
     "/streams/absent/stats",
 ]
 OPEN = ["/health/ready", "/orchestrator/status", "/panel", "/panel/panel.js"]

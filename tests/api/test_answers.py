@@ -19,6 +19,8 @@ ROUTES = [
     ("GET", "/orchestrator/status"),
     ("GET", "/health/status"),
     ("GET", "/vpn/status"),
+    ("GET", "/fleet"),
+    ("GET", "/fleet/absent"),
     ("GET", "/schema"),
     ("GET", "/engines"),
     ("GET", "/engines/absent"),
