@@ -187,7 +187,7 @@ async def busy(
             metrics=metrics,
             limits=Limits(max_body_bytes=2**23, max_batch_events=10_000),
             target_image=None,
-            fleet=None,
+            fleet="home",
             degraded=list,
             gateway=None,
         )

@@ -11,13 +11,13 @@ from acekeeper.app import api
 from acekeeper.core.fleet.model import (
     Digest,
     Doing,
-    Fleet,
     Link,
     Position,
     Replica,
     SharedEngine,
     Standing,
 )
+from acekeeper.core.state import State
 
 from .conftest import BASE, Served
 
@@ -57,8 +57,6 @@ def replica(
     )
 
 
-def put(served: Served, *hosts: Replica, link: Link = LINKED) -> Fleet:
+def put(state: State, *hosts: Replica, link: Link = LINKED) -> None:
     """These and no others."""
-    fleet = served.context.state.fleet
-    fleet.link, fleet.hosts = link, {host.host: host for host in hosts}
-    return fleet
+    state.fleet.link, state.fleet.hosts = link, {host.host: host for host in hosts}

@@ -356,7 +356,7 @@ async def test_who_takes_nothing_is_not_answered_at_once(
 def test_only_reads_and_single_events_are_given_at_once() -> None:
     given = [route for route in ROUTES if says(route.opt).at_once]
     reads = [route for route in given if route.http_methods == {"GET"}]
-    assert len(reads) == 4
+    assert len(reads) == 5
     taken = [route for route in given if route.http_methods == {"POST"}]
     assert {path for route in taken for path in route.paths} == set(EVENTS)
     assert len(reads) + len(taken) == len(given)

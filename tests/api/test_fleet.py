@@ -36,7 +36,7 @@ async def test_this_host_is_the_first_and_the_others_follow_by_name(fleet: Serve
     now = fleet.context.clock().mono
     panel = "http://192.0.2.3:8000/panel"
     put(
-        fleet,
+        fleet.context.state,
         replica("media-3", heard=now - 2, panel=panel, maintenance=True, free=0),
         replica("media-1", Standing.LOST, heard=now - 60),
     )
@@ -80,12 +80,12 @@ async def test_this_host_is_the_first_and_the_others_follow_by_name(fleet: Serve
 async def test_what_is_no_url_is_not_shown_as_the_address_of_a_panel(
     fleet: Served, panel: str
 ) -> None:
-    put(fleet, replica("media-1", panel=panel))
+    put(fleet.context.state, replica("media-1", panel=panel))
     assert (await fleet.get("/fleet")).json()["hosts"][1]["panel"] is None
 
 
 async def test_one_host_is_shown_with_its_engines(fleet: Served) -> None:
-    put(fleet, replica("media-1"), replace(replica("media-3"), is_whole=False))
+    put(fleet.context.state, replica("media-1"), replace(replica("media-3"), is_whole=False))
     said = (await fleet.get("/fleet/media-1")).json()
     assert said["host"] == (await fleet.get("/fleet")).json()["hosts"][1] | {
         "age_s": said["host"]["age_s"]
@@ -108,7 +108,7 @@ async def test_of_a_host_that_nobody_knows_it_is_said(fleet: Served) -> None:
 
 async def test_the_status_counts_the_hosts_and_says_how_the_link_is(fleet: Served) -> None:
     stale = replica("media-3", Standing.STALE)
-    put(fleet, replica("media-1"), stale, link=Link(why="timed out", since=SINCE))
+    put(fleet.context.state, replica("media-1"), stale, link=Link(why="timed out", since=SINCE))
     status = (await fleet.get("/orchestrator/status")).json()
     assert status["fleet"] == {
         "name": "home",
@@ -123,12 +123,12 @@ async def test_the_status_counts_the_hosts_and_says_how_the_link_is(fleet: Serve
 
 
 async def test_what_is_wrong_with_hosts_is_said_in_words(fleet: Served) -> None:
-    put(fleet, replica("media-1"))
+    put(fleet.context.state, replica("media-1"))
     within = rules(fleet_host="media-2")
     assert troubles(fleet.context.state.fleet, within) == []
     lost = [replica(f"lost-{n}", Standing.LOST) for n in range(7)]
-    known = put(fleet, *reversed(lost), replica("media-3", Standing.STALE))
-    assert troubles(known, within) == [
+    put(fleet.context.state, *reversed(lost), replica("media-3", Standing.STALE))
+    assert troubles(fleet.context.state.fleet, within) == [
         "fleet: nothing is heard of media-3; what they said last counts for 30 s",
         "fleet: lost-0, lost-1, lost-2, lost-3, lost-4 and 2 more cannot be heard; nobody gets"
         " engines from there",

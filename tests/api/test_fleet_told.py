@@ -50,7 +50,7 @@ async def test_the_hosts_are_a_table(fleet: Served, said: Said) -> None:
     now = fleet.context.clock().mono
     panel = "http://192.0.2.3:8000/panel"
     put(
-        fleet,
+        fleet.context.state,
         replica("media-1", Standing.LOST, heard=now - 3600),
         replica("media-3", heard=now, maintenance=True, panel=panel, version="9.\x1b[31m"),
     )
@@ -67,7 +67,11 @@ async def test_the_hosts_are_a_table(fleet: Served, said: Said) -> None:
 
 
 async def test_one_host_is_told_with_its_engines(fleet: Served, said: Said) -> None:
-    put(fleet, replica("media-1"), replace(replica("media-3"), is_whole=False, engines={}))
+    put(
+        fleet.context.state,
+        replica("media-1"),
+        replace(replica("media-3"), is_whole=False, engines={}),
+    )
     first, header, *rows = await said(fleet, "media-1")
     assert first == "media-1: live, 2 engines"
     assert header.split() == ["ENGINE", "PORT", "DOING", "STREAMS"]
@@ -80,7 +84,7 @@ async def test_one_host_is_told_with_its_engines(fleet: Served, said: Said) -> N
 
 
 async def test_as_json_it_is_the_answer(fleet: Served, said: Said) -> None:
-    put(fleet, replica("media-1"))
+    put(fleet.context.state, replica("media-1"))
     [line] = await said(fleet, "--json")
     assert [host["host"] for host in json.loads(line)["hosts"]] == ["media-2", "media-1"]
     [line] = await said(fleet, "media-1", "--json")
@@ -98,10 +102,10 @@ async def of_status(served: Served) -> list[str]:
 
 
 async def test_the_status_has_a_line_for_it(fleet: Served) -> None:
-    put(fleet, replica("media-1"), replica("media-3", Standing.LOST))
+    put(fleet.context.state, replica("media-1"), replica("media-3", Standing.LOST))
     [line] = await of_status(fleet)
     assert re.fullmatch(r"fleet home: connected since .*; hosts: 2 live, 1 lost", line)
-    put(fleet, link=Link(why="refused"))
+    put(fleet.context.state, link=Link(why="refused"))
     assert await of_status(fleet) == ["fleet home: not connected (refused); hosts: 1 live"]
 
 

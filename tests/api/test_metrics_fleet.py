@@ -1,12 +1,13 @@
 """What a scrape says of a fleet."""
 
 from acekeeper.core.fleet.model import Link, Standing
+from acekeeper.core.model import Now
 from acekeeper.core.state import State
 from acekeeper.metrics import Metrics
 from acekeeper.metrics.fleet import Fleet
 
 from ..usecases.house import Clock
-from .fleets import LINKED, replica
+from .fleets import put, replica
 
 
 def series(metrics: Metrics) -> dict[str, float]:
@@ -22,9 +23,9 @@ def test_without_a_fleet_there_is_no_series_of_any() -> None:
 
 
 def test_gauges_are_as_it_is_now() -> None:
-    clock, state, days = Clock(), State(), [59.5, None]
-    metrics = Metrics(clock)
-    metrics.add(Fleet(state, clock, lambda: days[0]))
+    now, state, days = Now(1_700_000_000.0, 1000.0), State(), [59.5, None]
+    metrics = Metrics(Clock())
+    metrics.add(Fleet(state, lambda: now, lambda: days[0]))
     alone = {
         'hosts{state="live"}': 1,
         'hosts{state="stale"}': 0,
@@ -33,10 +34,8 @@ def test_gauges_are_as_it_is_now() -> None:
         "certificate_days": 59.5,
     }
     assert series(metrics) == alone
-    now = clock().mono
-    state.fleet.link = LINKED
-    lost = replica("media-1", Standing.LOST, heard=now - 90)
-    state.fleet.hosts = {"media-1": lost, "media-3": replica("media-3", heard=now - 0.5)}
+    lost = replica("media-1", Standing.LOST, heard=910)
+    put(state, lost, replica("media-3", heard=999.5))
     assert series(metrics) == alone | {
         'hosts{state="live"}': 2,
         'hosts{state="lost"}': 1,
@@ -44,8 +43,7 @@ def test_gauges_are_as_it_is_now() -> None:
         'beat_age_seconds{host="media-1"}': 90,
         'beat_age_seconds{host="media-3"}': 0.5,
     }
-    state.fleet.link = Link(why="refused")
-    del state.fleet.hosts["media-1"]  # one that is forgotten has no series any more
+    put(state, replica("media-3", heard=999.5), link=Link(why="refused"))  # the other is forgotten
     days.reverse()
     assert series(metrics) == {
         'hosts{state="live"}': 2,

@@ -19,6 +19,7 @@ from acekeeper.api.board import Board
 from . import vpns
 from .bodies import started
 from .conftest import Serve, Served
+from .fleets import in_fleet, put, replica
 
 FILES = Path(acekeeper.__file__).parent / "panel"
 STREAM = f"{'a' * 40}|{'b' * 32}"
@@ -119,6 +120,21 @@ async def test_of_vpns_what_changed_and_not_what_always_does(served: Served) -> 
             [shown] = (await anext(news))["overview"]["vpns"]
         assert (shown["country"], shown["port"]) == ("Germany", 40123)
         assert shown.keys() == set(said)  # no bytes, which change at every look
+
+
+async def test_of_a_fleet_what_changed_and_not_the_age_of_a_word(served: Served) -> None:
+    fleet = await in_fleet(served)
+    state, here = fleet.context.state, fleet.context.clock().mono
+    put(state, replica("media-1", heard=here), replica("media-3", heard=here))
+    async with looking(fleet) as news:
+        first = await anext(news)
+        assert (first["overview"]["fleet"]["name"], len(first["hosts"])) == ("home", 3)
+        assert "age_s" not in first["hosts"]["media-1"]
+        put(state, replica("media-1", heard=here + 1), replica("media-3", heard=here + 1, free=0))
+        changed = (await anext(news))["hosts"]
+        assert (list(changed), changed["media-3"]["free"]) == (["media-3"], 0)
+        put(state, replica("media-3", heard=here + 1, free=0))
+        assert (await anext(news))["hosts"] == {"media-1": None}
 
 
 async def test_who_hears_nothing_hears_that_it_lives(

@@ -20,6 +20,7 @@ from acekeeper.api.page import page
 
 from .bodies import started
 from .conftest import Serve, Served
+from .fleets import in_fleet
 
 STREAM = f"{'a' * 40}|{'b' * 32}"
 NEEDED = {"/by-label": {"key": "a", "value": "b"}}
@@ -70,8 +71,10 @@ async def test_good_answers_are_what_is_said(serve: Serve) -> None:
     for path, body in posts:
         assert_is_as_said(await served.post(path, body), path)
     assert_is_as_said(await served.post("/sweeps/scale"), "/sweeps/{kind}")
+    served = await in_fleet(served)
     [engine, *_] = (await served.get("/engines?include=all")).json()
     names = {"container_id": engine["container_id"], "stream_id": STREAM, "name": "panel.js"}
+    names["host"] = "media-2"
     for route in ROUTES:
         for path in route.paths:
             if "GET" in route.http_methods and ENDLESS not in route.opt:

@@ -15,6 +15,7 @@ from acekeeper.api import (
     containers,
     engines,
     events,
+    fleet,
     health,
     log,
     operator,
@@ -26,12 +27,14 @@ from acekeeper.api import (
 )
 from acekeeper.api.application import ROUTES
 from acekeeper.core.facts import EnginesSurveyed, StreamsAsked, TimePassed
+from acekeeper.core.fleet.model import Doing, SharedEngine
 from acekeeper.core.model import CLAIM_LASTS, Sample
 from acekeeper.usecases.sweep import Kind
 from acekeeper.usecases.turns import gather_in_turns
 
 from .bodies import started
 from .busy import EACH, ENGINES, Busy, busy, container, stream
+from .fleets import put, replica
 from .turns import AT_MOST, Turns, run
 
 Work = Callable[[Busy], Awaitable[object]]
@@ -94,6 +97,8 @@ LOOKS: Mapping[HTTPRouteHandler, Work] = {
     log.follow_log: ask("GET", "/log/live", parts=1),
     health.health_status: ask("GET", "/health/status"),
     health.vpn_status: ask("GET", "/vpn/status"),
+    fleet.list_hosts: ask("GET", "/fleet"),
+    fleet.get_host: ask("GET", "/fleet/media-7"),
     schema.schema_page: ask("GET", "/schema"),
     schema.openapi_json: ask("GET", "/schema/openapi.json"),
     panel.page: ask("GET", "/panel"),
@@ -102,7 +107,20 @@ LOOKS: Mapping[HTTPRouteHandler, Work] = {
 }
 
 
-BEFORE: Mapping[HTTPRouteHandler, Work] = {operator.end_maintenance: ask("POST", "/maintenance")}
+async def large_fleet(pool: Busy) -> None:
+    pool.loop.rules = replace(pool.loop.rules, fleet_host="media-0")
+    here = pool.loop.clock().mono
+    ports = range(19000, 19500)
+    many = {f"engine-{p}": SharedEngine(f"engine-{p}", p, Doing.FREE, 0) for p in ports}
+    hosts = (replica(f"media-{n}", heard=here) for n in range(1, 300))
+    put(pool.state, *(replace(host, engines=many) for host in hosts))
+
+
+BEFORE: Mapping[HTTPRouteHandler, Work] = {
+    operator.end_maintenance: ask("POST", "/maintenance"),
+    fleet.list_hosts: large_fleet,
+    fleet.get_host: large_fleet,
+}
 PROVIDING = (provision.provision_acestream, provision.provision_container)
 
 
@@ -213,6 +231,8 @@ OTHERS: Mapping[str, tuple[Work, Work | None, Mapping[str, Any]]] = {
     "a long log": (ask("GET", "/log?limit=1000"), gone_and_swept, {}),
     "metrics of what plays": (ask("GET", "/metrics"), sweep(Kind.STREAMS), {}),
     "the panel of what plays": (ask("GET", "/panel/live", parts=2), sweep(Kind.STREAMS), {}),
+    "the panel of a fleet": (ask("GET", "/panel/live", parts=2), large_fleet, {}),
+    "the status of a fleet": (ask("GET", "/orchestrator/status"), large_fleet, {}),
     "panels": (partial(many, 30, ask("GET", "/panel/live", parts=2)), sweep(Kind.STREAMS), {}),
 }
 

@@ -35,10 +35,10 @@ function order(hosts) {
 }
 
 function makeTile(host) {
-  const [state, free, streams, more] = ["state", "free", "streams", "more"].map((part) => make("span", part));
+  const [state, load, more] = ["state", "load", "more"].map((part) => make("span", part));
   const name = make("a", "name", host); // without an address it is no link
-  const item = make("li", "host", name, state, free, streams, more);
-  return { item, name, state, free, streams, more };
+  const item = make("li", "host", name, state, load, more);
+  return { item, name, state, load, more };
 }
 
 function showTile(tile, host, version) {
@@ -51,9 +51,9 @@ function showTile(tile, host, version) {
   }
   const at = mood !== "good" && host.since ? ` for ${since(host.since)}` : "";
   setText(tile.state, state + at);
-  const isLost = host.standing === "lost";
-  setText(tile.free, isLost ? "" : `${host.free} of ${count(host.engines, "engine")} free`);
-  setText(tile.streams, isLost ? "" : count(host.streams, "stream"));
+  const { free, engines, streams } = host;
+  const load = `${free} of ${engines} free · ${count(streams, "stream")}`;
+  setText(tile.load, host.standing === "lost" ? "" : load);
   setText(tile.more, moreOf(host, version));
 }
 
