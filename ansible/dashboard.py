@@ -29,6 +29,7 @@ _SOURCE = DataSourceRef("prometheus", "${datasource}")
 _BY_HOST = 'instance=~"$instance"'
 _STARTS = "orch_provision_duration_seconds_count"
 _GOOD = 'success="true",HOST'
+EACH_HOST = "Host $instance"  # a row that is there for each of those that are chosen
 _WIDTHS = {1: 24, 2: 12, 3: 8, 4: 6}  # of a panel, by how many are in its row
 
 
@@ -447,12 +448,83 @@ ROWS: dict[str, list[Panel]] = {
             },
         ),
     ],
+    "Fleet": [
+        Panel(
+            "Hosts of the fleet",
+            "short",
+            "As each host sees them: those it hears, those that count for a while, and those that"
+            " are lost; and 1 while it is connected itself. Without a fleet there is nothing here.",
+            {
+                "acekeeper_fleet_hosts{HOST}": "{{state}} {{instance}}",
+                "acekeeper_fleet_link_up{HOST}": "connected {{instance}}",
+            },
+        ),
+        Panel(
+            "Age of their word",
+            "s",
+            "For how long nothing was heard of a host. Each speaks once a second.",
+            {"acekeeper_fleet_beat_age_seconds{HOST}": "{{host}} at {{instance}}"},
+        ),
+        Panel(
+            "Played elsewhere",
+            "ops",
+            "Plays that another host was asked for, by which one and what it answered.",
+            {
+                _rate("acekeeper_fleet_plays_total", "host, answer"): (
+                    "{{answer}} {{host}} at {{instance}}"
+                )
+            },
+        ),
+        Panel(
+            "Days of certificates",
+            "short",
+            "Until the one ends with which a host is in the fleet; fewer than 30 are an alert.",
+            {"acekeeper_fleet_certificate_days{HOST}": "{{instance}}"},
+        ),
+    ],
     "Versions": [
         Panel(
             "Versions",
             "short",
             "1 for what runs.",
             {"orch_build_info{HOST}": "{{version}} {{runtime}} {{instance}}"},
+        ),
+    ],
+    EACH_HOST: [
+        Panel(
+            "Its engines",
+            "short",
+            "Those that are fit for one more viewer, those that play or are promised, and how many"
+            " there may be.",
+            {
+                "orch_engines_free{HOST}": "free {{instance}}",
+                "sum by (instance) (orch_engines_total{HOST})"
+                " - on (instance) orch_engines_free{HOST}": "others {{instance}}",
+            },
+            limits={"orch_engines_max{HOST}": "MAX_REPLICAS {{instance}}"},
+            colours={"free": "green", "others": "blue"},
+            stacked=True,
+        ),
+        Panel(
+            "Its streams",
+            "short",
+            "Streams that play there, whoever's player they are for; and players that wait.",
+            {
+                "orch_streams_active{HOST}": "streams {{instance}}",
+                "acekeeper_gateway_waiting{HOST}": "waiting {{instance}}",
+            },
+        ),
+        Panel(
+            "What its players got",
+            "ops",
+            "Requests to its gateway for a session or its picture, by what came of them.",
+            {_rate("acekeeper_gateway_requests_total", "answer"): "{{answer}} {{instance}}"},
+        ),
+        Panel(
+            "What it takes",
+            "percentunit",
+            "What acekeeper itself takes there, in cores. Engines are not in it.",
+            {'rate(process_cpu_seconds_total{job="acekeeper",HOST}[5m])': "cores {{instance}}"},
         ),
     ],
 }
@@ -489,7 +561,8 @@ def _dashboard() -> dashboard.Dashboard:
     )
     numbers = iter(range(1, 1000))
     for title, panels in ROWS.items():
-        made = made.with_row(dashboard.Row(title).id(next(numbers)))
+        row = dashboard.Row(title).id(next(numbers))
+        made = made.with_row(row.repeat("instance") if title == EACH_HOST else row)
         for panel in panels:
             made = made.with_panel(_panel(panel, next(numbers), _WIDTHS[len(panels)]))
     return made

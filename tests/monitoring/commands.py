@@ -19,6 +19,7 @@ _FENCE = re.compile(r"^ *```\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _MATCHED = re.compile(r"(_SYSTEMD_USER_(?:UNIT|SLICE)|USER_UNIT)=(.+)")
 _STATE_DIR = "/var/lib/acekeeper/.local/state/acekeeper"
 _ACCOUNT = "@$(id -u acekeeper).service"
+_SERVER = "nats-server.service"  # Debian's
 _OTHERS = {"curl", "df", "du", "find", "findmnt", "free", "getent", "ip", "ls", "nc", "ps", "ss"}
 _OTHERS |= {"chown", "pkill", "systemd-cgtop", "timedatectl", "uptime"}
 
@@ -66,6 +67,8 @@ def _systemctl(words: Sequence[str]) -> None:
         verb, unit = words
         assert (verb, unit) in {
             ("status", f"user{_ACCOUNT}"),
+            ("status", _SERVER),
+            ("restart", _SERVER),
             ("restart", f"user-runtime-dir{_ACCOUNT}"),
         }
         return
@@ -102,6 +105,8 @@ def _journalctl(words: Sequence[str]) -> None:
             assert re.fullmatch(r"\d+|warning|systemd", next(rest))
         elif matched := _MATCHED.fullmatch(word):
             _unit(matched[2])
+        elif word == "-u":
+            assert next(rest) == _SERVER
         elif word == "_PID=1":
             assert next(rest) == f"UNIT=user{_ACCOUNT}"
         else:

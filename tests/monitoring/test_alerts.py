@@ -23,7 +23,10 @@ VALUES = {
     "health_status": FAMILIES["orch_engines_total"].labels["health_status"],
     "status": {"400", "401", "403", "413", "415"},
     "answer": FAMILIES["acekeeper_gateway_requests_total"].labels["answer"],
-    "state": FAMILIES["orch_circuit_state"].labels["state"],
+    "state": {
+        *FAMILIES["orch_circuit_state"].labels["state"],
+        *FAMILIES["acekeeper_fleet_hosts"].labels["state"],
+    },
 }
 
 

@@ -18,9 +18,12 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from acekeeper.adapters.processes import stop_all
+from acekeeper.core.state import State
 from acekeeper.metrics import Metrics
+from acekeeper.metrics.fleet import Fleet
 from acekeeper.metrics.vpns import Vpns
 
+from ..api.fleets import put, replica
 from ..api.vpns import RULES, carried, told, with_engines
 from ..requirements.engine import HANGABLE
 from ..requirements.test_11_monitoring import QUERIES as DOCUMENT
@@ -36,6 +39,7 @@ SAID: Any = json.loads(FILE.read_text("utf-8"))
 PANELS = [panel for panel in SAID["panels"] if panel["type"] != "row"]
 LIMIT_S = 120.0
 OF_VPNS = "acekeeper_vpn_"
+OF_FLEET = "acekeeper_fleet_"
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +122,7 @@ def test_no_query_is_empty_and_every_rule_can_be_judged(tmp_path: Path) -> None:
 
 def _until_all_is_found(prometheus: Prometheus, load: Iterator[None]) -> None:
     deadline = time.monotonic() + LIMIT_S
-    missing = {query for query in _asked() if OF_VPNS not in query}
+    missing = {q for q in _asked() if OF_VPNS not in q and OF_FLEET not in q}
     unjudged = {"?"}
     while missing or unjudged:
         assert time.monotonic() < deadline, f"no series: {sorted(missing)}, rules: {unjudged}"
@@ -131,11 +135,24 @@ def _until_all_is_found(prometheus: Prometheus, load: Iterator[None]) -> None:
         unjudged = {f"{r['name']}: {r.get('lastError')}" for r in rules if r["health"] != "ok"}
 
 
+def test_there_is_a_row_for_each_host() -> None:
+    repeated = [panel for panel in SAID["panels"] if panel.get("repeat")]
+    assert [(p["type"], p["title"], p["repeat"]) for p in repeated] == [
+        ("row", "Host $instance", "instance")
+    ]
+    below = SAID["panels"][SAID["panels"].index(repeated[0]) + 1 :]
+    assert {panel["type"] for panel in below} == {"timeseries"}
+
+
 @needs("prometheus")
 @pytest.mark.timeout(LIMIT_S * 2)
-def test_no_query_about_vpns_is_empty(tmp_path: Path) -> None:
+def test_no_query_about_vpns_or_a_fleet_is_empty(tmp_path: Path) -> None:
     metrics = Metrics(Clock(), RULES.vpns)
     metrics.add(Vpns(told(carried("de", 300, 200), state=with_engines()), RULES))
+    state = State()
+    put(state, replica("media-1"))
+    metrics.add(Fleet(state, Clock(), lambda: 90.0))
+    metrics.fleet_answered("media-1", "played")
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -147,7 +164,7 @@ def test_no_query_about_vpns_is_empty(tmp_path: Path) -> None:
         def log_message(self, *_: object) -> None:
             """Nobody reads it."""
 
-    asked = [query for query in _asked() if OF_VPNS in query]
+    asked = [query for query in _asked() if OF_VPNS in query or OF_FLEET in query]
     assert asked
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     address = ("127.0.0.1", server.server_port)
