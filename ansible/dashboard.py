@@ -502,7 +502,7 @@ ROWS: dict[str, list[Panel]] = {
                 " - on (instance) orch_engines_free{HOST}": "others {{instance}}",
             },
             limits={"orch_engines_max{HOST}": "MAX_REPLICAS {{instance}}"},
-            colours={"free": "green", "others": "blue"},
+            colours={"free": "green", "others": "purple"},
             stacked=True,
         ),
         Panel(
