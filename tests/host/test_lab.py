@@ -1,4 +1,5 @@
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -48,6 +49,38 @@ def test_hosts_reach_each_other_and_the_mirror(hosts: tuple[Host, Host]) -> None
     assert "SSH-" in one.ssh(f'python3 -c "{connect.format(other.address)}"').stdout
     assert "SSH-" in other.ssh(f'python3 -c "{connect.format(one.address)}"').stdout
     one.ssh("apt-get -qq update", timeout_s=120)
+
+
+def test_two_hosts_are_separated_and_joined_again(lab: Lab, hosts: tuple[Host, Host]) -> None:
+    one, other = hosts
+    connect = "timeout 1 bash -c '</dev/tcp/{}/22'"
+
+    def reached() -> list[bool]:
+        pairs = ((one, other), (other, one))
+        ran = [a.ssh(connect.format(b.address), check=False) for a, b in pairs]
+        return [result.returncode == 0 for result in ran]
+
+    lab.network.separate((one.address, other.address))
+    assert reached() == [False, False]
+    lab.network.separate()
+    assert reached() == [True, True]
+
+
+def test_a_host_without_power_says_nothing_and_has_its_disk_after(
+    hosts: tuple[Host, Host],
+) -> None:
+    _, host = hosts
+    host.ssh("touch /root/kept")
+    with socket.create_connection((host.address, 22), 60) as connection:
+        assert connection.recv(4) == b"SSH-"
+        connection.recv(100)
+        host.unplug()
+        assert not host.is_up()
+        connection.settimeout(1)
+        with pytest.raises(TimeoutError):  # an end would be told by whoever closes it
+            connection.recv(1)
+    host.plug_in()
+    assert host.ssh("ls /root/kept").stdout == "/root/kept\n"
 
 
 def test_a_guest_cannot_move_the_clock(hosts: tuple[Host, Host]) -> None:

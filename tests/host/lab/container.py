@@ -6,7 +6,7 @@ from pathlib import Path
 
 from . import machine
 from .command import PATH, run
-from .network import Network, remove_link
+from .network import Network, cut_link, remove_link
 from .places import remove_tree
 from .process import Cgroup, Process
 
@@ -24,6 +24,7 @@ class Container:
         self._console = state / "console.log"
         self._supervisor = state / "supervisor"
         self._cgroup = Cgroup(name)
+        self._link = f"vb-{name}"  # nspawn's name for our end of the cable
         self._started: subprocess.Popen[str] | None = None
 
     def unpack(self, tarball: Path) -> None:
@@ -63,8 +64,9 @@ class Container:
         supervisor = Process.load(self._supervisor)
         return supervisor is not None and supervisor.alive()
 
-    def remove(self) -> None:
-        """At once, like pulling the plug, and with all its files."""
+    def stop(self) -> None:
+        """At once, like pulling the plug: those it talked to hear nothing of it."""
+        cut_link(self._link)
         supervisor = Process.load(self._supervisor)
         if supervisor is not None:
             supervisor.terminate(STOP_LIMIT_S)
@@ -73,11 +75,15 @@ class Container:
             self._started.wait()
             self._started = None
         self._cgroup.remove()
-        remove_link(f"vb-{self.name}")  # nspawn's name for our end of the cable
+        remove_link(self._link)
         for path in (NSPAWN / "unix-export" / self.name, NSPAWN / "propagate" / self.name):
             if path.exists():  # nspawn itself was killed
                 run("umount", "--quiet", str(path), check=False)
                 path.rmdir()
+
+    def remove(self) -> None:
+        """With all its files."""
+        self.stop()
         remove_tree(self._state)
 
     def console(self) -> str:

@@ -68,6 +68,13 @@ class Host:
         self.down()  # what a killed run left
         self._container.unpack(base.tarball())
         self._configure()
+        self.plug_in()
+
+    def unplug(self) -> None:
+        """What is on its disk stays."""
+        self._container.stop()
+
+    def plug_in(self) -> None:
         self._container.start()
         self._wait_running()
 

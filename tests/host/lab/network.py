@@ -34,10 +34,30 @@ class Network:
             run("ip", "link", "set", self.name, "up")
             run("nft", "-f", "-", stdin=self._rules())
 
+    def separate(self, *pairs: tuple[str, str]) -> None:
+        """Nothing passes between these addresses, as if a cable was cut; between all others it
+        does again."""
+        drops = "\n".join(
+            f"ip saddr {one} ip daddr {other} drop\nip saddr {other} ip daddr {one} drop"
+            for one, other in pairs
+        )
+        rules = f"""
+            table bridge {self.name}
+            delete table bridge {self.name}
+            table bridge {self.name} {{
+                chain forward {{
+                    type filter hook forward priority 0
+                    {drops}
+                }}
+            }}
+        """
+        run("nft", "-f", "-", stdin=rules)
+
     def down(self) -> None:
         remove_all(f"{self.name}-")
         with locked("network"):
             try_each(
+                ("nft", "delete", "table", "bridge", self.name),
                 ("nft", "delete", "table", "ip", self.name),
                 ("ip", "link", "delete", self.name),
             )
@@ -56,6 +76,11 @@ class Network:
                 }}
             }}
         """
+
+
+def cut_link(name: str) -> None:
+    if _exists(name):
+        run("ip", "link", "set", name, "down", check=False)  # it may have gone by itself
 
 
 def remove_link(name: str) -> None:
