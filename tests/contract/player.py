@@ -40,6 +40,10 @@ class Player(Picture):
         """Of the engine it plays from."""
         return URL(self.place).port or 0
 
+    @property
+    def host(self) -> str:
+        return URL(self.place).host or ""
+
     async def begin(self) -> Self:
         """Until its first bytes."""
         self.ask()

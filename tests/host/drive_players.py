@@ -38,12 +38,16 @@ class Reader:
         await asyncio.wait((self._first, self._task), return_when=asyncio.FIRST_COMPLETED)
         if not self._first.done():
             await self._task
-        return {"port": self.player.port, "waited": round(self._first.result(), 3)}
+        return self.engine | {"waited": round(self._first.result(), 3)}
 
     async def reads_on(self) -> dict[str, Any]:
         """Waits for more."""
         await self.player.takes(SOME_BYTES)
-        return {"port": self.player.port, "silence": round(self.longest_silence, 3)}
+        return self.engine | {"silence": round(self.longest_silence, 3)}
+
+    @property
+    def engine(self) -> dict[str, Any]:
+        return {"host": self.player.host, "port": self.player.port}
 
     async def ended(self) -> str:
         """What ended it."""
@@ -129,6 +133,9 @@ class Driver:
                 return [await self.readers[content].plays() for content in contents]
             case "reads_on", contents:
                 return [await self.readers[content].reads_on() for content in contents]
+            case "told", (content,):
+                player = self.readers[content].player
+                return {"session": player.session, "asked": player.asked}
             case "ended", contents:
                 return [await self.readers[content].ended() for content in contents]
             case "leave", contents:

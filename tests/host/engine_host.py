@@ -6,7 +6,7 @@ from typing import Any, Self
 from . import deploying
 from .deploying import as_user
 from .lab import Host
-from .over_ssh import OverSsh
+from .told import Told, over_ssh
 
 DRIVER = Path(__file__).with_name("drive_quadlet.py")
 PYTHON = "/opt/acekeeper/current/bin/python"
@@ -50,11 +50,11 @@ class EngineHost:
         return Driver(self.host, f"cd / && sudo -u acekeeper {environment} {command}")
 
 
-class Driver(OverSsh):
+class Driver(Told):
     """The runtime in a process of the unprivileged user on the host, told over SSH what to do."""
 
     def __init__(self, host: Host, command: str) -> None:
-        super().__init__(host, command, LIMIT_S)
+        super().__init__(over_ssh(host, command), LIMIT_S)
         self.told: list[dict[str, Any]] = []
 
     def __enter__(self) -> Self:

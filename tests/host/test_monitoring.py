@@ -14,7 +14,7 @@ from ..monitoring.rules import RULES, alerts
 from . import deploying, image
 from .deploying import Deployer, Play, as_user, differences, found
 from .lab import Host, Lab
-from .over_ssh import OverSsh
+from .told import Told, over_ssh
 from .waiting import until
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
@@ -319,12 +319,12 @@ def lasts(host: Host) -> dict[str, float]:
     return {rule["name"]: rule["duration"] for rule in group["rules"]}
 
 
-class Hook(OverSsh):
+class Hook(Told):
     """What a host was told as the webhook of both Alertmanagers."""
 
     def __init__(self, host: Host) -> None:
         host.copy(HOOK, "/run/hook.py")
-        super().__init__(host, f"python3 /run/hook.py {HOOK_PORT}", limit_s=60)
+        super().__init__(over_ssh(host, f"python3 /run/hook.py {HOOK_PORT}"), limit_s=60)
         assert self.next() == {"ready": True}
 
     def both(self, status: str, watched: Watched) -> dict[str, Any]:

@@ -1,26 +1,24 @@
-"""The clients of the contract tests on a deployed host, told over SSH what to do."""
+"""The clients of the contract tests, told what to do: on a deployed host, or beyond it."""
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from .lab import Host
-from .over_ssh import OverSsh
+from .told import Told, over_ssh
 
-TESTS = Path(__file__).parents[1]
+HERE = Path(__file__).parent
+TESTS = HERE.parent
 PYTHON = "/opt/acekeeper/current/bin/python"
 LIMIT_S = 300.0
 
 
-class Driven(OverSsh):
-    """A program on a host that has these clients, and says when it is ready."""
+class Driven(Told):
+    """A driver with these clients, which says when it is ready."""
 
-    def __init__(self, host: Host, driver: str, *arguments: str) -> None:
-        place = f"/opt/{driver}"
-        host.ssh(f"rm -rf {place}; mkdir -p {place}/tests")
-        host.copy(TESTS / "contract", f"{place}/tests")
-        host.copy(Path(__file__).with_name(f"{driver}.py"), place)
-        program = f"PYTHONPATH={place} {PYTHON} {place}/{driver}.py"
-        super().__init__(host, " ".join((program, *arguments)), LIMIT_S)
+    def __init__(self, program: Sequence[str]) -> None:
+        super().__init__(program, LIMIT_S)
 
     def __enter__(self) -> Self:
         assert self.next() == {"ready": True}
@@ -37,7 +35,7 @@ class Viewing(Driven):
     """Viewers, whose client asks the API."""
 
     def __init__(self, host: Host, key: str) -> None:
-        super().__init__(host, "drive_viewers", "http://127.0.0.1:8000", key)
+        super().__init__(on_host(host, "drive_viewers", "http://127.0.0.1:8000", key))
 
     def free(self) -> int:
         """The engines that are."""
@@ -49,4 +47,22 @@ class Playing(Driven):
     """Players of the gateway."""
 
     def __init__(self, host: Host) -> None:
-        super().__init__(host, "drive_players", "http://127.0.0.1:6878")
+        super().__init__(on_host(host, "drive_players", "http://127.0.0.1:6878"))
+
+
+class PlayingFromHere(Driven):
+    """Players of a host's gateway on this machine, which is another one on the network."""
+
+    def __init__(self, host: Host) -> None:
+        driver = str(HERE / "drive_players.py")
+        here = ("env", f"PYTHONPATH={TESTS.parent}", sys.executable, driver)
+        super().__init__((*here, f"http://{host.address}:6878"))
+
+
+def on_host(host: Host, driver: str, *arguments: str) -> Sequence[str]:
+    place = f"/opt/{driver}"
+    host.ssh(f"rm -rf {place}; mkdir -p {place}/tests")
+    host.copy(TESTS / "contract", f"{place}/tests")
+    host.copy(HERE / f"{driver}.py", place)
+    program = f"PYTHONPATH={place} {PYTHON} {place}/{driver}.py"
+    return over_ssh(host, " ".join((program, *arguments)))

@@ -1,26 +1,23 @@
-"""A program on a host that takes commands as lines and answers in lines of JSON."""
+"""A program that takes commands as lines and answers in lines of JSON."""
 
 import json
 import select
 import shlex
 import subprocess
+from collections.abc import Sequence
 from typing import Any, Self
 
 from .lab import Host
 
 
-class OverSsh:
+class Told:
     """`limit_s`: how long it may be silent while a line is waited for."""
 
-    def __init__(self, host: Host, command: str, limit_s: float) -> None:
-        target = f"root@{host.address}"
+    def __init__(self, program: Sequence[str], limit_s: float) -> None:
         self._limit_s = limit_s
         self._heard = b""  # and not yet returned
         self._process = subprocess.Popen(
-            ["ssh", *host.ssh_options, target, command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
+            program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
 
     def __enter__(self) -> Self:
@@ -39,10 +36,15 @@ class OverSsh:
         assert self._process.stdout is not None
         while b"\n" not in self._heard:
             ready, _, _ = select.select([self._process.stdout], [], [], self._limit_s)
-            assert ready, "the program on the host says nothing"
+            assert ready, "the program says nothing"
             heard = self._process.stdout.read(65536)  # of a pipe without a buffer: what is there
-            assert heard, "the program on the host is gone"
+            assert heard, "the program is gone"
             self._heard += heard
         line, _, self._heard = self._heard.partition(b"\n")
         said: dict[str, Any] = json.loads(line)
         return said
+
+
+def over_ssh(host: Host, command: str) -> Sequence[str]:
+    """The program which that is on a host."""
+    return ("ssh", *host.ssh_options, f"root@{host.address}", command)
