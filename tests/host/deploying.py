@@ -66,9 +66,9 @@ class Deployer:
 
     def __init__(self, directory: Path, hosts: Iterable[Host], variables: Variables) -> None:
         self.variables = dict(variables)
+        self.hosts = list(hosts)
         self.monitoring: list[Host] = []
-        self._directory = directory
-        self._hosts = list(hosts)
+        self.directory = directory
         self._logins: dict[str, str] = {}
         # Of its own: a connection kept to an earlier host of that address is dead. And short, as
         # the path of a socket has to be.
@@ -113,11 +113,11 @@ class Deployer:
         raise AssertionError(f"no task {task}:\n{output}")
 
     def _command(self, book: str, *options: str) -> list[str]:
-        inventory = self._directory / "inventory.json"
+        inventory = self.directory / "inventory.json"
         inventory.write_text(json.dumps(self._inventory()))
         inventory.chmod(0o600)
         return [
-            *("env", "ANSIBLE_NOCOLOR=1", f"HOME={self._directory}"),
+            *("env", "ANSIBLE_NOCOLOR=1", f"HOME={self.directory}"),
             f"ANSIBLE_SSH_CONTROL_PATH_DIR={self._connections}",
             *(str(ANSIBLE), "-i", str(inventory), str(PLAYBOOKS / book), *options),
         ]
@@ -131,9 +131,9 @@ class Deployer:
                 "ansible_ssh_common_args": " ".join(host.ssh_options),
                 "ansible_python_interpreter": "/usr/bin/python3",
             }
-            for host in {*self._hosts, *self.monitoring}
+            for host in {*self.hosts, *self.monitoring}
         }
-        groups = {"acekeeper": _group(self._hosts)}
+        groups = {"acekeeper": _group(self.hosts)}
         if self.monitoring:
             groups["monitoring"] = _group(self.monitoring)
         return {"all": {"hosts": hosts, "vars": self.variables, "children": groups}}
@@ -144,7 +144,7 @@ def _group(hosts: Iterable[Host]) -> dict[str, dict[str, None]]:
 
 
 def release(directory: Path, change: Callable[[Path], None]) -> Path:
-    """A release of this checkout as it is after the change, of the same version."""
+    """A release of this checkout as it is after the change."""
     for name in run("git", "-C", str(ROOT), "ls-files").stdout.splitlines():
         if (ROOT / name).is_file():
             (directory / name).parent.mkdir(parents=True, exist_ok=True)
@@ -152,7 +152,9 @@ def release(directory: Path, change: Callable[[Path], None]) -> Path:
     change(directory)
     (directory / "dist").mkdir()
     (directory / "dist/wheels").symlink_to(ROOT / "dist/wheels")
-    run(sys.executable, str(directory / "ansible/release.py"), timeout_s=300)
+    # So that it finds the version there.
+    python = ("env", f"PYTHONPATH={directory / 'src'}", sys.executable)
+    run(*python, str(directory / "ansible/release.py"), timeout_s=300)
     return directory / "dist/release"
 
 

@@ -13,8 +13,8 @@ from ..lab import Lab
 from ..waiting import until
 
 NAME = "home"
-SERVER = "nats-server"  # the unit, and the process
-LIVE, STALE, LOST = "live", "stale", "lost"
+SERVER = "acekeeper-fleet.service"
+LIVE, LOST = "live", "lost"
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,13 @@ class Fleet:
             if any(figures(views[other]) != own[other] for other in own if other != name):
                 return False
         return all(member.link()["up"] for member in there)
+
+    def is_live(self) -> bool:
+        """Whether all are live to each, while players come and go."""
+        return all(
+            member.link()["up"] and {view["standing"] for view in member.sees().values()} == {LIVE}
+            for member in self.members
+        )
 
     def is_idle(self) -> bool:
         """Whether it is true, and a player can have any engine."""
