@@ -1,5 +1,5 @@
-"""A fleet over the years: hosts join and leave, certificates, servers and acekeepers are renewed, and
-for a minute nothing connects them. Nobody who plays notices."""
+"""A fleet over the years: hosts join and leave, certificates and acekeepers are renewed, servers
+are restarted, and for a minute nothing connects the hosts. Nobody who plays notices."""
 
 import time
 from collections.abc import Callable, Iterator
