@@ -1,9 +1,10 @@
 """Runs on a host of a fleet, as root, with the certificate of that host: says what is another
 host's to say.
 
-    forge.py SERVER BODY SUBJECT...
+    forge.py SERVER SUBJECT...
 
-Prints, by subject, what the server said of it: a subject that begins with `+` is listened to.
+A subject that begins with `+` is listened to. Prints what the server said; at least a word for each
+of them is waited for.
 """
 
 import asyncio
@@ -14,25 +15,31 @@ import sys
 import nats
 
 CERTIFICATES = "/etc/acekeeper/fleet"
+LIMIT_S = 60.0
 
 
-async def main(server: str, body: str, *subjects: str) -> None:
-    said: dict[str, list[str]] = {}
+async def main(server: str, *subjects: str) -> None:
+    said: list[str] = []
+    enough = asyncio.Event()
 
     async def listen(error: Exception) -> None:
-        said[subject].append(str(error))
+        said.append(str(error))
+        if len(said) >= len(subjects):
+            enough.set()
 
     context = ssl.create_default_context(cafile=f"{CERTIFICATES}/ca.crt")
     context.check_hostname = False  # the servers are known by their addresses here
     context.load_cert_chain(f"{CERTIFICATES}/host.crt", f"{CERTIFICATES}/host.key")
     client = await nats.connect(f"tls://{server}:4222", tls=context, error_cb=listen)
     for subject in subjects:
-        said[subject] = []
         if subject.startswith("+"):
             await client.subscribe(subject[1:])
         else:
-            await client.publish(subject, body.encode())
-        await client.flush()  # what the server refuses, it says before it answers this
+            await client.publish(subject, b"{}")
+    try:
+        await asyncio.wait_for(enough.wait(), LIMIT_S)
+    except TimeoutError:
+        said.append("no word of the rest")
     await client.close()
     sys.stdout.write(json.dumps(said))
 

@@ -10,7 +10,8 @@ from .deployed import Member
 FORGE = Path(__file__).with_name("forge.py")
 
 
-def forged(by: Member, server: Member, body: str, *subjects: str) -> dict[str, list[str]]:
-    """What the server said of each."""
-    words = shlex.join((server.address, body, *subjects))
-    return dict(json.loads(by.host.ssh(f"{PYTHON} - {words}", stdin=FORGE.read_text()).stdout))
+def forged(by: Member, server: Member, *subjects: str) -> list[str]:
+    """What the server said to it."""
+    words = shlex.join((server.address, *subjects))
+    said = by.host.ssh(f"{PYTHON} - {words}", stdin=FORGE.read_text(), timeout_s=120).stdout
+    return list(json.loads(said))
