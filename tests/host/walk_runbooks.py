@@ -4,7 +4,8 @@ that it fires, pastes the commands of its page, undoes the fault and waits until
     python -m tests.host.walk_runbooks [ALERT ...]
 
 Needs root and a lab; about three minutes an alert. What a command has to print is in `faults.py`,
-and for the alerts of VPNs, which have a host of their own, in `vpn_faults.py`.
+and for the alerts of VPNs and of a fleet, which have hosts of their own, in `vpn_faults.py` and
+`fleet_faults.py`.
 """
 
 import re
@@ -17,10 +18,11 @@ from pathlib import Path
 from ..monitoring.commands import ROOT, blocks
 from ..monitoring.prometheus import Prometheus
 from ..monitoring.rules import alerts
-from . import deploying, faults, vpn_faults
+from . import deploying, faults, fleet_faults, vpn_faults
 from .asking import KEY
 from .deploying import engines
 from .faults import FAULTS, Fault
+from .fleet import deployed as in_fleets
 from .lab import Host, Lab, LabError
 from .scraping import scrape
 from .viewing import Viewing
@@ -37,13 +39,13 @@ Faulty = tuple[Host, Mapping[str, Fault]]  # a host, and the faults it can have
 def main() -> int:
     wanted = sys.argv[1:] or [alert.name for alert in alerts()]
     plain = [alert for alert in FAULTS if alert in wanted]
-    of_vpns = [alert for alert in wanted if alert not in FAULTS]
+    of_fleet = [alert for alert in wanted if alert.startswith("Fleet")]
+    of_vpns = [alert for alert in wanted if alert not in {*FAULTS, *of_fleet}]
     with Lab.take() as lab, tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        walked = walk(without_vpns(lab, directory), plain) + walk(
-            with_vpns(lab, directory), of_vpns
-        )
-    return 0 if all(walked) else 1
+        kinds = ((without_vpns, plain), (with_vpns, of_vpns), (in_a_fleet, of_fleet))
+        walked = [walk(kind(lab, directory), its) for kind, its in kinds]
+    return 0 if all(map(all, walked)) else 1
 
 
 @contextmanager
@@ -59,6 +61,12 @@ def without_vpns(lab: Lab, directory: Path) -> Iterator[Faulty]:
 def with_vpns(lab: Lab, directory: Path) -> Iterator[Faulty]:
     with deployed(lab, 2, directory, vpn_faults.SETTINGS, vpn_faults.PORTS) as vpns:
         yield vpns.host, vpn_faults.vpn_faults(vpns.provider)
+
+
+@contextmanager
+def in_a_fleet(lab: Lab, directory: Path) -> Iterator[Faulty]:
+    with in_fleets.deployed(lab, fleet_faults.HOSTS, directory, fleet_faults.SETTINGS) as made:
+        yield made.members[0].host, fleet_faults.fleet_faults(made)
 
 
 def walk(kind: AbstractContextManager[Faulty], wanted: Sequence[str]) -> list[bool]:
