@@ -64,7 +64,7 @@ def _digest(state: State, host: str) -> Digest | None:
 
 def _say(state: State, host: str, digest: Digest) -> None:
     """By its answer, and until it says so itself."""
-    state.fleet.hosts[host] = replace(state.fleet.hosts[host], digest=digest)
+    state.fleet.put(replace(state.fleet.hosts[host], digest=digest))
 
 
 def send_there(state: State, action: SendThere, now: Now) -> None:
