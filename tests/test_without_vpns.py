@@ -1,12 +1,11 @@
 """A service without VPNs has nothing of what they need."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
+from .importing import imported
 from .ports import free_ports
-from .running import LIMIT_S, run, settings
+from .running import run, settings
 
 OF_VPNS = {
     "acekeeper.adapters.gluetun",
@@ -15,23 +14,6 @@ OF_VPNS = {
     "acekeeper.metrics.vpns",
     "acekeeper.usecases.vpns",
 }
-SCRIPT = """
-import asyncio, os, sys
-from acekeeper.app import service
-from acekeeper.settings import load
-async def serve():
-    async with service(load(os.environ), int):
-        print(*sys.modules)
-asyncio.run(serve())
-"""
-
-
-def imported(environ: dict[str, str]) -> set[str]:
-    command = [sys.executable, "-c", SCRIPT]
-    said = subprocess.run(
-        command, env=environ, check=True, capture_output=True, text=True, timeout=LIMIT_S
-    ).stdout
-    return set(said.split())
 
 
 def test_what_vpns_need_is_imported_only_where_there_are_some(tmp_path: Path) -> None:

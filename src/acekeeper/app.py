@@ -242,7 +242,7 @@ def _loop(
     if settings.fleet_name:
         from acekeeper import fleet
 
-        fleet.join(stack, settings, loop, metrics)
+        fleet.join(settings, loop, metrics)
     this = _run(settings, state.run)
     # What the restore found is stored and logged with it.
     loop.tell_all((ServiceStarted(this), TimePassed()))

@@ -182,6 +182,16 @@ def test_hosts_that_go_one_after_another_are_each_lost() -> None:
         assert world.standings()[name] is LOST
 
 
+def test_what_we_come_late_to_is_not_held_against_a_host() -> None:
+    world = joined("b")
+    world.now = world.now.after(FLEET.lease + 2)
+    world.tell(TimePassed())
+    assert world.standings() == {"b": STALE}
+    world.run(0.1)
+    assert world.standings() == {"b": LIVE}
+    assert world.syncs() == []
+
+
 def test_while_our_link_is_down_hosts_are_stale_for_a_while() -> None:
     world = joined("b", "c", "d")
     world.tell(LinkDown("connection refused"))

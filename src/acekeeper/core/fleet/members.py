@@ -21,6 +21,8 @@ from acekeeper.core.model import Now
 from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 
+_LATE = 1.0  # seconds; what was said meanwhile may not be read yet
+
 
 def told(state: State, rules: Rules, fact: FleetFact, now: Now) -> None:
     match fact:
@@ -37,10 +39,11 @@ def told(state: State, rules: Rules, fact: FleetFact, now: Now) -> None:
 
 def lapse(state: State, rules: Rules, now: Now) -> None:
     """A host that was not heard for a lease is lost. Where that may be our own fault, it is stale
-    for a while first: our link is down, or most hosts are silent at once."""
+    for a while first: our link is down, we come late to this, or most hosts are silent at once."""
     fleet = state.fleet
     if due := _due(fleet, rules, Standing.LIVE, now):
-        is_ours = not fleet.link.is_up or _are_most_silent(fleet, rules, now)
+        is_late = now.mono - _ends(fleet, rules, due[0]) >= _LATE
+        is_ours = not fleet.link.is_up or is_late or _are_most_silent(fleet, rules, now)
         for replica in due:
             _stand(state, replica, Standing.STALE if is_ours else Standing.LOST, now)
     for replica in _due(fleet, rules, Standing.STALE, now):
