@@ -89,6 +89,11 @@ def test_defaults() -> None:
         "VPN_API_KEY": "",
         "VPN_CHECK_INTERVAL_S": "5",
         "VPN_PORT_SETTLE_S": "120",
+        "FLEET_NAME": "",
+        "FLEET_HOST": "",
+        "FLEET_SERVERS": "",
+        "FLEET_ADDRESS": "127.0.0.1",
+        "FLEET_CERTIFICATES": "",
         "UNMANAGED_STREAM_TTL_S": "3600",
         "RETENTION_DAYS": "7",
         "MAX_BODY_BYTES": str(8 * 1024 * 1024),
@@ -103,8 +108,10 @@ def test_defaults() -> None:
 
 def well_typed(value: object, hint: Any) -> bool:
     if origin := get_origin(hint):
+        if origin is tuple and get_origin(get_args(hint)[0]) is tuple:
+            return isinstance(value, tuple) and all(well_typed(v, get_args(hint)[0]) for v in value)
         if origin is tuple:
-            members = get_args(get_args(hint)[0]) or get_args(hint)[:1]
+            members = get_args(get_args(hint)[0]) or get_args(hint)
             return isinstance(value, tuple) and all(type(v) in members for v in value)
         if isinstance(origin, type) and origin is not UnionType:
             return isinstance(value, origin)
@@ -157,6 +164,17 @@ GIVEN = [
     ("VPNS", "", ()),
     ("VPNS", "de, ch-2,0", ("de", "ch-2", "0")),
     ("VPN_PORT_SETTLE_S", "0", 0.0),
+    ("FLEET_HOST", "", ""),
+    ("FLEET_HOST", "den-2", "den-2"),
+    ("FLEET_SERVERS", "", ()),
+    (
+        "FLEET_SERVERS",
+        "192.0.2.10:4222, 192.0.2.11:1,192.0.2.10:4222",
+        (("192.0.2.10", 4222), ("192.0.2.11", 1)),
+    ),
+    ("FLEET_ADDRESS", "192.0.2.10", "192.0.2.10"),
+    ("FLEET_CERTIFICATES", "", None),
+    ("FLEET_CERTIFICATES", "/etc/acekeeper/fleet", Path("/etc/acekeeper/fleet")),
     ("ENGINE_MEMORY_MAX", "1G", 1024),
     ("ENGINE_MEMORY_MAX", "256m", 256),
     ("ENGINE_MEMORY_MAX", "", None),
@@ -236,6 +254,19 @@ REFUSED = [
     ("VPN_CONTROL_BASE", "80", "is out of range"),
     ("VPN_HEALTH_BASE", "65536", "is out of range"),
     ("VPN_CHECK_INTERVAL_S", "0", "is out of range"),
+    ("FLEET_NAME", "Home", "is no such name"),
+    ("FLEET_NAME", "a.b", "is no such name"),
+    ("FLEET_NAME", "*", "is no such name"),
+    ("FLEET_HOST", "a-", "is no such name"),
+    ("FLEET_HOST", "x" * 64, "is no such name"),
+    ("FLEET_SERVERS", "192.0.2.10", "is not a list of servers"),
+    ("FLEET_SERVERS", "192.0.2.10:4222,", "is not a list of servers"),
+    ("FLEET_SERVERS", "192.0.2.300:4222", "is not a list of servers"),
+    ("FLEET_SERVERS", "192.0.2.10:0", "is not a list of servers"),
+    ("FLEET_SERVERS", "192.0.2.10:65536", "is not a list of servers"),
+    ("FLEET_SERVERS", "example.org:4222", "is not a list of servers"),
+    ("FLEET_ADDRESS", "192.0.2.10/24", "is not an IP address"),
+    ("FLEET_CERTIFICATES", "fleet", "is not an absolute path"),
     ("ENGINE_MEMORY_MAX", "255M", "is less than an engine needs"),
     ("ENGINE_MEMORY_MAX", "1073741824", "is not a size such as 1G"),
     ("ENGINE_MEMORY_MAX", "1.5G", "is not a size such as 1G"),
@@ -260,6 +291,16 @@ def test_bad_value_is_told_with_what_is_allowed() -> None:
     assert refusal({"MIN_REPLICAS": "abc"}) == expected
 
 
+FLEET = {
+    "FLEET_NAME": "home",
+    "FLEET_HOST": "den",
+    "FLEET_SERVERS": "192.0.2.10:4222",
+    "FLEET_ADDRESS": "192.0.2.11",
+    "FLEET_CERTIFICATES": "/etc/acekeeper/fleet",
+    "ENGINE_HOST": "192.0.2.11",
+    "GATEWAY_HOST": "192.0.2.11",
+    "GATEWAY_ALLOW": "192.0.2.0/24",
+}
 CLASHES = [
     (
         {"MIN_REPLICAS": "9", "MAX_REPLICAS": "8"},
@@ -324,6 +365,19 @@ CLASHES = [
     ),
     ({"VPNS": "de,ch", "VPN_HEALTH_BASE": "7999"}, "APP_PORT (8000-8000) overlaps VPN_HEALTH_BASE"),
     ({"VPNS": "de", "VPN_CONTROL_BASE": "19999"}, "overlaps VPN_CONTROL_BASE (19999-19999)"),
+    (FLEET | {"FLEET_HOST": ""}, "FLEET_HOST is not set and FLEET_NAME needs it"),
+    (FLEET | {"FLEET_SERVERS": ""}, "FLEET_SERVERS is not set and FLEET_NAME needs it"),
+    (FLEET | {"GATEWAY_PORT": "0"}, "GATEWAY_PORT=0 turns the gateway off, by which a fleet plays"),
+    (FLEET | {"ENGINE_HOST": "192.0.2.12"}, "ENGINE_HOST lacks FLEET_ADDRESS=192.0.2.11"),
+    (FLEET | {"GATEWAY_HOST": ""}, "GATEWAY_HOST lacks FLEET_ADDRESS=192.0.2.11"),
+    (
+        FLEET | {"FLEET_CERTIFICATES": ""},
+        "FLEET_SERVERS has 192.0.2.10, beyond this host, and there is no FLEET_CERTIFICATES",
+    ),
+    (
+        FLEET | {"FLEET_ADDRESS": ""},
+        "FLEET_ADDRESS=127.0.0.1 (default) is no address for other hosts, and FLEET_SERVERS has",
+    ),
 ]
 
 
@@ -357,6 +411,10 @@ AT_THE_LIMIT: list[dict[str, str]] = [
     {"VPNS": "de,ch", "VPN_CONTROL_BASE": "65534"},
     {"VPNS": "de,ch", "VPN_CONTROL_BASE": "8198"},
     {"VPN_SLOTS": "1", "VPN_CONTROL_BASE": "8000"},
+    FLEET,
+    FLEET | {"ENGINE_HOST": "0.0.0.0", "GATEWAY_HOST": "0.0.0.0"},
+    FLEET | {"FLEET_SERVERS": "127.0.0.1:4222", "FLEET_ADDRESS": "", "FLEET_CERTIFICATES": ""},
+    {"FLEET_HOST": "den", "GATEWAY_PORT": "0"},
 ]
 
 

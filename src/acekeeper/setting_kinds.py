@@ -5,10 +5,13 @@ import re
 import shlex
 import string
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+from acekeeper.errors import BadSetting
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -34,6 +37,24 @@ class Kind:
     older_name: str = ""
     secret: bool = False
     unset: object = None  # what it becomes where nothing is given and there is no default
+
+    def find(self, name: str, layers: Mapping[str, Mapping[str, str]]) -> tuple[Any, str]:
+        """The value and where it came from. Empty is unset, as in Docker's and systemd's files."""
+        for source, layer in layers.items():
+            for spelling in (name, self.older_name):
+                if said := layer.get(spelling, "").strip():
+                    return self._read(spelling, said), source
+        return self.unset, "default"
+
+    def _read(self, spelling: str, said: str) -> object:
+        try:
+            if not said.isprintable():
+                raise ValueError("has a control character in it")
+            return self.parse(said)
+        except ValueError as error:
+            shown = said if said.isprintable() else ascii(said)[1:-1]
+            wrong = spelling if self.secret else f"{spelling}={shown[:200]}"
+            raise BadSetting(f"{wrong} {error}", f"Set it to {self.allowed}") from None
 
 
 def whole(default: int, low: int, high: int, *, unit: str = "", older_name: str = "") -> Kind:

@@ -9,7 +9,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 
-from acekeeper.errors import BadSetting
 from acekeeper.profiles import PROFILES, Profile
 from acekeeper.setting_kinds import (
     Kind,
@@ -337,11 +336,11 @@ SETTINGS: Mapping[str, Setting] = {
 
 def load(environ: Mapping[str, str]) -> Settings:
     layers = {"environment": environ}
-    file, _ = _find("SETTINGS_FILE", layers)
+    file, _ = SETTINGS["SETTINGS_FILE"].kind.find("SETTINGS_FILE", layers)
     if file:
         older = {setting.kind.older_name for setting in SETTINGS.values()} - {""}
         layers["settings file"] = read(file, SETTINGS.keys() - {"SETTINGS_FILE"} | older)
-    profile, _ = _find("PROFILE", layers)
+    profile, _ = SETTINGS["PROFILE"].kind.find("PROFILE", layers)
     if profile:
         layers[f"profile {profile}"] = PROFILES[profile]
     defaults = {name: setting.kind.default for name, setting in SETTINGS.items()}
@@ -350,29 +349,8 @@ def load(environ: Mapping[str, str]) -> Settings:
         defaults["STATE_DIR"] = environ["XDG_STATE_HOME"] + "/acekeeper"
     layers["default"] = defaults
 
-    found = {name: _find(name, layers) for name in SETTINGS}
+    found = {name: setting.kind.find(name, layers) for name, setting in SETTINGS.items()}
     values: dict[str, Any] = {name.lower(): value for name, (value, _) in found.items()}
     settings = Settings(**values, sources={name: source for name, (_, source) in found.items()})
     check(settings)
     return settings
-
-
-def _find(name: str, layers: Mapping[str, Mapping[str, str]]) -> tuple[Any, str]:
-    """The value and where it came from. Empty is unset, as in Docker's and systemd's files."""
-    kind = SETTINGS[name].kind
-    for source, layer in layers.items():
-        for spelling in (name, kind.older_name):
-            if said := layer.get(spelling, "").strip():
-                return _parse(spelling, kind, said), source
-    return kind.unset, "default"
-
-
-def _parse(spelling: str, kind: Kind, said: str) -> object:
-    try:
-        if not said.isprintable():
-            raise ValueError("has a control character in it")
-        return kind.parse(said)
-    except ValueError as error:
-        shown = said if said.isprintable() else ascii(said)[1:-1]
-        wrong = spelling if kind.secret else f"{spelling}={shown[:200]}"
-        raise BadSetting(f"{wrong} {error}", f"Set it to {kind.allowed}") from None

@@ -119,6 +119,12 @@ def _check_fleet(s: "Settings") -> None:
             f"FLEET_SERVERS has {beyond[0]}, beyond this host, and there is no FLEET_CERTIFICATES",
             "Set FLEET_CERTIFICATES to the directory of this host's certificate",
         )
+    if beyond and ipaddress.ip_address(s.fleet_address).is_loopback:
+        raise BadSetting(
+            f"{_said(s, 'FLEET_ADDRESS')} is no address for other hosts, and FLEET_SERVERS has"
+            f" {beyond[0]}, beyond this one",
+            "Set FLEET_ADDRESS to the address at which the other hosts reach this one",
+        )
 
 
 def _said(s: "Settings", name: str) -> str:

@@ -192,17 +192,14 @@ class Subjects(NamedTuple):
     def read(self, subject: str) -> tuple[Topic, str]:
         """What a message that was heard is about, and who speaks."""
         match subject.removeprefix(self._named("")).split("."):
-            case ["beat" | "state" as topic, host]:
-                pass
-            case ["snap" as topic, self.me, host]:
-                pass
-            case ["ask", self.me, "sync" | "play" | "drop" as topic, host]:
-                pass
+            case ["beat" | "state" as topic, host] if _HOST.fullmatch(host):
+                return Topic(topic), host
+            case ["snap", self.me, host] if _HOST.fullmatch(host):
+                return Topic.SNAP, host
+            case ["ask", self.me, "sync" | "play" | "drop" as topic, host] if _HOST.fullmatch(host):
+                return Topic(topic), host
             case _:
-                topic = host = ""
-        if _HOST.fullmatch(host):
-            return Topic(topic), host
-        raise BadMessage(f"nothing is known of the subject {shown(subject)}")
+                raise BadMessage(f"nothing is known of the subject {shown(subject)}")
 
     def _named(self, rest: str) -> str:
         return f"acekeeper.v1.{self.fleet}.{rest}"
