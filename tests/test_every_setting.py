@@ -10,7 +10,7 @@ import math
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import closing, suppress
+from contextlib import AsyncExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from http.client import HTTPConnection
@@ -387,6 +387,42 @@ def end_of_a_session_that_nobody_reads(given: Given, _: Bench) -> object:
     return round(at_work.time - began)
 
 
+# The fleet.
+
+
+async def what_servers_hear(given: Given, bench: Bench) -> object:
+    """Subjects, of one that takes every connection and says nothing but that."""
+    heard: asyncio.Queue[tuple[int, str]] = asyncio.Queue()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        port = writer.get_extra_info("sockname")[1]
+        writer.write(b"INFO {}\r\n")
+        async for line in reader:
+            match line.decode().split():
+                case ["PING"]:
+                    writer.write(b"PONG\r\n")
+                case ["SUB", subject, *_] if not subject.startswith("_INBOX."):
+                    heard.put_nowait((port, subject))
+                case _:
+                    pass
+        writer.close()
+
+    async def first_four(_: Served) -> object:
+        async with asyncio.timeout(LIMIT_S):
+            return [await heard.get() for _ in range(4)]
+
+    async with AsyncExitStack() as stack:
+        for port in (A_PORT, ANOTHER_PORT):
+            await stack.enter_async_context(await asyncio.start_server(take, "127.0.0.1", port))
+        return await served(first_four, given, bench)
+
+
+async def why_the_fleet_is_not_reached(service: Served) -> object:
+    before = service.context.state.fleet.link
+    await service.until(lambda s: s.context.state.fleet.link != before)
+    return service.context.state.fleet.link.why
+
+
 # The command and what it writes.
 
 
@@ -448,6 +484,11 @@ ONE_VPN = {
     "VPN_SLOTS": "3",
     "VPN_CONTROL_BASE": A_PORT,
     "VPN_HEALTH_BASE": ANOTHER_PORT,
+}
+IN_A_FLEET = {
+    "FLEET_NAME": "home",
+    "FLEET_HOST": "den",
+    "FLEET_SERVERS": f"127.0.0.1:{A_PORT}",
 }
 NO_PAUSE = {"MIN_PROVISION_INTERVAL_S": "0"}
 
@@ -537,6 +578,17 @@ CHANGES = [
     Change("VPN_HEALTH_BASE", THIRD_PORT, FOURTH_PORT, asked(a_vpn), ONE_VPN),
     Change("VPN_API_KEY", "one", "another", asked(a_vpn), ONE_VPN),
     Change("VPN_CHECK_INTERVAL_S", "5", "6", checks_of_vpns, ONE_VPN),
+    Change("FLEET_NAME", "home", "away", what_servers_hear, IN_A_FLEET),
+    Change("FLEET_HOST", "den", "attic", what_servers_hear, IN_A_FLEET),
+    Change(
+        "FLEET_SERVERS",
+        f"127.0.0.1:{A_PORT}",
+        f"127.0.0.1:{ANOTHER_PORT}",
+        what_servers_hear,
+        IN_A_FLEET,
+    ),
+    Change("FLEET_ADDRESS", "127.0.0.1", "127.0.0.2", rules),
+    Change("FLEET_CERTIFICATES", "", "/nowhere", asked(why_the_fleet_is_not_reached), IN_A_FLEET),
     Change("UNMANAGED_STREAM_TTL_S", "60", "200", a_stream_elsewhere),
     Change("RETENTION_DAYS", "1", "7", what_is_left_after_three_days),
     Change("MAX_BODY_BYTES", "1024", "8192", asked(a_batch_of_2000_bytes)),
