@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
 
-.PHONY: run stop test test-all test-host test-host-long runbooks chaos lint docs bench bench-docs bench-gateway bench-host bench-hour bench-tuning dashboard pictures dist lock
+.PHONY: run stop fleet test test-all test-host test-host-long runbooks chaos lint docs bench bench-docs bench-gateway bench-host bench-hour bench-tuning dashboard pictures dist lock
 
 # Inside the checkout, so that two checkouts never share or adopt each other's engines.
 run stop: export STATE_DIR ?= $(CURDIR)/.state
@@ -13,6 +13,10 @@ run: .venv/ready
 
 stop: .venv/ready
 	@$(BIN)/acekeeper stop
+
+# Three hosts of a fleet on this machine, until Ctrl-C.
+fleet: .venv/ready
+	@$(BIN)/python -m tests.fleet
 
 # Needs no root. What needs Prometheus or Chromium is in test-all.
 SEEN := tests/monitoring tests/browser
