@@ -5,11 +5,12 @@
 #    source ~/.local/share/bash_completion/acekeeper
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_acekeeper_subparsers=(status engines streams log doctor settings simulate drain stop sweep scale provision reset-breaker backup restore canary serve emulator)
+_shtab_acekeeper_subparsers=(status engines streams fleet log doctor settings simulate drain stop sweep scale provision reset-breaker backup restore canary serve emulator)
 
 _shtab_acekeeper_status_option_strings=(-h --help --json --watch)
 _shtab_acekeeper_engines_option_strings=(-h --help --json)
 _shtab_acekeeper_streams_option_strings=(-h --help --json)
+_shtab_acekeeper_fleet_option_strings=(-h --help --json)
 _shtab_acekeeper_log_option_strings=(-h --help -n --lines -f --follow --kind --engine --json)
 _shtab_acekeeper_doctor_option_strings=(-h --help --fix --json)
 _shtab_acekeeper_settings_option_strings=(-h --help --json --drop-ins --firewall --check)
@@ -31,7 +32,7 @@ _shtab_acekeeper_option_strings=(-h --help --version)
 
 _shtab_acekeeper_log___kind_choices=(addresses_absent addresses_complete answer_lost breaker_closed breaker_reset claim_lapsed content_blamed drain_taken_back early_end_remembered engine_adopted engine_died engine_draining engine_fed engine_granted engine_ready engine_recovered engine_start_failed engine_starting engine_starving engine_stop_failed engine_stopped engine_stopping engine_suspected engine_unhealthy fleet_link_down fleet_link_up host_joined host_lost host_stale log_begun log_restored maintenance_began maintenance_ended network_absent network_changed play_failed play_opened playback_doubted playback_failed playback_tried played_elsewhere provision_refused rollout_began rollout_ended rollout_resumed rollout_stopped runtime_complete runtime_connected runtime_lacks runtime_lost scale_requested service_started service_stopped session_not_stopped settings_changed source_answers source_silent stream_ended stream_expired stream_started vpn_connected vpn_ended vpn_lost vpn_port_changed vpn_started)
 _shtab_acekeeper_sweep_pos_0_choices=(health streams scale)
-_shtab_acekeeper_pos_0_choices=(status engines streams log doctor settings simulate drain stop sweep scale provision reset-breaker backup restore canary serve emulator)
+_shtab_acekeeper_pos_0_choices=(status engines streams fleet log doctor settings simulate drain stop sweep scale provision reset-breaker backup restore canary serve emulator)
 
 _shtab_acekeeper_status__h_nargs=0
 _shtab_acekeeper_status___help_nargs=0
@@ -43,6 +44,9 @@ _shtab_acekeeper_engines___json_nargs=0
 _shtab_acekeeper_streams__h_nargs=0
 _shtab_acekeeper_streams___help_nargs=0
 _shtab_acekeeper_streams___json_nargs=0
+_shtab_acekeeper_fleet__h_nargs=0
+_shtab_acekeeper_fleet___help_nargs=0
+_shtab_acekeeper_fleet___json_nargs=0
 _shtab_acekeeper_log__h_nargs=0
 _shtab_acekeeper_log___help_nargs=0
 _shtab_acekeeper_log__f_nargs=0

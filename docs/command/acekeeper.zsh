@@ -16,6 +16,7 @@ _shtab_acekeeper_commands() {
     drain:'give an engine to nobody any more, and stop it once nothing on it plays; --all empties the host: no viewer begins until --undo'
     emulator:'run one emulated engine, or with the word `vpn` one emulated VPN; --help shows its options, `vpn --help` a VPN'"'"'s'
     engines:'show every engine, those that start or are drained too'
+    fleet:'show the hosts of the fleet, as this one knows them; or the engines of one of them'
     log:'show what happened to engines and streams, the newest last'
     provision:'take an engine that nobody else gets for 60 s, and say where it is'
     reset-breaker:'close the circuit breaker and forget the failed starts it counted'
@@ -90,6 +91,15 @@ _shtab_acekeeper_engines_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_acekeeper_engines_defaults_added=0
+
+_shtab_acekeeper_fleet_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[print the API\'s answer to \/fleet, or to \/fleet\/HOST]"
+  ":a host of the fleet, by its name:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_acekeeper_fleet_defaults_added=0
 
 _shtab_acekeeper_log_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -220,6 +230,7 @@ _shtab_acekeeper() {
         drain) _arguments -C -s $_shtab_acekeeper_drain_options ;;
         emulator) _arguments -C -s $_shtab_acekeeper_emulator_options ;;
         engines) _arguments -C -s $_shtab_acekeeper_engines_options ;;
+        fleet) _arguments -C -s $_shtab_acekeeper_fleet_options ;;
         log) _arguments -C -s $_shtab_acekeeper_log_options ;;
         provision) _arguments -C -s $_shtab_acekeeper_provision_options ;;
         reset-breaker) _arguments -C -s $_shtab_acekeeper_reset_breaker_options ;;

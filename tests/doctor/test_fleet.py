@@ -21,7 +21,7 @@ OF_FLEET = ("FLEET_", "the fleet", "certificate of")
 
 
 def certify(directory: Path, name: str, days: int) -> None:
-    files = ("-keyout", directory / f"{name}.key", "-out", directory / f"{name}.crt")
+    files = ("-keyout", f"{directory}/{name}.key", "-out", f"{directory}/{name}.crt")
     command = ["openssl", "req", "-x509", *KEY, "-subj", f"/CN={name}", "-days", str(days), *files]
     subprocess.run(command, check=True, capture_output=True)
 

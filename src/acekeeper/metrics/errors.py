@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry
 
 from acekeeper.core.changes import Happening
 from acekeeper.errors import Failure
-from acekeeper.metrics.families import counter
+from acekeeper.metrics.series import counter
 
 _HAPPENINGS = {
     "playback_failed": ("engine", "playback"),

@@ -4,12 +4,9 @@ The first ten are the user's document's, by its names and labels.
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import product
-from typing import Literal, TypeVar, get_args
+from typing import Literal, get_args
 
 from msgspec import Struct
-from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily
 
 from acekeeper.core.actions import Code
 from acekeeper.core.breaker import Circuit
@@ -19,8 +16,6 @@ from acekeeper.core.model import Health
 from acekeeper.core.playback import BAD_ENDS
 from acekeeper.core.rollout import REASONS
 from acekeeper.usecases.sweep import Kind
-
-M = TypeVar("M", Counter, Histogram)
 
 OTHER = "other"  # in the place of a word that is not among the values of a label
 
@@ -347,31 +342,3 @@ FAMILIES: Mapping[str, Family] = {
         "gauge", "Days until the certificate ends with which this host is in the fleet"
     ),
 }
-
-
-def counter(name: str, registry: CollectorRegistry) -> Counter:
-    """Whose series with fixed values exist at once."""
-    family = FAMILIES[name]
-    return _begun(Counter(name, family.meaning, list(family.labels), registry=registry), family)
-
-
-def histogram(name: str, registry: CollectorRegistry) -> Histogram:
-    family = FAMILIES[name]
-    labels, buckets = list(family.labels), family.buckets
-    made = Histogram(name, family.meaning, labels, buckets=buckets, registry=registry)
-    return _begun(made, family)
-
-
-def gauge(name: str, value: float | None = None) -> GaugeMetricFamily:
-    """With this value, or with series that are added to it."""
-    family = FAMILIES[name]
-    return GaugeMetricFamily(
-        name, family.meaning, value, labels=list(family.labels) if value is None else None
-    )
-
-
-def _begun(made: M, family: Family) -> M:
-    if family.labels:
-        for values in product(*family.labels.values()):
-            made.labels(*values)
-    return made

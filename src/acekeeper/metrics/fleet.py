@@ -7,7 +7,7 @@ from prometheus_client.registry import Collector
 
 from acekeeper.core.fleet.seen import standings
 from acekeeper.core.state import State
-from acekeeper.metrics.families import gauge
+from acekeeper.metrics.series import gauge
 from acekeeper.usecases.protocols import Clock
 
 

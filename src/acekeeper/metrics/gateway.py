@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, Gauge
 
 from acekeeper.core.changes import Happening
-from acekeeper.metrics.families import FAMILIES, GatewayAnswer, counter, histogram
+from acekeeper.metrics.families import FAMILIES, GatewayAnswer
+from acekeeper.metrics.series import counter, histogram
 from acekeeper.usecases.protocols import Clock
 
 _AT_THE_DOOR: Mapping[int, GatewayAnswer] = {

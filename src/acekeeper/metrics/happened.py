@@ -6,8 +6,9 @@ from prometheus_client import CollectorRegistry
 
 from acekeeper.core.changes import Happening
 from acekeeper.metrics.errors import Errors
-from acekeeper.metrics.families import FAMILIES, counter, histogram
+from acekeeper.metrics.families import FAMILIES
 from acekeeper.metrics.gateway import Gateway
+from acekeeper.metrics.series import counter, histogram
 
 
 class Happened:

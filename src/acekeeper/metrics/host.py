@@ -10,7 +10,8 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from acekeeper import __version__
-from acekeeper.metrics.families import FAMILIES, gauge
+from acekeeper.metrics.families import FAMILIES
+from acekeeper.metrics.series import gauge
 from acekeeper.usecases.protocols import Store
 from acekeeper.usecases.sweep import Sweeps
 

@@ -17,9 +17,10 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from acekeeper.metrics.errors import Errors
-from acekeeper.metrics.families import FleetAnswer, counter, histogram
+from acekeeper.metrics.families import FleetAnswer
 from acekeeper.metrics.gateway import Gateway
 from acekeeper.metrics.happened import Happened
+from acekeeper.metrics.series import counter, histogram
 from acekeeper.usecases.protocols import Clock
 from acekeeper.usecases.sweep import Kind
 

@@ -14,7 +14,7 @@ from acekeeper.core.model import Health
 from acekeeper.core.playback import failing
 from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
-from acekeeper.metrics.families import gauge
+from acekeeper.metrics.series import gauge
 from acekeeper.usecases.protocols import Clock
 
 _KILOBYTE = 1024  # of the speeds engines tell

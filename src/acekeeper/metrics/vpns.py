@@ -9,7 +9,8 @@ from prometheus_client.registry import Collector
 from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 from acekeeper.core.vpn import Vpn
-from acekeeper.metrics.families import FAMILIES, gauge
+from acekeeper.metrics.families import FAMILIES
+from acekeeper.metrics.series import gauge
 
 _RX, _TX = "acekeeper_vpn_rx_bytes_total", "acekeeper_vpn_tx_bytes_total"
 
