@@ -22,6 +22,8 @@ LOG_EVENTS: Mapping[str, str] = {
     "picture_failed": "A player that had a session waited `waited` seconds and got no picture,"
     " or no list of HLS.",
     "playback_try_failed": "A defect in a try of playback.",
+    "player_not_admitted": "Another host asks for a player that may not play here, or not what it"
+    " wants; `why` says why.",
     "request_failed": "A defect; the request was answered 500.",
     "request_refused": "A request was answered with an error, `status`.",
     "request_timed_out": "A request ran into the time limit that `ran_out` names.",

@@ -26,7 +26,7 @@ from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 from acekeeper.errors import EngineInUse, EngineRefused, Failure, NoAnswer
 from acekeeper.usecases import loop, outcomes
-from acekeeper.usecases.gateway import Failed
+from acekeeper.usecases.gateway import Failed, Outcome
 from acekeeper.usecases.requests import play
 
 from ..core.world import slot
@@ -44,7 +44,7 @@ WANTED = Wanted(
 )
 
 
-def asks(house: House, name: str = "p", wanted: Wanted = WANTED) -> Task[Stream | Failed]:
+def asks(house: House, name: str = "p", wanted: Wanted = WANTED) -> Task[Outcome]:
     return asyncio.create_task(play(house.loop, name, wanted, house.clock(), 60))
 
 

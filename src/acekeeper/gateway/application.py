@@ -7,11 +7,12 @@ from acekeeper.gateway.commands import Commands
 from acekeeper.gateway.context import Context
 from acekeeper.gateway.door import HLS, JSON, TS, Handler, Route, Routes
 from acekeeper.gateway.liveness import Liveness
-from acekeeper.gateway.opening import Opener, longest_wait
+from acekeeper.gateway.opening import Opener
 from acekeeper.gateway.pictures import LASTS, Pictures
 from acekeeper.gateway.playlists import Playlists
 from acekeeper.metrics import Metrics
 from acekeeper.usecases.loop import Loop
+from acekeeper.usecases.requests import longest_wait
 
 
 def routes(loop: Loop, metrics: Metrics, leaving: Leaving, *, may_name_urls: bool) -> Routes:

@@ -1,7 +1,6 @@
 """The gateway's door: what every request of a player passes, and every answer to it."""
 
 import asyncio
-import ipaddress
 import json
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from http import HTTPStatus
@@ -18,6 +17,7 @@ from acekeeper.core.names import bracketed
 from acekeeper.extensions import WAITED, cut, until_hung_up
 from acekeeper.log import request_id_var, whole
 from acekeeper.setting_kinds import Network
+from acekeeper.usecases.admitted import PARAMETERS_MOST, may_enter
 
 TS = "video/mp2t"
 HLS = "application/vnd.apple.mpegurl"
@@ -25,7 +25,6 @@ JSON = "application/json"
 TEXT = "text/plain"
 
 _TARGET_MOST = 8192  # bytes: a `url` or a `magnet` may be long
-_PARAMETERS_MOST = 64
 _HEADERS = (  # an engine's own; like an engine, the gateway takes one request on a connection
     (b"Access-Control-Allow-Origin", b"*"),
     (b"Cache-Control", b"no-store"),
@@ -84,7 +83,10 @@ def origin(call: Call, port: int | None = None) -> str:
 
 
 def redirect(call: Call, path: str, port: int | None = None) -> Answer:
-    to = origin(call, port) + path
+    return redirect_to(origin(call, port) + path)
+
+
+def redirect_to(to: str) -> Answer:
     return Answer(status=302, body=f"Redirect to {to}".encode(), headers={"Location": to})
 
 
@@ -140,7 +142,7 @@ class Door:
             return None  # the player left before its address was read
         player = _plain(peer[0])
         arrival = _plain(here[0])
-        if not self._may_enter(player, arrival):
+        if not may_enter(player, arrival, self._allowed):
             return text(403, "Only this host and the networks of GATEWAY_ALLOW may play here")
         method = scope["method"]
         if method not in ("GET", "HEAD"):
@@ -153,7 +155,7 @@ class Door:
         try:
             query = _first_values(raw_query)
         except ValueError:
-            return text(400, f"The request has more than {_PARAMETERS_MOST} parameters")
+            return text(400, f"The request has more than {PARAMETERS_MOST} parameters")
         route = self._routes[path]
         if method == "HEAD":
             wanted = JSON if query.get("format") == "json" else route.media_type
@@ -184,12 +186,6 @@ class Door:
                     give_back()
             hung_up.cancel()
 
-    def _may_enter(self, player: str, arrival: str) -> bool:
-        """A player on this host that asks at another of its addresses comes from that address."""
-        address = ipaddress.ip_address(player)
-        is_of_this_host = address.is_loopback or player == arrival
-        return is_of_this_host or any(address in network for network in self._allowed)
-
 
 async def _ends(presence: asyncio.Timeout, receive: Receive) -> None:
     await until_hung_up(receive)
@@ -197,7 +193,7 @@ async def _ends(presence: asyncio.Timeout, receive: Receive) -> None:
 
 
 def _first_values(raw_query: str) -> dict[str, str]:
-    pairs = parse_qsl(raw_query, keep_blank_values=True, max_num_fields=_PARAMETERS_MOST)
+    pairs = parse_qsl(raw_query, keep_blank_values=True, max_num_fields=PARAMETERS_MOST)
     return dict(reversed(pairs))
 
 

@@ -4,6 +4,7 @@ an engine can be had."""
 from msgspec.structs import replace
 
 from acekeeper.core.admission import blocked
+from acekeeper.core.gateway.hosts import have_room
 from acekeeper.core.model import Phase
 from acekeeper.gateway.door import JSON, Answer, Call, Route, Routes, as_json
 from acekeeper.usecases.loop import Loop
@@ -45,9 +46,12 @@ class Liveness:
         return _unavailable(_failed(why)) if why else as_json({"result": result})
 
     def _lacking(self) -> str:
-        """Why no engine can be had; empty while one is free, coming, playing, or may be started."""
+        """Why no engine can be had; empty while one is free, coming, playing, or may be started, on
+        this host or another one."""
         state, rules = self._loop.state, self._loop.rules
         if any(e.listed or e.phase is Phase.STARTING for e in state.engines.values()):
+            return ""
+        if have_room(state):
             return ""
         refusal = blocked(state, rules, self._loop.clock())
         return refusal.message if refusal else ""

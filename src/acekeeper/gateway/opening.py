@@ -5,29 +5,21 @@ from collections.abc import Mapping
 from functools import partial
 from secrets import token_hex
 
-from acekeeper.core.gateway.facts import PlayerLeft
-from acekeeper.core.gateway.model import NotPlayed
-from acekeeper.core.model import Stream
-from acekeeper.core.rules import Rules
+from acekeeper.core.gateway.model import Elsewhere, NotPlayed
+from acekeeper.core.model import Opening
 from acekeeper.gateway.again import waits_since
 from acekeeper.gateway.context import Context, by_gateway
-from acekeeper.gateway.door import Answer, Call, as_json, origin, redirect, text
+from acekeeper.gateway.door import Answer, Call, as_json, origin, redirect_to, text
 from acekeeper.gateway.wanted import wanted
 from acekeeper.metrics.families import GatewayAnswer
 from acekeeper.usecases.gateway import Failed
-from acekeeper.usecases.requests import play
+from acekeeper.usecases.requests import left, longest_wait, play
 
 _FAILURES: Mapping[NotPlayed, GatewayAnswer] = {
     NotPlayed.REFUSED: "refused",
     NotPlayed.SILENT: "silent",
     NotPlayed.NO_ENGINE: "no_engine",
 }
-
-
-def longest_wait(rules: Rules, *, for_json: bool) -> float:
-    if for_json:
-        return rules.gateway_wait
-    return max(rules.gateway_wait, rules.gateway_wait_redirected)
 
 
 class Opener:
@@ -53,9 +45,12 @@ class Opener:
         if isinstance(outcome, Failed):
             context.metrics.gateway_answered(_FAILURES[outcome.why], asked.content.key)
             return not_played(outcome, for_json=for_json)
-        call.if_gone.append(partial(loop.tell, PlayerLeft(request, outcome.id)))
+        call.if_gone.append(partial(loop.tell, left(request, outcome)))
         context.metrics.gateway_answered("served", asked.content.key)
-        return _played(call, outcome, for_json=for_json)
+        if isinstance(outcome, Elsewhere):
+            return played(outcome.origin, outcome.opening, outcome.is_hls, for_json=for_json)
+        gateway = by_gateway(outcome)
+        return played(origin(call), gateway.opening, gateway.is_hls, for_json=for_json)
 
 
 def not_played(failed: Failed, *, for_json: bool) -> Answer:
@@ -70,19 +65,18 @@ def _failed(words: str, status: int, *, for_json: bool, again_after: int = 0) ->
     return Answer(status=status, media_type=plain.media_type, body=plain.body, headers=headers)
 
 
-def _played(call: Call, stream: Stream, *, for_json: bool) -> Answer:
-    gateway = by_gateway(stream)
-    opening, here = gateway.opening, origin(call)
+def played(gateway: str, opening: Opening, is_hls: bool, *, for_json: bool) -> Answer:
+    """Leads to the session: by the gateway of its host, wherever that is."""
     session = f"{opening.infohash}/{opening.token}"
-    path = f"/ace/m/{session}.m3u8" if gateway.is_hls else f"/ace/r/{session}"
+    playback = f"{gateway}/ace/m/{session}.m3u8" if is_hls else f"{gateway}/ace/r/{session}"
     if not for_json:
-        return redirect(call, path)
+        return redirect_to(playback)
     return as_json(
         {
             "response": {
-                "playback_url": f"{here}{path}",
-                "stat_url": f"{here}/ace/stat/{session}",
-                "command_url": f"{here}/ace/cmd/{session}",
+                "playback_url": playback,
+                "stat_url": f"{gateway}/ace/stat/{session}",
+                "command_url": f"{gateway}/ace/cmd/{session}",
                 "infohash": opening.infohash,
                 "playback_session_id": opening.session,
                 "is_live": int(opening.is_live),

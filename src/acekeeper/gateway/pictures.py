@@ -6,19 +6,20 @@ import re
 from asyncio import Event
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from secrets import token_hex
 
 from acekeeper.core.gateway.facts import ReaderCame, ReaderLeft, ReaderSent
-from acekeeper.core.gateway.model import NotPlayed
+from acekeeper.core.gateway.model import Elsewhere, NotPlayed
 from acekeeper.core.model import Stream
 from acekeeper.gateway.again import HOPS_MOST, again, hop, waits_since
 from acekeeper.gateway.awaited import Awaited
 from acekeeper.gateway.context import Context, by_gateway
 from acekeeper.gateway.door import Answer, Call, redirect, text
-from acekeeper.gateway.opening import not_played
+from acekeeper.gateway.opening import not_played, played
 from acekeeper.gateway.visit import Place, Visit
 from acekeeper.usecases.gateway import Failed
-from acekeeper.usecases.requests import play, wanted_again
+from acekeeper.usecases.requests import left, play, wanted_again
 
 LASTS = 60.0  # a wait for the picture, all redirects included
 _PATH = re.compile(r"/ace/r/\w{1,64}/(\w{1,64})", re.ASCII)
@@ -62,6 +63,9 @@ class Pictures:
         if isinstance(outcome, Place):
             awaited.came()
             return redirect(call, outcome.path, outcome.port)
+        if isinstance(outcome, Elsewhere):
+            self._context.metrics.gateway_answered("served", stream.key)
+            return played(outcome.origin, outcome.opening, outcome.is_hls, for_json=False)
         if outcome is _HAS_READER:
             self._context.metrics.gateway_answered("has_reader", stream.key)
         else:
@@ -70,7 +74,7 @@ class Pictures:
                 return None  # a proxy would pass an error on as a picture without bytes
         return not_played(outcome, for_json=False)
 
-    async def _outcome(self, visit: Visit, stream: Stream) -> Place | Failed:
+    async def _outcome(self, visit: Visit, stream: Stream) -> Place | Elsewhere | Failed:
         """A session has one reader: an engine cuts two of them off."""
         stream, has_reader = await self._turn(stream)
         if has_reader and by_gateway(stream).as_json:
@@ -78,8 +82,11 @@ class Pictures:
         if has_reader:
             wanted = wanted_again(stream, visit.call.arrival[0])
             within = visit.ends - visit.since.mono
-            own = await play(self._context.loop, token_hex(8), wanted, visit.since, within)
-            if isinstance(own, Failed):
+            loop, request = self._context.loop, token_hex(8)
+            own = await play(loop, request, wanted, visit.since, within)
+            if isinstance(own, Elsewhere):
+                visit.call.if_gone.append(partial(loop.tell, left(request, own)))
+            if not isinstance(own, Stream):
                 return own
             stream = own
         with self._waits(stream) as sent:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from acekeeper.core.doubt import Content
-from acekeeper.core.gateway.facts import SessionRead
+from acekeeper.core.gateway.facts import PlayRequested, SessionRead
 from acekeeper.core.gateway.model import NotPlayed, Wanted
 from acekeeper.core.model import KeyType, Stream
 from acekeeper.errors import EngineInUse, EngineRefused, Failure, NoAnswer
@@ -18,10 +18,10 @@ from acekeeper.gateway.awaited import Awaited
 from acekeeper.gateway.context import Context, by_gateway, slot_of
 from acekeeper.gateway.door import HLS, Answer, Call, origin, text
 from acekeeper.gateway.lists import Playlist, Point, Progress, begin, follow, go_on, read, written
-from acekeeper.gateway.opening import longest_wait, not_played
+from acekeeper.gateway.opening import not_played
 from acekeeper.gateway.visit import loads
 from acekeeper.usecases.gateway import Failed
-from acekeeper.usecases.requests import play, wanted_again
+from acekeeper.usecases.requests import longest_wait, play_here, wanted_again
 
 _PATH = re.compile(r"/ace/m/(\w{1,64})/(\w{1,64})\.m3u8", re.ASCII)
 _INFOHASH = re.compile(r"[0-9a-f]{40}")
@@ -78,9 +78,11 @@ class Playlists:
         loop, is_gone = self._context.loop, stream is None
         for _ in range(_ENGINES_MOST):
             if stream is None or is_gone or stream.ended is not None:
-                before = "" if stream is None else stream.id
-                since = asked.awaited.since
-                opened = await play(loop, token_hex(8), asked.wanted, since, asked.within, before)
+                # In place of a session that is forgotten too: only one of ours has a list here.
+                before, since = stream.id if stream else asked.url, asked.awaited.since
+                opened = await play_here(
+                    loop, PlayRequested(token_hex(8), asked.wanted, since, asked.within, before)
+                )
                 if isinstance(opened, Failed):
                     return opened
                 stream = opened

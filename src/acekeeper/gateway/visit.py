@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import NamedTuple
 
+from acekeeper.core.gateway.facts import PlayRequested
 from acekeeper.core.gateway.model import NotPlayed
 from acekeeper.core.model import Now, Stream
 from acekeeper.errors import EngineInUse, EngineRefused, NoAnswer
 from acekeeper.gateway.context import Context, by_gateway, slot_of
 from acekeeper.gateway.door import Call
 from acekeeper.usecases.gateway import Failed
-from acekeeper.usecases.requests import play, wanted_again
+from acekeeper.usecases.requests import play_here, wanted_again
 
 _MOVES_AFTER = 7.0
 _AGAIN_AFTER = 1.0  # an engine answers 500 while it fills its buffer
@@ -110,7 +111,8 @@ class Visit:
         picture."""
         loop, wanted = self.context.loop, wanted_again(stream, self.call.arrival[0])
         within = self.ends - self.since.mono
-        moved = await play(loop, token_hex(8), wanted, self.since, within, stream.id)
+        asked = PlayRequested(token_hex(8), wanted, self.since, within, stream.id)
+        moved = await play_here(loop, asked)
         if isinstance(moved, Failed):
             return moved
         if here is not None:

@@ -27,7 +27,7 @@ from acekeeper.core.gateway.facts import (
     SessionNotStopped,
     SessionStopped,
 )
-from acekeeper.core.gateway.model import Hold, NotPlayed, Wanted
+from acekeeper.core.gateway.model import Elsewhere, Hold, NotPlayed, Wanted
 from acekeeper.core.model import Stream
 from acekeeper.core.names import HERE
 from acekeeper.core.rules import Rules
@@ -49,6 +49,9 @@ class Failed(Struct, frozen=True):
     eta: int
 
 
+Outcome = Stream | Elsewhere | Failed
+
+
 class Gateway(Struct, frozen=True, kw_only=True):
     """`see` looks who is connected to the engines."""
 
@@ -61,7 +64,7 @@ class Gateway(Struct, frozen=True, kw_only=True):
     see: Callable[[], Awaitable[ConnectionsSeen]]
     tell: Callable[[Fact], object]
     spawn: Callable[[Coroutine[object, object, None]], None]
-    outcomes: Outcomes[Stream | Failed]
+    outcomes: Outcomes[Outcome]
 
     def take(self, action: GatewayAction, durable: Future[None]) -> None:
         """`durable` is done when what the action changed is on disk."""
@@ -72,8 +75,9 @@ class Gateway(Struct, frozen=True, kw_only=True):
             case Serve(request, stream):
                 session = self.state.streams[stream]
                 once_kept(durable, partial(self._serve, request, session))
-            case SendThere():
-                raise NotImplementedError
+            case SendThere(request, there):
+                if not self.outcomes.resolve(request, there):
+                    self.tell(PlayerLeft(request, host=there.host))
             case Fail(request, why, words, eta):
                 self.outcomes.resolve(request, Failed(why, words, eta))
             case StopSession():
