@@ -285,7 +285,7 @@ assert named == yaml.safe_load(open(role + "/defaults/main.yml")), named
     assert compared.returncode == 0, compared.stderr
 
 
-@pytest.mark.parametrize("role", ["acekeeper", "monitoring", "packages"])
+@pytest.mark.parametrize("role", ["acekeeper", "fleet", "monitoring", "packages"])
 def test_each_variable_is_read(role: str, tmp_path: Path) -> None:
     read = f"""
 import pathlib, re, yaml
@@ -293,6 +293,7 @@ role = pathlib.Path("ansible/roles/{role}")
 specs = yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]
 named = set(name for spec in specs.values() for name in spec["options"])
 files = [path for part in ("tasks", "templates", "vars") for path in role.glob(part + "/*")]
+files += [pathlib.Path("ansible/deploy.yml")]
 said = set(re.findall(r"\\w+", " ".join(path.read_text() for path in files)))
 assert named and named <= said, named - said
 """

@@ -75,7 +75,7 @@ class Directory:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = path.with_name(f"{path.name}.new")
         new.unlink(missing_ok=True)
-        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(data)
             os.fsync(file.fileno())
         new.replace(path)
@@ -131,13 +131,16 @@ class Authority:
         """The fingerprint of the host's key, which stays when its certificate is renewed."""
         key = self._directory.key(f"hosts/{host}.key", f"a key of {host} is made")
         kept = self._directory.read(f"hosts/{host}.crt")
-        if kept is None or not self._holds(x509.load_pem_x509_certificate(kept), key, host, address):
-            names: list[x509.GeneralName] = [x509.DNSName(host), x509.IPAddress(IPv4Address(address))]
+        if kept is None or not self._holds(
+            x509.load_pem_x509_certificate(kept), key, host, address
+        ):
+            names: list[x509.GeneralName] = [
+                x509.DNSName(host),
+                x509.IPAddress(IPv4Address(address)),
+            ]
             subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
             both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-            until = min(
-                datetime.now(UTC) + CERTIFICATE_LASTS, self.certificate.not_valid_after_utc
-            )
+            until = min(datetime.now(UTC) + CERTIFICATE_LASTS, self.certificate.not_valid_after_utc)
             certificate = (
                 _begun(subject, self.certificate.subject, key.public_key(), until)
                 .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -215,8 +218,8 @@ def members_of(given: Sequence[Mapping[str, Any]], known: Mapping[str, str]) -> 
     for member in members.values():
         if member.address is None:
             raise RefusedError(
-                f"{member.inventory} was never reached, and its address is not known; deploy it too,"
-                " give its acekeeper_fleet_address, or take it out of the fleet until it is there"
+                f"{member.inventory} was never reached, and its address is not known; deploy it too"
+                " or take it out of the fleet until it is there"
             )
         try:
             IPv4Address(member.address)
@@ -280,7 +283,9 @@ def complete(given: Mapping[str, Any], *, dry: bool) -> dict[str, Any]:
         directory.write(".gitignore", b"*.key\n", "git is told to leave its keys alone")
     return {
         "changed": directory.changed,
-        "hosts": [{"inventory": m.inventory, "host": m.host, "address": m.address} for m in members],
+        "hosts": [
+            {"inventory": m.inventory, "host": m.host, "address": m.address} for m in members
+        ],
         "servers": servers,
         "pins": [pins[host] for host in servers],
     }
