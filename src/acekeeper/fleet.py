@@ -26,6 +26,7 @@ def join(settings: Settings, loop: Loop, metrics: Metrics) -> None:
         settings.gateway_allow,
         settings.gateway_allow_urls,
         f"http://{settings.fleet_address}:{settings.gateway_port}",
+        metrics.fleet_answered,
     )
     fleet = Fleet(loop, bus, plays, _panel(settings))
     metrics.add(Gauges(loop.state, loop.clock, lambda: bus.certificate_days))

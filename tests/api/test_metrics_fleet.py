@@ -1,6 +1,7 @@
 """What a scrape says of a fleet."""
 
 from acekeeper.core.fleet.model import Link, Standing
+from acekeeper.core.gateway.model import HostAnswer
 from acekeeper.core.model import Now
 from acekeeper.core.state import State
 from acekeeper.metrics import Metrics
@@ -56,10 +57,10 @@ def test_gauges_are_as_it_is_now() -> None:
 
 def test_what_hosts_answer_is_counted_and_its_other_answers_begin_at_0() -> None:
     metrics = Metrics(Clock())
-    metrics.fleet_answered("media-1", "played")
-    metrics.fleet_answered("media-1", "played")
-    metrics.fleet_answered("media-3", "unreachable")
-    answers = ("played", "refused", "silent", "no_engine", "unreachable")
+    metrics.fleet_answered("media-1", HostAnswer.PLAYED)
+    metrics.fleet_answered("media-1", HostAnswer.PLAYED)
+    metrics.fleet_answered("media-3", HostAnswer.UNREACHABLE)
+    answers = ("played", "refused", "silent", "no_engine", HostAnswer.UNREACHABLE)
     assert series(metrics) == {
         f'plays_total{{answer="{answer}",host="{host}"}}': counts.get(answer, 0)
         for host, counts in {"media-1": {"played": 2}, "media-3": {"unreachable": 1}}.items()

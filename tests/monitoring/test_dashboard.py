@@ -18,6 +18,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from acekeeper.adapters.processes import stop_all
+from acekeeper.core.gateway.model import HostAnswer
 from acekeeper.core.state import State
 from acekeeper.metrics import Metrics
 from acekeeper.metrics.fleet import Fleet
@@ -152,7 +153,7 @@ def test_no_query_about_vpns_or_a_fleet_is_empty(tmp_path: Path) -> None:
     state = State()
     put(state, replica("media-1"))
     metrics.add(Fleet(state, Clock(), lambda: 90.0))
-    metrics.fleet_answered("media-1", "played")
+    metrics.fleet_answered("media-1", HostAnswer.PLAYED)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

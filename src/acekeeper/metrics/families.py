@@ -12,6 +12,7 @@ from acekeeper.core.actions import Code
 from acekeeper.core.breaker import Circuit
 from acekeeper.core.facts import Verdict
 from acekeeper.core.fleet.model import Standing
+from acekeeper.core.gateway.model import HostAnswer
 from acekeeper.core.model import Health
 from acekeeper.core.playback import BAD_ENDS
 from acekeeper.core.rollout import REASONS
@@ -43,8 +44,6 @@ GatewayAnswer = Literal[
     "forbidden",
     "not_found",
 ]
-
-FleetAnswer = Literal["played", "refused", "silent", "no_engine", "unreachable"]
 
 _ENDS = (
     *("exited", "killed", "oom", "stopped", "image", "network", "timeout", "resources"),
@@ -335,8 +334,9 @@ FAMILIES: Mapping[str, Family] = {
     "acekeeper_fleet_plays_total": Family(
         "counter",
         "Plays that another host was asked for, by what it answered: refused, silent and no_engine"
-        " as of its own players; unreachable if nothing came",
-        {"host": (), "answer": get_args(FleetAnswer)},
+        " as of its own players, silent also where no answer came in time; unreachable if nobody of"
+        " that name is connected",
+        {"host": (), "answer": tuple(HostAnswer)},
     ),
     "acekeeper_fleet_certificate_days": Family(
         "gauge", "Days until the certificate ends with which this host is in the fleet"

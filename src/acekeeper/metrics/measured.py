@@ -1,7 +1,6 @@
 """The registry, and what is counted and measured where it is done."""
 
 from collections.abc import Iterator, Sequence
-from typing import get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -16,8 +15,8 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from acekeeper.core.gateway.model import HostAnswer
 from acekeeper.metrics.errors import Errors
-from acekeeper.metrics.families import FleetAnswer
 from acekeeper.metrics.gateway import Gateway
 from acekeeper.metrics.happened import Happened
 from acekeeper.metrics.series import counter, histogram
@@ -101,9 +100,9 @@ class Metrics:
     def asked_podman(self, call: str, seconds: float) -> None:
         self._podman.labels(call).observe(seconds)
 
-    def fleet_answered(self, host: str, answer: FleetAnswer) -> None:
+    def fleet_answered(self, host: str, answer: HostAnswer) -> None:
         """What became of a play that another host was asked for."""
-        for each in get_args(FleetAnswer):  # a rate sees no answer with which its series begins
+        for each in HostAnswer:  # a rate sees no answer with which its series begins
             self._fleet_plays.labels(host, each)
         self._fleet_plays.labels(host, answer).inc()
 

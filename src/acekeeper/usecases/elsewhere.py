@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from acekeeper.core.doubt import Content
 from acekeeper.core.fleet.actions import AskHost, Drop
 from acekeeper.core.gateway.facts import HostDeclined, HostPlayed, PlayRequested
-from acekeeper.core.gateway.model import Declined, Elsewhere, NotPlayed, PlayAsk, Wanted
+from acekeeper.core.gateway.model import Declined, Elsewhere, HostAnswer, NotPlayed, PlayAsk, Wanted
 from acekeeper.core.model import KeyType, Stream
-from acekeeper.errors import NoAnswer
+from acekeeper.errors import Failure, NoAnswer
 from acekeeper.setting_kinds import Network
 from acekeeper.usecases import admitted
 from acekeeper.usecases.defects import defect
@@ -23,6 +23,7 @@ from acekeeper.usecases.requests import left, longest_wait, play_here
 
 _KNOWN_MOST = 4096
 _QUERY_MOST = 8192  # as much as the gateway takes
+_KINDS = {Failure.UNREACHABLE: HostAnswer.UNREACHABLE}
 _DROPPED = Declined(NotPlayed.NO_ENGINE, "it is not wanted any more")
 
 _Asked = tuple[str, str]  # the host that asks, and its name for it
@@ -40,7 +41,7 @@ class Plays:
         allowed: Sequence[Network],
         may_name_urls: bool,
         origin: str,
-        answered: Callable[[str, str], None] = lambda *_: None,
+        answered: Callable[[str, HostAnswer], None] = lambda *_: None,
     ) -> None:
         self._loop = loop
         self._bus = bus
@@ -67,17 +68,17 @@ class Plays:
         try:
             answer = await self._bus.play(host, asked)
         except NoAnswer as error:
-            self._answered(host, error.failure.value)
+            self._answered(host, _KINDS.get(error.failure, HostAnswer.SILENT))
             self._loop.tell(HostDeclined(request, host, str(error)))
         except Exception as error:
             defect(error)
             self._loop.tell(HostDeclined(request, host, repr(error)))
         else:
             if isinstance(answer, Elsewhere):
-                self._answered(host, "played")
+                self._answered(host, HostAnswer.PLAYED)
                 self._loop.tell(HostPlayed(request, replace(answer, host=host)))
             else:
-                self._answered(host, answer.why.value)
+                self._answered(host, HostAnswer(answer.why.value))
                 self._loop.tell(HostDeclined(request, host, answer.words, answer.why))
 
     async def asked(self, host: str, ask: PlayAsk) -> Elsewhere | Declined:

@@ -49,6 +49,16 @@ class Elsewhere(Struct, frozen=True, kw_only=True):
     is_hls: bool
 
 
+class HostAnswer(StrEnum):
+    """What became of a play that another host was asked for; a label of metrics."""
+
+    PLAYED = "played"
+    REFUSED = "refused"  # its engines said that the content cannot be had
+    SILENT = "silent"  # its engines, or it, did not answer
+    NO_ENGINE = "no_engine"
+    UNREACHABLE = "unreachable"  # nobody of that name is connected
+
+
 class PlayAsk(Struct, frozen=True, kw_only=True):
     """What one host asks of another. `request` is the asking host's name for it; the `arrival` of
     `wanted` says nothing there. `within`: the seconds for which the player waits on."""
