@@ -69,7 +69,7 @@ from acekeeper.core.facts import (
     WayOutSeen,
 )
 from acekeeper.core.fleet import members
-from acekeeper.core.fleet.actions import AskHost, Drop, Sync
+from acekeeper.core.fleet.actions import AskHost, Drop, FleetAction, Sync
 from acekeeper.core.fleet.facts import FleetFact
 from acekeeper.core.gateway import elsewhere, plays, readers
 from acekeeper.core.gateway.actions import GatewayAction
@@ -80,7 +80,11 @@ from acekeeper.core.rules import Rules
 from acekeeper.core.runs import ServiceStarted, ServiceStopped
 from acekeeper.core.state import State
 
-_OF_GATEWAY = frozenset(get_args(GatewayFact) + get_args(GatewayAction))
+# And of the fleet, in which only players matter: what is heard of it again and again has nothing of
+# theirs brought to disk.
+_OF_GATEWAY = frozenset(
+    get_args(GatewayFact) + get_args(GatewayAction) + get_args(FleetFact) + get_args(FleetAction)
+)
 
 
 def apply(state: State, rules: Rules, fact: Fact, now: Now) -> Changes:

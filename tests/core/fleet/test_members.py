@@ -319,3 +319,12 @@ def test_beats_make_no_plan_but_where_a_player_waits_for_what_they_tell() -> Non
     assert wants_plan()
     with_free(other, 2, room=1)
     assert wants_plan()
+
+
+def test_what_is_heard_has_nothing_brought_to_disk() -> None:
+    world = joined("b")
+    other = world.others["b"]
+    for fact in (other.beat(), other.change(19001), LinkDown("reset"), LinkUp()):
+        changes = apply(world.state, world.rules, fact, world.now)
+        assert changes.of_gateway
+        assert not changes

@@ -79,7 +79,6 @@ def steps(state: State, rules: Rules, now: Now) -> Iterator[Sync | Drop | float]
 
 
 def _link_up(state: State, now: Now) -> None:
-    """Leases begin anew, so that nobody is lost for what we could not hear."""
     if not state.fleet.link.is_up:
         state.fleet.link = Link(is_up=True, since=now.wall, at=now.mono, why="")
         state.tell("fleet_link_up")
@@ -191,7 +190,7 @@ def _ends(fleet: Fleet, rules: Rules, replica: Replica) -> float:
     held = replica.heard + rules.lease + rules.stale_lasts
     match replica.standing:
         case Standing.LIVE:  # also where our link comes and goes without end
-            return min(max(replica.heard, fleet.link.at) + rules.lease, held)
+            return min(_lease_begins(fleet, replica) + rules.lease, held)
         case Standing.STALE:
             return held
         case Standing.LOST:
@@ -200,10 +199,15 @@ def _ends(fleet: Fleet, rules: Rules, replica: Replica) -> float:
             assert_never(replica.standing)
 
 
+def _lease_begins(fleet: Fleet, replica: Replica) -> float:
+    """Anew when our link is up again: nobody is lost for what we could not hear."""
+    return max(replica.heard, fleet.link.at) if fleet.link.is_up else replica.heard
+
+
 def _are_most_silent(fleet: Fleet, rules: Rules, now: Now) -> bool:
     """Of all hosts with this one, which is there. Beats come once a second: in half a lease there
     were some."""
     there = [r for r in fleet.hosts.values() if r.standing is not Standing.LOST]
     since = now.mono - rules.lease / 2
-    silent = sum(max(replica.heard, fleet.link.at) <= since for replica in there)
+    silent = sum(_lease_begins(fleet, replica) <= since for replica in there)
     return silent * 2 > len(there) + 1
