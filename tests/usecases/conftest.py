@@ -35,7 +35,7 @@ async def make_house(db: Path) -> AsyncIterator[MakeHouse]:
     """Nothing is started or stopped by itself unless a rule given says so."""
     async with AsyncExitStack() as stack:
 
-        def make(store: Any = None, **numbers: object) -> House:
+        def make(store: Any = None, db: Path = db, **numbers: object) -> House:
             if store is None:
                 store = Store(db, 7)
                 store.load(Clock()())
