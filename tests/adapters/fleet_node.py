@@ -139,3 +139,9 @@ async def client(authority: Authority, host: str, server: NatsServer) -> tuple[C
 
 def subject(rest: str) -> str:
     return f"acekeeper.v1.{FLEET}.{rest}"
+
+
+async def settled(speaks: Client) -> None:
+    """The server has all that was sent, and what it says to that is in."""
+    for _ in range(2):  # the first PING of nats-py overtakes what was sent before it
+        await speaks.flush()

@@ -19,7 +19,7 @@ from acekeeper.core.gateway.model import Declined, Elsewhere, NotPlayed, PlayAsk
 from acekeeper.errors import Failure, NoAnswer
 
 from ..nats import LIMIT_S, Authority
-from .fleet_node import FULL, Fleet, Node, client, drained, never, subject
+from .fleet_node import FULL, Fleet, Node, client, drained, never, settled, subject
 from .test_nats_wire import ASK, DIGEST, ENGINES, THERE
 
 # What hosts say.
@@ -159,7 +159,7 @@ async def test_an_answer_that_cannot_be_read_is_no_answer(
     await a.hear(LinkUp)
     b, _ = await client(authority, "b", fleet.servers[0])
     asked = await b.subscribe(subject("ask.b.>"))
-    await b.flush()
+    await settled(b)
     play = asyncio.create_task(a.bus.play("b", replace(ASK, within=LIMIT_S)))
     message = await asked.next_msg(LIMIT_S)
     await message.respond(b"yes")

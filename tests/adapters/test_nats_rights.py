@@ -18,7 +18,7 @@ from acekeeper.core.fleet.facts import (
 from acekeeper.core.fleet.model import Position
 
 from ..nats import HERE, LIMIT_S, Authority, NatsServer, cluster
-from .fleet_node import FULL, HOSTS, Fleet, Node, client, drained, subject
+from .fleet_node import FULL, HOSTS, Fleet, Node, client, drained, settled, subject
 from .test_nats_wire import ASK, DIGEST, ENGINES, THERE
 
 # Who may say what.
@@ -41,7 +41,7 @@ async def test_nobody_speaks_for_another_host(fleet: Fleet, authority: Authority
     await b.subscribe("_INBOX.>")
     await b.publish(subject("beat.b"), wire.beat(Position("true", 1), DIGEST))
     await a.hear(BeatHeard, host="b", at=Position("true", 1))
-    await b.flush()
+    await settled(b)
     assert len(refused) == len(forged) + 2 + 3 + 2
     assert a.asked.empty()
     assert not [f for f in drained(a.heard) if isinstance(f, BeatHeard | SnapshotHeard)]
@@ -55,13 +55,13 @@ async def test_a_host_answers_only_what_it_was_asked_and_once(
     await a.hear(LinkUp)
     b, refused = await client(authority, "b", fleet.servers[0])
     asked = await b.subscribe(subject("ask.b.>"))
-    await b.flush()
+    await settled(b)
     play = asyncio.create_task(a.bus.play("b", replace(ASK, within=LIMIT_S)))
     message = await asked.next_msg(LIMIT_S)
     await message.respond(wire.answer(THERE))
     assert await play == THERE
     await message.respond(wire.answer(FULL))
-    await b.flush()
+    await settled(b)
     assert len(refused) == 1
     await b.close()
 
