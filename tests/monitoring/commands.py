@@ -19,7 +19,7 @@ _FENCE = re.compile(r"^ *```\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _MATCHED = re.compile(r"(_SYSTEMD_USER_(?:UNIT|SLICE)|USER_UNIT)=(.+)")
 _STATE_DIR = "/var/lib/acekeeper/.local/state/acekeeper"
 _ACCOUNT = "@$(id -u acekeeper).service"
-_SERVER = "nats-server.service"  # Debian's
+_SERVER = "acekeeper-fleet.service"  # the playbook's
 _OTHERS = {"curl", "df", "du", "find", "findmnt", "free", "getent", "ip", "ls", "nc", "ps", "ss"}
 _OTHERS |= {"chown", "pkill", "systemd-cgtop", "timedatectl", "uptime"}
 

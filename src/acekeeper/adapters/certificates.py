@@ -41,10 +41,14 @@ class Certificates:
     def days(self) -> float | None:
         """Until that of this host ends; None where it cannot be read, which `context` tells."""
         try:
-            left = ends(self._crt.read_text("utf-8")) - datetime.now(UTC)
+            return days_left(self._crt)
         except (OSError, ValueError):
             return None
-        return left / timedelta(days=1)
+
+
+def days_left(certificate: Path) -> float:
+    """Fewer than 0 once it has ended. Raises OSError, or ValueError if the file has none."""
+    return (ends(certificate.read_text("utf-8")) - datetime.now(UTC)) / timedelta(days=1)
 
 
 def ends(pem: str) -> datetime:

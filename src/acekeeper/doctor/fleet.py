@@ -1,11 +1,10 @@
 """The fleet: the certificate of this host, its address, and whether a server can be reached."""
 
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from acekeeper.adapters.certificate import days_left
+from acekeeper.adapters.certificates import days_left
 from acekeeper.adapters.ports import present
 from acekeeper.doctor.finding import Finding, note, well, wrong
 from acekeeper.settings import Settings
@@ -40,8 +39,8 @@ def _certificates(directory: Path) -> Iterator[Finding]:
 
 def _ends(path: Path, what: str) -> Finding:
     try:
-        left = days_left(path, time.time())
-    except OSError as error:
+        left = days_left(path)
+    except (OSError, ValueError) as error:
         return wrong(f"{path} is no certificate: {error}", _DEPLOY)
     if left < 0:
         return wrong(f"{what} ended {-left:.0f} days ago: the fleet turns it away", _RENEW)
@@ -68,7 +67,7 @@ def _servers(servers: tuple[tuple[str, int], ...]) -> Iterator[Finding]:
     if not answering:
         yield wrong(
             f"no server of the fleet can be reached: {silent}",
-            "See whether nats-server.service runs there, and whether the firewall there knows this"
+            "See whether acekeeper-fleet.service runs there, and whether the firewall there knows this"
             " host: deploying again to all of them mends both",
         )
     elif silent:

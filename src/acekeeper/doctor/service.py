@@ -27,7 +27,7 @@ _ADVICE = {
     "vpn": "Its log says why: `journalctl _SYSTEMD_USER_UNIT=vpn@NAME.service` as root, or of an"
     " emulated one logs/vpn-NAME.log in STATE_DIR",
     "fleet": "`acekeeper fleet` shows its hosts. Look whether acekeeper runs on those that cannot"
-    " be heard, and nats-server.service on the servers",
+    " be heard, and acekeeper-fleet.service on the servers",
     "gateway": "Free the port and restart acekeeper, or change GATEWAY_HOST or GATEWAY_PORT",
     **{name: _ABSENT.format(name) for name in ("GATEWAY_HOST", "ENGINE_HOST")},
 }
