@@ -67,7 +67,7 @@ def _servers(servers: tuple[tuple[str, int], ...]) -> Iterator[Finding]:
     if not answering:
         yield wrong(
             f"no server of the fleet can be reached: {silent}",
-            "See whether acekeeper-fleet.service runs there, and whether the firewall there knows this"
+            "See whether acekeeper-fleet.service runs there, and whether its firewall knows this"
             " host: deploying again to all of them mends both",
         )
     elif silent:
