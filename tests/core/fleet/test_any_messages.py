@@ -68,6 +68,7 @@ class Wire(FleetWorld):
                 self.now = Now(self.now.wall + seconds, self.now.mono)
             case ("down",):
                 self.tell(LinkDown("reset"))
+                self.tell(TimePassed())  # as the loop does at once, where a lease is over
             case ("up",):
                 self.tell(LinkUp())
             case _:
@@ -112,6 +113,7 @@ def test_a_standing_follows_from_the_silence_and_from_our_link(
     for seconds, who in silences:
         if who == "link":
             world.tell(LinkDown("reset") if world.fleet.link.is_up else LinkUp())
+            world.tell(TimePassed())
         elif who == "wall":
             world.now = Now(world.now.wall + 3600, world.now.mono)
         else:

@@ -167,7 +167,7 @@ def _has_more(before: Digest, now: Digest) -> bool:
 def _stand(state: State, replica: Replica, standing: Standing, now: Now) -> None:
     """It is silent. What it had is out of the view once it is lost."""
     is_lost = standing is Standing.LOST
-    silent = replace(replica, standing=standing, since=now.wall, asked=None)
+    silent = replace(replica, standing=standing, since=now.wall)
     if is_lost:
         silent = replace(silent, at=Position("", 0), engines={}, is_whole=False)
     state.fleet.put(silent)
@@ -187,12 +187,11 @@ def _due(fleet: Fleet, rules: Rules, standing: Standing, now: Now) -> list[Repli
 
 def _ends(fleet: Fleet, rules: Rules, replica: Replica) -> float:
     """When its standing ends, if it says nothing until then; later for one that was heard later."""
-    held = replica.heard + rules.lease + rules.stale_lasts
     match replica.standing:
-        case Standing.LIVE:  # also where our link comes and goes without end
-            return min(_lease_begins(fleet, replica) + rules.lease, held)
+        case Standing.LIVE:
+            return _lease_begins(fleet, replica) + rules.lease
         case Standing.STALE:
-            return held
+            return replica.heard + rules.lease + rules.stale_lasts
         case Standing.LOST:
             return replica.heard + rules.lost_kept
         case _:
