@@ -338,6 +338,15 @@ def test_players_leave_a_host_in_maintenance_for_others() -> None:
     assert "maintenance" in world.failed["b"].words
 
 
+def test_what_another_host_refuses_is_refused_by_one_in_maintenance() -> None:
+    world = fleet_players(1, taken=False)
+    world.host("b").declines = NotPlayed.REFUSED
+    world.tell(MaintenanceRequested())
+    world.ask("a", 1)
+    world.run(0.1)
+    assert world.failed["a"].why is NotPlayed.REFUSED
+
+
 def test_a_player_that_came_in_where_no_engine_is_reached_plays_elsewhere() -> None:
     world = fleet_players(1, taken=False)
     world.ask("a", 1, arrival="192.0.2.9")

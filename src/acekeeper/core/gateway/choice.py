@@ -99,7 +99,7 @@ def _leave(state: State, others: Hosts, play: Play, why: str) -> Iterator[AskHos
     asks = [*others.asks(play, may_start=False)] or [*others.asks(play, may_start=True)]
     yield from asks
     if not asks and not hosts.awaited(state, play):
-        yield Fail(play.id, NotPlayed.NO_ENGINE, why, 5)
+        yield _in_vain(play) if play.refused else Fail(play.id, NotPlayed.NO_ENGINE, why, 5)
 
 
 def waits_on(state: State, means: Means, play: Play, now: Now) -> bool:
