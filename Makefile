@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
 
-.PHONY: run stop fleet test test-all test-host test-host-long runbooks chaos lint docs bench bench-docs bench-gateway bench-host bench-hour bench-tuning dashboard pictures dist lock
+.PHONY: run stop fleet test test-all test-host test-host-long runbooks chaos lint docs bench bench-docs bench-fleet bench-gateway bench-host bench-hour bench-tuning dashboard pictures dist lock
 
 # Inside the checkout, so that two checkouts never share or adopt each other's engines.
 run stop: export STATE_DIR ?= $(CURDIR)/.state
@@ -84,6 +84,10 @@ bench-gateway: .venv/ready
 # Two minutes: what docs/tuning.md says.
 bench-tuning: .venv/ready
 	$(BIN)/python -m tests.load.tuning
+
+# Some three minutes: what 20 and 300 hosts of a fleet cost one of them, and their server.
+bench-fleet: .venv/ready
+	$(BIN)/python -m tests.load.bench_fleet
 
 bench-host: .venv/ready
 	@$(BIN)/python -m tests.host.lab check

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from . import events
+from . import bench_fleet, events
 from .bench import measure, running
 from .hour import Look, look, verdict
 from .hour import measure as hour
@@ -122,3 +122,12 @@ def test_memory_is_flat_that_grows_no_more_once_it_is_warm(rss: list[float], sai
 def test_growth_is_told_by_the_ends_that_are_remembered() -> None:
     looks = [Look(80, 0, 0), Look(90, 0, 20_000), Look(100, 0, 52_768)]
     assert verdict(looks).endswith("320 bytes for each of 32,768 more ends that it remembers")
+
+
+def test_a_fleet_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    bench_fleet.main(fleets=(2,), window=0.1, reads=2)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines if not line.startswith(" ")] == [
+        "no fleet",
+        "2 hosts x 50 engines",
+    ]
