@@ -19,6 +19,8 @@ TROUBLES = (
     "engine_died",
     "engine_start_failed",
     "engine_unhealthy",
+    "fleet_link_down",
+    "host_lost",
     "play_failed",
     "playback_failed",
     "provision_refused",
