@@ -30,7 +30,9 @@ def another(at: Playing, *, plays: bool = True) -> list[FleetAction]:
     """A host that has engines, and plays whatever it is asked for; what it is told is kept."""
     loop, told = at.context.loop, list[FleetAction]()
     digest = Digest(version="1", engines=9, free=9, room=0, streams=0)
-    loop.state.fleet.hosts["b"] = Replica(host="b", digest=digest, heard=float("inf"), since=0.0)
+    loop.state.fleet.put(
+        Replica(host="b", digest=digest, heard=float("inf"), since=0.0, is_whole=True)
+    )
 
     def take(action: FleetAction) -> None:
         told.append(action)

@@ -121,9 +121,8 @@ def knows(house: House, **free: int) -> None:
     house.loop.state.fleet.link = Link(is_up=True)
     for name, count in free.items():
         digest = Digest(version="1", engines=count, free=count, room=0, streams=0)
-        house.loop.state.fleet.hosts[name] = Replica(
-            host=name, digest=digest, heard=math.inf, since=0.0
-        )
+        replica = Replica(host=name, digest=digest, heard=math.inf, since=0.0, is_whole=True)
+        house.loop.state.fleet.put(replica)
 
 
 def sessions(house: House) -> list[Stream]:
@@ -209,7 +208,7 @@ async def test_a_host_that_starts_an_engine_for_a_player_of_another_one(
     knows(a, b=1)  # it thought so
     digest = a.loop.state.fleet.hosts["b"].digest
     said = replace(a.loop.state.fleet.hosts["b"], digest=replace(digest, room=1))
-    a.loop.state.fleet.hosts["b"] = said
+    a.loop.state.fleet.put(said)
     got = await asks(a, "p", OTHER)
     assert isinstance(got, Elsewhere)
     assert [ask.may_start for _, ask in wire.asked] == [False, True]
