@@ -68,7 +68,7 @@ complete -c acekeeper -n '_shtab_acekeeper_using engines' -l json -d 'print the 
 complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npos -eq 0' -a streams -d 'show what plays, where and for whom'
 complete -c acekeeper -n '_shtab_acekeeper_using streams' -s h -l help -d 'show this help message and exit'
 complete -c acekeeper -n '_shtab_acekeeper_using streams' -l json -d 'print the API'"'"'s answer to /streams?status=started'
-complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npos -eq 0' -a fleet -d 'show the hosts of the fleet, as this one knows them; or the engines of one of them'
+complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npos -eq 0' -a fleet -d 'show the hosts of the fleet, as this host sees them; or the engines of one of them'
 complete -c acekeeper -n '_shtab_acekeeper_using fleet' -s h -l help -d 'show this help message and exit'
 complete -c acekeeper -n '_shtab_acekeeper_using fleet' -l json -d 'print the API'"'"'s answer to /fleet, or to /fleet/HOST'
 complete -c acekeeper -n '_shtab_acekeeper_using; and test $_shtab_acekeeper_npos -eq 0' -a log -d 'show what happened to engines and streams, the newest last'

@@ -16,7 +16,7 @@ _shtab_acekeeper_commands() {
     drain:'give an engine to nobody any more, and stop it once nothing on it plays; --all empties the host: no viewer begins until --undo'
     emulator:'run one emulated engine, or with the word `vpn` one emulated VPN; --help shows its options, `vpn --help` a VPN'"'"'s'
     engines:'show every engine, those that start or are drained too'
-    fleet:'show the hosts of the fleet, as this one knows them; or the engines of one of them'
+    fleet:'show the hosts of the fleet, as this host sees them; or the engines of one of them'
     log:'show what happened to engines and streams, the newest last'
     provision:'take an engine that nobody else gets for 60 s, and say where it is'
     reset-breaker:'close the circuit breaker and forget the failed starts it counted'

@@ -10,12 +10,12 @@ LOG_EVENTS: Mapping[str, str] = {
     "engines_not_listed": "Nobody could say what runs; it is asked again.",
     "environment_file_stays": "The environment file of an engine that is gone cannot be removed.",
     "exception_ignored": "A defect, where Python has nobody to tell.",
-    "fleet_message_refused": "A server of the fleet did not let this host say or hear something;"
-    " once a minute at most.",
-    "fleet_message_unread": "A message of `host` cannot be read, and is passed over; once a minute"
-    " at most.",
-    "fleet_not_reached": "The connection to the fleet is lost, and another server of it was tried"
-    " in vain; once a minute at most for each reason.",
+    "fleet_message_refused": "A server of the fleet refused to pass on a message of this host, or"
+    " messages to it; once a minute at most.",
+    "fleet_message_unread": "This host cannot read a message of `host`, and ignores it; once a"
+    " minute at most.",
+    "fleet_not_reached": "This host lost its connection to the fleet and cannot connect again, for"
+    " the reason `why`; once a minute at most for each reason.",
     "gateway_lacks": "On an address of `GATEWAY_HOST` no player is served; `why` says why.",
     "log_lines_lost": "So many lines are missing: nobody took them for a while.",
     "no_environment_files": "The environment files of engines cannot be listed.",

@@ -151,6 +151,16 @@ def address(default: str) -> Kind:
     return Kind(parse, default, "an IP address or localhost")
 
 
+def ipv4(default: str) -> Kind:
+    def parse(said: str) -> str:
+        try:
+            return str(ipaddress.IPv4Address(said))
+        except ValueError:
+            raise ValueError("is not an IPv4 address") from None
+
+    return Kind(parse, default, "an IPv4 address")
+
+
 def addresses(default: str) -> Kind:
     """A list that 127.0.0.1 always begins, unless 0.0.0.0 is all of it. Engines have no IPv6."""
 
@@ -196,10 +206,11 @@ def label() -> Kind:
 
     def parse(said: str) -> str:
         if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", said):
-            raise ValueError("is no such name")
+            raise ValueError("is not a valid name")
         return said
 
-    return Kind(parse, "", "up to 63 of a-z, 0-9 and -, with no - at either end", unset="")
+    allowed = "a name of up to 63 characters of a-z, 0-9 and -, with no - at either end"
+    return Kind(parse, "", allowed, unset="")
 
 
 def servers() -> Kind:
@@ -213,7 +224,8 @@ def servers() -> Kind:
             raise ValueError("is not a list of servers")
         return tuple(dict.fromkeys(named))
 
-    return Kind(parse, "", "servers as 192.0.2.10:4222, separated by commas", unset=())
+    allowed = "IPv4 addresses with ports, as 192.0.2.10:4222, separated by commas"
+    return Kind(parse, "", allowed, unset=())
 
 
 def port_range(default: str) -> Kind:

@@ -20,6 +20,7 @@ from acekeeper.setting_kinds import (
     command,
     flag,
     image,
+    ipv4,
     label,
     memory,
     networks,
@@ -251,25 +252,26 @@ class Settings:
         "How long a new forwarded port has to stay before an engine is started for it.",
     ]
     fleet_name: Annotated[
-        str, label(), "The fleet that this host belongs to; unset, it stands alone."
+        str, label(), "The fleet that this host belongs to; without a fleet it plays alone."
     ]
     fleet_host: Annotated[
-        str, label(), "What the fleet calls this host; its certificate has this as its DNS name."
+        str, label(), "This host's name in the fleet, which is the DNS name in its certificate."
     ]
     fleet_servers: Annotated[
         tuple[tuple[str, int], ...],
         servers(),
-        "The NATS servers of the fleet; one that answers is enough.",
+        "The NATS servers that carry the fleet's messages. The host uses one that answers.",
     ]
     fleet_address: Annotated[
         str,
-        address("127.0.0.1"),
-        "The address of this host at which the fleet's players reach its gateway and its engines.",
+        ipv4("127.0.0.1"),
+        "The address of this host at which players of every host of the fleet reach it. It must be"
+        " in `GATEWAY_HOST` and `ENGINE_HOST`, too.",
     ]
     fleet_certificates: Annotated[
         Path | None,
         path(""),
-        "The directory with `ca.crt`, and with `host.crt` and `host.key` of this host, for its"
+        "The directory with the fleet's `ca.crt` and this host's `host.crt` and `host.key`, for the"
         " connection to `FLEET_SERVERS`. Required unless these are all on loopback.",
     ]
     unmanaged_stream_ttl_s: Annotated[

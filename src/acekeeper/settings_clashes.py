@@ -104,26 +104,25 @@ def _check_fleet(s: "Settings") -> None:
             raise BadSetting(f"{name} is not set and FLEET_NAME needs it", f"Set {name}")
     if not s.gateway_port:
         raise BadSetting(
-            "GATEWAY_PORT=0 turns the gateway off, by which a fleet plays",
+            "GATEWAY_PORT=0 turns the gateway off, and FLEET_NAME needs it",
             "Set GATEWAY_PORT, or unset FLEET_NAME",
         )
     for name in ("ENGINE_HOST", "GATEWAY_HOST"):
         if not {s.fleet_address, "0.0.0.0"}.intersection(getattr(s, name.lower())):
             raise BadSetting(
-                f"{name} lacks FLEET_ADDRESS={s.fleet_address}, where the fleet's players come",
+                f"{name} lacks FLEET_ADDRESS={s.fleet_address}, to which the fleet sends players",
                 f"Add it to {name}",
             )
     beyond = [a for a, _ in s.fleet_servers if not ipaddress.ip_address(a).is_loopback]
     if beyond and not s.fleet_certificates:
         raise BadSetting(
-            f"FLEET_SERVERS has {beyond[0]}, beyond this host, and there is no FLEET_CERTIFICATES",
-            "Set FLEET_CERTIFICATES to the directory of this host's certificate",
+            f"FLEET_SERVERS has {beyond[0]}, not on loopback, and there is no FLEET_CERTIFICATES",
+            "Set it to the directory with ca.crt, host.crt and host.key",
         )
     if beyond and ipaddress.ip_address(s.fleet_address).is_loopback:
         raise BadSetting(
-            f"{_said(s, 'FLEET_ADDRESS')} is no address for other hosts, and FLEET_SERVERS has"
-            f" {beyond[0]}, beyond this one",
-            "Set FLEET_ADDRESS to the address at which the other hosts reach this one",
+            f"{_said(s, 'FLEET_ADDRESS')} is not an address that other hosts can reach",
+            "Set it to one of this host's that they can",
         )
 
 

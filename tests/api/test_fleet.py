@@ -103,7 +103,7 @@ async def test_one_host_is_shown_with_its_engines(fleet: Served) -> None:
 async def test_of_a_host_that_nobody_knows_it_is_said(fleet: Served) -> None:
     answer = await fleet.get("/fleet/media-9")
     assert answer.status_code == 404
-    assert answer.json()["detail"] == "the fleet has no host media-9"
+    assert answer.json()["detail"] == "the fleet has no host media-9; /fleet names those it has"
 
 
 async def test_the_status_counts_the_hosts_and_says_how_the_link_is(fleet: Served) -> None:
@@ -116,10 +116,7 @@ async def test_the_status_counts_the_hosts_and_says_how_the_link_is(fleet: Serve
         "hosts": {"live": 2, "stale": 1, "lost": 0},
     }
     [wrong] = (await fleet.get("/health/ready")).json()["degraded"]
-    assert wrong == (
-        "fleet: no connection to it (timed out); players get what this host has, and for 30 s what"
-        " others had"
-    )
+    assert wrong == "fleet: not connected (timed out); players get this host's engines only"
 
 
 async def test_what_is_wrong_with_hosts_is_said_in_words(fleet: Served) -> None:
@@ -129,7 +126,7 @@ async def test_what_is_wrong_with_hosts_is_said_in_words(fleet: Served) -> None:
     lost = [replica(f"lost-{n}", Standing.LOST) for n in range(7)]
     put(fleet.context.state, *reversed(lost), replica("media-3", Standing.STALE))
     assert troubles(fleet.context.state.fleet, within) == [
-        "fleet: nothing is heard of media-3; what they said last counts for 30 s",
-        "fleet: lost-0, lost-1, lost-2, lost-3, lost-4 and 2 more cannot be heard; nobody gets"
-        " engines from there",
+        "fleet: nothing is heard of media-3; for 30 s this host counts on what they said last",
+        "fleet: lost-0, lost-1, lost-2, lost-3, lost-4 and 2 more cannot be heard, and get no"
+        " players from here",
     ]

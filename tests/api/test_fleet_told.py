@@ -71,6 +71,7 @@ async def test_one_host_is_told_with_its_engines(fleet: Served, said: Said) -> N
         fleet.context.state,
         replica("media-1"),
         replace(replica("media-3"), is_whole=False, engines={}),
+        replica("media-4", Standing.LOST),
     )
     first, header, *rows = await said(fleet, "media-1")
     assert first == "media-1: live, 2 engines"
@@ -81,6 +82,8 @@ async def test_one_host_is_told_with_its_engines(fleet: Served, said: Said) -> N
     ]
     [only] = await said(fleet, "media-3")
     assert only == "media-3: live, 0 engines; not all of its engines are known yet"
+    [only] = await said(fleet, "media-4")
+    assert only == "media-4: lost; its engines are not known until it is heard again"
 
 
 async def test_as_json_it_is_the_answer(fleet: Served, said: Said) -> None:

@@ -61,7 +61,7 @@ def test_where_all_is_well_it_says_so(world: World, server: int) -> None:
     assert said == [
         "the certificate of the fleet's authority is valid for 3000 days",
         "the certificate of this host is valid for 100 days",
-        "this host has FLEET_ADDRESS=127.0.0.1, where the fleet's players come",
+        "this host has FLEET_ADDRESS=127.0.0.1, to which the fleet sends players",
         f"the fleet's servers can be reached: 127.0.0.1:{server}",
     ]
 
@@ -81,7 +81,7 @@ def test_a_fleet_on_loopback_needs_no_certificate(world: World) -> None:
 def test_a_file_that_is_not_there_is_named(world: World, directory: Path, name: str) -> None:
     (directory / name).unlink()
     assert world.wrong() == [
-        f"{directory}/{name}, of the fleet, cannot be read: No such file or directory."
+        f"{directory}/{name} cannot be read: No such file or directory."
         " Deploy again, to all hosts of the fleet"
     ]
 
@@ -89,7 +89,7 @@ def test_a_file_that_is_not_there_is_named(world: World, directory: Path, name: 
 def test_what_is_no_certificate_is_named(world: World, directory: Path) -> None:
     (directory / "host.crt").write_text("nothing")
     (wrong,) = world.wrong()
-    assert wrong.startswith(f"{directory}/host.crt is no certificate: ")
+    assert wrong.startswith(f"{directory}/host.crt holds no valid certificate ")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,10 @@ def test_what_is_no_certificate_is_named(world: World, directory: Path) -> None:
     [
         (69, None),
         (71, "the certificate of this host ends in 29 days"),
-        (103, "the certificate of this host ended 3 days ago: the fleet turns it away"),
+        (
+            103,
+            "the certificate of this host ended 3 days ago: the fleet's servers refuse this host",
+        ),
     ],
 )
 def test_one_that_ends_soon_is_wrong(
@@ -132,5 +135,5 @@ def test_one_server_is_enough_and_none_is_wrong(world: World, server: int) -> No
     world.environ["FLEET_SERVERS"] = gone
     (wrong,) = world.wrong()
     assert wrong.startswith(
-        f"no server of the fleet can be reached: {gone} (Connection refused). See whether"
+        f"no server of the fleet can be reached: {gone} (Connection refused). Look whether"
     )

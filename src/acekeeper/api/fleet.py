@@ -63,7 +63,7 @@ async def get_host(request: Request[Any, Any, Any], host: FromPath[str]) -> ASGI
         engines = replica.engines.values()
         body = FleetHostWithEngines(_other(replica, now), replica.is_whole, _engines(engines))
     else:
-        raise NotFoundException(f"the fleet has no host {host[:80]}")
+        raise NotFoundException(f"the fleet has no host {host[:80]}; /fleet names those it has")
     return json_answer(_encode(body))
 
 

@@ -12,7 +12,7 @@ Answer = Mapping[str, Any]
 
 
 def add(commands: Commands) -> None:
-    text = "show the hosts of the fleet, as this one knows them"
+    text = "show the hosts of the fleet, as this host sees them"
     parser = commands.add("fleet", _fleet, text, "or the engines of one of them")
     parser.add_argument("host", metavar="HOST", nargs="?", help="a host of the fleet, by its name")
     add_json(parser, "the API's answer to /fleet, or to /fleet/HOST")
@@ -75,6 +75,8 @@ def _engines(said: Answer) -> list[str]:
     from acekeeper.cli.text import count, table
 
     host, engines = said["host"], said["engines"]
+    if host["standing"] == "lost":
+        return [f"{host['host']}: lost; its engines are not known until it is heard again"]
     known = "" if said["complete"] else "; not all of its engines are known yet"
     lines = [f"{host['host']}: {_standing(host)}, {count(len(engines), 'engine')}{known}"]
     if engines:

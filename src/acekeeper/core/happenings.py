@@ -34,15 +34,15 @@ HAPPENINGS: Mapping[str, str] = {
     "engine_stopping": "An engine is told to stop, for this `reason`.",
     "engine_suspected": "A probe failed: off the list until the engine answers again.",
     "engine_unhealthy": "An engine failed `failures` probes or tries; it will be replaced.",
-    "fleet_link_down": "This host has no connection to the message system of its fleet, by `why`:"
-    " it plays alone. What it knew of the other hosts counts for a while.",
-    "fleet_link_up": "This host hears its fleet.",
-    "host_joined": "Another host of the fleet is heard for the first time, or again: it `was`"
-    " `stale` or `lost`, and silent for `seconds`.",
-    "host_lost": "Another host of the fleet has said nothing for `seconds`: nobody is sent there"
-    " before it speaks again.",
-    "host_stale": "Another host of the fleet has said nothing for `seconds`, perhaps for a fault of"
-    " this host or of the message system: what it had counts for a while.",
+    "fleet_link_down": "This host is not connected to a server of its fleet; `why` is the reason."
+    " Its players get its own engines only until it is connected again.",
+    "fleet_link_up": "This host is connected to its fleet.",
+    "host_joined": "Another host of the fleet was heard for the first time; or again, after"
+    " `seconds` of silence in which it `was` `stale` or `lost`.",
+    "host_lost": "Nothing was heard of another host of the fleet for `seconds`: this host sends it"
+    " no players until it is heard again.",
+    "host_stale": "Nothing was heard of another host of the fleet for `seconds`, but the fault may"
+    " be this host's or the servers': for 30 s this host counts on what the other one said last.",
     "log_begun": "Here begins a new database.",
     "log_restored": "Up to here the log is that of a backup that was restored.",
     "maintenance_began": "An operator wants the host empty: no viewer begins, and engines stop as"
@@ -60,8 +60,8 @@ HAPPENINGS: Mapping[str, str] = {
     "playback_doubted": "What clients do betrays it, by `why`: off the list until a try tells.",
     "playback_failed": "A try of playback found that it hangs; `failures` in a row.",
     "playback_tried": "A try of playback ended well for the engine; `verdict` says how.",
-    "played_elsewhere": "A player of the gateway was sent to another `host` of the fleet, which"
-    " opened its session, after `waited` seconds.",
+    "played_elsewhere": "Another `host` of the fleet opened the session of a player of this"
+    " gateway, and the player was sent there, after `waited` seconds.",
     "provision_refused": "A request got no engine; `code` and `why` say why.",
     "rollout_began": "So many of the `engines` are `outdated`, for these `reasons`: they are"
     " replaced, a few at a time and none while it plays.",

@@ -31,7 +31,7 @@ def _certificates(directory: Path) -> Iterator[Finding]:
         try:
             path.open("rb").close()
         except OSError as error:
-            yield wrong(f"{path}, of the fleet, cannot be read: {error.strerror}", _DEPLOY)
+            yield wrong(f"{path} cannot be read: {error.strerror}", _DEPLOY)
             return
     for name, whose in {"ca.crt": "the fleet's authority", "host.crt": "this host"}.items():
         yield _ends(paths[name], f"the certificate of {whose}")
@@ -41,9 +41,11 @@ def _ends(path: Path, what: str) -> Finding:
     try:
         left = days_left(path)
     except (OSError, ValueError) as error:
-        return wrong(f"{path} is no certificate: {error}", _DEPLOY)
+        return wrong(f"{path} holds no valid certificate ({error})", _DEPLOY)
     if left < 0:
-        return wrong(f"{what} ended {-left:.0f} days ago: the fleet turns it away", _RENEW)
+        return wrong(
+            f"{what} ended {-left:.0f} days ago: the fleet's servers refuse this host", _RENEW
+        )
     if left < _ENDS_SOON:
         return wrong(f"{what} ends in {left:.0f} days", _RENEW)
     return well(f"{what} is valid for {left:.0f} days")
@@ -51,12 +53,12 @@ def _ends(path: Path, what: str) -> Finding:
 
 def _address(address: str) -> Finding:
     if present((address,)):
-        return well(f"this host has FLEET_ADDRESS={address}, where the fleet's players come")
+        return well(f"this host has FLEET_ADDRESS={address}, to which the fleet sends players")
     return wrong(
-        f"FLEET_ADDRESS={address} is not an address of this host: players of the other hosts get"
-        " nothing from here",
-        "Wait if it is to come (DHCP, a bridge); else mend FLEET_ADDRESS. `ip -brief address`"
-        " shows those this host has",
+        f"FLEET_ADDRESS={address} is not an address of this host: players of the other hosts cannot"
+        " reach it",
+        "Wait if it will come (DHCP, a bridge); else correct FLEET_ADDRESS. `ip -brief address`"
+        " shows the addresses of this host",
     )
 
 
@@ -67,8 +69,8 @@ def _servers(servers: tuple[tuple[str, int], ...]) -> Iterator[Finding]:
     if not answering:
         yield wrong(
             f"no server of the fleet can be reached: {silent}",
-            "See whether acekeeper-fleet.service runs there, and whether its firewall knows this"
-            " host: deploying again to all of them mends both",
+            "Look whether acekeeper-fleet.service runs there, and whether the firewall there lets"
+            " this host in. To deploy again, to all hosts of the fleet, mends both",
         )
     elif silent:
         yield note(f"of the fleet's servers only {answering} can be reached, not {silent}", _DEPLOY)

@@ -26,8 +26,8 @@ _ADVICE = {
     " `acekeeper doctor --fix` starts its timer",
     "vpn": "Its log says why: `journalctl _SYSTEMD_USER_UNIT=vpn@NAME.service` as root, or of an"
     " emulated one logs/vpn-NAME.log in STATE_DIR",
-    "fleet": "`acekeeper fleet` shows its hosts. Look whether acekeeper runs on those that cannot"
-    " be heard, and acekeeper-fleet.service on the servers",
+    "fleet": "`acekeeper fleet` shows the hosts. Look whether acekeeper runs on those that cannot"
+    " be heard, and acekeeper-fleet.service on the hosts in FLEET_SERVERS",
     "gateway": "Free the port and restart acekeeper, or change GATEWAY_HOST or GATEWAY_PORT",
     **{name: _ABSENT.format(name) for name in ("GATEWAY_HOST", "ENGINE_HOST")},
 }

@@ -322,23 +322,24 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "acekeeper_fleet_hosts": Family(
         "gauge",
-        "Hosts of the fleet, this one among them, by how much their last word still says",
+        "Hosts of the fleet, this one included: live ones are heard; stale ones are not, and this"
+        " host counts on what they said last; lost ones get no players from here",
         {"state": tuple(Standing)},
     ),
     "acekeeper_fleet_link_up": Family(
-        "gauge", "1 while this host hears the fleet, and is heard by it"
+        "gauge", "1 while messages of this host pass through a server of the fleet, else 0"
     ),
     "acekeeper_fleet_beat_age_seconds": Family(
-        "gauge", "For how long nothing has been heard of another host", {"host": ()}
+        "gauge", "Seconds since another host was last heard", {"host": ()}
     ),
     "acekeeper_fleet_plays_total": Family(
         "counter",
-        "Plays that another host was asked for, by what it answered: refused, silent and no_engine"
-        " as of its own players, silent also where no answer came in time; unreachable if nobody of"
-        " that name is connected",
+        "Plays that this host asked another one to take, by the answer: refused, silent and"
+        " no_engine are as for players of its own; silent also if no answer came in time;"
+        " unreachable if no host of that name is connected",
         {"host": (), "answer": tuple(HostAnswer)},
     ),
     "acekeeper_fleet_certificate_days": Family(
-        "gauge", "Days until the certificate ends with which this host is in the fleet"
+        "gauge", "Days until this host's certificate for the fleet ends; below 0 once it has"
     ),
 }

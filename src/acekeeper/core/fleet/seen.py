@@ -21,21 +21,18 @@ def troubles(fleet: Fleet, rules: Rules) -> list[str]:
     if not rules.fleet_host:
         return []
     if not fleet.link.is_up:
-        return [
-            f"fleet: no connection to it ({fleet.link.why}); players get what this host has, and"
-            f" for {rules.stale_lasts:g} s what others had"
-        ]
+        return [f"fleet: not connected ({fleet.link.why}); players get this host's engines only"]
     names: dict[Standing, list[str]] = {standing: [] for standing in Standing}
     for host, replica in sorted(fleet.hosts.items()):
         names[replica.standing].append(host)
     wrong = []
     if stale := names[Standing.STALE]:
         wrong.append(
-            f"fleet: nothing is heard of {_listed(stale)}; what they said last counts for"
-            f" {rules.stale_lasts:g} s"
+            f"fleet: nothing is heard of {_listed(stale)}; for {rules.stale_lasts:g} s this host"
+            " counts on what they said last"
         )
     if lost := names[Standing.LOST]:
-        wrong.append(f"fleet: {_listed(lost)} cannot be heard; nobody gets engines from there")
+        wrong.append(f"fleet: {_listed(lost)} cannot be heard, and get no players from here")
     return wrong
 
 
