@@ -2,13 +2,12 @@
 
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
+from acekeeper.adapters.certificates import days_left
 from acekeeper.doctor import fleet
 from acekeeper.drop_ins import write
 from acekeeper.settings import load
@@ -106,8 +105,7 @@ def test_what_is_no_certificate_is_named(world: World, directory: Path) -> None:
 def test_one_that_ends_soon_is_wrong(
     world: World, monkeypatch: pytest.MonkeyPatch, later: int, says: str | None
 ) -> None:
-    then = time.time() + later * 86400
-    monkeypatch.setattr(fleet, "time", SimpleNamespace(time=lambda: then))
+    monkeypatch.setattr(fleet, "days_left", lambda path: days_left(path) - later)
     expected = [] if says is None else [f"{says}. Deploy again, which renews it"]
     assert world.wrong() == expected
 
