@@ -113,6 +113,11 @@ class NatsServer:
             self._process = None
 
     @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def log(self) -> str:
         return (self._directory / f"{self._name}.log").read_text()
 

@@ -1,6 +1,6 @@
 """What `make fleet` starts: players of one host are played by all, and nothing is left of it."""
 
-import json
+import os
 import re
 import signal
 import subprocess
@@ -8,34 +8,20 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import urlopen
 
 import pytest
 
-from ..running import LIMIT_S, Service, run, until
-from .trial import ENGINES, HOSTS, api, fleet, gateway
+from ..running import LIMIT_S, Service, run
+from .trial import ENGINES, HOSTS, fleet, gateway, get
 
 ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture
 def hosts(tmp_path: Path) -> Iterator[dict[str, Service]]:
-    with fleet(tmp_path) as hosts:
-        until(lambda: all(free_elsewhere(host) == 2 * [ENGINES] for host in hosts.values()))
-        yield hosts
-
-
-def get(url: str) -> Any:
-    with urlopen(url, timeout=LIMIT_S) as answer:
-        return json.load(answer)
-
-
-def free_elsewhere(service: Service) -> list[int]:
-    """The free engines of the other hosts, by what this one heard."""
-    rows = get(f"{api(service)}/fleet")["hosts"]
-    return [row["free"] for row in rows if not row["is_this"]]
+    with fleet(tmp_path) as trial:
+        yield trial.hosts
 
 
 def play(service: Service, content: int) -> str:
@@ -58,7 +44,8 @@ def test_the_command_shows_every_host(hosts: dict[str, Service]) -> None:
         assert re.search(rf"\b{name}\b", shown.stdout), shown.stdout
 
 
-def test_it_says_what_to_try_and_ends_all_of_it() -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_it_says_what_to_try_and_ends_all_of_it(how: signal.Signals) -> None:
     trial = subprocess.Popen(
         [sys.executable, "-m", "tests.fleet"], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
@@ -71,7 +58,12 @@ def test_it_says_what_to_try_and_ends_all_of_it() -> None:
             said += line
         pids = [int(pid) for pid in re.findall(r"process ([0-9]+)", said)]
         assert len(pids) == len(HOSTS)
-        trial.send_signal(signal.SIGINT)
+        [settings] = re.findall(r"SETTINGS_FILE=(\S+)", said)
+        examined = run({"PATH": os.environ["PATH"], "SETTINGS_FILE": settings}, "doctor")
+        assert "the fleet's servers can be reached" in examined.stdout, examined
+        [frozen] = re.findall(r"kill -STOP ([0-9 ]+)", said)
+        pids += map(int, frozen.split())
+        trial.send_signal(how)
         left, _ = trial.communicate(timeout=LIMIT_S)
         assert "All of it has ended" in left
         assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
