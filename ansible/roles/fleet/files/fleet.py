@@ -247,7 +247,9 @@ def servers_of(members: Sequence[Member], kept: Sequence[str]) -> list[str]:
 def complete(given: Mapping[str, Any], *, dry: bool) -> dict[str, Any]:
     fleet = given["fleet"]
     if not LABEL.fullmatch(fleet):
-        raise RefusedError(f"acekeeper_fleet is {fleet}; it is up to 63 of a-z, 0-9 and -")
+        raise RefusedError(
+            f"acekeeper_fleet is {fleet}; it must be a name of up to 63 characters of a-z, 0-9 and -"
+        )
     path = Path(given["directory"])
     directory = Directory(path, dry=dry)
     record = json.loads(directory.read("fleet.json") or b'{"hosts": {}, "servers": []}')
@@ -258,7 +260,7 @@ def complete(given: Mapping[str, Any], *, dry: bool) -> dict[str, Any]:
     left_out = [m.inventory for m in members if m.host in servers and not m.is_deployed]
     if left_out and (hosts.keys() != record["hosts"].keys() or servers != record["servers"]):
         raise RefusedError(
-            f"hosts join or leave the fleet, of which its servers have to know first, and"
+            f"hosts join or leave the fleet, its servers have to be told first, and"
             f" {', '.join(left_out)} {'is' if len(left_out) == 1 else 'are'} not deployed;"
             " deploy without --limit"
         )
