@@ -248,7 +248,7 @@ def complete(given: Mapping[str, Any], *, dry: bool) -> dict[str, Any]:
     fleet = given["fleet"]
     if not LABEL.fullmatch(fleet):
         raise RefusedError(
-            f"acekeeper_fleet is {fleet}; it must be a name of up to 63 characters of a-z, 0-9 and -"
+            f"acekeeper_fleet is {fleet}; it must be up to 63 characters of a-z, 0-9 and -"
         )
     path = Path(given["directory"])
     directory = Directory(path, dry=dry)
