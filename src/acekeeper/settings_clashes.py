@@ -117,12 +117,12 @@ def _check_fleet(s: "Settings") -> None:
     if beyond and not s.fleet_certificates:
         raise BadSetting(
             f"FLEET_SERVERS has {beyond[0]}, not on loopback, and there is no FLEET_CERTIFICATES",
-            "Set it to the directory with ca.crt, host.crt and host.key",
+            "Set FLEET_CERTIFICATES to the directory with ca.crt, host.crt and host.key",
         )
     if beyond and ipaddress.ip_address(s.fleet_address).is_loopback:
         raise BadSetting(
             f"{_said(s, 'FLEET_ADDRESS')} is not an address that other hosts can reach",
-            "Set it to one of this host's that they can",
+            "Set FLEET_ADDRESS to an address of this host that they can reach",
         )
 
 
