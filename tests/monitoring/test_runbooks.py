@@ -9,6 +9,8 @@ from unittest.mock import create_autospec
 import pytest
 
 from ..host.faults import FAULTS
+from ..host.fleet.deployed import Fleet, Member
+from ..host.fleet_faults import fleet_faults
 from ..host.vpn.provider import Provider
 from ..host.vpn_faults import vpn_faults
 from .commands import ROOT, check, commands
@@ -37,7 +39,9 @@ def test_the_index_tells_them_all_with_their_severity() -> None:
 
 def test_every_alert_has_a_fault_its_page_is_walked_with() -> None:
     of_vpns = vpn_faults(create_autospec(Provider))
-    assert sorted([*FAULTS, *of_vpns]) == sorted(alert.name for alert in ALERTS)
+    members = [create_autospec(Member), create_autospec(Member)]
+    of_a_fleet = fleet_faults(create_autospec(Fleet, members=members))
+    assert sorted([*FAULTS, *of_vpns, *of_a_fleet]) == sorted(alert.name for alert in ALERTS)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
