@@ -58,10 +58,18 @@ class Reader:
         return ""
 
     async def leave(self) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        """As a player does that says so."""
+        await self._stop_reading()
         await self.player.leave()
         await self.player.__aexit__(None, None, None)
+
+    async def hang_up(self) -> None:
+        await self._stop_reading()
+        await self.player.__aexit__(None, None, None)
+
+    async def _stop_reading(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
 
     async def _read(self) -> None:
         await self.player.takes(1)
@@ -165,7 +173,10 @@ def _contents(seed: str) -> Iterator[str]:
 
 
 async def main(gateway: str) -> None:
-    await obey(Driver(gateway).do, FAILURES)
+    driver = Driver(gateway)
+    await obey(driver.do, FAILURES)
+    for reader in driver.readers.values():
+        await reader.hang_up()
 
 
 if __name__ == "__main__":
