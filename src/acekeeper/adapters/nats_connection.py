@@ -21,6 +21,7 @@ _STEP_WITHIN = 2  # seconds, for TCP, for the server's greeting, for TLS, and fo
 _TICK = 0.5
 _SILENT_TICKS = 6
 _UNSENT_MOST = 16 * 1024 * 1024  # bytes
+_ASK_AGAIN = 2.0  # seconds; it doubles
 _NO_RESPONDERS = "503"
 _CLOSED = "closed the connection"
 
@@ -150,18 +151,23 @@ class Connection:
         self._refused = ""
 
     async def ask(self, subject: str, body: bytes, within: float) -> bytes:
-        """The answer. Raises NoAnswer."""
-        token = token_hex(8)
+        """The answer. Raises NoAnswer. Asks again and again, more and more seldom: what was sent
+        may be lost between two connections of whoever is asked."""
         answer: Future[Msg] = asyncio.get_running_loop().create_future()
-        self._answers[token] = answer
+        tokens: list[str] = []
         try:
             async with asyncio.timeout(within):
-                self.publish(subject, body, self._inbox + token)
-                message = await answer
+                while not answer.done():
+                    tokens.append(token_hex(8))  # a server lets each be answered once
+                    self._answers[tokens[-1]] = answer
+                    self.publish(subject, body, self._inbox + tokens[-1])
+                    await asyncio.wait({answer}, timeout=_ASK_AGAIN * 2 ** (len(tokens) - 1))
+            message = answer.result()
         except TimeoutError:
             raise NoAnswer(f"no answer in {within:.1f} s", failure=Failure.TIMEOUT) from None
         finally:
-            del self._answers[token]
+            for token in tokens:
+                del self._answers[token]
         if message.headers is not None and message.headers.get("Status") == _NO_RESPONDERS:
             raise NoAnswer("nobody of that name is connected", failure=Failure.UNREACHABLE)
         return message.data

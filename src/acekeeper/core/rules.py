@@ -67,6 +67,7 @@ class Rules(Struct, frozen=True, kw_only=True):
     sync_again: float = 2  # without an answer
     lost_kept: float = 86_400  # a host that is gone is shown for so long
     host_tries: int = 2  # hosts that are asked for a free engine, for one play
+    host_again: float = 5  # and then as many again: what was asked may have been lost
     host_answers: float = 1.2  # then another one is asked beside it
 
     # Of the gateway's players, by trials with the real ones.

@@ -292,6 +292,22 @@ def test_a_host_that_is_lost_is_not_asked_and_not_waited_for() -> None:
     assert first not in {host for request, host, _ in world.asks() if request == "b"}
 
 
+def test_hosts_that_were_not_there_are_asked_again_while_a_player_waits() -> None:
+    world = fleet_players()
+    hosts = [world.host(name, free=5) for name in ("b", "c")]
+    for host in hosts:
+        host.is_there = False
+    world.ask("a", 1)
+    world.run(4.9)
+    asked = world.asks()
+    assert {host for _, host, _ in asked} == {"b", "c"}
+    assert len({*asked}) == len(asked)
+    for host in hosts:
+        host.is_there = True
+    world.run(0.2)
+    assert "a" in world.sent
+
+
 def test_hosts_that_refuse_a_content_count_as_engines_that_do() -> None:
     world = fleet_players()
     for name in "bcd":

@@ -64,6 +64,7 @@ def steps(
         yield failure
         return
     yield play.until
+    yield from means.hosts.again(play)
     if _outstanding(state, play):
         return
     if state.maintenance is not None:

@@ -14,10 +14,9 @@ from acekeeper.core.state import State
 
 def ask(state: State, action: AskHost, now: Now) -> None:
     play = state.plays[action.request]
+    asked = Asked(action.host, now.mono, action.may_start)
     state.plays[play.id] = replace(
-        play,
-        asked=(*play.asked, Asked(action.host, now.mono, action.may_start)),
-        tried_hosts=play.tried_hosts | {(action.host, action.may_start)},
+        play, asked=(*play.asked, asked), tried_hosts=(*play.tried_hosts, asked)
     )
 
 

@@ -59,8 +59,12 @@ class Hosts:
         """Whether there may be something to ask, or to wait for. Cheap, as a crowd may wait."""
         if play.for_host or play.instead_of:
             return False
-        may_try = len(play.tried_hosts) < 2 * self._rules.host_tries  # with a start, and without
-        return bool(play.asked or play.there or (may_try and self._with_room))
+        return bool(play.asked or play.there or self._with_room)
+
+    def again(self, play: Play) -> Iterator[float]:
+        """When one that was asked may be asked once more."""
+        if tried := self._tried(play):
+            yield min(each.at for each in tried) + self._rules.host_again
 
     def asks(self, play: Play, *, may_start: bool) -> Iterator[AskHost | float]:
         """Nothing, where none is left to be asked. Beside one that is late another one is asked;
@@ -76,7 +80,7 @@ class Hosts:
             yield AskHost(play.id, host, play.until - now.mono, may_start)
 
     def _take(self, play: Play, *, may_start: bool) -> str | None:
-        tried = {host for host, how in play.tried_hosts if how == may_start}
+        tried = {each.host for each in self._tried(play) if each.may_start == may_start}
         if len(tried) >= self._rules.host_tries:
             return None
         left = self._with_room if may_start else self._with_free
@@ -86,6 +90,10 @@ class Hosts:
             for counts in (self._with_free, self._with_room):
                 _less(counts, host)
         return host
+
+    def _tried(self, play: Play) -> list[Asked]:
+        now, again = self._now.mono, self._rules.host_again
+        return [each for each in play.tried_hosts if each.at + again > now]
 
     def _best(self, play: Play, left: Counter[str], hosts: list[str]) -> str | None:
         """Of two by chance the one that has more: so not all hosts choose the same one at once.

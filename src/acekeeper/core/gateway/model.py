@@ -32,7 +32,7 @@ class Attempt(Struct, frozen=True):
 
 
 class Asked(Struct, frozen=True):
-    """Another host that was asked for a play and has not answered; `at` is monotonic."""
+    """Another host that was asked for a play; `at` is monotonic."""
 
     host: str
     at: float
@@ -86,7 +86,7 @@ class Play(Struct, frozen=True, kw_only=True):
     for_host: str = ""  # the host that asked for it: it is asked of no other one
     may_start: bool = True  # else only an engine that is free will do
     asked: tuple[Asked, ...] = ()  # hosts without an answer so far
-    tried_hosts: frozenset[tuple[str, bool]] = frozenset()  # that were asked, as `may_start` says
+    tried_hosts: tuple[Asked, ...] = ()  # that were asked, whatever came of it
     there: Elsewhere | None = None  # the session it got from another host
 
 
