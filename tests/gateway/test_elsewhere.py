@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from acekeeper.core.facts import MaintenanceRequested
 from acekeeper.core.fleet.actions import AskHost, Drop, FleetAction
-from acekeeper.core.fleet.model import Digest, Replica, Standing
+from acekeeper.core.fleet.model import Digest, Link, Replica, Standing
 from acekeeper.core.gateway.facts import HostPlayed
 from acekeeper.core.gateway.model import Elsewhere
 from acekeeper.core.model import Opening
@@ -30,6 +30,7 @@ def another(at: Playing, *, plays: bool = True) -> list[FleetAction]:
     """A host that has engines, and plays whatever it is asked for; what it is told is kept."""
     loop, told = at.context.loop, list[FleetAction]()
     digest = Digest(version="1", engines=9, free=9, room=0, streams=0)
+    loop.state.fleet.link = Link(is_up=True)
     loop.state.fleet.put(
         Replica(host="b", digest=digest, heard=float("inf"), since=0.0, is_whole=True)
     )
@@ -164,6 +165,6 @@ async def test_a_client_that_checks_its_engine_finds_it_well_while_another_host_
     assert (await at.get(check)).status == 503
     another(at)
     assert (await at.get(check)).status == 200
-    hosts = at.context.state.fleet.hosts
-    hosts["b"] = replace(hosts["b"], standing=Standing.LOST)
+    fleet = at.context.state.fleet
+    fleet.put(replace(fleet.hosts["b"], standing=Standing.LOST))
     assert (await at.get(check)).status == 503

@@ -41,8 +41,8 @@ class FleetPlayers(Players):
         """Is there from now on, and says this of itself; its last word never grows old."""
         digest = Digest(version="1", engines=free, free=free, room=room, streams=0)
         self.state.fleet.link = Link(is_up=True)
-        self.state.fleet.hosts[name] = Replica(
-            host=name, digest=digest, heard=math.inf, since=0.0, is_whole=True
+        self.state.fleet.put(
+            Replica(host=name, digest=digest, heard=math.inf, since=0.0, is_whole=True)
         )
         return self.hosts.setdefault(name, Host())
 

@@ -284,7 +284,7 @@ def test_a_host_that_is_lost_is_not_asked_and_not_waited_for() -> None:
     world.ask("a", 1)
     [(_, first, _)] = world.asks()
     lost = world.state.fleet.hosts[first]
-    world.state.fleet.hosts[first] = replace(lost, standing=Standing.LOST)
+    world.state.fleet.put(replace(lost, standing=Standing.LOST))
     world.ask("b", 2, player="192.0.2.2")
     assert [ask for ask in world.asks() if ask[0] == "a"][1:] == [
         ("a", "c" if first == "b" else "b", True)

@@ -59,7 +59,7 @@ def _say(name: str, free: int, room: int, standing: Standing) -> Step:
     def step(world: FleetPlayers) -> None:
         world.host(name, free, room)
         said = world.state.fleet.hosts[name]
-        world.state.fleet.hosts[name] = replace(said, standing=standing)
+        world.state.fleet.put(replace(said, standing=standing))
 
     return step
 
