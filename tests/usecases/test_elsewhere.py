@@ -315,6 +315,7 @@ async def test_where_nobody_waits_for_the_answer_nothing_is_opened(
     b.sessions.go_on.set()
     await b.until(lambda: not b.loop.state.holds)
     assert not sessions(b)
+    assert isinstance(await wire.plays["b"].asked("a", ask()), Elsewhere)  # on the next connection
 
 
 async def test_a_request_that_is_given_up_while_it_waits_is_answered(

@@ -12,6 +12,7 @@ from random import SystemRandom
 from typing import NamedTuple
 
 from loguru import logger
+from msgspec.structs import replace
 from nats.errors import Error, UnexpectedEOF
 
 from acekeeper.adapters import nats_wire as wire
@@ -70,6 +71,7 @@ class NatsBus:
         self._servers = _chances.sample([Server(*at) for at in servers], len(servers))
         self._certificates = Certificates(certificates) if certificates is not None else None
         self._connection: Connection | None = None  # takes what is published
+        self._is_connected = asyncio.Event()
         self._has_echo = False  # something came back on this connection, or else on the last
         self._epoch = ""  # of our last beat
         self._plays: dict[Task[None], str] = {}  # the hosts that asked
@@ -99,13 +101,17 @@ class NatsBus:
         for server in cycle(self._servers):
             longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(tries, _DOUBLINGS))
             await asyncio.sleep(_chances.uniform(0, longest))
-            why = await self._connected(server, ears)
-            if self._has_echo:
-                tries = 0
-            if tries == 0:
-                told(LinkDown(why))
-            elif self._may_log(why):
-                logger.warning("fleet_not_reached", why=why)
+            connection = Connection(partial(self._take, ears), self._refused)
+            try:
+                why = await self._connected(connection, server)
+                if self._has_echo:
+                    tries = 0
+                if tries == 0:
+                    told(LinkDown(why))
+                elif self._may_log(why):
+                    logger.warning("fleet_not_reached", why=why)
+            finally:
+                await self._leave(connection)
             tries += 1
 
     def beat(self, at: Position, digest: Digest) -> None:
@@ -128,10 +134,12 @@ class NatsBus:
         self._publish(self._subjects.asked(host, Topic.SYNC), b"")
 
     async def play(self, host: str, ask: PlayAsk) -> Elsewhere | Declined:
-        if self._connection is None:
-            raise NoAnswer("the fleet is not reached", failure=Failure.UNREACHABLE)
-        subject = self._subjects.asked(host, Topic.PLAY)
-        said = await self._connection.ask(subject, wire.play(ask), ask.within)
+        until = asyncio.get_running_loop().time() + ask.within
+        try:
+            async with asyncio.timeout_at(until):
+                said = await self._answer(host, ask, until)
+        except TimeoutError:
+            raise NoAnswer(f"no answer in {ask.within:.1f} s", failure=Failure.TIMEOUT) from None
         try:
             return wire.read_answer(host, said)
         except BadMessage as error:
@@ -140,13 +148,27 @@ class NatsBus:
     def drop(self, host: str, request: str) -> None:
         self._publish(self._subjects.asked(host, Topic.DROP), wire.drop(request))
 
+    async def _answer(self, host: str, ask: PlayAsk, until: float) -> bytes:
+        """It is asked again where a connection was lost, perhaps with the answer: the same request
+        gets the same session."""
+        loop, subject = asyncio.get_running_loop(), self._subjects.asked(host, Topic.PLAY)
+        while True:
+            await self._is_connected.wait()
+            if self._connection is None:
+                continue  # it is lost already
+            within = max(0.0, until - loop.time())
+            try:
+                return await self._connection.ask(subject, wire.play(replace(ask, within=within)))
+            except NoAnswer as error:
+                if error.failure is not Failure.BROKEN:
+                    raise
+
     def _publish(self, subject: str, body: bytes) -> None:
         if self._connection is not None:
             self._connection.publish(subject, body)
 
-    async def _connected(self, server: Server, ears: _Ears) -> str:
+    async def _connected(self, connection: Connection, server: Server) -> str:
         """Why it is not any more, or did not come to be."""
-        connection = Connection(partial(self._take, ears), self._refused)
         self._has_echo = False
         try:
             tls = None
@@ -154,6 +176,7 @@ class NatsBus:
                 tls = await asyncio.to_thread(self._certificates.context)
             await connection.open(server, tls, self._subjects.inbox, self._subjects.heard)
             self._connection = connection
+            self._is_connected.set()
             await connection.last()
         except BadCertificates as error:
             return str(error)
@@ -163,11 +186,14 @@ class NatsBus:
             return f"{server} {_words(error)}"
         finally:
             self._connection = None
-            # Their answers have no way any more.
-            for play in self._plays:
-                play.cancel()
-            await asyncio.gather(*self._plays, return_exceptions=True)
-            await connection.close()
+            self._is_connected.clear()
+
+    async def _leave(self, connection: Connection) -> None:
+        """The answers to those that asked have no way any more."""
+        for play in self._plays:
+            play.cancel()
+        await asyncio.gather(*self._plays, return_exceptions=True)
+        await connection.close()
 
     def _take(self, ears: _Ears, subject: str, body: bytes, reply: str) -> None:
         host = ""

@@ -150,21 +150,19 @@ class Connection:
         self._is_echo_due = False
         self._refused = ""
 
-    async def ask(self, subject: str, body: bytes, within: float) -> bytes:
-        """The answer. Raises NoAnswer. Asks again and again, more and more seldom: what was sent
-        may be lost between two connections of whoever is asked."""
+    async def ask(self, subject: str, body: bytes) -> bytes:
+        """The answer. Raises NoAnswer, which is BROKEN if the connection ends before it came. Asks
+        again and again, more and more seldom: what was sent may be lost between two connections of
+        whoever is asked."""
         answer: Future[Msg] = asyncio.get_running_loop().create_future()
         tokens: list[str] = []
         try:
-            async with asyncio.timeout(within):
-                while not answer.done():
-                    tokens.append(token_hex(8))  # a server lets each be answered once
-                    self._answers[tokens[-1]] = answer
-                    self.publish(subject, body, self._inbox + tokens[-1])
-                    await asyncio.wait({answer}, timeout=_ASK_AGAIN * 2 ** (len(tokens) - 1))
+            while not answer.done():
+                tokens.append(token_hex(8))  # a server lets each be answered once
+                self._answers[tokens[-1]] = answer
+                self.publish(subject, body, self._inbox + tokens[-1])
+                await asyncio.wait({answer}, timeout=_ASK_AGAIN * 2 ** (len(tokens) - 1))
             message = answer.result()
-        except TimeoutError:
-            raise NoAnswer(f"no answer in {within:.1f} s", failure=Failure.TIMEOUT) from None
         finally:
             for token in tokens:
                 del self._answers[token]

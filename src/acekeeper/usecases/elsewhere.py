@@ -23,7 +23,6 @@ from acekeeper.usecases.requests import left, longest_wait, play_here
 
 _KNOWN_MOST = 4096
 _QUERY_MOST = 8192  # as much as the gateway takes
-_KINDS = {Failure.UNREACHABLE: HostAnswer.UNREACHABLE}
 _DROPPED = Declined(NotPlayed.NO_ENGINE, "it is not wanted any more")
 
 _Asked = tuple[str, str]  # the host that asks, and its name for it
@@ -68,8 +67,9 @@ class Plays:
         try:
             answer = await self._bus.play(host, asked)
         except NoAnswer as error:
-            self._answered(host, _KINDS.get(error.failure, HostAnswer.SILENT))
-            self._loop.tell(HostDeclined(request, host, str(error)))
+            is_away = error.failure is Failure.UNREACHABLE
+            self._answered(host, HostAnswer.UNREACHABLE if is_away else HostAnswer.SILENT)
+            self._loop.tell(HostDeclined(request, host, str(error), is_away=is_away))
         except Exception as error:
             defect(error)
             self._loop.tell(HostDeclined(request, host, repr(error)))
@@ -99,7 +99,7 @@ class Plays:
         try:
             await asyncio.wait({task})
         except asyncio.CancelledError:
-            self.dropped(host, ask.request)
+            self._give_back(key)  # it may be asked once more
             raise
         if task.cancelled():
             return _DROPPED
@@ -120,12 +120,15 @@ class Plays:
 
     def dropped(self, host: str, request: str) -> None:
         key = host, request
-        task = self._known.pop(key, None)
+        self._give_back(key)
         self._remember(key, None)
+
+    def _give_back(self, key: _Asked) -> None:
+        task = self._known.pop(key, None)
         if task is not None and not task.cancel() and not task.cancelled():
             outcome = _outcome(task)
             if isinstance(outcome, Stream):
-                self._loop.tell(left(_name(host, request), outcome))
+                self._loop.tell(left(_name(*key), outcome))
 
     async def _play(self, host: str, ask: PlayAsk, wanted: Wanted) -> Stream | Failed:
         loop = self._loop

@@ -125,7 +125,8 @@ class Bus(Protocol):
         """Asks for a snapshot, which is told as SnapshotHeard."""
 
     async def play(self, host: str, ask: PlayAsk) -> Elsewhere | Declined:
-        """Raises NoAnswer: UNREACHABLE if nobody is there, at once; TIMEOUT after `within`."""
+        """Goes on when the connection is lost and comes back. Raises NoAnswer: UNREACHABLE if
+        nobody is there, at once; TIMEOUT after `within`."""
 
     def drop(self, host: str, request: str) -> None: ...
 

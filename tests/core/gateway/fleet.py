@@ -74,7 +74,7 @@ class FleetPlayers(Players):
 
     def _asked(self, request: str, name: str, host: Host) -> None:
         if not host.is_there:
-            gone = HostDeclined(request, name, "nobody is there")
+            gone = HostDeclined(request, name, "nobody is there", is_away=True)
             self.later(0.001, lambda: self.tell(gone))
         elif host.declines:
             no = HostDeclined(request, name, "in its words", host.declines)

@@ -8,10 +8,18 @@ from msgspec.structs import replace
 
 from acekeeper.core.actions import Action, Start
 from acekeeper.core.facts import MaintenanceRequested
+from acekeeper.core.fleet.facts import LinkDown, LinkUp
 from acekeeper.core.fleet.model import Standing
 from acekeeper.core.gateway import choice
 from acekeeper.core.gateway.choice import players_waiting
-from acekeeper.core.gateway.facts import HostPlayed, PlayerLeft, PlayOpened, PlayRequested
+from acekeeper.core.gateway.facts import (
+    HostDeclined,
+    HostPlayed,
+    PlayerLeft,
+    PlayOpened,
+    PlayRequested,
+)
+from acekeeper.core.gateway.hosts import have_room
 from acekeeper.core.gateway.model import NotPlayed, Play, Wanted
 from acekeeper.core.model import Now, Opening
 from acekeeper.core.names import HERE
@@ -145,6 +153,43 @@ def test_a_host_that_declines_or_is_not_there_costs_no_time() -> None:
     world.ask("b", 2)
     world.run(25)
     assert world.failed["a"].why is NotPlayed.NO_ENGINE
+
+
+def test_a_host_that_was_not_there_is_asked_when_it_is_heard_again() -> None:
+    """Its server may have ended, and ours with it."""
+    world = fleet_players()
+    for name in "bc":
+        world.host(name).is_there = False
+    world.ask("a", 1)
+    world.run(2)
+    assert len(world.asks()) == 2
+    world.hosts["b"].is_there = True
+    world.host("b")
+    world.run(1)
+    assert world.sent["a"].host == "b"
+
+
+def test_while_the_link_is_down_nobody_is_asked() -> None:
+    world = fleet_players()
+    world.host("b")
+    world.tell(LinkDown("the server ended"))
+    world.ask("a", 1)
+    world.run(2)
+    assert world.asks() == []
+    assert not have_room(world.state)
+    world.tell(LinkUp())
+    world.run(0.1)
+    assert world.sent["a"].host == "b"
+
+
+def test_what_a_host_did_with_an_ask_is_undone_if_nobody_knows() -> None:
+    """Its answer could not be read."""
+    world = fleet_players()
+    world.host("b").answers_after = math.inf
+    world.ask("a", 1)
+    world.tell(HostDeclined("a", "b", "its answer cannot be read"))
+    world.run(0.1)
+    assert world.drops() == [("b", "a")]
 
 
 def test_what_a_host_declines_is_taken_as_its_word_until_it_says_more() -> None:

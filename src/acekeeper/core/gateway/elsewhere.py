@@ -37,11 +37,16 @@ def declined(state: State, fact: HostDeclined, now: Now) -> None:
     play, asked = _answered(state, fact.request, fact.host)
     if play is None or asked is None:
         return
-    digest = _digest(state, fact.host)
-    if fact.why is NotPlayed.NO_ENGINE and digest is not None:
-        room = 0 if asked.may_start else digest.room
+    has_none = fact.is_away or fact.why is NotPlayed.NO_ENGINE
+    if has_none and (digest := _digest(state, fact.host)) is not None:
+        room = 0 if asked.may_start or fact.is_away else digest.room
         _say(state, fact.host, replace(digest, free=0, room=room))
-    if fact.why is NotPlayed.REFUSED:
+    if fact.is_away:  # it may be asked as soon as it is heard
+        tried = tuple(each for each in play.tried_hosts if each != asked)
+        state.plays[play.id] = replace(play, tried_hosts=tried)
+    elif fact.why is None:  # nobody knows what it opened
+        drop(state, fact.host, play.id)
+    elif fact.why is NotPlayed.REFUSED:
         contents.refused(state, play, fact.words, now)
 
 

@@ -59,12 +59,14 @@ class HostPlayed(Struct, frozen=True):
 
 
 class HostDeclined(Struct, frozen=True):
-    """Another host did not. `why`: None if it could not be asked, or did not answer."""
+    """Another host did not. `why`: None if it could not be asked, or did not answer. `is_away`: it
+    is not connected, and heard nothing of it."""
 
     request: str
     host: str
     words: str
     why: NotPlayed | None = None
+    is_away: bool = False
 
 
 class ReaderCame(Struct, frozen=True):

@@ -18,7 +18,8 @@ from acekeeper.core.state import State
 
 def have_room(state: State) -> bool:
     """Whether any of them has an engine for a player, or may start one."""
-    return any(_room(replica) > 0 for replica in state.fleet.hosts.values())
+    fleet = state.fleet
+    return fleet.link.is_up and any(_room(replica) > 0 for replica in fleet.hosts.values())
 
 
 def awaited(state: State, play: Play) -> list[Asked]:
@@ -115,8 +116,9 @@ class Hosts:
         return self._left({h: _room(replica) for h, replica in self._state.fleet.hosts.items()})
 
     def _left(self, counts: dict[str, int]) -> Counter[str]:
-        """For whoever asks now: only those that have any."""
-        return +(Counter(counts) - self._asked)
+        """For whoever asks now: only those that have any. None hears us while the link is down."""
+        is_up = self._state.fleet.link.is_up
+        return +(Counter(counts) - self._asked) if is_up else Counter()
 
     @cached_property
     def _asked(self) -> Counter[str]:
