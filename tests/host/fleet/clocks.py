@@ -21,7 +21,8 @@ def clock_off(host: Host, off: str) -> Iterator[None]:
     host.ssh(f"apt-get -qq update && {INSTALL}", timeout_s=300)
     library = host.ssh("dpkg -L libfaketime | grep MT.so").stdout.strip()
     text = DROP_IN.format(library=library, off=off)
-    host.ssh(f"mkdir -p {PLACE}; cat > {PLACE}/clock.conf; chmod -R a+rX {PLACE}", stdin=text)
+    as_user(host, f"mkdir -p {PLACE}")
+    host.ssh(f"cat > {PLACE}/clock.conf", stdin=text)
     _restart(host)
     try:
         yield
