@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from acekeeper.core.actions import Action, Start
-from acekeeper.core.facts import MaintenanceRequested
+from acekeeper.core.facts import MaintenanceRequested, TimePassed
 from acekeeper.core.fleet.facts import LinkDown, LinkUp
 from acekeeper.core.fleet.model import Standing
 from acekeeper.core.gateway import choice
@@ -165,6 +165,7 @@ def test_a_host_that_was_not_there_is_asked_when_it_is_heard_again() -> None:
     assert len(world.asks()) == 2
     world.hosts["b"].is_there = True
     world.host("b")
+    world.tell(TimePassed())  # as after its word
     world.run(1)
     assert world.sent["a"].host == "b"
 
@@ -337,19 +338,20 @@ def test_a_host_that_is_lost_is_not_asked_and_not_waited_for() -> None:
     assert first not in {host for request, host, _ in world.asks() if request == "b"}
 
 
-def test_hosts_that_were_not_there_are_asked_again_while_a_player_waits() -> None:
+def test_hosts_that_had_no_engine_are_asked_again_while_a_player_waits() -> None:
     world = fleet_players()
     hosts = [world.host(name, free=5) for name in ("b", "c")]
     for host in hosts:
-        host.is_there = False
+        host.declines = NotPlayed.NO_ENGINE
     world.ask("a", 1)
-    world.run(4.9)
-    asked = world.asks()
-    assert {host for _, host, _ in asked} == {"b", "c"}
-    assert len({*asked}) == len(asked)
-    for host in hosts:
-        host.is_there = True
-    world.run(0.2)
+    world.run(1)
+    assert {host for _, host, _ in world.asks()} == {"b", "c"}
+    for host, name in zip(hosts, ("b", "c"), strict=True):
+        host.declines = None
+        world.host(name, free=5)
+    world.run(3.8)
+    assert "a" not in world.sent
+    world.run(0.4)
     assert "a" in world.sent
 
 
