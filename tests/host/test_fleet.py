@@ -149,6 +149,7 @@ def test_a_host_that_is_killed_is_lost_to_nobody_but_its_own_players(
         until(lambda: fleet.is_true(killed))
         lost = time.monotonic() - began
         assert {full.standing(killed), third.standing(killed)} == {LOST}
+        players.at(full).do("leave", played.content)
         assert players.plays(full).owner == third
     killed.host.plug_in()
     true = until(fleet.is_true)
