@@ -338,6 +338,35 @@ def test_a_host_that_is_lost_is_not_asked_and_not_waited_for() -> None:
     assert first not in {host for request, host, _ in world.asks() if request == "b"}
 
 
+@pytest.mark.parametrize("hls", [False, True])
+def test_a_session_elsewhere_is_shared_where_nothing_is_free_any_more(hls: bool) -> None:
+    world = fleet_players()
+    world.host("b")
+    world.ask("first", 1, json=not hls, hls=hls)
+    world.run(0.1)
+    assert world.state.fleet.hosts["b"].digest.free == 0
+    world.ask("second", 1, json=not hls, hls=hls)
+    world.ask("other", 2, json=not hls, hls=hls)
+    world.run(0.1)
+    assert world.sent.keys() == {"first", "second"}
+    assert [(request, host) for request, host, _ in world.asks()] == [
+        ("first", "b"),
+        ("second", "b"),
+    ]
+
+
+def test_a_host_that_has_no_session_to_share_any_more_is_not_asked_for_it_again() -> None:
+    world = fleet_players()
+    world.host("b")
+    world.ask("first", 1, hls=True)
+    world.run(0.1)
+    world.host("b", free=0).declines = NotPlayed.NO_ENGINE
+    for number in range(2):
+        world.ask(f"late-{number}", 1, hls=True)
+        world.run(0.1)
+    assert [request for request, _, _ in world.asks()] == ["first", "late-0"]
+
+
 def test_hosts_that_had_no_engine_are_asked_again_while_a_player_waits() -> None:
     world = fleet_players()
     hosts = [world.host(name, free=5) for name in ("b", "c")]

@@ -2,7 +2,7 @@
 host, but for `since`: the clocks of two hosts are never compared."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -94,6 +94,9 @@ class Fleet:
         default_factory=lambda: {standing: OrderedDict() for standing in Standing}
     )
     lacking: dict[str, None] = field(default_factory=dict)  # live ones that are not whole
+    # The hosts to which players were sent, by what others may share with them; few, the oldest
+    # first.
+    sent: OrderedDict[Hashable, str] = field(default_factory=OrderedDict)
 
     def put(self, replica: Replica) -> None:
         host, before = replica.host, self.hosts.get(replica.host)

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from acekeeper.core import maintenance
 from acekeeper.core.actions import Action, Start, TakeBack
-from acekeeper.core.doubt import Content
 from acekeeper.core.fleet.actions import AskHost
 from acekeeper.core.gateway import contents, hosts, readers
 from acekeeper.core.gateway.actions import Fail, Open, SeeReaders, SendThere, Serve, Supersede
@@ -20,7 +19,6 @@ from acekeeper.core.rules import Rules
 from acekeeper.core.state import State
 from acekeeper.core.supply import Supply
 
-_Shared = tuple[bool, str, str, Content]
 _SLOW_HOST = 4  # opens; while fewer are late, their engines are to blame
 
 
@@ -143,18 +141,10 @@ def behind(state: State) -> frozenset[str]:
     first: dict[object, str] = {}
     shared = set()
     for play in state.plays.values():
-        if (session := _shared(state, play)) and first.setdefault(session, play.id) != play.id:
+        session = contents.shared(state, play)
+        if session and first.setdefault(session, play.id) != play.id:
             shared.add(play.id)
     return frozenset(shared)
-
-
-def _shared(state: State, play: Play) -> _Shared | None:
-    """Players of whom this is the same get one session; None: it gets one for itself alone."""
-    wanted = play.wanted
-    if not wanted.is_hls and (not wanted.as_json or play.instead_of):
-        return None
-    whose = "" if wanted.is_hls else wanted.player
-    return wanted.is_hls, whose, wanted.arrival, contents.canonical(state, wanted.content)
 
 
 def session_for(state: State, play: Play) -> Stream | None:

@@ -10,6 +10,7 @@ from acekeeper.core.gateway.model import Hold, Play, Ref
 from acekeeper.core.model import KeyType, Now, Stream
 from acekeeper.core.state import State
 
+Shared = tuple[bool, str, str, Content]
 _KNOWN_MOST = 4096
 _REFUSALS_MOST = 1024
 
@@ -52,6 +53,15 @@ def is_cut(state: State, stream: Stream) -> bool:
 def others(state: State, held: tuple[Hold, ...], content: Content) -> tuple[Hold, ...]:
     """What is held of other contents, or still being opened."""
     return tuple(h for h in held if h.opening or not _is_among(state, content, (h.content,)))
+
+
+def shared(state: State, play: Play) -> Shared | None:
+    """Players of whom this is the same get one session; None: it gets one for itself alone."""
+    wanted = play.wanted
+    if not wanted.is_hls and (not wanted.as_json or play.instead_of):
+        return None
+    whose = "" if wanted.is_hls else wanted.player
+    return wanted.is_hls, whose, wanted.arrival, canonical(state, wanted.content)
 
 
 def refused(state: State, play: Play, words: str, now: Now) -> None:

@@ -4,12 +4,14 @@ from msgspec.structs import replace
 
 from acekeeper.core.fleet.actions import AskHost
 from acekeeper.core.fleet.model import Digest
-from acekeeper.core.gateway import choice, contents
+from acekeeper.core.gateway import choice, contents, hosts
 from acekeeper.core.gateway.actions import SendThere
 from acekeeper.core.gateway.facts import HostDeclined, HostPlayed
 from acekeeper.core.gateway.model import Asked, NotPlayed, Play
 from acekeeper.core.model import Now
 from acekeeper.core.state import State
+
+_SENT_MOST = 1024
 
 
 def ask(state: State, action: AskHost, now: Now) -> None:
@@ -41,6 +43,8 @@ def declined(state: State, fact: HostDeclined, now: Now) -> None:
     if has_none and (digest := _digest(state, fact.host)) is not None:
         room = 0 if asked.may_start or fact.is_away else digest.room
         _say(state, fact.host, replace(digest, free=0, room=room))
+    if hosts.sharing(state, play) == fact.host:
+        del state.fleet.sent[contents.shared(state, play)]
     if fact.is_away:  # it may be asked as soon as it is heard
         tried = tuple(each for each in play.tried_hosts if each != asked)
         state.plays[play.id] = replace(play, tried_hosts=tried)
@@ -73,6 +77,7 @@ def _say(state: State, host: str, digest: Digest) -> None:
 
 def send_there(state: State, action: SendThere, now: Now) -> None:
     play = state.plays.pop(action.request)
+    _remember(state, play, action.session.host)
     give_up(state, replace(play, there=None))
     state.tell(
         "played_elsewhere",
@@ -82,6 +87,16 @@ def send_there(state: State, action: SendThere, now: Now) -> None:
         waited=round(now.mono - play.received.mono, 3),
         tries=len(play.tried_hosts),
     )
+
+
+def _remember(state: State, play: Play, host: str) -> None:
+    """A session there that the next player may share."""
+    if (key := contents.shared(state, play)) is not None:
+        sent = state.fleet.sent
+        sent[key] = host
+        sent.move_to_end(key)
+        if len(sent) > _SENT_MOST:
+            sent.popitem(last=False)
 
 
 def give_up(state: State, play: Play) -> None:

@@ -29,6 +29,14 @@ def awaited(state: State, play: Play) -> list[Asked]:
     return [each for each in there if hosts[each.host].standing is not Standing.LOST]
 
 
+def sharing(state: State, play: Play) -> str | None:
+    """The host to which a player was sent whose session it may share, also where that has nothing
+    free."""
+    host = state.fleet.sent.get(contents.shared(state, play))
+    replica = state.fleet.hosts.get(host or "")
+    return None if replica is None or replica.standing is Standing.LOST else host
+
+
 def is_asked(state: State, rules: Rules, play: Play, now: Now) -> bool:
     """Whether it has a session elsewhere, or one may come before others are asked beside."""
     in_time = (now.mono < _due(state, rules, each) for each in awaited(state, play))
@@ -60,7 +68,9 @@ class Hosts:
         """Whether there may be something to ask, or to wait for. Cheap, as a crowd may wait."""
         if play.for_host or play.instead_of:
             return False
-        return bool(play.asked or play.there or self._with_room)
+        if play.asked or play.there or self._with_room:
+            return True
+        return self._state.fleet.link.is_up and sharing(self._state, play) is not None
 
     def again(self, play: Play) -> Iterator[float]:
         """When one that was asked may be asked once more."""
@@ -86,6 +96,9 @@ class Hosts:
             return None
         left = self._with_room if may_start else self._with_free
         not_again = tried | {each.host for each in play.asked}
+        shared = sharing(self._state, play)
+        if shared is not None and not may_start and shared not in not_again:
+            return shared
         host = self._best(play, left, [host for host in left if host not in not_again])
         if host is not None:
             for counts in (self._with_free, self._with_room):
