@@ -34,7 +34,7 @@ AUTHORITY_LASTS = timedelta(days=3650)
 CERTIFICATE_LASTS = timedelta(days=365)
 RENEWED_BEFORE = timedelta(days=60)
 # Clocks of hosts differ.
-VALID_SINCE = timedelta(hours=1)
+VALID_SINCE = timedelta(days=1)
 
 
 class RefusedError(Exception):
