@@ -15,6 +15,7 @@ from acekeeper.core.doubt import Content
 from acekeeper.core.facts import MaintenanceRequested
 from acekeeper.core.fleet.actions import AskHost, Drop, FleetAction
 from acekeeper.core.fleet.model import Digest, Link, Replica
+from acekeeper.core.gateway.facts import StopAsked
 from acekeeper.core.gateway.model import Declined, Elsewhere, NotPlayed, PlayAsk, Wanted
 from acekeeper.core.model import Stream
 from acekeeper.errors import EngineRefused, Failure, NoAnswer
@@ -283,6 +284,21 @@ async def test_the_same_request_gets_the_same_session(make_host: MakeHost, wire:
     assert len(b.sessions.opened) == 1
     assert isinstance(await plays["b"].asked("c", once), Elsewhere)  # another's of that name
     assert len(b.sessions.opened) == 2
+
+
+async def test_the_same_request_is_played_again_once_its_session_has_ended(
+    make_host: MakeHost, wire: Wire
+) -> None:
+    """Its answer was lost, and nobody came for the picture."""
+    b, plays = await make_host("b", 2), wire.plays
+    once = ask(as_json=False)
+    assert isinstance(await plays["b"].asked("a", once), Elsewhere)
+    [session] = sessions(b)
+    b.loop.tell(StopAsked(session.id))
+    assert isinstance(await plays["b"].asked("a", once), Elsewhere)
+    assert len(b.sessions.opened) == 2
+    [anew] = sessions(b)
+    assert anew.id != session.id
 
 
 async def test_what_was_given_up_before_it_was_heard_opens_nothing(

@@ -21,7 +21,7 @@ _STEP_WITHIN = 2  # seconds, for TCP, for the server's greeting, for TLS, and fo
 _TICK = 0.5
 _SILENT_TICKS = 6
 _UNSENT_MOST = 16 * 1024 * 1024  # bytes
-_ASK_AGAIN = 2.0  # seconds; it doubles
+_ASK_EVERY = 2.0  # seconds
 _NO_RESPONDERS = "503"
 _CLOSED = "closed the connection"
 
@@ -152,8 +152,7 @@ class Connection:
 
     async def ask(self, subject: str, body: bytes) -> bytes:
         """The answer. Raises NoAnswer, which is BROKEN if the connection ends before it came. Asks
-        again and again, more and more seldom: what was sent may be lost between two connections of
-        whoever is asked."""
+        again and again: what was sent may be lost between two connections of whoever is asked."""
         answer: Future[Msg] = asyncio.get_running_loop().create_future()
         tokens: list[str] = []
         try:
@@ -161,7 +160,7 @@ class Connection:
                 tokens.append(token_hex(8))  # a server lets each be answered once
                 self._answers[tokens[-1]] = answer
                 self.publish(subject, body, self._inbox + tokens[-1])
-                await asyncio.wait({answer}, timeout=_ASK_AGAIN * 2 ** (len(tokens) - 1))
+                await asyncio.wait({answer}, timeout=_ASK_EVERY)
             message = answer.result()
         finally:
             for token in tokens:

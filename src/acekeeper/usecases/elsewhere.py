@@ -82,7 +82,8 @@ class Plays:
                 self._loop.tell(HostDeclined(request, host, answer.words, answer.why))
 
     async def asked(self, host: str, ask: PlayAsk) -> Elsewhere | Declined:
-        """The same request gets the same session. Cancelled: nobody waits for the answer."""
+        """The same request gets the same session, as long as that is there. Cancelled: nobody waits
+        for the answer."""
         key = host, ask.request
         if key not in self._known:
             try:
@@ -104,10 +105,13 @@ class Plays:
         if task.cancelled():
             return _DROPPED
         outcome = _outcome(task)
+        is_there = isinstance(outcome, Stream) and self._is_there(outcome)
+        if not is_there and self._known.get(key) is task:  # it may be asked once more
+            del self._known[key]
         if isinstance(outcome, Failed):
-            if self._known.get(key) is task:  # nothing was opened: it may be asked once more
-                del self._known[key]
             return Declined(outcome.why, outcome.words)
+        if not is_there:  # the answer was long on its way, or was lost
+            return await self.asked(host, ask)
         gateway = outcome.gateway
         if gateway is None:
             raise AssertionError("a player of the gateway asked for it")
@@ -122,6 +126,10 @@ class Plays:
         key = host, request
         self._give_back(key)
         self._remember(key, None)
+
+    def _is_there(self, session: Stream) -> bool:
+        stream = self._loop.state.streams.get(session.id)
+        return stream is not None and stream.ended is None
 
     def _give_back(self, key: _Asked) -> None:
         task = self._known.pop(key, None)
