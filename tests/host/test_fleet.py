@@ -16,7 +16,7 @@ from .lab import Lab
 from .viewing import LIMIT_S
 from .waiting import until
 
-pytestmark = [pytest.mark.host, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.host, pytest.mark.long, pytest.mark.timeout(3600)]
 
 HOSTS = (160, 161, 162)
 ENGINES = 3
