@@ -186,6 +186,7 @@ def test_a_fault_is_told_to_the_webhook_and_its_end_too(watched: Watched) -> Non
 def test_what_follows_from_another_alert_is_not_told_beside_it(watched: Watched) -> None:
     follow = {
         "CircuitBreakerOpen": {"NoFreeEngine", "EngineCrashLoop"},
+        "FleetLinkDown": {"FleetHostLost"},
         "NoHealthyEngines": {
             *("NoFreeEngine", "EnginesUnhealthy"),
             *("PlaysFailing", "StreamsFailing"),
