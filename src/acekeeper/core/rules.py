@@ -62,13 +62,13 @@ class Rules(Struct, frozen=True, kw_only=True):
     starving_after: float = 180
 
     # Of the fleet, by a prototype of three servers and a thousand hosts.
-    lease: float = 5  # a host that says nothing for so long is gone
-    stale_lasts: float = 30  # what cannot be heard counts for so long
-    sync_again: float = 2  # without an answer
-    lost_kept: float = 86_400  # a host that is gone is shown for so long
-    host_tries: int = 2  # hosts that are asked for a free engine, for one play
-    host_again: float = 5  # and then as many again: what was asked may have been lost
-    host_answers: float = 1.2  # then another one is asked beside it
+    lease: float = 5  # a host that says nothing for so long is lost, or stale
+    stale_lasts: float = 30  # then a stale host is lost
+    sync_again: float = 2  # a host that sent no snapshot is asked for it again
+    lost_kept: float = 86_400  # then a lost host is forgotten
+    host_tries: int = 2  # hosts that are asked for one play within host_again
+    host_again: float = 5  # then a host that was asked may be asked again for the same play
+    host_answers: float = 1.2  # a host that takes longer: another one is asked beside it
 
     # Of the gateway's players, by trials with the real ones.
     gateway_wait_redirected: float = 25  # or gateway_wait, if that is longer
